@@ -1,0 +1,86 @@
+"""Typed metrics events of LLM agents and proxies as structured log lines.
+
+They never slow the application, and the log always accounts for what was lost.
+"""
+
+from __future__ import annotations
+
+from bamboo_logmetrics._version import __version__
+from bamboo_logmetrics.audit import Report, WriterReport, read, verify
+from bamboo_logmetrics.channel import Stats
+from bamboo_logmetrics.config import close, configure, flush, get_logger, open_log, stats
+from bamboo_logmetrics.errors import BambooLogError, ConfigError, DecodeError, PlatformError
+from bamboo_logmetrics.events import (
+    ChatEvent,
+    EventMeta,
+    ForwardEvent,
+    ForwardStatus,
+    MessageCountUpdated,
+    MetricsDropped,
+    MetricsEvent,
+    RequestCompleted,
+    RequestStarted,
+    RoundCompleted,
+    RoundStarted,
+    RoundStatus,
+    SessionCompleted,
+    SessionStarted,
+    SessionStatus,
+    StorageError,
+    SystemEvent,
+    TokenUsage,
+    ToolCalled,
+    UnknownEvent,
+    WorkerStarted,
+    WorkerStopped,
+)
+from bamboo_logmetrics.handler import FlatJsonFormatter, MetricsHandler
+from bamboo_logmetrics.logger import BoundLog
+from bamboo_logmetrics.options import Options
+from bamboo_logmetrics.record import Line
+
+__all__ = [
+    "BambooLogError",
+    "BoundLog",
+    "ChatEvent",
+    "ConfigError",
+    "DecodeError",
+    "EventMeta",
+    "FlatJsonFormatter",
+    "ForwardEvent",
+    "ForwardStatus",
+    "Line",
+    "MessageCountUpdated",
+    "MetricsDropped",
+    "MetricsEvent",
+    "MetricsHandler",
+    "Options",
+    "PlatformError",
+    "Report",
+    "RequestCompleted",
+    "RequestStarted",
+    "RoundCompleted",
+    "RoundStarted",
+    "RoundStatus",
+    "SessionCompleted",
+    "SessionStarted",
+    "SessionStatus",
+    "Stats",
+    "StorageError",
+    "SystemEvent",
+    "TokenUsage",
+    "ToolCalled",
+    "UnknownEvent",
+    "WorkerStarted",
+    "WorkerStopped",
+    "WriterReport",
+    "__version__",
+    "close",
+    "configure",
+    "flush",
+    "get_logger",
+    "open_log",
+    "read",
+    "stats",
+    "verify",
+]

@@ -1,0 +1,165 @@
+"""The value rules of event fields: one function per annotation.
+
+A check takes ``(where, value)``, where ``where`` is ``"Class.field"``, and
+returns the value to keep. It raises TypeError or ValueError with a message that names class,
+field, value and what would be right.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+import reprlib
+from collections.abc import Callable
+from datetime import datetime, timezone
+from decimal import Decimal
+from enum import Enum
+from typing import Any, TypeVar
+
+Check = Callable[[str, Any], Any]
+E = TypeVar("E", bound=Enum)
+
+U64_MAX = 2**64 - 1
+U32_MAX = 2**32 - 1
+U16_MAX = 2**16 - 1
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
+
+
+def got(value: object) -> str:
+    """Return a short text of a refused value and its type, for a message."""
+    try:
+        shown = _short.repr(value)
+    except Exception:  # noqa: BLE001 - a repr may raise anything, and the message matters more
+        shown = "an unprintable value"
+    return f"got {shown} ({type(value).__name__})"
+
+
+def text(where: str, value: Any) -> str:
+    """Keep a str; a subclass becomes an exact str, so that nothing can change it later."""
+    if type(value) is str:
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    msg = f"{where} must be a str; {got(value)}. Pass str(value) if it identifies something."
+    raise TypeError(msg)
+
+
+def non_empty(where: str, value: Any) -> str:
+    """Keep a str of at least one character."""
+    if not (kept := text(where, value)):
+        msg = f"{where} must not be empty; got ''. Leave it out to have one made."
+        raise ValueError(msg)
+    return kept
+
+
+def flag(where: str, value: Any) -> bool:
+    """Keep a bool; 0, 1 and 'false' are refused rather than guessed."""
+    if value is True or value is False:
+        return bool(value)
+    msg = f"{where} must be True or False; {got(value)}. Pass bool(value)."
+    raise TypeError(msg)
+
+
+def unsigned(limit: int, remedy: str) -> Check:
+    """Return the check for a whole number from 0 to ``limit``."""
+
+    def check(where: str, value: Any) -> int:
+        if type(value) is not int:
+            value = _whole(where, value, remedy)
+        if 0 <= value <= limit:
+            return int(value)
+        msg = f"{where} must be from 0 to {limit}; {got(value)}. {remedy}"
+        raise ValueError(msg)
+
+    return check
+
+
+def _whole(where: str, value: Any, remedy: str) -> int:
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)  # IntEnum, numpy integers
+        except TypeError:
+            pass
+    msg = f"{where} must be a whole number; {got(value)}. {remedy}"
+    raise TypeError(msg)
+
+
+def millis(where: str, value: Any) -> int:
+    """Keep a duration in milliseconds: any finite number >= 0, floored."""
+    remedy = "Pass the elapsed time in milliseconds, such as 12 or 12.5."
+    if type(value) is not int:
+        if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
+            msg = f"{where} must be a number; {got(value)}. {remedy}"
+            raise TypeError(msg)
+        if not math.isfinite(value):
+            msg = f"{where} must be finite; {got(value)}. {remedy}"
+            raise ValueError(msg)
+        if value < 0:
+            msg = f"{where} must be >= 0; {got(value)}. {remedy}"
+            raise ValueError(msg)
+        value = math.floor(value)
+    if 0 <= value <= U64_MAX:
+        return int(value)
+    msg = f"{where} must be from 0 to {U64_MAX}; {got(value)}. {remedy}"
+    raise ValueError(msg)
+
+
+def utc(where: str, value: Any) -> datetime:
+    """Keep an aware datetime, as an exact ``datetime`` in UTC."""
+    remedy = "Pass datetime.now(timezone.utc)."
+    if type(value) is datetime and value.tzinfo is timezone.utc:
+        return value
+    if not isinstance(value, datetime):
+        msg = f"{where} must be a datetime; {got(value)}. {remedy}"
+        raise TypeError(msg)
+    if value.utcoffset() is None:
+        msg = f"{where} must have a time zone; {got(value)}. {remedy}"
+        raise ValueError(msg)
+    try:
+        moved = value.astimezone(timezone.utc)
+    except OverflowError:
+        msg = f"{where} is outside the years 1 to 9999 in UTC; {got(value)}. {remedy}"
+        raise ValueError(msg) from None
+    parts = (moved.year, moved.month, moved.day, moved.hour, moved.minute, moved.second, moved.microsecond)
+    return datetime(*parts, tzinfo=timezone.utc)
+
+
+def member(enum: type[E]) -> Check:
+    """Return the check for a member of ``enum``; its exact string is accepted."""
+    by_value = {item.value: item for item in enum}
+
+    def check(where: str, value: Any) -> E:
+        if type(value) is enum:
+            return value
+        if isinstance(value, str) and not isinstance(value, Enum) and value in by_value:
+            return by_value[value]
+        names = ", ".join(repr(item.value) for item in enum)
+        kind = ValueError if isinstance(value, str) else TypeError
+        msg = f"{where} must be a {enum.__name__}, one of {names}; {got(value)}."
+        raise kind(msg)
+
+    return check
+
+
+def instance(cls: type) -> Check:
+    """Return the check for an object of class ``cls``."""
+
+    def check(where: str, value: Any) -> Any:
+        if isinstance(value, cls):
+            return value
+        msg = f"{where} must be a {cls.__name__}; {got(value)}. Pass {cls.__name__}(...)."
+        raise TypeError(msg)
+
+    return check
+
+
+def optional(check: Check) -> Check:
+    """Return ``check`` with None accepted."""
+
+    def checked(where: str, value: Any) -> Any:
+        return None if value is None else check(where, value)
+
+    return checked

@@ -1,0 +1,372 @@
+"""The vocabulary: twelve events in three families, and their parts."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from datetime import datetime, timezone
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import uuid_utils
+
+from bamboo_logmetrics.events import checks
+from bamboo_logmetrics.events.base import JSON_RULES, RULES, U16, U32, U64, Id, Millis, Model, model, names_of, snake
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class _Status(str, Enum):
+    __str__ = str.__str__
+
+
+class SessionStatus(_Status):
+    """How a session stands."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+class RoundStatus(_Status):
+    """How a round stands."""
+
+    RUNNING = "running"
+    SUCCESS = "success"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+class ForwardStatus(_Status):
+    """How a forwarded request ended."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+
+
+def _status_value(status: Enum) -> Any:
+    return status.value
+
+
+def read_status(text: Any) -> Any:
+    """Return a status text as this version writes it: older writers say ``failed``."""
+    return "error" if text == "failed" else text
+
+
+for _status in (SessionStatus, RoundStatus, ForwardStatus):
+    RULES[_status.__name__] = checks.member(_status)
+    JSON_RULES[_status.__name__] = {"encoder": _status_value, "decoder": read_status}
+
+
+def _new_id() -> str:
+    return str(uuid_utils.uuid4())
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@model
+class EventMeta(Model):
+    """What identifies an event.
+
+    Args:
+        event_id: any non-empty text; a UUID v4 is made when it is left out.
+        occurred_at: when it happened, an aware datetime, kept as UTC; now when left out.
+        trace_id: what links events of one request across services, or None.
+    """
+
+    event_id: Id = field(default_factory=_new_id)
+    occurred_at: datetime = field(default_factory=_now)
+    trace_id: str | None = None
+
+    @classmethod
+    def new(cls) -> Self:
+        """Make the meta of an event that happens now, without a trace id."""
+        return cls()
+
+    @classmethod
+    def with_trace_id(cls, trace_id: str) -> Self:
+        """Make the meta of an event that happens now, within the trace ``trace_id``."""
+        return cls(trace_id=trace_id)
+
+
+@model
+class TokenUsage(Model):
+    """Tokens of one model call, in OpenTelemetry's meaning.
+
+    ``cache_read_tokens`` and ``cache_write_tokens`` are within ``prompt_tokens``,
+    ``reasoning_tokens`` within ``completion_tokens``. None means not reported, never zero.
+    ``a + b`` adds part by part, where None + n = n. The total is not checked against its parts.
+    """
+
+    prompt_tokens: U64
+    completion_tokens: U64
+    total_tokens: U64
+    cache_read_tokens: U64 | None = None
+    cache_write_tokens: U64 | None = None
+    reasoning_tokens: U64 | None = None
+
+    def __add__(self, other: object) -> TokenUsage:
+        if not isinstance(other, TokenUsage):
+            return NotImplemented
+        parts = names_of(TokenUsage)
+        sums: dict[str, Any] = {name: _plus(getattr(self, name), getattr(other, name)) for name in parts}
+        return TokenUsage(**sums)
+
+    def __radd__(self, other: object) -> TokenUsage:
+        """Let ``sum(usages)`` start from its 0."""
+        return self if other == 0 else NotImplemented
+
+
+def _plus(a: int | None, b: int | None) -> int | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b
+
+
+class MetricsEvent(Model):
+    """Base of every event.
+
+    ``kind`` is the dotted name, such as ``chat.round_completed``, on the class and on its objects.
+    """
+
+    __slots__ = ()
+    kind: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tagged form, ``{"Chat": {"SessionStarted": {...}}}``, as plain data."""
+        from bamboo_logmetrics.events import tagged  # imports dataclasses-json (150 ms) on first use
+
+        return tagged.to_dict(self)
+
+    def to_json(self) -> str:
+        """Return the tagged form as compact JSON, as the Rust system (serde) reads it."""
+        from bamboo_logmetrics.events import tagged
+
+        return tagged.to_json(self)
+
+    @staticmethod
+    def from_dict(data: Any) -> MetricsEvent:
+        """Return the event of a tagged form; an unknown kind gives an UnknownEvent.
+
+        Raises DecodeError when it is not a tagged form, or a value is not right.
+        """
+        from bamboo_logmetrics.events import tagged
+
+        return tagged.from_dict(data)
+
+    @staticmethod
+    def from_json(text: str | bytes) -> MetricsEvent:
+        """Return the event of a tagged form's JSON text; raises as :meth:`from_dict`."""
+        from bamboo_logmetrics.events import tagged
+
+        return tagged.from_json(text)
+
+
+@model
+class ChatEvent(MetricsEvent):
+    """Base of the events of the agent's own chat loop."""
+
+    meta: EventMeta = field(default_factory=EventMeta)
+
+
+@model
+class ForwardEvent(MetricsEvent):
+    """Base of the events of requests forwarded to a provider."""
+
+    meta: EventMeta = field(default_factory=EventMeta)
+
+
+@model
+class SystemEvent(MetricsEvent):
+    """Base of the events about the metrics system itself; they carry no meta."""
+
+
+@model
+class SessionStarted(ChatEvent):
+    """A conversation begins. ``model`` is the model used, such as ``gpt-5-mini``."""
+
+    session_id: str
+    model: str
+
+
+@model
+class SessionCompleted(ChatEvent):
+    """A conversation ended, well or not."""
+
+    session_id: str
+    status: SessionStatus
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *, session_id: str, status: SessionStatus | str, meta: EventMeta = ...) -> None: ...
+
+
+@model
+class RoundStarted(ChatEvent):
+    """One model call (a request and its answer) begins."""
+
+    round_id: str
+    session_id: str
+    model: str
+
+
+@model
+class RoundCompleted(ChatEvent):
+    """One model call ended.
+
+    ``latency_ms`` takes any finite number >= 0 and floors it. Where usage or latency is not
+    known, give zeros and bind ``usage_source="missing"`` or ``latency_source="missing"``.
+    """
+
+    round_id: str
+    session_id: str
+    status: RoundStatus
+    usage: TokenUsage
+    latency_ms: Millis
+    error: str | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            round_id: str,
+            session_id: str,
+            status: RoundStatus | str,
+            usage: TokenUsage,
+            latency_ms: float,
+            error: str | None = None,
+            meta: EventMeta = ...,
+        ) -> None: ...
+
+
+@model
+class ToolCalled(ChatEvent):
+    """A tool was called and has answered. Its arguments and result are never stored."""
+
+    tool_call_id: str
+    round_id: str
+    session_id: str
+    tool_name: str
+    latency_ms: Millis
+    success: bool
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            tool_call_id: str,
+            round_id: str,
+            session_id: str,
+            tool_name: str,
+            latency_ms: float,
+            success: bool,
+            meta: EventMeta = ...,
+        ) -> None: ...
+
+
+@model
+class MessageCountUpdated(ChatEvent):
+    """The session now holds ``message_count`` messages, of user and assistant."""
+
+    session_id: str
+    message_count: U32
+
+
+@model
+class RequestStarted(ForwardEvent):
+    """A request goes to a provider. ``endpoint`` is such as ``openai.chat_completions``."""
+
+    request_id: str
+    endpoint: str
+    model: str
+    is_stream: bool
+
+
+@model
+class RequestCompleted(ForwardEvent):
+    """A forwarded request ended. ``status_code`` 0 means that no response came."""
+
+    request_id: str
+    status_code: U16
+    status: ForwardStatus
+    usage: TokenUsage | None = None
+    latency_ms: Millis
+    error: str | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            request_id: str,
+            status_code: int,
+            status: ForwardStatus | str,
+            usage: TokenUsage | None = None,
+            latency_ms: float,
+            error: str | None = None,
+            meta: EventMeta = ...,
+        ) -> None: ...
+
+
+@model
+class MetricsDropped(SystemEvent):
+    """``count`` events were dropped since the last such event of this ``reason``."""
+
+    count: U64
+    reason: str
+
+
+@model
+class StorageError(SystemEvent):
+    """Storing failed. ``event_type`` is the kind of the event that was in hand."""
+
+    error: str
+    event_type: str
+
+
+@model
+class WorkerStarted(SystemEvent):
+    """A worker began to write."""
+
+
+@model
+class WorkerStopped(SystemEvent):
+    """A worker has stopped; in a log, its line carries the final counts."""
+
+
+@model
+class UnknownEvent(MetricsEvent):
+    """An event of a kind that this version does not know, kept as it came.
+
+    Args:
+        family: the outer tag, such as ``Chat``.
+        variant: the inner tag, such as ``SessionPaused``.
+        payload: the JSON text of what stood under the inner tag; None for a bare tag.
+    """
+
+    family: str
+    variant: str
+    payload: str | None = None
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        """The dotted name, such as ``chat.session_paused``."""
+        return f"{snake(self.family)}.{snake(self.variant)}"
+
+
+FAMILIES: dict[str, type[MetricsEvent]] = {"Chat": ChatEvent, "Forward": ForwardEvent, "System": SystemEvent}
+
+VARIANTS: dict[tuple[str, str], type[MetricsEvent]] = {
+    (family, variant.__name__): variant for family, base in FAMILIES.items() for variant in base.__subclasses__()
+}
+
+for (_family, _variant), _cls in VARIANTS.items():
+    _cls.kind = f"{snake(_family)}.{snake(_variant)}"
+
+KINDS: dict[str, type[MetricsEvent]] = {cls.kind: cls for cls in VARIANTS.values()}

@@ -1,0 +1,121 @@
+"""The tagged JSON form: what the Rust system (serde, externally tagged) reads and writes.
+
+dataclasses-json does the work, through the functions that its own decorator
+installs: decorating would put its coercing ``from_json`` in place of ours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, NoReturn, TypeVar
+
+from dataclasses_json import DataClassJsonMixin
+
+from bamboo_logmetrics.errors import DecodeError
+from bamboo_logmetrics.events.base import Model, names_of
+from bamboo_logmetrics.events.model import FAMILIES, VARIANTS, EventMeta, MetricsEvent, TokenUsage, UnknownEvent
+
+M = TypeVar("M", bound=Model)
+
+_PARTS: dict[str, type[Model]] = {"meta": EventMeta, "usage": TokenUsage}
+
+
+def dumps(data: Any) -> str:
+    """Return compact JSON; lone surrogates, which UTF-8 cannot hold, become U+FFFD."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def loads(text: str | bytes) -> Any:
+    """Parse strict JSON; raises DecodeError."""
+    try:
+        return json.loads(text, parse_constant=_not_json)
+    except (ValueError, RecursionError) as error:
+        msg = f"not JSON: {error}"
+        raise DecodeError(msg) from None
+
+
+def _not_json(name: str) -> NoReturn:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)
+
+
+def to_json(event: MetricsEvent) -> str:
+    """Return the tagged form of ``event`` as compact JSON."""
+    return dumps(to_dict(event))
+
+
+def from_json(text: str | bytes) -> MetricsEvent:
+    """Return the event of a tagged form's JSON text; raises DecodeError."""
+    return from_dict(loads(text))
+
+
+def to_dict(event: MetricsEvent) -> dict[str, Any]:
+    """Return the tagged form of ``event`` as plain data."""
+    if isinstance(event, UnknownEvent):
+        return {event.family: event.variant if event.payload is None else {event.variant: loads(event.payload)}}
+    family = next(name for name, base in FAMILIES.items() if isinstance(event, base))
+    body = encode(event)
+    return {family: {type(event).__name__: body} if body else type(event).__name__}
+
+
+def from_dict(data: Any) -> MetricsEvent:
+    """Return the event of a tagged form; raises DecodeError."""
+    family, inner = _only_item(data, "an event is {family: {variant: fields}} or {family: variant}")
+    bare = isinstance(inner, str)
+    variant, payload = (inner, None) if bare else _only_item(inner, f"{family} holds {{variant: fields}} or a variant")
+    cls = VARIANTS.get((family, variant))
+    if cls is None:
+        return UnknownEvent(family=family, variant=variant, payload=None if bare else dumps(payload))
+    # serde writes a unit variant bare, but reads null too
+    return decode(cls, {} if payload is None else payload)
+
+
+def _only_item(data: Any, rule: str) -> tuple[str, Any]:
+    if isinstance(data, dict) and len(data) == 1:
+        ((tag, inner),) = data.items()
+        if isinstance(tag, str):
+            return tag, inner
+    msg = f"{rule}; got {data!r:.80}"
+    raise DecodeError(msg)
+
+
+def encode(model: Model) -> dict[str, Any]:
+    """Return the fields of one model as plain data, and the unknown keys it was read with."""
+    body: dict[str, Any] = DataClassJsonMixin.to_dict(model)  # type: ignore[arg-type]
+    for name in _PARTS.keys() & body.keys():
+        part = getattr(model, name)
+        if part is not None and part.extra:
+            body[name].update(loads(part.extra))
+    if model.extra:
+        body.update(loads(model.extra))
+    return body
+
+
+def decode(cls: type[M], body: Any) -> M:
+    """Return the model of plain data; keys it has no field for are kept. Raises DecodeError."""
+    if not isinstance(body, dict):
+        msg = f"{cls.__name__} must be an object; got {body!r:.80}"
+        raise DecodeError(msg)
+    known = {name: body[name] for name in names_of(cls) if name in body}
+    unknown = {key: value for key, value in body.items() if key not in known}
+    _require(cls, known)
+    for name in _PARTS.keys() & known.keys():
+        if known[name] is not None:
+            known[name] = decode(_PARTS[name], known[name])
+    try:
+        made: M = DataClassJsonMixin.from_dict.__func__(cls, known)  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as error:
+        msg = f"{cls.__name__}: {error}"
+        raise DecodeError(msg) from None
+    return made.with_extra(dumps(unknown) if unknown else None)
+
+
+def _require(cls: type[Model], known: dict[str, Any]) -> None:
+    for item in dataclasses.fields(cls):  # type: ignore[arg-type]
+        needed = item.default is dataclasses.MISSING
+        if needed and known.get(item.name) is None:
+            fault = "must not be null" if item.name in known else "is missing"
+            msg = f"{cls.__name__}.{item.name} {fault}; an object read from JSON needs it"
+            raise DecodeError(msg)

@@ -1,0 +1,146 @@
+"""The stdlib's side: a handler with a pipeline, and the flat form as a python-json-logger formatter."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter, merge_record_extra
+
+from bamboo_logmetrics import record as records
+from bamboo_logmetrics.config import open_log
+from bamboo_logmetrics.events.model import MetricsEvent
+from bamboo_logmetrics.events.times import format_ns
+from bamboo_logmetrics.frozen import freeze_mapping, freeze_text
+from bamboo_logmetrics.layouts import encode
+from bamboo_logmetrics.processors import redact_flat
+from bamboo_logmetrics.processors.capping import cap
+
+if TYPE_CHECKING:
+    from bamboo_logmetrics.channel import Stats
+    from bamboo_logmetrics.logger import BoundLog
+
+_NS = 1_000_000_000
+_RESERVED = frozenset(RESERVED_ATTRS)
+_formatter = logging.Formatter()
+
+
+class MetricsHandler(logging.Handler):
+    """Write the records of stdlib loggers, and events logged as messages, to a log of ours.
+
+    ``extra=`` becomes keys of the line, a dict as message too (as in python-json-logger); an exception is
+    one text. The logger's name is bound as ``logger``. No lock is taken.
+
+    Args:
+        path: the file, as for :func:`bamboo_logmetrics.open_log`; or a BoundLog to share.
+        options: as for :func:`bamboo_logmetrics.open_log`; ``level`` becomes the handler's.
+
+    Raises ConfigError as :func:`bamboo_logmetrics.open_log`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | BoundLog, **options: Any) -> None:
+        self._shared = hasattr(path, "emit")
+        self._log: BoundLog = path if self._shared else open_log(path, **options)  # type: ignore[assignment, arg-type]
+        super().__init__(self._log.get_effective_level())
+
+    def createLock(self) -> None:  # noqa: N802 - the stdlib's name
+        """Make no lock: what it would guard is the channel's business."""
+        self.lock = None
+
+    def _at_fork_reinit(self) -> None:
+        """Nothing to make anew: the pipeline does it."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Emit a record that passes the filters; the stdlib's takes the lock around this."""
+        passed: Any = self.filter(record)  # from 3.12 on a filter may give another record
+        if passed:
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return bool(passed)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand one record over. What a processor of yours raises goes to ``handleError``, as in the stdlib."""
+        try:
+            what, beside = _content(record)
+            level = record.levelname.lower()
+            item = self._log._record(what, level, beside, int(record.created * _NS))
+            if item is not None:
+                self._log._put_of(item)(item)
+        except Exception:  # noqa: BLE001 - the stdlib's contract for handlers
+            self.handleError(record)
+
+    def stats(self) -> Stats:
+        """Return one snapshot of the log's counters."""
+        return self._log.stats()
+
+    def flush(self) -> None:
+        """Wait up to 5 s until all records are in the file."""
+        self._log.flush()
+
+    def close(self) -> None:
+        """Close the log, unless it is a shared one."""
+        if not self._shared:
+            self._log.close()
+        super().close()
+
+
+def _content(record: logging.LogRecord) -> tuple[Any, dict[str, Any]]:
+    """Return what was logged, and what stands beside it."""
+    beside: dict[str, Any] = {"logger": record.name}
+    what: Any = record.msg
+    if isinstance(what, dict):
+        beside.update(what)
+        what = beside.pop("message", "")
+    elif not isinstance(what, MetricsEvent):
+        what = _message(record, beside)
+    merge_record_extra(record, beside, reserved=_RESERVED)
+    text = record.exc_text or (_formatter.formatException(record.exc_info) if record.exc_info else None)
+    if text and record.exc_info != (None, None, None):
+        beside["exception"] = text
+    if record.stack_info:
+        beside["stack"] = record.stack_info
+    return what, beside
+
+
+def _message(record: logging.LogRecord, beside: dict[str, Any]) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - arguments that do not fit are a bug, but no reason to lose the line
+        beside["args"] = record.args
+        return freeze_text(record.msg)
+
+
+class FlatJsonFormatter(BaseJsonFormatter):
+    """The line's flat form for handlers of your own, with the options of python-json-logger's formatters.
+
+    Events logged as messages become typed lines. The lines carry no ``writer`` and ``seq``, which only a log
+    of ours can give; ``read`` reads them, ``verify`` cannot account for them.
+
+    Args:
+        max_line_bytes: a longer line is cut.
+        options: as python-json-logger's, such as ``static_fields`` and ``rename_fields``.
+    """
+
+    def __init__(self, *args: Any, max_line_bytes: int = 32_000, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._limit = max_line_bytes
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's line."""
+        what, beside = _content(record)
+        beside = {**self.defaults, **self.static_fields, **beside}
+        exception = beside.pop("exception", None)
+        timestamp = format_ns(int(record.created * _NS))
+        common: dict[str, Any] = {"timestamp": timestamp, "exception": exception}
+        if isinstance(what, MetricsEvent):
+            flat = records.expand(what, freeze_mapping(beside), **common)
+        else:
+            level = record.levelname.lower()
+            flat = records.expand_plain(freeze_text(what), freeze_mapping(beside), level=level, **common)
+        redact_flat(flat)
+        flat, _ = cap(flat, self._limit)
+        return self.serialize_log_record({self._get_rename(key): value for key, value in flat.items()})
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """Return strict JSON."""
+        return encode(log_data).decode()

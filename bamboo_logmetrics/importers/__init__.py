@@ -1,0 +1,1 @@
+"""Importers: other programs' session files, turned into events."""

@@ -1,0 +1,69 @@
+"""A flat record as the bytes of one line.
+
+A layout is a function from the flat record to the object that is written; ``native`` is the record itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+Layout = Callable[[dict[str, Any]], dict[str, Any]]
+
+_encoder = msgspec.json.Encoder()
+
+# JSON may hold these as they are, but str.splitlines() and some readers break a line there.
+_LINE_BREAKS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
+
+_I64_MIN = -(2**63)
+_U64_MAX = 2**64 - 1
+
+
+def native(flat: dict[str, Any]) -> dict[str, Any]:
+    """Return the flat record as it is."""
+    return flat
+
+
+LAYOUTS: Mapping[str, Layout] = {"native": native}
+
+
+def encode(data: Any) -> bytes:
+    """Return plain data as strict JSON on one line, without the newline.
+
+    Non-finite numbers become null, integers beyond 64 bits a string, lone surrogates U+FFFD.
+    """
+    try:
+        line = _encoder.encode(data)
+    except (UnicodeEncodeError, OverflowError):
+        line = _encoder.encode(encodable(data))
+    if line.isascii():
+        return line
+    for raw, escaped in _LINE_BREAKS:
+        if raw in line:
+            line = line.replace(raw, escaped)
+    return line
+
+
+def encodable(value: Any) -> Any:
+    """Return plain data with every value that JSON or UTF-8 cannot hold replaced."""
+    if isinstance(value, dict):
+        return {encodable(key): encodable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [encodable(item) for item in value]
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, int) and not _I64_MIN <= value <= _U64_MAX:
+        return _digits(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _digits(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError:  # more than sys.get_int_max_str_digits()
+        return hex(value)

@@ -1,0 +1,103 @@
+"""Records to the bytes of their lines: expand, redact, layout, cap, and the number within the writer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from bamboo_logmetrics import record
+from bamboo_logmetrics.channel import Record
+from bamboo_logmetrics.events.model import MetricsEvent, SystemEvent
+from bamboo_logmetrics.events.times import format_ns, format_utc
+from bamboo_logmetrics.layouts import LAYOUTS, encode
+from bamboo_logmetrics.processors import redact_flat
+from bamboo_logmetrics.processors.capping import cap
+from bamboo_logmetrics.system import FS, Clock, host, process_started_at
+
+WRITER_BYTES = 10  # 20 hex digits
+
+
+class LineMaker:
+    """Makes the lines of one writer, numbered from 1 in the order of the calls.
+
+    Args:
+        layout: the name of the layout.
+        max_line_bytes: the longest line, with its newline.
+        fs, clock: the system.
+    """
+
+    def __init__(self, *, layout: str, max_line_bytes: int, fs: FS, clock: Clock) -> None:
+        self._layout = LAYOUTS[layout]
+        self._limit = max_line_bytes - 1
+        self._fs = fs
+        self._clock = clock
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Be another writer, as every opening and every forked child is."""
+        self.writer = self._fs.urandom(WRITER_BYTES).hex()
+        self.seq = 0
+
+    def user(self, item: Record) -> bytes | None:
+        """Return the line of an emitted record, or None when it is too long even after cutting."""
+        try:
+            line = self._finish(self._expand(item))
+        except Exception as error:  # noqa: BLE001 - whatever the value did, its place in the log must not be empty
+            line = self._finish(self._marker(item, error))
+        return self._number(line)
+
+    def own(self, event: SystemEvent, extra: Mapping[str, Any]) -> bytes:
+        """Return a line of the log itself."""
+        timestamp = format_ns(self._clock.time_ns())
+        flat = record.expand(event, extra, writer=self.writer, seq=self.seq + 1, timestamp=timestamp, own=True)
+        return self._number(self._finish(flat)) or b""
+
+    def _expand(self, item: Record) -> dict[str, Any]:
+        what, bound, context, level, time_ns, exception, _ = item
+        beside = {**context, **bound} if context else bound
+        timestamp = "" if time_ns is None else format_ns(time_ns)
+        common: dict[str, Any] = {
+            "writer": self.writer, "seq": self.seq + 1, "timestamp": timestamp, "exception": exception
+        }  # fmt: skip
+        if isinstance(what, MetricsEvent):
+            return record.expand(what, beside, **common)
+        return record.expand_plain(what, beside, level=level or "info", **common)
+
+    def _finish(self, flat: dict[str, Any]) -> bytes:
+        redact_flat(flat)
+        return cap(flat, self._limit, self._render)[1]
+
+    def _render(self, flat: dict[str, Any]) -> bytes:
+        return encode(self._layout(flat))
+
+    def _number(self, line: bytes) -> bytes | None:
+        if len(line) > self._limit:
+            return None
+        self.seq += 1
+        return line + b"\n"
+
+    def _marker(self, item: Record, error: Exception) -> dict[str, Any]:
+        """Return a plain record that says what could not be encoded."""
+        what = item[0].kind if isinstance(item[0], MetricsEvent) else "a plain line"
+        return record.expand_plain(
+            f"{what} could not be encoded",
+            {"encode_error": type(error).__name__},
+            level="error",
+            timestamp=format_ns(self._clock.time_ns()),
+            writer=self.writer,
+            seq=self.seq + 1,
+        )
+
+
+def started_facts(version: str, clock: Clock, repaired_bytes: int) -> dict[str, Any]:
+    """Return what a worker_started line says: which process of which machine, alive since when."""
+    pid = os.getpid()
+    started = process_started_at(pid)
+    return {
+        "version": version,
+        "pid": pid,
+        "host": host(),
+        "started_at": format_utc(started) if started else format_ns(clock.time_ns()),
+        "repaired_bytes": repaired_bytes,
+    }

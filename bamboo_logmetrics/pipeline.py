@@ -1,0 +1,347 @@
+"""Where the parts meet: channel, lines and sink, and the one worker that drives them.
+
+The worker calls the step in a loop; durability ``write`` and ``fsync``, and the drain of an interpreter that can start
+no thread any more, call it where they are. All of it runs under the step lock, which no plain emit ever takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from _thread import allocate_lock, get_ident
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from bamboo_logmetrics import lifetime
+from bamboo_logmetrics.channel import Ack, Channel, OnFull, Record, Stats
+from bamboo_logmetrics.lines import LineMaker
+from bamboo_logmetrics.reports import Diagnostics
+from bamboo_logmetrics.sinks import RotatingFile, Sink
+from bamboo_logmetrics.step import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bamboo_logmetrics.options import Options
+    from bamboo_logmetrics.system import Lock
+
+EXIT_TIMEOUT = 5.0  # seconds
+_BLINK = 0.001  # seconds; the shortest sleep, so that a clock that stands still does not spin
+
+
+class _Ticket:
+    """A flush or a close that waits for the worker."""
+
+    __slots__ = ("lock", "ok", "remaining")
+
+    def __init__(self) -> None:
+        self.lock: Lock = allocate_lock()
+        self.lock.acquire()
+        self.remaining: int | None = None  # records to be taken before it is answered; None: not counted yet
+        self.ok = False
+
+
+class Pipeline:
+    """One opening of one log file by one process.
+
+    Args:
+        path: an absolute path.
+        options: how it works.
+
+        around: given the file, returns the sink to write to instead; for tests.
+
+    Raises ConfigError when something else than a regular file is there. Any other trouble with the
+    file is retried and reported, never raised.
+    """
+
+    def __init__(self, path: str, options: Options, around: Callable[[Sink], Sink] | None = None) -> None:
+        self.path = path
+        self.options = options
+        self._clock = options.clock
+        self.channel = Channel(
+            capacity=options.queue_size,
+            on_full=OnFull(options.on_full),
+            block_timeout=options.block_timeout,
+            clock=options.clock,
+            wake=self.wake,
+        )
+        self._maker = LineMaker(
+            layout=options.layout, max_line_bytes=options.max_line_bytes, fs=options.fs, clock=options.clock
+        )
+        file = RotatingFile(
+            path,
+            max_bytes=options.max_bytes,
+            backup_count=options.backup_count,
+            rotate_every=options.rotate_every,
+            compress=options.compress,
+            mode=options.mode,
+            writer=lambda: self._maker.writer,
+            fs=options.fs,
+            clock=options.clock,
+        )
+        self._sink: Sink = around(file) if around else file
+        self._diagnostics = Diagnostics(path, options.clock)
+        self._step = Step(
+            channel=self.channel,
+            maker=self._maker,
+            sink=self._sink,
+            sync=options.durability == "fsync",
+            diagnostics=self._diagnostics,
+            clock=options.clock,
+        )
+        self.durable = options.durability != "queue"
+        self._ended = False  # nothing more will be written
+        self._forget()
+        self._open()
+        lifetime.register(self)
+        self.wake()
+
+    def _forget(self) -> None:
+        """Start as one that has no worker, and for whom nobody waits."""
+        self._bell: Lock = allocate_lock()  # released to wake the worker
+        self._bell.acquire()
+        self._step_lock: Lock = allocate_lock()
+        self._starting: Lock = allocate_lock()
+        self._alive = False
+        self._worked = False
+        self._closing = False
+        self._tickets: list[_Ticket] = []
+
+    def _open(self) -> None:
+        try:
+            self._sink.open()
+        except OSError as error:
+            self._step.fail(error)
+        self._step.announce_start()
+
+    # -- the caller's side ---------------------------------------------------------------
+
+    def put(self, record: Record, *, plain: bool) -> bool:
+        """Let one record in; tell whether it is acknowledged, as the durability asks."""
+        put = self.channel.put_plain if plain else self.channel.put
+        if not self.durable:
+            return put(record)
+        ack = Ack()
+        if not put((*record[:6], ack)):
+            return False
+        if ack.answer is None and self._enter(self.options.block_timeout):
+            try:
+                self._step_until(ack)
+            finally:
+                self._leave()
+        return ack.answer is True
+
+    def _step_until(self, ack: Ack) -> None:
+        while ack.answer is None and self._step.has_work() and not self._step.failing() and not self._ended:
+            self._step.run()
+
+    def flush(self, timeout: float = EXIT_TIMEOUT) -> bool:
+        """Wait up to ``timeout`` seconds until all that was emitted before is in the file; tell whether it is."""
+        if self._ended:
+            return not self.stats().queued
+        return self._ask(timeout)
+
+    def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
+        """Refuse new events, write what is queued and end the log; tell whether all was written in time.
+
+        When ``timeout`` seconds are over, what was never taken from the queue is counted as ``shutdown``.
+        A second call waits for the first.
+        """
+        self.channel.close()
+        deadline = self._clock.monotonic() + timeout
+        self._step.deadline = deadline if self._step.deadline is None else max(self._step.deadline, deadline)
+        self._closing = True
+        if not (self._ended or self._ask(timeout) or self._in_step()):
+            self._abandon()
+        stats = self.stats()
+        return self._ended and not (stats.queued or self.channel.shutdown or self.channel.storage)
+
+    def stats(self) -> Stats:
+        """Return one snapshot of this process's counters."""
+        return self.channel.stats(self._maker.writer, self._sink.repaired_bytes)
+
+    def _ask(self, timeout: float) -> bool:
+        """Wait for the worker's answer; be the worker where no thread can be started."""
+        if self._in_step():
+            return False  # it would wait for itself
+        ticket = _Ticket()
+        self._tickets.append(ticket)
+        deadline = self._clock.monotonic() + timeout
+        while not self.wake() and ticket in self._tickets and self._clock.monotonic() < deadline:
+            self._clock.wait(self._bell, min(max(self._step.retry_in(), _BLINK), timeout))
+        return self._clock.wait(ticket.lock, deadline - self._clock.monotonic()) and ticket.ok
+
+    # -- the worker ----------------------------------------------------------------------
+
+    def wake(self) -> bool:
+        """Wake the worker or start one; where there can be none, do its work here and return False."""
+        if not self._alive and not self._start_worker():
+            if self._enter(0):
+                try:
+                    self._turn()
+                finally:
+                    self._leave()
+            return False
+        with contextlib.suppress(RuntimeError):  # it has been rung already
+            self._bell.release()
+        return True
+
+    def _start_worker(self) -> bool:
+        if self._ended:
+            return False
+        if not self._starting.acquire(blocking=False):
+            return True  # somebody else is at it
+        try:
+            if not self._alive:
+                lifetime.enter_process()
+                self._alive = True
+                Thread(target=self._work, name="bamboo-logmetrics", daemon=True).start()
+        except RuntimeError:  # the interpreter is ending, or there are too many threads
+            self._alive = False
+        finally:
+            self._starting.release()
+        return self._alive
+
+    def _work(self) -> None:
+        try:
+            while not self._work_until_fault():
+                pass
+        finally:
+            self._alive = False
+            self.channel.rest()  # the next caller starts another worker
+            if self._tickets:
+                self.wake()  # somebody asked while this one was leaving
+
+    def _work_until_fault(self) -> bool:
+        """Work until the log ends; False after a fault that it has survived."""
+        try:
+            while not self._ended:
+                pause = self._pause()
+                if pause != 0:
+                    self._clock.wait(self._bell, pause)
+                if self._enter(None):
+                    try:
+                        self._turn()
+                    finally:
+                        self._leave()
+        except BaseException as error:  # noqa: BLE001 - SystemExit, MemoryError: the log must outlive them
+            self._step.fail(error)
+            return False
+        return True
+
+    def _pause(self) -> float | None:
+        """Return for how many seconds the worker may sleep unless it is woken; None for as long as it likes."""
+        if self._step.failing():
+            return max(self._step.retry_in(), _BLINK)
+        if self._closing or self._step.in_hand() or any(ticket.remaining is None for ticket in self._tickets):
+            return 0
+        if self._worked or len(self.channel):
+            self._worked = False
+            return self.options.flush_interval
+        due = self._step.drops_due_in()
+        if due is not None:
+            return max(due, _BLINK)
+        return None if self.channel.rest() else self.options.flush_interval
+
+    # -- under the step lock -------------------------------------------------------------
+
+    def _in_step(self) -> bool:
+        return self.channel.stepper == get_ident()
+
+    def _enter(self, timeout: float | None) -> bool:
+        """Take the step lock; never waits for oneself."""
+        if self._in_step() or not self._clock.wait(self._step_lock, timeout):
+            return False
+        self.channel.stepper = get_ident()
+        return True
+
+    def _leave(self) -> None:
+        self.channel.stepper = 0
+        self._step_lock.release()
+
+    def _turn(self) -> None:
+        """Step until the queue was once empty, and answer who waits for that."""
+        while not self._ended and not self._step.retry_in():
+            for ticket in self._tickets:
+                if ticket.remaining is None:
+                    ticket.remaining = len(self.channel)
+            taken = self._step.run()
+            self._worked = self._worked or taken > 0
+            self._answer(taken)
+            if not self._step.has_work() or self._step.abandoned:
+                break
+        if self._step.abandoned:
+            self._sink.close()
+        elif self._closing and not self._ended:
+            self._end_if_possible()
+        self._answer(0)
+
+    def _answer(self, taken: int) -> None:
+        """Answer the tickets before which nothing is left to write."""
+        empty = not len(self.channel)
+        for ticket in list(self._tickets):
+            if ticket.remaining is not None:
+                ticket.remaining = 0 if empty else max(0, ticket.remaining - taken)
+            if self._ended or (ticket.remaining == 0 and not self._step.in_hand() and not self._closing):
+                self._tickets.remove(ticket)
+                ticket.ok = not self._step.in_hand()
+                ticket.lock.release()
+
+    def _end_if_possible(self) -> None:
+        if self._step.finish():
+            self._end()
+        elif self._step.deadline is not None and self._clock.monotonic() >= self._step.deadline:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Count what could not be stored by close's deadline, and end."""
+        self._step.give_up()
+        self._say_lost()
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._sink.close(self._step.deadline)
+        for problem in self._sink.problems():
+            self._diagnostics.say(problem)
+        lifetime.forget(self)
+
+    # -- out of time ---------------------------------------------------------------------
+
+    def _abandon(self) -> None:
+        """Count what was never taken when close's time is up; a batch that the sink still holds stays queued."""
+        if self._enter(0):
+            try:
+                if not self._ended:
+                    self._give_up()
+                    self._answer(0)
+            finally:
+                self._leave()
+            return
+        if self._ended:
+            return
+        self._step.abandoned = True
+        self._ended = True
+        self.channel.discard()
+        lifetime.forget(self)
+        self._say_lost()
+
+    def _say_lost(self) -> None:
+        stats = self.stats()
+        self._diagnostics.say(
+            f"closed before all was written: emitted {stats.emitted}, written {stats.written}, "
+            f"dropped {dict(stats.dropped)}, still in hand {stats.queued}",
+            always=True,
+        )
+
+    # -- fork ----------------------------------------------------------------------------
+
+    def after_fork(self) -> None:
+        """Start anew in a forked child, with queue, counters, locks and writer of its own.
+
+        What the parent had queued is the parent's to write.
+        """
+        self._sink.after_fork()
+        self.channel.reset()
+        self._maker.start_anew()
+        self._step.reset()
+        self._forget()

@@ -1,0 +1,176 @@
+"""Rotated files: their names, their compression and how many are kept.
+
+A rotated file is ``agent.jsonl.<YYYYMMDDTHHMMSSffffffZ>-<writer>``, with ``.gz`` or ``.zst`` once it is
+compressed. Names sort by time. Where both forms exist, the plain one counts: a compressed one beside it is
+not finished.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from bamboo_logmetrics.events.times import from_ns
+from bamboo_logmetrics.sinks import compression
+from bamboo_logmetrics.system import FS
+
+_STAMP = "%Y%m%dT%H%M%S%fZ"
+_ROTATED = re.compile(r"\.(?P<stamp>\d{8}T\d{12}Z)-(?P<writer>[0-9a-f]{20})(?P<suffix>\.gz|\.zst)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Rotated:
+    """One rotated file: its name without the compression's suffix, and the form that counts."""
+
+    base: str
+    suffix: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name in the directory."""
+        return self.base + self.suffix
+
+    @property
+    def stamp(self) -> datetime:
+        """When it was rotated."""
+        text = self.base.rpartition("-")[0].rpartition(".")[2]
+        return datetime.strptime(text, _STAMP).replace(tzinfo=timezone.utc)
+
+
+class Archive:
+    """The rotated files of one log, in the log's directory."""
+
+    def __init__(self, path: str, *, fs: FS) -> None:
+        self.directory, self._name = os.path.split(path)
+        self._fs = fs
+        self._held: set[int] = set()  # descriptors with a lock; a forked child must close them
+
+    def files(self) -> list[Rotated]:
+        """Return the rotated files, the oldest first; of two forms, the plain one."""
+        return list_rotated(self._names(), self._name)
+
+    def new_path(self, now_ns: int, writer: str) -> str:
+        """Return an unused path for the current file, later in order than every rotated one."""
+        moment = from_ns(now_ns)
+        if files := self.files():
+            moment = max(moment, files[-1].stamp + timedelta(microseconds=1))
+        return self._path(f"{self._name}.{moment.strftime(_STAMP).zfill(22)}-{writer}")
+
+    def tidy(self, *, compress: str | None, backup_count: int | None, mode: int) -> None:
+        """Remove leftovers, compress all but the newest, remove the oldest beyond ``backup_count``.
+
+        Raises OSError for the first file that could not be treated, after treating the others.
+        """
+        faults: list[OSError] = []
+        self._each(faults, self._leftovers(), self._unlink_if_free)
+        files = self.files()
+        if backup_count is not None and len(files) > backup_count:
+            gone, files = files[: len(files) - backup_count], files[len(files) - backup_count :]
+            self._each(faults, [item.base for item in gone], self._remove)
+        if compress:
+            plain = [item.base for item in files[:-1] if not item.suffix]
+            self._each(faults, plain, lambda base: self._compress(base, compress, mode))
+        if faults:
+            raise faults[0]
+
+    def close_held(self) -> None:
+        """Close the descriptors of locks, in a forked child, so that it does not keep the parent's."""
+        while self._held:
+            self._fs.close(self._held.pop())
+
+    def _each(self, faults: list[OSError], names: list[str], treat: Callable[[str], None]) -> None:
+        for name in names:
+            try:
+                treat(name)
+            except FileNotFoundError:
+                continue  # another process was faster
+            except OSError as error:
+                faults.append(error)
+
+    def _names(self) -> list[str]:
+        return self._fs.listdir(self.directory)
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+    def _partial(self, base: str, suffix: str) -> str:
+        return f".{base}{suffix}.tmp"
+
+    def _leftovers(self) -> list[str]:
+        """Return partial files, and compressed ones whose plain file is still there."""
+        names = set(self._names())
+        partial = re.compile(rf"\.({re.escape(self._name)}{_ROTATED.pattern})\.tmp", re.ASCII)
+        found = [name for name in names if partial.fullmatch(name)]
+        doubles = [item.base + suffix for item in self.files() for suffix in compression.SUFFIXES if not item.suffix]
+        return found + [name for name in doubles if name in names]
+
+    def _unlink_if_free(self, name: str) -> None:
+        """Remove a leftover unless its plain file is locked: then somebody is at work on it."""
+        base = re.sub(r"^\.|\.tmp$", "", name)
+        base = base.removesuffix(".gz").removesuffix(".zst")
+        try:
+            fd = self._lock(base)
+        except FileNotFoundError:
+            fd = -1  # no plain file: nobody can be at work on it
+        if fd is None:
+            return
+        try:
+            self._fs.unlink(self._path(name))
+        finally:
+            self._release(fd)
+
+    def _remove(self, base: str) -> None:
+        for suffix in ("", *compression.SUFFIXES):
+            try:
+                self._fs.unlink(self._path(base + suffix))
+            except FileNotFoundError:
+                continue
+
+    def _compress(self, base: str, kind: str, mode: int) -> None:
+        fd = self._lock(base)
+        if fd is None:
+            return
+        suffix = compression.SUFFIX[kind]
+        partial = self._path(self._partial(base, suffix))
+        try:
+            compression.compress(self._fs, fd, partial, kind, mode)
+            self._fs.rename(partial, self._path(base + suffix))
+            self._fs.unlink(self._path(base))
+        finally:
+            self._release(fd)
+
+    def _lock(self, base: str) -> int | None:
+        """Open a plain rotated file and take its lock; None if another process has it."""
+        fd = self._fs.open(self._path(base), os.O_RDONLY)
+        self._held.add(fd)
+        if self._fs.lock(fd):
+            return fd
+        self._release(fd)
+        return None
+
+    def _release(self, fd: int) -> None:
+        if fd in self._held:
+            self._held.discard(fd)
+            self._fs.close(fd)
+
+
+def list_rotated(names: list[str], log_name: str) -> list[Rotated]:
+    """Return the rotated files of ``log_name`` among ``names``, the oldest first; of two forms the plain one."""
+    forms: dict[str, str] = {}
+    for name in names:
+        if not name.startswith(log_name):
+            continue
+        if found := _ROTATED.fullmatch(name, len(log_name)):
+            suffix = found["suffix"] or ""
+            base = name.removesuffix(suffix) if suffix else name
+            forms[base] = min(suffix, forms.get(base, suffix))
+    return [Rotated(base, suffix) for base, suffix in sorted(forms.items())]
+
+
+def log_of(name: str) -> str | None:
+    """Return the log's name if ``name`` is that of one of its rotated files."""
+    found = re.fullmatch(rf"(.+){_ROTATED.pattern}", name, re.ASCII)
+    return found[1] if found else None

@@ -1,0 +1,62 @@
+"""One writer at a time, over all processes: an exclusive flock on a hidden file."""
+
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock
+
+from bamboo_logmetrics.system import FS, Clock, backoff
+
+_FIRST_PAUSE = 0.000_2
+_LONGEST_PAUSE = 0.02
+_PATIENCE = 5.0  # seconds; a holder that was stopped must not hold up the others for ever
+
+
+class LockTimeoutError(OSError):
+    """Another process has held the lock for too long."""
+
+
+class LockFile:
+    """The lock beside a log file.
+
+    It is taken without blocking, with growing pauses, so that a holder that does not run cannot
+    hang anyone beyond his deadline.
+    """
+
+    def __init__(self, path: str, *, mode: int, fs: FS, clock: Clock) -> None:
+        directory, name = os.path.split(path)
+        self.path = os.path.join(directory, f".{name}.lock")
+        self._mode = mode
+        self._fs = fs
+        self._clock = clock
+        self._fd = -1
+        self._never = allocate_lock()  # what a pause waits for
+        self._never.acquire()
+
+    def acquire(self, deadline: float | None) -> None:
+        """Take the lock. Raises LockTimeoutError at ``deadline`` (monotonic; None: after 5 s), or OSError."""
+        until = self._clock.monotonic() + _PATIENCE if deadline is None else deadline
+        for pause in backoff(_FIRST_PAUSE, _LONGEST_PAUSE):
+            if self._fd < 0:
+                self._fd = self._fs.open(self.path, os.O_RDWR | os.O_CREAT, self._mode)
+            if self._fs.lock(self._fd):
+                if self._fs.fstat(self._fd).st_nlink:
+                    return
+                self.close()  # removed from outside: a lock that others no longer see
+                continue
+            left = until - self._clock.monotonic()
+            if left <= 0:
+                msg = f"{self.path} is held by another process that does not let go of it"
+                raise LockTimeoutError(msg)
+            self._clock.wait(self._never, min(pause, left))
+
+    def release(self) -> None:
+        """Let others have the lock."""
+        if self._fd >= 0:
+            self._fs.unlock(self._fd)
+
+    def close(self) -> None:
+        """Close the descriptor, which frees the lock; in a forked child it does not free the parent's."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            self._fs.close(fd)

@@ -1,0 +1,243 @@
+"""The step: take, encode, write, count. It needs no thread and takes no lock; one caller at a time.
+
+What was taken from the channel is in ``_hand`` until it is a line, and a line is in ``_pending`` until the sink
+has it. Whatever is raised on the way, nothing is in neither.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bamboo_logmetrics._version import __version__
+from bamboo_logmetrics.channel import Ack, Channel, Record
+from bamboo_logmetrics.events.model import (
+    MetricsDropped,
+    MetricsEvent,
+    StorageError,
+    SystemEvent,
+    WorkerStarted,
+    WorkerStopped,
+)
+from bamboo_logmetrics.lines import LineMaker, started_facts
+from bamboo_logmetrics.processors.masking import mask_text
+from bamboo_logmetrics.reports import Diagnostics, DropReport
+from bamboo_logmetrics.sinks import Sink
+from bamboo_logmetrics.system import Clock, backoff
+
+BATCH = 512  # records per step, which is one write
+_FIRST_RETRY, _LONGEST_RETRY = 0.05, 5.0  # seconds
+
+
+class _Batch:
+    """Lines on their way into the file: the user's, or one of the log's own."""
+
+    __slots__ = ("acks", "kind", "lines", "own")
+
+    def __init__(self, kind: str, *, own: bool) -> None:
+        self.kind = kind
+        self.own = own
+        self.lines: list[bytes] = []
+        self.acks: list[Ack] = []  # none, or one for each line
+
+
+class Step:
+    """What the worker does, over and over.
+
+    Args:
+        channel: where records come from, and where everything is counted.
+        maker: makes their lines.
+        sink: where the lines go.
+        sync: True to bring each batch to the disk before it is acknowledged.
+        diagnostics: for what the log itself cannot say.
+        clock: the clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        channel: Channel,
+        maker: LineMaker,
+        sink: Sink,
+        sync: bool,
+        diagnostics: Diagnostics,
+        clock: Clock,
+    ) -> None:
+        self._channel = channel
+        self._maker = maker
+        self._sink = sink
+        self._sync = sync
+        self._diagnostics = diagnostics
+        self._clock = clock
+        self.reset()
+
+    def reset(self) -> None:
+        """Start as one that has written nothing."""
+        self._hand: deque[Record] = deque()
+        self._pending: list[_Batch] = []
+        self._report = DropReport(self._clock)
+        self._retries: Iterator[float] | None = None  # the growing pauses while storing fails
+        self._retry_at = 0.0
+        self._failure: StorageError | None = None
+        self._said_stop = False
+        self.started = False
+        self.deadline: float | None = None  # when close gives up (monotonic)
+        self.abandoned = False  # close has given up while this was in the sink: do no more
+
+    # -- what is to be done --------------------------------------------------------------
+
+    def in_hand(self) -> bool:
+        """Tell whether something was taken and is not in the file yet."""
+        return bool(self._pending or self._hand)
+
+    def has_work(self) -> bool:
+        """Tell whether something waits to be written."""
+        return bool(self._pending or self._hand or len(self._channel))
+
+    def failing(self) -> bool:
+        """Tell whether the last attempt to store failed."""
+        return self._retries is not None
+
+    def retry_in(self) -> float:
+        """Return the seconds until the next attempt is due, or close gives up; 0 if it is now."""
+        if self._retries is None:
+            return 0.0
+        until = self._retry_at if self.deadline is None else min(self._retry_at, self.deadline)
+        return max(0.0, until - self._clock.monotonic())
+
+    def drops_due_in(self) -> float | None:
+        """Return the seconds until a drop is to be announced; None if there is none."""
+        return self._report.due_in(self._channel.drops())
+
+    # -- the step ------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Take, encode, write and count once; return how many records were taken."""
+        taken = 0
+        if not self._pending:
+            if not self.started:
+                self.announce_start()
+            if not self._hand:
+                self._hand.extend(self._channel.take(BATCH))
+                taken = len(self._hand)
+            self._encode()
+            self._announce_drops(everything=False)
+        self._write()
+        return taken
+
+    def announce_start(self) -> None:
+        """Put worker_started first."""
+        self.started = True
+        self._own(WorkerStarted(), started_facts(__version__, self._clock, self._sink.repaired_bytes))
+
+    def _encode(self) -> None:
+        if not self._hand:
+            return
+        first = self._hand[0][0]
+        batch = _Batch(first.kind if isinstance(first, MetricsEvent) else "plain", own=False)
+        self._pending.append(batch)
+        while self._hand:
+            line, ack = self._maker.user(self._hand[0]), self._hand[0][6]
+            if line is None:
+                self._channel.too_large += 1
+                if ack is not None:
+                    ack.answer = False
+            else:
+                batch.lines.append(line)
+                if ack is not None:
+                    batch.acks.append(ack)
+            self._hand.popleft()
+
+    def _write(self) -> None:
+        while self._pending and not self.abandoned and not self.retry_in():
+            batch = self._pending[0]
+            if batch.lines:
+                try:
+                    self._count(batch, self._sink.write(batch.lines, self.deadline))
+                except OSError as error:
+                    self.fail(error)
+                    return
+            if not batch.lines:
+                self._pending.pop(0)
+            self._recover()
+
+    def _count(self, batch: _Batch, written: int) -> None:
+        del batch.lines[:written]
+        if batch.own:
+            self._channel.own += written
+        else:
+            self._channel.written += written
+        durable = not self._sync or self._synced(batch.kind)
+        for ack in batch.acks[:written]:
+            ack.answer = durable
+        del batch.acks[:written]
+
+    def _synced(self, kind: str) -> bool:
+        try:
+            self._sink.sync()
+        except OSError as error:
+            self._own(StorageError(error=mask_text(f"fsync: {error}"), event_type=kind), {})
+            return False
+        return True
+
+    # -- storing fails, and works again --------------------------------------------------
+
+    def fail(self, error: BaseException) -> None:
+        """Keep what is in hand, and try again after a growing pause."""
+        if self._retries is None:
+            self._retries = backoff(_FIRST_RETRY, _LONGEST_RETRY)
+            self._diagnostics.say(f"cannot write, will keep trying: {type(error).__name__}: {error}")
+        if self._failure is None:
+            kind = self._pending[0].kind if self._pending else "file"
+            self._failure = StorageError(error=mask_text(f"{type(error).__name__}: {error}"), event_type=kind)
+        self._retry_at = self._clock.monotonic() + next(self._retries)
+
+    def _recover(self) -> None:
+        """After a write that worked: say what had failed before."""
+        self._retries = None
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            self._own(failure, {})
+        for problem in self._sink.problems():
+            self._diagnostics.say(problem)
+            self._own(StorageError(error=mask_text(problem), event_type="file"), {})
+
+    # -- the log's own lines -------------------------------------------------------------
+
+    def _own(self, event: SystemEvent, extra: Mapping[str, Any]) -> None:
+        batch = _Batch(event.kind, own=True)
+        batch.lines.append(self._maker.own(event, extra))
+        self._pending.append(batch)
+        self._said_stop = isinstance(event, WorkerStopped)
+
+    def _announce_drops(self, *, everything: bool) -> None:
+        for reason, count, total in self._report.news(self._channel.drops(), everything=everything):
+            self._own(MetricsDropped(count=count, reason=reason), {"total": total})
+
+    # -- the end -------------------------------------------------------------------------
+
+    def finish(self) -> bool:
+        """Write the last announcements and worker_stopped, as the last line; tell whether all is in the file."""
+        if not self.has_work():
+            self._announce_drops(everything=True)
+            self._write()
+        while not self.has_work() and not self._said_stop:
+            self._own(WorkerStopped(), self._final_counts())
+            self._write()
+        return not self.has_work()
+
+    def _final_counts(self) -> dict[str, Any]:
+        stats = self._channel.stats()
+        counts: dict[str, Any] = {"emitted": stats.emitted, "written": stats.written, "dropped": dict(stats.dropped)}
+        repaired = self._sink.repaired_bytes
+        return counts | ({"repaired_bytes": repaired} if repaired else {})
+
+    def give_up(self) -> None:
+        """Count what is in hand as lost to the storage, and what was never taken as lost to the shutdown."""
+        self._channel.storage += len(self._hand) + sum(len(batch.lines) for batch in self._pending if not batch.own)
+        for ack in [ack for batch in self._pending for ack in batch.acks]:
+            ack.answer = False
+        self._hand.clear()
+        self._pending.clear()
+        self._channel.discard()
