@@ -5,10 +5,12 @@ They never slow the application, and the log always accounts for what was lost.
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from bamboo_logmetrics._version import __version__
 from bamboo_logmetrics.audit import Report, WriterReport, read, verify
 from bamboo_logmetrics.channel import Stats
-from bamboo_logmetrics.config import close, configure, flush, get_logger, open_log, stats
 from bamboo_logmetrics.errors import BambooLogError, ConfigError, DecodeError, PlatformError
 from bamboo_logmetrics.events import (
     ChatEvent,
@@ -34,10 +36,13 @@ from bamboo_logmetrics.events import (
     WorkerStarted,
     WorkerStopped,
 )
-from bamboo_logmetrics.handler import FlatJsonFormatter, MetricsHandler
-from bamboo_logmetrics.logger import BoundLog
 from bamboo_logmetrics.options import Options
 from bamboo_logmetrics.record import Line
+
+if TYPE_CHECKING:
+    from bamboo_logmetrics.config import close, configure, flush, get_logger, open_log, stats
+    from bamboo_logmetrics.handler import FlatJsonFormatter, MetricsHandler
+    from bamboo_logmetrics.logger import BoundLog
 
 __all__ = [
     "BambooLogError",
@@ -84,3 +89,29 @@ __all__ = [
     "stats",
     "verify",
 ]
+
+# What needs structlog is imported on first use: structlog imports rich wherever that is installed.
+_LATE = {
+    "BoundLog": "logger",
+    "FlatJsonFormatter": "handler",
+    "MetricsHandler": "handler",
+    "close": "config",
+    "configure": "config",
+    "flush": "config",
+    "get_logger": "config",
+    "open_log": "config",
+    "stats": "config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | set(__all__))

@@ -64,7 +64,7 @@ def freeze_key(key: Any) -> str:
 
 def freeze_text(value: Any) -> str:
     """Return what was logged as text: a str as it is, anything else as its ``str``."""
-    return value if type(value) is str else _short_text(str, value)
+    return str.__str__(value) if isinstance(value, str) else _short_text(str, value)
 
 
 class _Freezer:

@@ -79,7 +79,7 @@ class LineMaker:
 
     def _marker(self, item: Record, error: Exception) -> dict[str, Any]:
         """Return a plain record that says what could not be encoded."""
-        what = item[0].kind if isinstance(item[0], MetricsEvent) else "a plain line"
+        what = getattr(item[0], "kind", type(item[0]).__name__) if isinstance(item[0], MetricsEvent) else "a plain line"
         return record.expand_plain(
             f"{what} could not be encoded",
             {"encode_error": type(error).__name__},

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
-
-from structlog.typing import Processor
+from typing import TYPE_CHECKING, Any
 
 from bamboo_logmetrics.channel import OnFull
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.layouts import LAYOUTS
 from bamboo_logmetrics.system import FS, Clock
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 ENV_PREFIX = "BAMBOO_LOGMETRICS_"
 

@@ -150,6 +150,7 @@ class Pipeline:
         deadline = self._clock.monotonic() + timeout
         self._step.deadline = deadline if self._step.deadline is None else max(self._step.deadline, deadline)
         self._closing = True
+        self._end_if_unused()
         if not (self._ended or self._ask(timeout) or self._in_step()):
             self._abandon()
         stats = self.stats()
@@ -267,7 +268,7 @@ class Pipeline:
             taken = self._step.run()
             self._worked = self._worked or taken > 0
             self._answer(taken)
-            if not self._step.has_work() or self._step.abandoned:
+            if not self._step.has_work() or self._step.failing() or self._step.abandoned:
                 break
         if self._step.abandoned:
             self._sink.close()
@@ -292,6 +293,14 @@ class Pipeline:
         elif self._step.deadline is not None and self._clock.monotonic() >= self._step.deadline:
             self._give_up()
 
+    def _end_if_unused(self) -> None:
+        """End without a line in a forked child that never emitted: it has not even said that it started."""
+        if not self._step.started and not self._step.has_work() and self._enter(0):
+            try:
+                self._end()
+            finally:
+                self._leave()
+
     def _give_up(self) -> None:
         """Count what could not be stored by close's deadline, and end."""
         self._step.give_up()
@@ -299,11 +308,11 @@ class Pipeline:
         self._end()
 
     def _end(self) -> None:
-        self._ended = True
+        lifetime.forget(self)
         self._sink.close(self._step.deadline)
         for problem in self._sink.problems():
             self._diagnostics.say(problem)
-        lifetime.forget(self)
+        self._ended = True
 
     # -- out of time ---------------------------------------------------------------------
 
@@ -327,6 +336,8 @@ class Pipeline:
 
     def _say_lost(self) -> None:
         stats = self.stats()
+        if not (stats.queued or self.channel.shutdown or self.channel.storage):
+            return  # only a compression was still under way
         self._diagnostics.say(
             f"closed before all was written: emitted {stats.emitted}, written {stats.written}, "
             f"dropped {dict(stats.dropped)}, still in hand {stats.queued}",

@@ -17,6 +17,7 @@ import msgspec
 
 from bamboo_logmetrics.errors import DecodeError
 from bamboo_logmetrics.events.base import names_of, snake
+from bamboo_logmetrics.events.checks import got
 from bamboo_logmetrics.events.model import (
     KINDS,
     EventMeta,
@@ -44,6 +45,9 @@ HEADER = ("timestamp", "level", "event", "v", "writer", "seq", "plain")
 TRAILER = ("exception", "truncated")
 META = names_of(EventMeta)
 USAGE = names_of(TokenUsage)
+
+# what a line's own keys hold; all but the level may be absent
+_TYPES = {"level": str, "writer": str, "seq": int, "exception": str, "truncated": list}
 
 _ERROR_STATUSES = (SessionStatus.ERROR, RoundStatus.ERROR, ForwardStatus.ERROR, ForwardStatus.TIMEOUT)
 
@@ -134,10 +138,8 @@ def expand(
     if isinstance(event, SystemEvent) and not own:
         flat["source"] = APP
     if event.extra:
-        _bind(flat, msgspec.json.decode(event.extra), reserved)
-    _bind(flat, bound, reserved)
-    if exception:
-        flat["exception"] = exception
+        _bind(flat, msgspec.json.decode(event.extra), reserved.union(TRAILER))
+    _bind(flat, bound, reserved, exception)
     return flat
 
 
@@ -154,9 +156,7 @@ def expand_plain(
     """Return the flat record of a plain line; arguments as for :func:`expand`."""
     flat = _header(timestamp, level, text, writer, seq)
     flat["plain"] = True
-    _bind(flat, bound, HEADER_SET)
-    if exception:
-        flat["exception"] = exception
+    _bind(flat, bound, HEADER_SET, exception)
     return flat
 
 
@@ -176,7 +176,9 @@ def _put_trace_id(flat: dict[str, Any], fields: dict[str, Any], bound: Mapping[s
         flat["trace_id"] = trace_id
 
 
-def _bind(flat: dict[str, Any], bound: Mapping[str, Any], reserved: frozenset[str]) -> None:
+def _bind(
+    flat: dict[str, Any], bound: Mapping[str, Any], reserved: frozenset[str], exception: str | None = None
+) -> None:
     for key, value in bound.items():
         name = key
         if key in reserved:
@@ -184,11 +186,16 @@ def _bind(flat: dict[str, Any], bound: Mapping[str, Any], reserved: frozenset[st
             if own == value and type(own) is type(value):
                 continue
             name = f"bound_{key}"
-        elif key == "truncated" or (key == "exception" and type(value) is not str):
+        elif key == "exception" and exception is None and type(value) is str:
+            exception = value  # as a processor such as format_exc_info makes it
+            continue
+        elif key in TRAILER:
             name = f"bound_{key}"
         while name in flat:
             name = f"bound_{name}"
         flat[name] = value
+    if exception is not None:
+        flat["exception"] = exception
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +242,7 @@ def parse_line(data: bytes | str) -> Line:
     if not isinstance(flat, dict) or not isinstance(flat.get("event"), str) or "v" not in flat:
         msg = f"not a line of this log: {str(data)[:80]}"
         raise DecodeError(msg)
-    if flat["v"] != VERSION:
+    if type(flat["v"]) is not int or flat["v"] != VERSION:
         msg = f"a line of version {flat['v']!r:.20}; this package reads version {VERSION}: update it"
         raise DecodeError(msg)
     return _parse_flat(flat)
@@ -246,6 +253,7 @@ def _parse_flat(flat: dict[str, Any]) -> Line:
     tail = {name: flat.pop(name, None) for name in TRAILER}
     source = None
     try:
+        _check_types(head | tail)
         timestamp = parse_utc(head["timestamp"])
         event = None if head["plain"] is True else _event(head["event"], timestamp, flat)
     except (TypeError, ValueError) as error:
@@ -257,7 +265,7 @@ def _parse_flat(flat: dict[str, Any]) -> Line:
         event=event,
         text=head["event"] if event is None else None,
         bound=MappingProxyType(flat),
-        level=str(head["level"]),
+        level=head["level"],
         timestamp=timestamp,
         writer=head["writer"],
         seq=head["seq"],
@@ -265,6 +273,14 @@ def _parse_flat(flat: dict[str, Any]) -> Line:
         truncated=tuple(tail["truncated"] or ()),
         source=source,
     )
+
+
+def _check_types(values: dict[str, Any]) -> None:
+    for name, kind in _TYPES.items():
+        value = values[name]
+        if type(value) is not kind and (value is not None or name == "level"):
+            msg = f"{name} must be of type {kind.__name__}; {got(value)}"
+            raise TypeError(msg)
 
 
 def _event(kind: str, timestamp: datetime, flat: dict[str, Any]) -> MetricsEvent:

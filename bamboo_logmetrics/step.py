@@ -26,7 +26,7 @@ from bamboo_logmetrics.reports import Diagnostics, DropReport
 from bamboo_logmetrics.sinks import Sink
 from bamboo_logmetrics.system import Clock, backoff
 
-BATCH = 512  # records per step, which is one write
+BATCH = 4096  # records per step, which is one write
 _FIRST_RETRY, _LONGEST_RETRY = 0.05, 5.0  # seconds
 
 

@@ -72,8 +72,8 @@ class ManualClock(Clock):
     def __init__(self, start_ns: int | None = None) -> None:
         self._wall = time.time_ns() if start_ns is None else start_ns
         self._passed = 0.0
-        self._guard = threading.Lock()
-        self.waiting = 0  # how many threads wait now, with or without a timeout
+        self._guard = threading.Condition()
+        self._waiting = 0
 
     def time_ns(self) -> int:
         """Return the wall clock as the test has set it."""
@@ -89,6 +89,11 @@ class ManualClock(Clock):
             self._passed += seconds
             self._wall += round(seconds * 1e9)
 
+    def until_waiting(self, count: int = 1, timeout: float = 10.0) -> bool:
+        """Wait until ``count`` threads wait on this clock; tell whether they do after ``timeout`` real seconds."""
+        with self._guard:
+            return self._guard.wait_for(lambda: self._waiting >= count, timeout)
+
     def set_wall(self, time_ns: int) -> None:
         """Set the wall clock, backward too, while no time passes."""
         self._wall = time_ns
@@ -97,7 +102,8 @@ class ManualClock(Clock):
         """Take ``lock``, or give up when the test has let ``timeout`` seconds pass."""
         until = None if timeout is None else self._passed + timeout
         with self._guard:
-            self.waiting += 1
+            self._waiting += 1
+            self._guard.notify_all()
         try:
             while not lock.acquire(timeout=self._LOOK):
                 if until is not None and self._passed >= until:
@@ -105,7 +111,7 @@ class ManualClock(Clock):
             return True
         finally:
             with self._guard:
-                self.waiting -= 1
+                self._waiting -= 1
 
 
 class _Around(Sink):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
@@ -68,6 +68,9 @@ JSON_RULES: dict[str, dict[str, Callable[[Any], Any]]] = {
 }
 
 
+MODELS: dict[str, type[Model]] = {}  # by name, as model() makes them
+
+
 class Model:
     """Base of events and their parts.
 
@@ -78,6 +81,7 @@ class Model:
     __slots__ = ("_extra",)
     _extra: str
     _checks: ClassVar[tuple[tuple[str, str, checks.Check], ...]] = ()
+    _parts: ClassVar[Mapping[str, type[Model]]] = {}  # the fields that hold a model themselves
 
     def __post_init__(self) -> None:
         for name, where, check in self._checks:
@@ -124,6 +128,10 @@ def model(cls: C) -> C:
     made._checks = tuple(
         (item.name, f"{made.__name__}.{item.name}", RULES[str(item.type)]) for item in dataclasses.fields(made)
     )
+    made._parts = {
+        item.name: MODELS[part] for item in dataclasses.fields(made) if (part := item.type.split(" ")[0]) in MODELS
+    }
+    MODELS[made.__name__] = made
     RULES[made.__name__] = checks.instance(made)
     RULES[f"{made.__name__} | None"] = checks.optional(RULES[made.__name__])
     return cast("C", made)

@@ -94,7 +94,7 @@ def millis(where: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
             msg = f"{where} must be a number; {got(value)}. {remedy}"
             raise TypeError(msg)
-        if not math.isfinite(value):
+        if not _finite(value):
             msg = f"{where} must be finite; {got(value)}. {remedy}"
             raise ValueError(msg)
         if value < 0:
@@ -105,6 +105,15 @@ def millis(where: str, value: Any) -> int:
         return int(value)
     msg = f"{where} must be from 0 to {U64_MAX}; {got(value)}. {remedy}"
     raise ValueError(msg)
+
+
+def _finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a Fraction or an IntEnum beyond what a float holds
+        return True
+    except ValueError:  # Decimal("sNaN")
+        return False
 
 
 def utc(where: str, value: Any) -> datetime:

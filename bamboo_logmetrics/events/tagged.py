@@ -14,17 +14,24 @@ from dataclasses_json import DataClassJsonMixin
 
 from bamboo_logmetrics.errors import DecodeError
 from bamboo_logmetrics.events.base import Model, names_of
-from bamboo_logmetrics.events.model import FAMILIES, VARIANTS, EventMeta, MetricsEvent, TokenUsage, UnknownEvent
+from bamboo_logmetrics.events.checks import got
 
 M = TypeVar("M", bound=Model)
-
-_PARTS: dict[str, type[Model]] = {"meta": EventMeta, "usage": TokenUsage}
 
 
 def dumps(data: Any) -> str:
     """Return compact JSON; lone surrogates, which UTF-8 cannot hold, become U+FFFD."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def keep(data: Any) -> str:
+    """Return the JSON text of what this version does not know; raises DecodeError."""
+    try:
+        return dumps(data)
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"not JSON: {error}"
+        raise DecodeError(msg) from None
 
 
 def loads(text: str | bytes) -> Any:
@@ -41,35 +48,18 @@ def _not_json(name: str) -> NoReturn:
     raise ValueError(msg)
 
 
-def to_json(event: MetricsEvent) -> str:
-    """Return the tagged form of ``event`` as compact JSON."""
-    return dumps(to_dict(event))
+def tag(family: str, variant: str, body: Any) -> dict[str, Any]:
+    """Return the tagged form; a variant without a body is bare."""
+    return {family: variant if body is None else {variant: body}}
 
 
-def from_json(text: str | bytes) -> MetricsEvent:
-    """Return the event of a tagged form's JSON text; raises DecodeError."""
-    return from_dict(loads(text))
-
-
-def to_dict(event: MetricsEvent) -> dict[str, Any]:
-    """Return the tagged form of ``event`` as plain data."""
-    if isinstance(event, UnknownEvent):
-        return {event.family: event.variant if event.payload is None else {event.variant: loads(event.payload)}}
-    family = next(name for name, base in FAMILIES.items() if isinstance(event, base))
-    body = encode(event)
-    return {family: {type(event).__name__: body} if body else type(event).__name__}
-
-
-def from_dict(data: Any) -> MetricsEvent:
-    """Return the event of a tagged form; raises DecodeError."""
+def untag(data: Any) -> tuple[str, str, Any]:
+    """Return family, variant and body of a tagged form, None for a bare variant; raises DecodeError."""
     family, inner = _only_item(data, "an event is {family: {variant: fields}} or {family: variant}")
-    bare = isinstance(inner, str)
-    variant, payload = (inner, None) if bare else _only_item(inner, f"{family} holds {{variant: fields}} or a variant")
-    cls = VARIANTS.get((family, variant))
-    if cls is None:
-        return UnknownEvent(family=family, variant=variant, payload=None if bare else dumps(payload))
-    # serde writes a unit variant bare, but reads null too
-    return decode(cls, {} if payload is None else payload)
+    if isinstance(inner, str):
+        return family, inner, None
+    variant, body = _only_item(inner, f"{family} holds {{variant: fields}} or a variant")
+    return family, variant, body
 
 
 def _only_item(data: Any, rule: str) -> tuple[str, Any]:
@@ -77,14 +67,14 @@ def _only_item(data: Any, rule: str) -> tuple[str, Any]:
         ((tag, inner),) = data.items()
         if isinstance(tag, str):
             return tag, inner
-    msg = f"{rule}; got {data!r:.80}"
+    msg = f"{rule}; {got(data)}"
     raise DecodeError(msg)
 
 
 def encode(model: Model) -> dict[str, Any]:
     """Return the fields of one model as plain data, and the unknown keys it was read with."""
     body: dict[str, Any] = DataClassJsonMixin.to_dict(model)  # type: ignore[arg-type]
-    for name in _PARTS.keys() & body.keys():
+    for name in model._parts.keys() & body.keys():
         part = getattr(model, name)
         if part is not None and part.extra:
             body[name].update(loads(part.extra))
@@ -96,20 +86,20 @@ def encode(model: Model) -> dict[str, Any]:
 def decode(cls: type[M], body: Any) -> M:
     """Return the model of plain data; keys it has no field for are kept. Raises DecodeError."""
     if not isinstance(body, dict):
-        msg = f"{cls.__name__} must be an object; got {body!r:.80}"
+        msg = f"{cls.__name__} must be an object; {got(body)}"
         raise DecodeError(msg)
     known = {name: body[name] for name in names_of(cls) if name in body}
     unknown = {key: value for key, value in body.items() if key not in known}
     _require(cls, known)
-    for name in _PARTS.keys() & known.keys():
-        if known[name] is not None:
-            known[name] = decode(_PARTS[name], known[name])
+    for name, part in cls._parts.items():
+        if known.get(name) is not None:
+            known[name] = decode(part, known[name])
     try:
         made: M = DataClassJsonMixin.from_dict.__func__(cls, known)  # type: ignore[attr-defined]
     except (TypeError, ValueError) as error:
         msg = f"{cls.__name__}: {error}"
         raise DecodeError(msg) from None
-    return made.with_extra(dumps(unknown) if unknown else None)
+    return made.with_extra(keep(unknown) if unknown else None)
 
 
 def _require(cls: type[Model], known: dict[str, Any]) -> None:

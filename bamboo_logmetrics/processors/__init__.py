@@ -17,16 +17,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import MutableMapping
-from typing import Any
-
-from structlog.typing import EventDict, WrappedLogger
+from typing import TYPE_CHECKING, Any
 
 from bamboo_logmetrics import record
 from bamboo_logmetrics.events.model import MetricsEvent
 from bamboo_logmetrics.events.times import format_ns
-from bamboo_logmetrics.frozen import freeze_mapping
+from bamboo_logmetrics.frozen import all_scalar, freeze_mapping
 from bamboo_logmetrics.processors import capping
 from bamboo_logmetrics.processors.masking import mask_text, mask_value
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, WrappedLogger
 
 __all__ = ["Cap", "expand", "redact"]
 
@@ -62,10 +63,10 @@ def redact(logger: WrappedLogger, method_name: str, event_dict: EventDict) -> Ev
 
 def redact_flat(flat: MutableMapping[str, Any]) -> None:
     """Mask secrets in a flat record, in place."""
-    kind = flat["event"]
-    plain = "plain" in flat
-    fields = record.NO_FIELDS if plain else record.FIELDS.get(kind, record.NO_FIELDS)
-    if plain:
+    kind = flat.get("event")
+    typed = "plain" not in flat and isinstance(kind, str) and kind in record.KINDS
+    fields = record.FIELDS[kind] if typed else record.NO_FIELDS
+    if not typed and isinstance(kind, str):
         flat["event"] = mask_text(kind)
     for key, value in flat.items():
         if key in record.HEADER_SET or (key in fields and key not in record.TEXT_FIELDS):
@@ -85,5 +86,9 @@ class Cap:
 
     def __call__(self, logger: WrappedLogger, method_name: str, event_dict: EventDict) -> EventDict:
         """Return the record, cut where it was too long."""
-        flat, _ = capping.cap(dict(event_dict), self.max_line_bytes)
+        flat = dict(event_dict)
+        exc_info = flat.pop("exc_info", None)  # the renderer's or the formatter's to show
+        flat, _ = capping.cap(flat if all_scalar(flat) else freeze_mapping(flat), self.max_line_bytes)
+        if exc_info is not None:
+            flat["exc_info"] = exc_info
         return flat

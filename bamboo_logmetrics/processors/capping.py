@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from bamboo_logmetrics import record
 from bamboo_logmetrics.layouts import encode
 
 CUT = "…"
-_NAMED = 20  # so many cut keys are named; more would lengthen the line again
+_NAMED = 20  # so many bound values are cut one by one, the longest first; then all are left out
+_MARK = 40  # bytes, for CUT and for a key's entry in "truncated"
 
 Render = Callable[[dict[str, Any]], bytes]
 
@@ -25,34 +26,79 @@ def cap(flat: dict[str, Any], limit: int, render: Render = encode) -> tuple[dict
     line = render(flat)
     if len(line) <= limit:
         return flat, line
-    flat = dict(flat)
-    cut: list[str] = []
-    for key in _order(flat):
-        if not _shorten(flat, key, len(line) - limit):
-            continue
-        cut.append(key)
-        line = _render_cut(flat, cut, render)
-        if len(line) <= limit:
-            return flat, line
-    for key in _bound_keys(flat):
-        del flat[key]
-    return flat, _render_cut(flat, [*cut, "bound"], render)
+    cut = _Cut(dict(flat), line, limit, render)
+    for key in (*_present(flat, "exception"), *_largest_bound(flat)):
+        if cut.excess > 0:
+            cut.shorten(key)
+    texts = _texts(flat)
+    if cut.excess > sum(_size(flat[key]) - _MARK for key in texts):
+        cut.leave_out_bound()
+    for key in texts:
+        if cut.excess > 0:
+            cut.shorten(key)
+    if cut.excess > 0:  # the names of what was cut have made it longer again
+        cut.leave_out_bound()
+    return cut.flat, cut.line
 
 
-def _render_cut(flat: dict[str, Any], cut: list[str], render: Render) -> bytes:
-    flat.pop("truncated", None)
-    flat["truncated"] = cut if len(cut) <= _NAMED else [*cut[:_NAMED], CUT]
-    return render(flat)
+class _Cut:
+    """A record on its way to a shorter line."""
+
+    def __init__(self, flat: dict[str, Any], line: bytes, limit: int, render: Render) -> None:
+        self.flat = flat
+        self.line = line
+        self._limit = limit
+        self._render = render
+        self._names: list[str] = []
+
+    @property
+    def excess(self) -> int:
+        """How many bytes the line is too long."""
+        return len(self.line) - self._limit
+
+    def shorten(self, key: str) -> None:
+        """Cut the value of ``key`` by as many bytes as are too many, or as it has."""
+        value = self.flat[key]
+        text = value if isinstance(value, str) else encode(value).decode()
+        budget = _size(value) - self.excess - len(key.encode("utf-8", "replace")) - _MARK
+        kept = _prefix(text, budget) + CUT
+        if _size(kept) < _size(value):
+            self.flat[key] = kept
+            self._say(key)
+
+    def leave_out_bound(self) -> None:
+        """Leave out all that was bound."""
+        keys = _bound_keys(self.flat)
+        if self.excess > 0 and keys:
+            for key in keys:
+                del self.flat[key]
+            self._names = [name for name in self._names if name in self.flat]
+            self._say("bound")
+
+    def _say(self, name: str) -> None:
+        self._names.append(name)
+        self.flat.pop("truncated", None)
+        self.flat["truncated"] = list(self._names)
+        self.line = self._render(self.flat)
 
 
-def _order(flat: dict[str, Any]) -> Iterator[str]:
-    """Give the keys that may be cut, the first to be cut first; bound ones by their size."""
-    if "exception" in flat:
-        yield "exception"
-    yield from sorted(_bound_keys(flat), key=lambda key: -len(encode(flat[key])))
-    yield from (key for key in record.TEXT_FIELDS if key in _fields(flat) and key in flat)
-    if "plain" in flat:
-        yield "event"
+def _size(value: Any) -> int:
+    return len(encode(value))
+
+
+def _present(flat: dict[str, Any], *keys: str) -> list[str]:
+    return [key for key in keys if key in flat]
+
+
+def _largest_bound(flat: dict[str, Any]) -> list[str]:
+    """Return the bound keys with the longest values; cutting more of them would not help."""
+    sizes = {key: _size(flat[key]) for key in _bound_keys(flat)}
+    return sorted(sizes, key=lambda key: -sizes[key])[:_NAMED]
+
+
+def _texts(flat: dict[str, Any]) -> list[str]:
+    known = _fields(flat)
+    return _present(flat, *(key for key in record.TEXT_FIELDS if key in known), *(["event"] if "plain" in flat else []))
 
 
 def _fields(flat: dict[str, Any]) -> frozenset[str]:
@@ -63,19 +109,6 @@ def _bound_keys(flat: dict[str, Any]) -> list[str]:
     known = _fields(flat) | record.HEADER_SET | set(record.TRAILER)
     # an unknown kind has no fields of ours, but ids are not to be cut there either
     return [key for key in flat if key not in known and key not in record.META]
-
-
-def _shorten(flat: dict[str, Any], key: str, excess: int) -> bool:
-    """Cut the value of ``key`` so that its JSON loses ``excess`` bytes, or as many as it can."""
-    value = flat[key]
-    text = value if isinstance(value, str) else encode(value).decode()
-    # room for the marker and for this key's entry in "truncated"
-    budget = len(encode(text)) - excess - len(key.encode()) - 40
-    kept = _prefix(text, budget) + CUT
-    if len(encode(kept)) >= len(encode(value)):
-        return False
-    flat[key] = kept
-    return True
 
 
 def _prefix(text: str, budget: int) -> str:

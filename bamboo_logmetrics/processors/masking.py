@@ -10,54 +10,69 @@ MASK = "[redacted]"
 
 # Prefixes that providers give their keys, so that scanners (and we) can tell them.
 _TOKENS = r"""
-    (?:sk|rk|pk)-(?:proj-|ant-|or-|live-|test-)?[\w-]{16,}   # OpenAI, Anthropic, OpenRouter, DeepSeek
+    (?:sk|rk|pk)-(?=[\w-]{0,40}\d)[\w-]{16,}                  # OpenAI, Anthropic, OpenRouter, DeepSeek
   | (?:sk|rk|pk)_(?:live|test)_\w{16,}                       # Stripe
   | AIza[\w-]{30,} | ya29\.[\w-]{20,}                        # Google
-  | (?:gsk|hf|r8|nvapi|csk|fw)[_-]\w{20,}                    # Groq, Hugging Face, Replicate, NVIDIA ...
-  | (?:xai|pplx|tgp|voyage)-[\w-]{20,}                       # xAI, Perplexity, Voyage
+  | (?:gsk|hf|r8|csk|fw)[_-][a-z0-9]{20,}                    # Groq, Hugging Face, Replicate, Cerebras, Fireworks
+  | nvapi-[\w-]{20,} | tgp_v1_[\w-]{20,}                     # NVIDIA, Together
+  | (?:xai|pplx|voyage)-[a-z0-9]{20,}                        # xAI, Perplexity, Voyage
   | gh[pousr]_\w{20,} | github_pat_\w{20,} | glpat-[\w-]{16,}
-  | (?:AKIA|ASIA)[0-9A-Z]{16}                                # AWS key ids
+  | (?-i:AKIA|ASIA)(?-i:[0-9A-Z]{16})                        # AWS key ids
   | xox[abeoprs]-[\w-]{10,} | xapp-[\w-]{10,}                # Slack
   | npm_\w{30,} | pypi-[\w-]{30,} | lsv2_\w{20,} | pcsk_\w{20,}
-  | eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*                          # JSON web tokens
+  | (?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*               # JSON web tokens
 """
 
+# names before a value, as in ``OPENAI_API_KEY=...``; what stands before them does not matter
 _NAMES = r"""
-    (?:x[-_]?)?(?:[\w-]{0,30}?[-_])?
-    (?:api[-_]?key|passw(?:or)?d|passphrase|client[-_]?secret|secret(?:[-_]?(?:access[-_]?)?key)?
-    |access[-_]?key|private[-_]?key|(?:access|refresh|auth|id|session|bearer)[-_]?token|credentials?)
+    (?:api[-_]?key|passw(?:or)?d|passphrase|secret(?:[-_]?(?:access[-_]?)?key)?
+    |(?:access|account|private)[-_]?key|(?:access|refresh|auth|session|bearer|(?<![a-z])id)[-_]?token|credentials?)
 """
+
+# between a name and its value; the quotes may be escaped (JSON within JSON), or those of bytes
+_SEP = r"""(?:\\{0,9}["'])?\s{0,9}[:=]\s{0,9}(?:b?\\{0,9}["'])?"""
+_QUOTED = r"""(?:(?<=")[^"\r\n]+|(?<=')[^'\r\n]+)"""
+_BARE = r"""[^\s"',;&}\])]+"""
+_PEM = r"""
+    -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY(?:[ ]BLOCK)?-----.*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY(?:[ ]BLOCK)?-----|\Z)
+"""
+_START = r"(?:(?<![a-z0-9])|(?<=\\[nrt]))"  # of a word; "\n" may stand there as two characters
 
 _SECRET = re.compile(
     rf"""
-    (?P<pem>-----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----.*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|\Z))
-  | (?P<userinfo>(?<=://)[^\s/@:"'<>]*:[^\s/@"'<>]+(?=@))
-  | (?P<query>(?<=[?&])
-      (?:{_NAMES}|key|token|sig|signature|code|auth|x-amz-(?:signature|credential|security-token)|x-goog-signature)=
-    )[^\s&\#"'<>]+
-  | (?P<scheme>\b(?:bearer|basic|digest|apikey|token)\s+)
-    (?!token\b|auth\b|authentication\b)(?=[^\s"',;]*[\d=+/._-])[\w.~+/=-]{{8,}}
-  | (?P<header>\b(?:proxy-)?authorization["']?\s*[:=]\s*["']?)[^\s"',;]+(?:[ ][^\s"',;]+)?
-  | (?P<cookie>\b(?:set-)?cookie["']?\s*[:=]\s*["']?)[^"'\r\n]+
-  | (?P<named>(?<![\w-]){_NAMES}["']?\s*[:=]\s*["']?)[^\s"',;&}}\])]+
-  | (?P<token>(?<![\w])(?:{_TOKENS}))
+    (?P<pem>{_PEM})
+  | (?P<userinfo>(?<=://)[^\s/@:"'<>]*:[^\s/@"'<>]+(?:@[^\s/@?\#"'<>]+)*(?=@))
+  | (?P<query>(?:[?&;]|\\u0026)
+      (?:[\w-]{{0,30}}?token|key|sig|signature|code|auth|x-amz-(?:signature|credential)|x-goog-(?:signature|credential))=
+    )[^\s&\#"'<>\\]+
+  | (?P<scheme>(?:bearer|basic)\s{{1,9}})
+    (?=[\w.~+/-]*(?:[\d=]|(?-i:[a-z][A-Z])))[\w.~+/-]{{8,}}={{0,2}}(?![\w=])
+  | (?P<token_scheme>{_START}(?:apikey|token)\s{{1,9}})(?=[\w.+/]*\d)[\w.+/]{{20,}}={{0,2}}(?![\w=])
+  | (?P<header>authorization{_SEP})
+    (?:{_QUOTED}|(?:digest|aws4-hmac-sha256)\s[^\r\n]*|[^\s"',;]+(?:[ ][^\s"',;]+)?)
+  | (?P<cookie>cookie{_SEP})[^"'\r\n]+
+  | (?P<named>{_NAMES}{_SEP})(?:{_PEM}|{_QUOTED}|{_BARE})
+  | (?P<pair>\(b?["'][\w-]{{0,30}}?(?:{_NAMES}|authorization|cookie)["'],\s?b?["'])[^"'\r\n]+
+  | (?P<any_token>token{_SEP})(?=[\w.~+/-]*\d)[\w.~+/-]{{12,}}={{0,2}}(?![\w=])
+  | (?P<known>{_START}(?:{_TOKENS}))
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 
 # A text without any of these holds nothing that _SECRET finds; most texts stop here.
 _HINT = re.compile(
-    r"key|passw|passphrase|secret|token|credential|cookie|authorization|bearer|basic|digest|sig|code=|auth=|://"
-    r"|[sprk]k[-_]|aiza|ya29|gsk|hf_|hf-|r8|nvapi|csk|fw[_-]|xai-|pplx-|tgp-|voyage-|gh[pousr]_|github_pat|glpat"
+    r"key|passw|passphrase|secret|token|credential|cookie|authorization|bearer|basic|sig|code=|auth=|://"
+    r"|[sprk]k[-_]|aiza|ya29|gsk|hf[_-]|r8[_-]|nvapi|csk|fw[_-]|xai-|pplx-|tgp_|voyage-|gh[pousr]_|github_pat|glpat"
     r"|akia|asia|xox|xapp|npm_|pypi-|lsv2_|pcsk_|eyj",
     re.IGNORECASE,
 )
 
 _SECRET_KEYS = re.compile(
-    r"(?:authorization|apikey|xapikey|passw(?:or)?d|passwd|pwd|passphrase|secret|secretkey|accesskey|privatekey"
+    r"(?:authorization|apikey|passw(?:or)?d|pwd|passphrase|secret|secretkey|accesskey|accountkey|privatekey"
     r"|signature|credentials?|cookies?|bearer|(?:access|refresh|auth|id|session|csrf|bearer|api|security)token)$"
 )
-_TOKEN_KEYS = re.compile(r"(?:^token|token)$")
+# a number under one of these is a count or an id
+_TEXT_KEYS = re.compile(r"(?:token|apikeys|passwords|secrets|(?:access|refresh|auth|api)tokens)$")
 _NOT_WORD = re.compile(r"[^a-z0-9]")
 
 
@@ -71,7 +86,7 @@ def mask_text(text: str) -> str:
 def _masked(found: re.Match[str]) -> str:
     """Keep the name before a secret: an operator needs to see which one it was."""
     kind = found.lastgroup
-    return MASK if kind in {"pem", "userinfo", "token"} else f"{found[kind or 0]}{MASK}"
+    return MASK if kind in {"pem", "userinfo", "known"} else f"{found[kind or 0]}{MASK}"
 
 
 @lru_cache(maxsize=4096)
@@ -81,24 +96,32 @@ def is_secret_key(key: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _is_token_key(key: str) -> bool:
-    return bool(_TOKEN_KEYS.search(_NOT_WORD.sub("", key.lower())))
+def _is_text_key(key: str) -> bool:
+    return bool(_TEXT_KEYS.search(_NOT_WORD.sub("", key.lower())))
 
 
 def mask_value(key: str, value: Any) -> Any:
     """Return a bound value with secrets masked, nested ones too.
 
-    Under a secret's key everything but None and booleans is masked; under a key that ends
-    in ``token``, texts only (a number there is a count or an id).
+    Under a secret's key everything but None and booleans is masked; under a key such as ``token`` or
+    ``secrets``, texts only (a number there is a count or an id).
     """
     if value is None or isinstance(value, bool):
         return value
-    if is_secret_key(key) or (isinstance(value, str) and _is_token_key(key)):
+    if is_secret_key(key):
         return MASK
+    hidden = _is_text_key(key)
     if isinstance(value, str):
-        return mask_text(value)
+        return MASK if hidden else mask_text(value)
     if isinstance(value, dict):
-        return {mask_text(name): mask_value(name, item) for name, item in value.items()}
+        return {mask_text(name): mask_value(key if hidden else name, item) for name, item in value.items()}
     if isinstance(value, list):
-        return [mask_value("", item) for item in value]
+        return _mask_list(key if hidden else "", value)
     return value
+
+
+def _mask_list(key: str, values: list[Any]) -> list[Any]:
+    """Mask the items; of a pair such as ``["authorization", "Basic ..."]``, a header, the second."""
+    if len(values) == 2 and isinstance(values[0], str) and is_secret_key(values[0]):  # noqa: PLR2004
+        return [values[0], mask_value(values[0], values[1])]
+    return [mask_value(key, item) for item in values]

@@ -146,10 +146,13 @@ class Archive:
         """Open a plain rotated file and take its lock; None if another process has it."""
         fd = self._fs.open(self._path(base), os.O_RDONLY)
         self._held.add(fd)
-        if self._fs.lock(fd):
-            return fd
-        self._release(fd)
-        return None
+        free = False
+        try:
+            free = self._fs.lock(fd)
+        finally:
+            if not free:
+                self._release(fd)
+        return fd if free else None
 
     def _release(self, fd: int) -> None:
         if fd in self._held:

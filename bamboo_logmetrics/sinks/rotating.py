@@ -178,14 +178,18 @@ class RotatingFile(Sink):
     def _open_fd(self) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
         try:
-            fd = self._fs.open(self.path, flags | os.O_EXCL, self._mode)
+            fd, new = self._fs.open(self.path, flags | os.O_EXCL, self._mode), True
         except FileExistsError:
-            fd = self._fs.open(self.path, flags, self._mode)
-        else:
-            self._fs.fchmod(fd, self._mode)  # the umask does not count
-            self._new_name = True
+            fd, new = self._fs.open(self.path, flags, self._mode), False
+        try:
+            if new:
+                self._fs.fchmod(fd, self._mode)  # the umask does not count
+            found = self._fs.fstat(fd)
+        except OSError:
+            self._fs.close(fd)
+            raise
         self._fd = fd
-        found = self._fs.fstat(fd)
+        self._new_name = self._new_name or new
         self._whole_size = 0
         self._period = self._period_of(found.st_mtime_ns if found.st_size else self._clock.time_ns())
 

@@ -1,0 +1,110 @@
+"""What commands print."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from bamboo_logmetrics.audit import Report, WriterReport
+
+_PIPE_WIDTH = 140  # columns, where there is no terminal that has a width
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Be content when nobody reads our output any more, as behind ``| head``: the exit code stays what it is."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit must not fail again
+
+
+def printable(text: str) -> str:
+    """Return text that is safe on a terminal: what came from a file must not steer it."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def as_json(report: Report) -> str:
+    """Return a report as an indented JSON object."""
+    text = json.dumps(msgspec.to_builtins(report, enc_hook=dict), indent=2, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode()  # a file's name may be no UTF-8
+
+
+def show_report(report: Report) -> None:
+    """Print a report: a table of the writers, what is wrong, what is to be known, and the verdict."""
+    if report.writers:
+        _show_writers(report.writers)
+    for finding in report.problems:
+        click.echo(f"{click.style('problem', fg='red')}: {printable(str(finding))}")
+    for finding in report.notes:
+        click.echo(f"note: {printable(str(finding))}")
+    if report.dropped:
+        click.echo(f"dropped, and said so in the log: {counts(report.dropped)}")
+    click.echo(_verdict(report))
+
+
+def counts(dropped: Mapping[str, int]) -> str:
+    """Return ``12 (queue_full 10, too_large 2)``."""
+    parts = ", ".join(f"{printable(reason)} {count:,}" for reason, count in sorted(dropped.items()))
+    return f"{sum(dropped.values()):,} ({parts})" if dropped else "0"
+
+
+def plural(count: int, what: str) -> str:
+    """Return ``1 file`` or ``2 files``."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def _show_writers(writers: tuple[WriterReport, ...]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("writer", no_wrap=True)
+    table.add_column("process", overflow="fold")
+    for name in ("numbers", "written", "own", "missing", "repeated", "dropped"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("end", no_wrap=True)
+    for writer in writers:
+        table.add_row(*_cells(writer))
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    with console.capture() as captured:  # rich itself would exit with 1 at a broken pipe
+        console.print(table)
+    click.echo(captured.get(), nl=False)
+
+
+def _cells(writer: WriterReport) -> list[Text]:
+    process = f"{printable(writer.host or '')}:{writer.pid}" if writer.pid else "?"
+    cells = [
+        writer.writer,
+        process,
+        f"{writer.first_seq}-{writer.last_seq}",
+        f"{writer.written:,}",
+        f"{writer.own:,}",
+        f"{writer.missing:,}",
+        f"{writer.repeats:,}",
+        f"{sum(writer.dropped.values()):,}",
+        writer.end,
+    ]
+    return [Text(cell, style="" if writer.ok else "red") for cell in cells]
+
+
+def _verdict(report: Report) -> str:
+    read = f"{plural(report.lines, 'line')} of {plural(len(report.writers), 'writer')}"
+    read += f" in {plural(len(report.files), 'file')}"
+    if report.ok:
+        return click.style(f"OK: {read}, every event is accounted for", fg="green")
+    return click.style(f"NOT ACCOUNTED FOR: {plural(len(report.problems), 'problem')} in {read}", fg="red")
+
+
+def progress_bar() -> Progress:
+    """Return a progress bar in bytes, on stderr; it shows nothing where that is not a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -1,0 +1,86 @@
+"""What every test stands on: logs that are closed, and nothing left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+import structlog
+
+import bamboo_logmetrics as blm
+from bamboo_logmetrics import config, lifetime
+from bamboo_logmetrics.outlet import Outlet
+
+DATA = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
+
+
+def _descriptors() -> set[str]:
+    if not os.path.isdir("/proc/self/fd"):
+        return set()
+    links = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            links.add(f"{name} {os.readlink('/proc/self/fd/' + name)}")
+        except OSError:
+            continue
+    return {link for link in links if "/pytest-" in link}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    """Fail a test that leaves a thread, an open log or a descriptor of a test's file behind."""
+    before, threads = _descriptors(), set(threading.enumerate())
+    yield
+    structlog.contextvars.clear_contextvars()
+    left = [pipeline.path for pipeline in lifetime.pipelines()]
+    lifetime.close_all()
+    for thread in set(threading.enumerate()) - threads:
+        if thread.name.startswith("bamboo"):
+            thread.join(10)
+    assert not left, f"logs left open: {left}"
+    assert not [t for t in threading.enumerate() if t.name.startswith("bamboo") and t not in threads]
+    gc.collect()
+    assert _descriptors() <= before
+
+
+@pytest.fixture
+def open_log(tmp_path):
+    """Open logs in the test's directory that are closed after it."""
+    logs = []
+
+    def opening(name="a.jsonl", **options):
+        logs.append(blm.open_log(tmp_path / name, **options))
+        return logs[-1]
+
+    yield opening
+    for log in logs:
+        log.close()
+
+
+@pytest.fixture
+def unconfigured(monkeypatch):
+    """Give the process an application log that nobody has configured, and structlog its defaults."""
+    outlet = Outlet()
+    monkeypatch.setattr(config, "_configured", outlet)
+    yield outlet
+    if outlet.pipeline is not None:
+        outlet.pipeline.close()
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def run_python(tmp_path_factory):
+    """Run a program, as a file of its own, and return what came of it."""
+    folder = tmp_path_factory.mktemp("program")
+
+    def running(code, *args, timeout=60):
+        script = folder / "program.py"
+        script.write_text(code, encoding="utf-8")
+        command = [sys.executable, script, *map(str, args)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=folder, check=False)
+
+    return running

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import pytest
+from tools import flat, of_kind, typed
+
+import bamboo_logmetrics as blm
+
+START = """
+import sys, os
+import bamboo_logmetrics as blm
+path = sys.argv[1]
+def tool(n):
+    return blm.ToolCalled(tool_call_id=str(n), round_id="r", session_id="s", tool_name="t", latency_ms=1, success=True)
+log = blm.open_log(path)
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "a.jsonl"
+
+
+@pytest.fixture
+def program(run_python, path):
+    def running(code, **options):
+        return run_python(START + code, path, **options)
+
+    return running
+
+
+def counted(path, events):
+    """Assert that the log holds so many events and that every writer ended well."""
+    assert len(typed(path)) == len({line["tool_call_id"] for line in typed(path)}) == events
+    assert blm.verify([path]).ok
+    writers = {line["writer"] for line in flat(path)}
+    assert len(of_kind(path, "system.worker_stopped")) == len(writers)
+    return len(writers)
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [("", 0), ("sys.exit(3)", 3), ("raise ValueError", 1), ("import signal; signal.raise_signal(signal.SIGINT)", -2)],
+)
+def test_every_ordinary_exit_writes_all(program, path, ending, code):
+    """Without a close, an end of the program, sys.exit, an exception and Ctrl-C each write everything."""
+    done = program("for n in range(10_000): log.emit(tool(n))\n" + ending)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert counted(path, 10_000) == 1
+
+
+def test_an_emit_after_the_close_at_exit_is_counted(program, path):
+    """What an exit function emits after the log's own is refused and counted, not lost in silence."""
+    done = program("""
+import atexit
+def late():
+    print(log.emit(tool(2)), dict(log.stats().dropped))
+atexit.register(late)
+blm.lifetime.atexit.unregister(blm.lifetime.close_all)
+atexit.unregister(late)
+atexit.register(late)
+atexit.register(blm.lifetime.close_all)
+log.emit(tool(1))
+""")
+    assert done.stdout == "False {'closed': 1}\n"
+    assert counted(path, 1) == 1
+
+
+def test_an_emit_before_the_close_at_exit_is_written(program, path):
+    """What an exit function registered later emits is written: it runs first."""
+    program("""
+import atexit
+atexit.register(lambda: log.emit(tool(2)))
+log.emit(tool(1))
+""")
+    assert counted(path, 2) == 1
+
+
+def test_a_log_opened_at_exit_is_written(program, path):
+    """A log that is opened so late that no thread can be started is written where it is used."""
+    done = program("""
+import atexit
+def late():
+    with blm.open_log(path) as second:
+        second.emit(tool(2))
+atexit.register(late)
+log.emit(tool(1))
+""")
+    assert done.stderr == ""
+    assert counted(path, 2) == 2
+
+
+def test_a_forked_child_is_a_writer_of_its_own(program, path):
+    """A child writes its own events under its own writer, none of the parent's, and the parent's once."""
+    done = program("""
+for n in range(500): log.emit(tool(n))
+pid = os.fork()
+if pid == 0:
+    before = log.stats()
+    for n in range(500, 600): log.emit(tool(n))
+    log.close()
+    os._exit(0 if before.emitted == 0 and log.stats().written == 100 else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+log.close()
+""")
+    assert done.returncode == 0, done.stderr
+    assert counted(path, 600) == 2
+
+
+def test_a_child_that_logs_nothing_leaves_no_trace(program, path):
+    """A forked child that never emits writes no line, also when it ends in an ordinary way."""
+    done = program("""
+if os.fork() == 0:
+    sys.exit(0)
+os.wait()
+log.emit(tool(1))
+""")
+    assert done.returncode == 0, done.stderr
+    assert counted(path, 1) == 1
+
+
+def test_forks_under_load(program, path):
+    """Children forked while threads emit can log, flush and end; nothing is lost or doubled on either side."""
+    done = program(
+        """
+import threading
+stop = threading.Event()
+def emit(name):
+    n = 0
+    while not stop.is_set():
+        log.emit(tool(f"{name}-{n}")); n += 1
+        stop.wait(0.0001)
+    counts.append(n)
+counts = []
+threads = [threading.Thread(target=emit, args=(name,)) for name in "abc"]
+for thread in threads: thread.start()
+for child in range(10):
+    pid = os.fork()
+    if pid == 0:
+        for n in range(50): log.emit(tool(f"child{child}-{n}"))
+        ok = log.flush(20)
+        os._exit(0 if log.close(20) and ok else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+stop.set()
+for thread in threads: thread.join()
+log.close()
+print(sum(counts))
+""",
+        timeout=90,
+    )
+    assert done.returncode == 0, done.stderr
+    assert counted(path, int(done.stdout) + 500) == 11
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing_children_lose_nothing(run_python, path, method):
+    """A multiprocessing child that returns without a close has written everything, though it never runs atexit."""
+    done = run_python(
+        START.replace("log = blm.open_log(path)", "")
+        + """
+import multiprocessing
+def work(path, name):
+    log = blm.open_log(path)
+    for n in range(100): log.emit(tool(f"{name}-{n}"))
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[2])
+    children = [context.Process(target=work, args=(path, name)) for name in "ab"]
+    for child in children: child.start()
+    for child in children: child.join()
+    assert [child.exitcode for child in children] == [0, 0]
+""",
+        path,
+        method,
+    )
+    assert done.returncode == 0, done.stderr
+    assert counted(path, 200) == 2
+
+
+def test_pool_workers_lose_nothing(run_python, path):
+    """Workers of a concurrent.futures pool, which end when it shuts down, have written everything."""
+    done = run_python(
+        START.replace("log = blm.open_log(path)", "log = None")
+        + """
+from concurrent.futures import ProcessPoolExecutor
+def start(path):
+    global log
+    log = blm.open_log(path)
+def work(n):
+    log.emit(tool(n))
+    return os.getpid()
+if __name__ == "__main__":
+    with ProcessPoolExecutor(2, initializer=start, initargs=(path,)) as pool:
+        print(len(set(pool.map(work, range(200), chunksize=10))))
+""",
+        path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert counted(path, 200) == 2
+
+
+def test_an_inherited_log_in_a_multiprocessing_child(program, path):
+    """A forked multiprocessing child that uses the parent's log object writes everything on returning."""
+    done = program("""
+import multiprocessing, warnings
+warnings.simplefilter("ignore")
+def work():
+    for n in range(100): log.emit(tool(f"child-{n}"))
+child = multiprocessing.get_context("fork").Process(target=work)
+child.start(); child.join()
+log.emit(tool("parent"))
+""")
+    assert done.returncode == 0, done.stderr
+    assert counted(path, 101) == 2
+
+
+def test_a_killed_process_is_named(program, path):
+    """After SIGKILL, verify says that the writer's end is unclean, and exits 1 at the prompt."""
+    done = program("""
+import signal
+log.emit(tool(1)); log.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+""")
+    assert done.returncode == -9
+    report = blm.verify([path])
+    assert not report.ok
+    assert len(typed(path)) == 1
+
+
+def test_importing_loads_no_extra(run_python):
+    """import bamboo_logmetrics loads none of the extras, and dataclasses-json only when the tagged form is used."""
+    done = run_python("""
+import sys, bamboo_logmetrics as blm
+heavy = {"click", "rich", "zstandard", "dataclasses_json", "marshmallow", "multiprocessing"}
+assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
+blm.WorkerStarted().to_json()
+assert "dataclasses_json" in sys.modules and "click" not in sys.modules
+""")
+    assert done.returncode == 0, done.stderr

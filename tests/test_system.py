@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from _thread import allocate_lock
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+
+import pytest
+
+from bamboo_logmetrics import system
+from bamboo_logmetrics.system import FS, Clock, backoff, process_started_at
+
+
+def test_descriptors_are_closed_on_exec(tmp_path):
+    """A program that the application starts does not inherit the log's descriptors."""
+    fs = FS()
+    fd = fs.open(str(tmp_path / "a"), os.O_CREAT | os.O_RDWR)
+    try:
+        assert not os.get_inheritable(fd)
+    finally:
+        fs.close(fd)
+
+
+def test_a_lock_is_not_taken_twice(tmp_path):
+    """Two openings of one lock file exclude each other until one lets go."""
+    fs = FS()
+    first, second = (fs.open(str(tmp_path / "lock"), os.O_CREAT | os.O_RDWR) for _ in range(2))
+    try:
+        assert fs.lock(first)
+        assert not fs.lock(second)
+        fs.unlock(first)
+        assert fs.lock(second)
+    finally:
+        fs.close(first)
+        fs.close(second)
+
+
+def test_a_lock_on_nothing_is_an_error():
+    """What is no lock conflict is raised."""
+    with pytest.raises(OSError, match="Bad file descriptor") as caught:
+        FS().lock(9999)
+    assert caught.value.errno == errno.EBADF
+
+
+def test_the_clock_waits_for_a_lock():
+    """A wait ends with True when the lock is free and with False when time is up."""
+    clock, lock = Clock(), allocate_lock()
+    assert clock.wait(lock, None)
+    assert not clock.wait(lock, 0)
+    assert not clock.wait(lock, -5)
+    lock.release()
+    assert clock.wait(lock, 1)
+
+
+def test_pauses_grow_to_a_limit():
+    """Pauses double up to the longest."""
+    assert list(islice(backoff(1, 5), 5)) == [1, 2, 4, 5, 5]
+
+
+def test_this_process_has_a_start_time():
+    """The start of a living process is told, in UTC, and lies in the past."""
+    started = process_started_at(os.getpid())
+    assert started is not None
+    assert timedelta(0) <= datetime.now(timezone.utc) - started + timedelta(seconds=2) < timedelta(days=2)
+
+
+def test_a_finished_process_has_none():
+    """A process that is gone has no start time."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert process_started_at(child.pid) is None
+
+
+def test_a_zombie_has_none():
+    """A process that has ended but was not waited for does not count as living."""
+    pid = os.posix_spawn(sys.executable, [sys.executable, "-c", ""], os.environ)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    try:
+        assert process_started_at(pid) is None
+    finally:
+        os.waitpid(pid, 0)
+
+
+def test_an_unreadable_process_has_none(monkeypatch):
+    """Where the system does not say, nothing is guessed."""
+
+    def refuse(_):
+        raise PermissionError
+
+    monkeypatch.setattr(system, "_started_by_proc", refuse)
+    assert process_started_at(os.getpid()) is None
