@@ -46,7 +46,7 @@ def open_pipeline(
         msg = "bamboo_logmetrics counts exactly only under the GIL: use the ordinary build of Python"
         raise PlatformError(msg)
     try:
-        resolved = os.path.abspath(os.fsdecode(path))
+        resolved = os.path.realpath(os.fsdecode(path))  # a link is followed now: rotation renames files, not links
     except TypeError:
         msg = f"path must be a file's path, as str or pathlib.Path; got {path!r}"
         raise ConfigError(msg) from None

@@ -271,6 +271,7 @@ class Pipeline:
             if not self._step.has_work() or self._step.failing() or self._step.abandoned:
                 break
         if self._step.abandoned:
+            self._step.give_up()  # what the sink held has come back: it is written, or it is lost
             self._sink.close()
         elif self._closing and not self._ended:
             self._end_if_possible()

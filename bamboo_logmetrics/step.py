@@ -235,7 +235,8 @@ class Step:
 
     def give_up(self) -> None:
         """Count what is in hand as lost to the storage, and what was never taken as lost to the shutdown."""
-        self._channel.storage += len(self._hand) + sum(len(batch.lines) for batch in self._pending if not batch.own)
+        lost = len(self._hand) + sum(len(batch.lines) for batch in self._pending if not batch.own)
+        self._channel.storage += lost
         for ack in [ack for batch in self._pending for ack in batch.acks]:
             ack.answer = False
         self._hand.clear()

@@ -79,7 +79,7 @@ UNKNOWN = st.builds(
     blm.UnknownEvent,
     family=st.sampled_from(["Chat", "Forward", "System", "Audit", "BatchJob"]),
     variant=st.sampled_from(["SessionPaused", "Started", "X", "KeyRotated2"]),
-    payload=st.none() | JSON.map(lambda value: json.dumps(value, separators=(",", ":"))),
+    payload=st.none() | JSON.map(lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":"))),
 )
 
 

@@ -464,7 +464,11 @@ def test_times_become_utc(given):
     [
         (datetime(2026, 1, 1), ValueError, "must have a time zone"),
         (datetime(1, 1, 1, tzinfo=EAST), ValueError, "is outside the years 1 to 9999 in UTC"),
-        (datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=5))), ValueError, "is outside the years 1 to 9999"),
+        (
+            datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=5))),
+            ValueError,
+            "is outside the years 1 to 9999",
+        ),
         ("2026-11-22T15:47:13Z", TypeError, "must be a datetime"),
         (1_700_000_000.0, TypeError, "must be a datetime"),
         (datetime(2026, 1, 1).date(), TypeError, "must be a datetime"),

@@ -200,7 +200,12 @@ def test_what_does_not_read_back_is_not_kept(tmp_path, fs, archive):
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
 @pytest.mark.parametrize(
-    ("spoil", "message"), [(lambda data: data[:-5], "too early"), (lambda data: b"x" + data, "damaged")]
+    ("spoil", "message"),
+    [
+        (lambda data: data[:-5], "too early"),
+        (lambda data: b"x" + data, "damaged"),
+        (lambda data: data + b"x", "follows|damaged"),
+    ],
 )
 def test_damaged_files_are_told(tmp_path, kind, spoil, message):
     """A compressed file that is cut off or damaged is an OSError that says so."""

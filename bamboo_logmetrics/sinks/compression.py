@@ -72,6 +72,9 @@ def decompressed(fs: FS, fd: int, kind: str) -> Iterator[bytes]:
     except _errors(kind) as error:
         msg = f"damaged {kind} data: {error}"
         raise OSError(msg) from None
+    if unpacker.unused_data:
+        msg = f"something follows the {kind} data"
+        raise OSError(msg)
     if not unpacker.eof:
         msg = f"{kind} data ends too early"
         raise OSError(msg)

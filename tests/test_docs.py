@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(text, language):
+    return [body for found, body in BLOCK.findall(text) if found == language]
+
+
+def test_every_python_example_of_the_readme_runs(run_python):
+    """The README's examples run in the order they stand in, each in a Python of its own, in one directory."""
+    examples = blocks(README, "python")
+    assert len(examples) >= 6
+    outputs = []
+    for example in examples:
+        done = run_python(example)
+        assert done.returncode == 0, f"{example}\n{done.stderr}"
+        assert done.stderr == ""
+        outputs.append(done.stdout)
+    assert "emitted=4" in outputs[0]
+    assert "gpt-5-mini 1801 2345" in outputs[1]
+    assert "plain: cache warmed {'project': 'demo', 'entries': 312}" in outputs[1]
+    assert '"event": "chat.session_completed"' in outputs[4]
+
+
+def prompt_commands():
+    section = README.partition("## At the prompt")[2].partition("\n## ")[0]
+    return [line for block in blocks(section, "sh") for line in block.splitlines()]
+
+
+def test_every_shell_line_of_the_readme_works(tmp_path):
+    """The one-liners under "At the prompt" work on the demo's files and each shows something."""
+    for tool in ("jq", "zgrep"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    commands = prompt_commands()
+    assert len(commands) == 9
+    command = f'"{sys.executable}" -m bamboo_logmetrics'
+    for line in commands:
+        shell = line.replace("bamboo-logmetrics", command, 1)
+        done = subprocess.run(shell, shell=True, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        assert done.stdout.strip() not in {"", "0", "null"}, line
+
+
+def test_ci_runs_the_readmes_test_command():
+    """CI takes the README's second set-up command word for word."""
+    setup = README.partition("## Set up")[2].partition("\n## ")[0]
+    first, second = blocks(setup, "sh")
+    assert "'.[cli]'" in first
+    assert "bamboo-logmetrics demo" in first
+    assert second.strip().endswith(".venv/bin/tox")
+    ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert "grep -m1 -F '.venv/bin/tox' README.md" in ci
+    assert README.index(second.strip()) == README.index(
+        next(line for line in README.splitlines() if ".venv/bin/tox" in line)
+    )
+
+
+def test_every_command_is_documented():
+    """docs/cli.md has a section for each command, naming its options."""
+    from bamboo_logmetrics.cli.commands import cli
+
+    text = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    for name, command in cli.commands.items():
+        section = re.search(rf"^## bamboo-logmetrics {name}\b.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+        assert section, name
+        subcommands = getattr(command, "commands", {"": command})
+        for each in subcommands.values():
+            for option in each.params:
+                if option.param_type_name == "option":
+                    assert any(opt in section[0] for opt in option.opts), (name, option.opts)
+
+
+def test_the_tagged_examples_read_and_write():
+    """The tagged examples in docs/line-format.md are what the code writes, byte for byte."""
+    from bamboo_logmetrics import MetricsEvent
+
+    (examples,) = blocks((ROOT / "docs/line-format.md").read_text(encoding="utf-8"), "json")
+    for line in examples.splitlines():
+        assert MetricsEvent.from_json(line).to_json() == line
+
+
+def test_links_lead_somewhere():
+    """Every link to a file of the project leads to one."""
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_every_module_stands_on_a_floor_in_the_design():
+    """docs/design.md names every module of the package."""
+    text = (ROOT / "docs/design.md").read_text(encoding="utf-8")
+    for path in (ROOT / "bamboo_logmetrics").glob("*"):
+        name = path.stem if path.suffix == ".py" else f"{path.name}/" if (path / "__init__.py").exists() else None
+        if name and not name.startswith("_"):
+            assert f"`{name}`" in text, name
