@@ -19,6 +19,7 @@ from typing import Any
 from bamboo_logmetrics.events.base import Model, names_of
 from bamboo_logmetrics.events.model import MetricsEvent
 from bamboo_logmetrics.events.times import format_utc
+from bamboo_logmetrics.layouts import integer
 
 SCALARS = frozenset({str, int, float, bool, type(None)})
 
@@ -78,10 +79,10 @@ class _Freezer:
 
     def freeze(self, value: Any, depth: int) -> Any:
         if type(value) in SCALARS:
-            return value
+            return integer(value) if type(value) is int else value
         simple = _simple(value)
         if simple is not value:
-            return simple
+            return integer(simple) if type(simple) is int else simple
         if id(value) in self.path:
             return CYCLE
         if depth >= MAX_DEPTH:

@@ -33,11 +33,12 @@ LAYOUTS: Mapping[str, Layout] = {"native": native}
 def encode(data: Any) -> bytes:
     """Return plain data as strict JSON on one line, without the newline.
 
-    Non-finite numbers become null, integers beyond 64 bits a string, lone surrogates U+FFFD.
+    Non-finite numbers become null, lone surrogates U+FFFD. Integers beyond 64 bits are for :func:`integer` to make
+    into text before: msgspec writes their digits.
     """
     try:
         line = _encoder.encode(data)
-    except (UnicodeEncodeError, OverflowError):
+    except (ValueError, OverflowError):  # a lone surrogate, or an integer that is too long
         line = _encoder.encode(encodable(data))
     if line.isascii():
         return line
@@ -55,14 +56,17 @@ def encodable(value: Any) -> Any:
         return [encodable(item) for item in value]
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, int) and not _I64_MIN <= value <= _U64_MAX:
-        return _digits(value)
+    if isinstance(value, int):
+        return integer(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
 
-def _digits(value: int) -> str:
+def integer(value: int) -> int | str:
+    """Return an integer within 64 bits as it is, any other as text: few readers can hold it."""
+    if _I64_MIN <= value <= _U64_MAX:
+        return value
     try:
         return str(value)
     except ValueError:  # more than sys.get_int_max_str_digits()

@@ -37,6 +37,7 @@ from bamboo_logmetrics.events.model import (
     read_status,
 )
 from bamboo_logmetrics.events.times import format_utc, parse_utc
+from bamboo_logmetrics.layouts import encodable, integer
 
 VERSION = 1  # changes only when an existing key changes its meaning
 APP = "app"  # the "source" of a system event that the application emits
@@ -94,7 +95,7 @@ def fields_of(event: MetricsEvent) -> dict[str, Any]:
 
 
 def _unknown_fields(event: UnknownEvent) -> dict[str, Any]:
-    payload = msgspec.json.decode(event.payload) if event.payload else {}
+    payload = encodable(msgspec.json.decode(event.payload)) if event.payload else {}
     if not isinstance(payload, dict):
         return {"payload": payload}
     parts = [part for name in ("meta", "usage") if isinstance(part := payload.pop(name, None), dict)]
@@ -138,7 +139,7 @@ def expand(
     if isinstance(event, SystemEvent) and not own:
         flat["source"] = APP
     if event.extra:
-        _bind(flat, msgspec.json.decode(event.extra), reserved.union(TRAILER))
+        _bind(flat, encodable(msgspec.json.decode(event.extra)), reserved.union(TRAILER))
     _bind(flat, bound, reserved, exception)
     return flat
 
@@ -193,7 +194,7 @@ def _bind(
             name = f"bound_{key}"
         while name in flat:
             name = f"bound_{name}"
-        flat[name] = value
+        flat[name] = value if type(value) is not int else integer(value)
     if exception is not None:
         flat["exception"] = exception
 

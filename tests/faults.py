@@ -48,11 +48,11 @@ class FaultyFS(FS):
 
         def answer(*args):
             if not when(*args):
-                return None
+                return
             seen[0] += 1
             if seen[0] > after and (times is None or seen[0] <= after + times):
                 raise oserror(code) if isinstance(code, int) else code
-            return None
+            return
 
         self.plan[name] = answer
 

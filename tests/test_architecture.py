@@ -93,7 +93,7 @@ def test_the_public_names():
         assert getattr(blm, name) is not None
     assert set(blm.__all__) <= set(dir(blm))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        blm.nothing  # noqa: B018
+        blm.nothing
 
 
 def test_late_names_are_those_for_type_checkers():

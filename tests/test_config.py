@@ -15,7 +15,7 @@ def path(tmp_path):
 
 
 def test_configure_serves_the_whole_application(unconfigured, path):
-    """After configure, structlog.get_logger() and get_logger() write to one log, which stats, flush and close control."""
+    """After configure, both get_logger functions write to one log, which stats, flush and close control."""
     early = blm.get_logger(early=True)
     early_structlog = structlog.get_logger("name", lazy=True)
     blm.configure(path)

@@ -147,7 +147,7 @@ def test_a_file_that_another_process_compresses_is_left_alone(tmp_path, archive)
 
 @pytest.mark.parametrize("call", ["open", "pread", "write", "fchmod", "fsync", "rename", "unlink", "lock", "listdir"])
 def test_no_failure_at_any_call_loses_a_rotated_file(tmp_path, fs, archive, call):
-    """Failing any call of the compression once leaves the plain or the whole compressed file, and the next run ends it."""
+    """Failing any call of the compression once leaves the plain or a whole compressed file; the next run ends it."""
     for nth in range(30):
         for each in os.listdir(tmp_path):
             os.unlink(tmp_path / each)
@@ -270,7 +270,7 @@ def write(sink, count):
 
 
 def test_rotation_compresses_and_removes(tmp_path, sink):
-    """After rotations the newest rotated file is plain, the older ones are compressed, and only backup_count are left."""
+    """After rotations the newest rotated file is plain, older ones are compressed, and backup_count are left."""
     write(sink, 8)
     sink.close()
     left = list_rotated(os.listdir(tmp_path), "a.jsonl")
@@ -310,7 +310,7 @@ def test_without_threads_tidying_waits(tmp_path, sink, monkeypatch):
 
 
 def test_closing_waits_for_a_compression_up_to_its_deadline(fs, sink):
-    """close does not wait beyond its deadline for a compression that hangs, and one more rotation starts no second one."""
+    """Close does not wait beyond its deadline for a compression that hangs; one more rotation starts no second."""
     import threading
 
     reached, go_on = threading.Event(), threading.Event()

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from bamboo_logmetrics import __version__
-from bamboo_logmetrics.cli import PROGRAM
 from bamboo_logmetrics.cli.demo import demo
 from bamboo_logmetrics.cli.formatting import printable
 from bamboo_logmetrics.cli.import_ import import_
@@ -32,8 +31,8 @@ class _Group(click.Group):
             ctx.exit(UNUSABLE)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name=PROGRAM)
+@click.group("bamboo-logmetrics", cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
 def cli() -> None:
     """Keep logs of LLM agents and proxies in which every event is accounted for.
 

@@ -64,10 +64,10 @@ def redact(logger: WrappedLogger, method_name: str, event_dict: EventDict) -> Ev
 def redact_flat(flat: MutableMapping[str, Any]) -> None:
     """Mask secrets in a flat record, in place."""
     kind = flat.get("event")
-    typed = "plain" not in flat and isinstance(kind, str) and kind in record.KINDS
-    fields = record.FIELDS[kind] if typed else record.NO_FIELDS
-    if not typed and isinstance(kind, str):
-        flat["event"] = mask_text(kind)
+    fields = record.NO_FIELDS
+    if isinstance(kind, str):
+        fields = record.NO_FIELDS if "plain" in flat else record.FIELDS.get(kind, record.NO_FIELDS)
+        flat["event"] = kind if fields else mask_text(kind)
     for key, value in flat.items():
         if key in record.HEADER_SET or (key in fields and key not in record.TEXT_FIELDS):
             continue

@@ -10,6 +10,7 @@ from bamboo_logmetrics.layouts import encode
 
 CUT = "…"
 _NAMED = 20  # so many bound values are cut one by one, the longest first; then all are left out
+_SHORT = 128  # bytes; a bound value as short as an id or a name is not cut, but left out with the others if need be
 _MARK = 40  # bytes, for CUT and for a key's entry in "truncated"
 
 Render = Callable[[dict[str, Any]], bytes]
@@ -27,9 +28,11 @@ def cap(flat: dict[str, Any], limit: int, render: Render = encode) -> tuple[dict
     if len(line) <= limit:
         return flat, line
     cut = _Cut(dict(flat), line, limit, render)
-    for key in (*_present(flat, "exception"), *_largest_bound(flat)):
+    for key in _present(flat, "exception"):
+        cut.shorten(key)
+    for key in _largest_bound(flat):
         if cut.excess > 0:
-            cut.shorten(key)
+            cut.shorten(key, least=_SHORT)
     texts = _texts(flat)
     if cut.excess > sum(_size(flat[key]) - _MARK for key in texts):
         cut.leave_out_bound()
@@ -56,12 +59,12 @@ class _Cut:
         """How many bytes the line is too long."""
         return len(self.line) - self._limit
 
-    def shorten(self, key: str) -> None:
-        """Cut the value of ``key`` by as many bytes as are too many, or as it has."""
+    def shorten(self, key: str, least: int = 0) -> None:
+        """Cut the value of ``key`` by as many bytes as are too many, but not below ``least`` bytes."""
         value = self.flat[key]
         text = value if isinstance(value, str) else encode(value).decode()
         budget = _size(value) - self.excess - len(key.encode("utf-8", "replace")) - _MARK
-        kept = _prefix(text, budget) + CUT
+        kept = _prefix(text, max(budget, least)) + CUT
         if _size(kept) < _size(value):
             self.flat[key] = kept
             self._say(key)
