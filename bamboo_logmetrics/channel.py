@@ -13,7 +13,7 @@ import weakref
 from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -294,11 +294,9 @@ class Channel:
         return batch
 
     def _admit(self) -> None:
-        while self._waiters:
-            try:
+        with suppress(IndexError):  # there are no more
+            while True:
                 self._waiters.popleft().release()
-            except (IndexError, RuntimeError):
-                return
 
     def rest(self) -> bool:
         """Say that the worker is about to sleep until it is woken; False if something has come."""

@@ -159,12 +159,9 @@ def _datetime_text(value: datetime) -> str:
 
 def _short_text(to_text: Any, value: Any) -> str:
     try:
-        text = to_text(value)
+        text = str.__str__(to_text(value))
     except Exception:  # noqa: BLE001 - repr and str of the application's objects may raise anything
         return _unprintable(value)
-    if not isinstance(text, str):
-        return _unprintable(value)
-    text = str.__str__(text)
     return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
 
 

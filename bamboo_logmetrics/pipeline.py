@@ -116,11 +116,9 @@ class Pipeline:
     # -- the caller's side ---------------------------------------------------------------
 
     def put(self, record: Record, *, plain: bool) -> bool:
-        """Let one record in; tell whether it is acknowledged, as the durability asks."""
-        put = self.channel.put_plain if plain else self.channel.put
-        if not self.durable:
-            return put(record)
+        """Let one record in and wait for it to be stored; tell whether it is. For durability write and fsync."""
         ack = Ack()
+        put = self.channel.put_plain if plain else self.channel.put
         if not put((*record[:6], ack)):
             return False
         if ack.answer is None and self._enter(self.options.block_timeout):
@@ -219,11 +217,11 @@ class Pipeline:
                 pause = self._pause()
                 if pause != 0:
                     self._clock.wait(self._bell, pause)
-                if self._enter(None):
-                    try:
-                        self._turn()
-                    finally:
-                        self._leave()
+                self._enter(None)
+                try:
+                    self._turn()
+                finally:
+                    self._leave()
         except BaseException as error:  # noqa: BLE001 - SystemExit, MemoryError: the log must outlive them
             self._step.fail(error)
             return False

@@ -380,3 +380,20 @@ def test_taking_beside_a_caller_that_drops():
     channel._queue = Deque(channel._queue)
     assert ids(channel.take(9)) == ["c0", "c1", "c2"]
     assert channel.taken == 3
+
+
+def test_room_made_while_asking_is_used():
+    """Under block, who finds room after ringing for the worker does not wait."""
+    channel = make(1, OnFull.BLOCK)
+    channel.put(record(tool(1)))
+    channel._wake = lambda: bool(channel.take(1)) or True
+    assert channel.put(record(tool(2)))
+    assert channel.stats().emitted == 2
+
+
+def test_a_wake_does_not_open_a_closed_channel():
+    """A caller that was waking the worker while the channel closed leaves it closed."""
+    channel = make()
+    channel.close()
+    channel._wake_worker()
+    assert not channel.put(record(tool()))

@@ -94,6 +94,15 @@ def test_the_limit_includes_the_newline(size):
         assert len(made.user(item)) <= 1_000
 
 
+def test_the_limit_is_used_to_the_last_byte():
+    """A line of exactly ``max_line_bytes`` is left whole, one byte more is cut."""
+    bare = len(maker(1_000).user(text_record("")))
+    whole, cut = (maker(1_000).user(text_record("x" * (1_000 - bare + more))) for more in (0, 1))
+    assert (len(whole), parse_line(whole).truncated) == (1_000, ())
+    assert len(cut) <= 1_000
+    assert parse_line(cut).truncated == ("event",)
+
+
 def test_what_stays_too_long_has_no_line_and_no_number():
     """A record whose ids alone are too long gives None, and the next line has the next number."""
     made = maker(1_000)

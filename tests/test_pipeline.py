@@ -10,6 +10,7 @@ from faults import FaultyFS
 from tools import balanced, dropped, flat, of_kind, physical, tool, typed
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics import lifetime, pipeline
 from bamboo_logmetrics.testing import FailingSink, GateSink, ManualClock, open_log_on
 
 
@@ -615,3 +616,141 @@ def test_an_idle_log_costs_nothing(open_log):
     before = len(waits)
     threading.Event().wait(0.05)
     assert len(waits) == before
+
+
+def test_a_fault_in_the_middle_of_a_batch_loses_nothing(open_log, path, monkeypatch):
+    """When making lines is interrupted in the middle of a batch, every record of it is written once."""
+    log = open_log()
+    assert log.flush()
+    maker = log._pipeline._maker
+    real, calls = maker.user, []
+
+    def user(item):
+        calls.append(item)
+        if len(calls) == 3:
+            raise SystemExit
+        return real(item)
+
+    monkeypatch.setattr(maker, "user", user)
+    for n in range(6):
+        log.emit(tool(n))
+    assert log.flush()
+    assert [line["tool_call_id"] for line in typed(path)] == [f"c{n}" for n in range(6)]
+    assert log.stats().written == 6
+
+
+def test_as_in_a_forked_child(path, monkeypatch):
+    """After a fork the log has a new writer, counters at zero, and says that it started with its first event."""
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    log = blm.open_log(path)
+    log.emit(tool("parent"))
+    parent = log.stats().writer
+    lifetime._after_fork_in_child()
+    assert log.stats().emitted == 0
+    assert log.stats().writer != parent
+    assert kinds(path) == ["system.worker_started", "chat.tool_called"]
+    log.emit(tool("child"))
+    assert log.close()
+    assert kinds(path)[2:] == ["system.worker_started", "chat.tool_called", "system.worker_stopped"]
+
+
+def test_as_in_a_child_that_never_emits(path, monkeypatch):
+    """A forked child that closes a log it has not used writes no line."""
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    log = blm.open_log(path)
+    lifetime._after_fork_in_child()
+    assert log.close()
+    assert kinds(path) == ["system.worker_started"]
+
+
+def test_who_asks_a_leaving_worker_is_answered(open_log):
+    """A flush that comes while the worker is on its way out is answered by it."""
+    log = open_log()
+    assert log.close()
+    ticket = pipeline._Ticket()
+    log._pipeline._tickets.append(ticket)
+    log._pipeline._work()
+    assert ticket.ok
+
+
+def test_a_worker_is_started_once(open_log):
+    """Who finds another caller starting the worker, or one started, leaves it at that."""
+    log = open_log()
+    assert log._pipeline._start_worker()
+    assert log._pipeline._starting.acquire(blocking=False)
+    log._pipeline._alive, alive = False, log._pipeline._alive
+    assert log._pipeline._start_worker()
+    log._pipeline._alive = alive
+    log._pipeline._starting.release()
+
+
+def test_an_emit_from_within_the_sink_without_threads(path, monkeypatch):
+    """Where no thread can be started, an emit from within a write is written after it."""
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    sink = Reentrant(lambda log: log.emit(tool("inner")))
+    log = open_log_on(sink, path)
+    sink.log = log
+    log.emit(tool("outer"))
+    assert log.close()
+    assert sorted(line["tool_call_id"] for line in typed(path)) == ["cinner", "couter"]
+
+
+def test_trouble_at_the_close_of_the_file(path, capsys):
+    """An error when the file is closed at the end is said on stderr."""
+    fs = FaultyFS()
+    log = blm.open_log(path, fs=fs)
+    assert log.flush()
+    fd = log._pipeline._sink._fd
+    fs.fail("close", errno.EIO, when=lambda given: given == fd)
+    assert log.close()
+    os.close(fd)
+    assert "close: " in capsys.readouterr().err
+
+
+def test_a_compression_that_hangs_is_no_loss(path, capsys):
+    """When close's time is up and only a compression is under way, nothing is said to be lost."""
+    fs, go_on = FaultyFS(), threading.Event()
+    fs.plan["fsync"] = lambda _: None if go_on.wait(30) else None
+    log = blm.open_log(path, fs=fs, max_bytes=1000, compress="gzip")
+    for n in range(20):
+        log.emit(tool(n))
+        assert log.flush()
+    assert log.close(timeout=0.2)
+    assert capsys.readouterr().err == ""
+    go_on.set()
+    assert len(typed(path)) == 20
+
+
+def test_a_durable_emit_is_answered_when_close_gives_up(path, capsys):
+    """Under durability write, a caller whose record is lost at close is told False."""
+    sink = FailingSink(None)
+    log = open_log_on(sink, path, durability="write")
+    assert log.flush()
+    sink.always = OSError(errno.ENOSPC, "No space left on device")
+    assert not log.emit(tool())
+    assert not log.close(timeout=0.1)
+    assert log.stats().dropped == {"storage": 1}
+    capsys.readouterr()
+
+
+def test_a_broken_stderr_breaks_nothing(path, monkeypatch):
+    """Where stderr cannot be written to, the log works on."""
+    fs = FaultyFS()
+    fs.fail("open", errno.EACCES)
+    monkeypatch.setattr("sys.stderr", None)
+    with blm.open_log(path, fs=fs) as log:
+        assert log.emit(tool())
+    monkeypatch.undo()
+    assert len(typed(path)) == 1

@@ -322,3 +322,14 @@ def test_closing_waits_for_a_compression_up_to_its_deadline(fs, sink):
     assert sink._tidier is not None
     go_on.set()
     sink._wait_for_tidier(None)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_chunks_of_any_size_read_back(tmp_path, monkeypatch, kind):
+    """Compressed data is read back whole, however small the pieces are."""
+    monkeypatch.setattr(compression, "_CHUNK", 3)
+    fs = FS()
+    put(tmp_path, "plain", content=b"line\n" * 50)
+    source = fs.open(str(tmp_path / "plain"), os.O_RDONLY)
+    compression.compress(fs, source, str(tmp_path / "packed"), kind, 0o600)
+    fs.close(source)

@@ -10,7 +10,7 @@ import pytest
 from faults import FaultyFS, oserror
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.sinks import RotatingFile
+from bamboo_logmetrics.sinks import RotatingFile, Sink
 from bamboo_logmetrics.sinks.lockfile import LockTimeoutError
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
@@ -516,3 +516,57 @@ def test_a_child_does_not_stumble_over_closing(fs, make):
     for fd in fds:
         os.close(fd)
     assert sink.write(lines("two")) == 1
+
+
+def test_a_write_that_fails_after_all_is_whole(tmp_path, fs, make):
+    """Lines that are all in the file count as written, though the call that wrote them failed."""
+
+    def answer(fd, data):
+        fs.heal()
+        FS.write(fs, fd, data)
+        raise oserror(errno.EIO)
+
+    sink = make()
+    fs.plan["write"] = answer
+    assert sink.write(lines("one", "two")) == 2
+    assert (tmp_path / "a.jsonl").read_bytes() == b"one\ntwo\n"
+
+
+def test_an_unknown_end_is_taken_back(tmp_path, fs, make):
+    """When it cannot even be seen how far a failed write came, all of it is taken back, so that nothing doubles."""
+    sink = make()
+    sink.write(lines("zero"))
+    short_then_full(fs, 6)
+    fs.heal = lambda: fs.plan.pop("write", None) and fs.fail("fstat", errno.EIO)
+    with pytest.raises(OSError, match="No space left"):
+        sink.write(lines("one", "two"))
+    del fs.heal
+    fs.heal()
+    sink.write(lines("one", "two"))
+    assert (tmp_path / "a.jsonl").read_bytes() == b"zero\none\ntwo\n"
+
+
+def test_a_released_lock_can_be_released_again(make):
+    """Releasing after the lock file was closed, as a fork in between would have it, does nothing."""
+    sink = make()
+    sink.write(lines("one"))
+    sink._lock.close()
+    sink._lock.release()
+    assert sink.write(lines("two")) == 1
+
+
+def test_a_sink_needs_two_methods(tmp_path):
+    """A sink with write and close has what else is asked of one."""
+
+    class Two(Sink):
+        def write(self, given, deadline=None):
+            return len(given)
+
+        def close(self, deadline=None):
+            pass
+
+    sink = Two()
+    sink.open()
+    sink.sync()
+    sink.after_fork()
+    assert (sink.problems(), sink.repaired_bytes) == ([], 0)

@@ -80,6 +80,7 @@ class Model:
 
     __slots__ = ("_extra",)
     _extra: str
+    _names: ClassVar[tuple[str, ...]] = ()
     _checks: ClassVar[tuple[tuple[str, str, checks.Check], ...]] = ()
     _parts: ClassVar[Mapping[str, type[Model]]] = {}  # the fields that hold a model themselves
 
@@ -107,7 +108,7 @@ class Model:
 
 def names_of(cls: type[Model]) -> tuple[str, ...]:
     """Return the names of the fields of ``cls``, in order."""
-    return tuple(name for name, _, _ in cls._checks)
+    return cls._names
 
 
 def rebuild(cls: type[Model], values: dict[str, Any], extra: str | None) -> Model:
@@ -125,6 +126,7 @@ def model(cls: C) -> C:
     for item in dataclasses.fields(made):
         rule = JSON_RULES.get(str(item.type), {"decoder": _same})
         item.metadata = MappingProxyType({"dataclasses_json": rule})
+    made._names = tuple(item.name for item in dataclasses.fields(made))
     made._checks = tuple(
         (item.name, f"{made.__name__}.{item.name}", RULES[str(item.type)]) for item in dataclasses.fields(made)
     )

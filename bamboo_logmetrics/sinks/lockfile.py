@@ -36,7 +36,8 @@ class LockFile:
     def acquire(self, deadline: float | None) -> None:
         """Take the lock. Raises LockTimeoutError at ``deadline`` (monotonic; None: after 5 s), or OSError."""
         until = self._clock.monotonic() + _PATIENCE if deadline is None else deadline
-        for pause in backoff(_FIRST_PAUSE, _LONGEST_PAUSE):
+        pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        while True:
             if self._fd < 0:
                 self._fd = self._fs.open(self.path, os.O_RDWR | os.O_CREAT, self._mode)
             if self._fs.lock(self._fd):
@@ -48,7 +49,7 @@ class LockFile:
             if left <= 0:
                 msg = f"{self.path} is held by another process that does not let go of it"
                 raise LockTimeoutError(msg)
-            self._clock.wait(self._never, min(pause, left))
+            self._clock.wait(self._never, min(next(pauses), left))
 
     def release(self) -> None:
         """Let others have the lock."""

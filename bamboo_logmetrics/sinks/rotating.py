@@ -249,17 +249,17 @@ class RotatingFile(Sink):
 
     def _keep_whole(self, lines: list[bytes], start: int) -> int:
         """After a failed write, keep the lines that are whole; return how many."""
-        got = self._fs.fstat(self._fd).st_size - start
+        try:
+            got = self._fs.fstat(self._fd).st_size - start
+        except OSError:
+            got = 0  # not known: take back all of it
         count = end = 0
         for line in lines:
             if end + len(line) > got:
                 break
             end += len(line)
             count += 1
-        if got != end:
-            self._cut(start + end)
-        else:
-            self._whole_size = start + end
+        self._cut(start + end)
         return count
 
     def _cut(self, size: int) -> None:
