@@ -3,7 +3,7 @@
 How it is exact without a lock. Under the GIL, CPython switches threads and runs signal handlers
 and finalisers only at calls and backward jumps (the "eval breaker"). Every decision here is
 therefore written as a run of plain attribute reads, comparisons and ``+= 1`` that ends in
-at most one call, ``deque.append``: nothing can come between the check, the count and the append. So the capacity
+at most one call, such as ``deque.append``: nothing can come between the check, the count and the append. So the capacity
 holds exactly, nothing slips in after :meth:`Channel.close`, and a snapshot is never torn.
 """
 
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
+from itertools import repeat, starmap
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,7 @@ class Channel:
         block_timeout: seconds that BLOCK waits.
         clock: for that wait.
         wake: called when the worker has something to do; False if there is none and there can be none.
+        in_step: tells whether the calling thread is the one at work: it must not wait for room that only it can make.
     """
 
     __slots__ = (
@@ -123,6 +125,7 @@ class Channel:
         "_capacity",
         "_clock",
         "_high_water",
+        "_in_step",
         "_on_full",
         "_open",
         "_plain_capacity",
@@ -139,7 +142,6 @@ class Channel:
         "queue_full",
         "refused",
         "shutdown",
-        "stepper",
         "storage",
         "taken",
         "tap",
@@ -148,7 +150,14 @@ class Channel:
     )
 
     def __init__(
-        self, *, capacity: int, on_full: OnFull, block_timeout: float, clock: Clock, wake: Callable[[], bool]
+        self,
+        *,
+        capacity: int,
+        on_full: OnFull,
+        block_timeout: float,
+        clock: Clock,
+        wake: Callable[[], bool],
+        in_step: Callable[[], bool] = lambda: False,
     ) -> None:
         self._capacity = capacity
         self._plain_capacity = capacity if on_full is OnFull.BLOCK else max(1, int(capacity * _PLAIN_SHARE))
@@ -157,6 +166,7 @@ class Channel:
         self._block_timeout = block_timeout
         self._clock = clock
         self._wake = wake
+        self._in_step = in_step
         self._shut = False
         self._open = True  # neither shut nor watched
         self.tap: Callable[[Record], None] | None = None
@@ -171,7 +181,6 @@ class Channel:
         self._append = self._queue.append
         self._waiters: deque[Lock] = deque()
         self._blocked: set[int] = set()
-        self.stepper = 0  # the thread in the step: it must not wait for room that only it can make
         self.limit = 0 if self._open else _SHUT
         self.accepted = self.taken = self.refused = self.written = self.own = 0
         self.queue_full = self.plain_gave_way = self.block_timeout = 0
@@ -202,14 +211,32 @@ class Channel:
         if self.tap is not None:
             return self._show(record, self.tap)
         deadline = self._clock.monotonic() + self._block_timeout
+        in_time = True
         while not self._shut:
             if self.accepted - self.taken < capacity:
                 self.accepted += 1
                 self._append(record)
                 self._wake_worker()
                 return True
-            if not self._make_room(plain=capacity < self._capacity, deadline=deadline):
+            if self._on_full is OnFull.BLOCK:
+                if not in_time:
+                    self.block_timeout += 1
+                    self.refused += 1
+                    self._wake()
+                    return False
+                in_time = self._wait_for_room(deadline)
+            elif capacity < self._capacity:
+                self.plain_gave_way += 1
+                self.refused += 1
+                self._wake()
                 return False
+            elif self._on_full is OnFull.DROP_NEWEST:
+                self.queue_full += 1
+                self.refused += 1
+                self._wake()
+                return False
+            else:
+                self._drop_oldest()
         self.closed += 1
         self.refused += 1
         return False
@@ -220,48 +247,35 @@ class Channel:
             record[6].answer = True
         return True
 
-    def _make_room(self, *, plain: bool, deadline: float) -> bool:
-        """Answer a full queue by the policy; False when the record is refused, and counted as such."""
-        if self._on_full is OnFull.BLOCK:
-            if self._wait_for_room(deadline):
-                return True
-            self.block_timeout += 1
-            self.refused += 1
-            return False
-        self._wake()
-        if plain:
-            self.plain_gave_way += 1
-            self.refused += 1
-            return False
-        if self._on_full is OnFull.DROP_NEWEST:
-            self.queue_full += 1
-            self.refused += 1
-            return False
-        self._drop_oldest()
-        return True
-
     def _wake_worker(self) -> None:
         if self._open:
             self.limit = self.taken + (
                 self._high_water if self.accepted - self.taken < self._high_water else self._plain_capacity
             )
-        if not self._wake() and self._open:
-            self.limit = 0  # no worker: every caller has to come this way
+        woken = False
+        try:
+            woken = self._wake()
+        finally:
+            if not woken and self._open:
+                self.limit = 0  # no worker, or interrupted: the next caller has to come this way too
 
     def _drop_oldest(self) -> None:
+        self.taken += 1
+        self.queue_full += 1
         try:
             oldest = self._queue.popleft()
         except IndexError:  # the worker was faster: there is room now
+            self.taken -= 1
+            self.queue_full -= 1
             return
-        self.taken += 1
-        self.queue_full += 1
         if oldest[6] is not None:
             oldest[6].answer = False
 
     def _wait_for_room(self, deadline: float) -> bool:
         """Wait until the worker has taken something; False when time is up, or waiting would be for oneself."""
         ident = get_ident()
-        if ident == self.stepper or ident in self._blocked:
+        left = deadline - self._clock.monotonic()
+        if self._in_step() or ident in self._blocked or left <= 0:
             return False
         lock = allocate_lock()
         lock.acquire()
@@ -271,27 +285,27 @@ class Channel:
             self._wake()
             if self.accepted - self.taken < self._capacity or self._shut:
                 return True
-            return self._clock.wait(lock, deadline - self._clock.monotonic())
+            return self._clock.wait(lock, left)
         finally:
             self._blocked.discard(ident)
+            with suppress(ValueError):  # it was let in
+                self._waiters.remove(lock)
 
     # -- the worker's side ---------------------------------------------------------------
 
-    def take(self, most: int) -> list[Record]:
-        """Take up to ``most`` records, the oldest first."""
+    def take(self, most: int, into: list[Record]) -> None:
+        """Move up to ``most`` records, the oldest first, to the end of ``into``."""
         count = min(len(self._queue), most)
-        self.taken += count  # first, so that nobody who looks meanwhile takes an empty queue for a full one
-        batch: list[Record] = []
-        popleft = self._queue.popleft
+        pops = starmap(self._queue.popleft, repeat((), count))
+        before = len(into)
+        self.taken += count
         try:
-            for _ in range(count):
-                batch.append(popleft())  # noqa: PERF401 - a caller may drop the oldest meanwhile
-        except IndexError:
-            self.taken -= count - len(batch)
+            into.extend(pops)  # one call: no interrupt can come while a record is in neither
+        except IndexError:  # a caller has dropped some meanwhile
+            self.taken -= count - (len(into) - before)
         if self._open:
             self.limit = self.taken + self._high_water
         self._admit()
-        return batch
 
     def _admit(self) -> None:
         with suppress(IndexError):  # there are no more
@@ -317,14 +331,14 @@ class Channel:
         self._open = not self._shut and tap is None
         self.limit = 0 if self._open else _SHUT
 
-    def discard(self) -> int:
-        """Drop what was never taken, as ``shutdown``; return how many."""
-        left = self.take(len(self._queue))
+    def discard(self) -> None:
+        """Drop what was never taken, as ``shutdown``."""
+        left: list[Record] = []
+        self.take(len(self._queue), left)
         self.shutdown += len(left)
         for record in left:
             if record[6] is not None:
                 record[6].answer = False
-        return len(left)
 
     # -- the counts ----------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from bamboo_logmetrics.sinks import Sink
 
 _configured = Outlet()
-_configuring = threading.Lock()
 
 
 def open_log(path: str | os.PathLike[str], **options: Any) -> BoundLog:
@@ -47,7 +45,7 @@ def open_pipeline(
         raise PlatformError(msg)
     try:
         resolved = os.path.realpath(os.fsdecode(path))  # a link is followed now: rotation renames files, not links
-    except TypeError:
+    except (TypeError, ValueError):  # ValueError: a NUL in it
         msg = f"path must be a file's path, as str or pathlib.Path; got {path!r}"
         raise ConfigError(msg) from None
     if not os.path.basename(os.fsdecode(path)):
@@ -69,17 +67,16 @@ def configure(path: str | os.PathLike[str], **options: Any) -> None:
     Arguments and errors as for :func:`open_log`. It is closed at exit. Called again, it opens
     the new log, moves every logger there, cached ones too, and closes the old one.
     """
-    with _configuring:
-        pipeline = open_pipeline(path, options)
-        previous = _configured.pipeline
-        _configured.point_to(pipeline)
-        structlog.configure(
-            processors=_configured.processors,
-            wrapper_class=BoundLog,
-            logger_factory=lambda *_: _configured,
-            context_class=dict,
-            cache_logger_on_first_use=True,
-        )
+    pipeline = open_pipeline(path, options)
+    previous = _configured.pipeline
+    _configured.point_to(pipeline)
+    structlog.configure(
+        processors=_configured.processors,
+        wrapper_class=BoundLog,
+        logger_factory=lambda *_: _configured,
+        context_class=dict,
+        cache_logger_on_first_use=True,
+    )
     if previous is not None:
         previous.close()
 

@@ -39,7 +39,10 @@ def freeze_mapping(values: Mapping[Any, Any]) -> dict[str, Any]:
 
 def all_scalar(values: Mapping[str, Any]) -> bool:
     """Tell whether every value may go by reference as it is."""
-    return all(type(value) in SCALARS for value in values.values())
+    try:
+        return all(type(value) in SCALARS for value in values.values())
+    except Exception:  # noqa: BLE001 - even a type may refuse to be hashed
+        return False
 
 
 def freeze(value: Any) -> Any:
@@ -47,12 +50,7 @@ def freeze(value: Any) -> Any:
 
     Never raises because of the value: what cannot be shown becomes a short marker text.
     """
-    if type(value) in SCALARS:
-        return value
-    try:
-        return _Freezer().freeze(value, 0)
-    except Exception:  # noqa: BLE001 - a container of the application may raise anything
-        return _unprintable(value)
+    return _Freezer().freeze(value, 0)
 
 
 def freeze_key(key: Any) -> str:
@@ -65,7 +63,7 @@ def freeze_key(key: Any) -> str:
 
 def freeze_text(value: Any) -> str:
     """Return what was logged as text: a str as it is, anything else as its ``str``."""
-    return str.__str__(value) if isinstance(value, str) else _short_text(str, value)
+    return str.__str__(value) if issubclass(type(value), str) else _short_text(str, value)
 
 
 class _Freezer:
@@ -78,6 +76,12 @@ class _Freezer:
         self.path: set[int] = set()
 
     def freeze(self, value: Any, depth: int) -> Any:
+        try:
+            return self._freeze(value, depth)
+        except Exception:  # noqa: BLE001 - an object of the application may raise anything, anywhere
+            return _unprintable(value)
+
+    def _freeze(self, value: Any, depth: int) -> Any:
         if type(value) in SCALARS:
             return integer(value) if type(value) is int else value
         simple = _simple(value)
@@ -120,7 +124,10 @@ class _Freezer:
                 kept["..."] = MORE
                 break
             self.items += 1
-            kept[freeze_key(key)] = self.freeze(item, depth)
+            name = freeze_key(key)
+            while name in kept:  # 1 and "1" are two keys, and stay two
+                name += "'"
+            kept[name] = self.freeze(item, depth)
         return kept
 
 

@@ -14,6 +14,7 @@ from bamboo_logmetrics.events.model import MetricsEvent
 from bamboo_logmetrics.events.times import format_ns
 from bamboo_logmetrics.frozen import freeze_mapping, freeze_text
 from bamboo_logmetrics.layouts import encode
+from bamboo_logmetrics.options import LEVELS
 from bamboo_logmetrics.processors import redact_flat
 from bamboo_logmetrics.processors.capping import cap
 
@@ -62,7 +63,7 @@ class MetricsHandler(logging.Handler):
         """Hand one record over. What a processor of yours raises goes to ``handleError``, as in the stdlib."""
         try:
             what, beside = _content(record)
-            level = record.levelname.lower()
+            level = _level(record.levelno)
             item = self._log._record(what, level, beside, int(record.created * _NS))
             if item is not None:
                 self._log._put_of(item)(item)
@@ -102,6 +103,11 @@ def _content(record: logging.LogRecord) -> tuple[Any, dict[str, Any]]:
     return what, beside
 
 
+def _level(number: int) -> str:
+    """Return the name of the level at or below a stdlib number; there are five."""
+    return next((name for name, least in reversed(list(LEVELS.items())) if number >= least), "debug")
+
+
 def _message(record: logging.LogRecord, beside: dict[str, Any]) -> str:
     try:
         return record.getMessage()
@@ -135,7 +141,7 @@ class FlatJsonFormatter(BaseJsonFormatter):
         if isinstance(what, MetricsEvent):
             flat = records.expand(what, freeze_mapping(beside), **common)
         else:
-            level = record.levelname.lower()
+            level = _level(record.levelno)
             flat = records.expand_plain(freeze_text(what), freeze_mapping(beside), level=level, **common)
         redact_flat(flat)
         flat, _ = cap(flat, self._limit)

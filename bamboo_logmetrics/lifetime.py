@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import time
 import weakref
 from typing import Protocol
 
@@ -14,29 +15,36 @@ class _Ending(Protocol):
     def after_fork(self) -> None: ...
 
 
-_open: weakref.WeakSet[_Ending] = weakref.WeakSet()
+_EXIT_TIMEOUT = 5.0  # seconds, for all logs together
+
+_open: dict[int, weakref.ref[_Ending]] = {}  # a dict: its values are listed in one step, beside other threads
 _finalized_in = 0  # the process whose multiprocessing exit calls us
 
 
 def register(pipeline: _Ending) -> None:
     """Have ``pipeline`` closed at exit and told about forks."""
-    _open.add(pipeline)
+    key = id(pipeline)
+    _open[key] = weakref.ref(pipeline, lambda _: _open.pop(key, None))
 
 
 def forget(pipeline: _Ending) -> None:
     """Leave ``pipeline``, which has ended, alone."""
-    _open.discard(pipeline)
+    _open.pop(id(pipeline), None)
 
 
 def pipelines() -> list[_Ending]:
     """Return the open pipelines."""
-    return list(_open)
+    return [found for ref in list(_open.values()) if (found := ref()) is not None]
 
 
 def close_all() -> None:
-    """Close every open pipeline; each waits its own 5 s at most."""
+    """Close every open pipeline, in 5 s at most."""
+    until = time.monotonic() + _EXIT_TIMEOUT
     for pipeline in pipelines():
-        pipeline.close()
+        try:
+            pipeline.close(max(0.1, until - time.monotonic()))
+        except Exception:  # noqa: BLE001 - one log must not keep the others from being closed
+            sys.excepthook(*sys.exc_info())
 
 
 def enter_process() -> None:
@@ -45,8 +53,9 @@ def enter_process() -> None:
     concurrent.futures uses such children too. Called when a worker starts: in a forked child at its first emit.
     """
     global _finalized_in  # noqa: PLW0603 - one flag for the process
-    multiprocessing = sys.modules.get("multiprocessing")
-    if multiprocessing is None or _finalized_in == os.getpid() or multiprocessing.parent_process() is None:
+    # While another thread imports it, the module is there without its functions: this is no child then.
+    parent_process = getattr(sys.modules.get("multiprocessing"), "parent_process", None)
+    if parent_process is None or _finalized_in == os.getpid() or parent_process() is None:
         return
     _finalized_in = os.getpid()
     from multiprocessing import util

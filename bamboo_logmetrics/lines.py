@@ -15,6 +15,7 @@ from bamboo_logmetrics.processors import redact_flat
 from bamboo_logmetrics.processors.capping import cap
 from bamboo_logmetrics.system import FS, Clock, host, process_started_at
 
+_NESTED = frozenset({dict, list})
 WRITER_BYTES = 10  # 20 hex digits
 
 
@@ -65,6 +66,9 @@ class LineMaker:
         return record.expand_plain(what, beside, level=level or "info", **common)
 
     def _finish(self, flat: dict[str, Any]) -> bytes:
+        for key, value in flat.items():
+            if type(value) is str or type(value) in _NESTED:
+                flat[key] = _clip(value, 2 * self._limit)
         redact_flat(flat)
         return cap(flat, self._limit, self._render)[1]
 
@@ -88,6 +92,15 @@ class LineMaker:
             writer=self.writer,
             seq=self.seq + 1,
         )
+
+
+def _clip(value: Any, longest: int) -> Any:
+    """Return a value without what lies so far back that it cannot be in the line: looking for secrets takes time."""
+    if isinstance(value, str):
+        return value if len(value) <= longest else value[:longest]
+    if isinstance(value, dict):
+        return {key: _clip(item, longest) for key, item in value.items()}
+    return [_clip(item, longest) for item in value] if isinstance(value, list) else value
 
 
 def started_facts(version: str, clock: Clock, repaired_bytes: int) -> dict[str, Any]:

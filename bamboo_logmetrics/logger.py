@@ -136,6 +136,8 @@ class BoundLog(BoundLoggerBase):
     def _record(self, event: Any, level: str | None, kw: dict[str, Any], time_ns: int | None = None) -> Record | None:
         """Return what is queued, with everything read that may change after the call; None for a dropped one."""
         context: Mapping[str, Any] = self._context
+        if _CONTEXT_VARS:
+            kw = _with_context_vars(context, kw)
         if self._processors:
             try:
                 event, kw = self._processed(level or level_of(event), event, kw)
@@ -146,8 +148,6 @@ class BoundLog(BoundLoggerBase):
             context = freeze_mapping(context)
         exception = _take_exception(kw) if kw else None
         beside = kw if all_scalar(kw) else freeze_mapping(kw)
-        if _CONTEXT_VARS:
-            beside = _with_context_vars(context, beside)
         if isinstance(event, (ChatEvent, ForwardEvent)):
             return event, beside, context, level, None, exception, None
         if not isinstance(event, MetricsEvent):
@@ -297,8 +297,7 @@ def _interpolate(event: Any, args: tuple[Any, ...]) -> Any:
 def _with_context_vars(context: Mapping[str, Any], beside: dict[str, Any]) -> dict[str, Any]:
     """Add what structlog's context variables hold; what is bound or given in the call wins."""
     held = structlog.contextvars.get_contextvars()
-    missing = {key: value for key, value in held.items() if key not in context and key not in beside}
-    return beside | (missing if all_scalar(missing) else freeze_mapping(missing)) if missing else beside
+    return beside | {key: value for key, value in held.items() if key not in context and key not in beside}
 
 
 def _take_exception(kw: dict[str, Any]) -> str | None:
@@ -306,7 +305,7 @@ def _take_exception(kw: dict[str, Any]) -> str | None:
     if kw.pop("stack_info", False):
         kw["stack"] = "".join(traceback.format_stack(sys._getframe(3))).rstrip()
     exc_info = kw.pop("exc_info", None)
-    if exc_info:
+    if exc_info is not None and exc_info is not False:
         return format_exception(exc_info)
     made = kw.get("exception")  # by a processor such as format_exc_info
     return kw.pop("exception") if isinstance(made, str) else None

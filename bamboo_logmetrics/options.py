@@ -182,6 +182,14 @@ def _mode(name: str, value: Any) -> None:
         _fail(name, value, "a file mode such as 0o640")
 
 
+def _instance_of(cls: type) -> _Rule:
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, cls):
+            _fail(name, value, f"a {cls.__name__}")
+
+    return check
+
+
 _CHECKS: dict[str, _Rule] = {
     "level": _one_of(*LEVELS),
     "max_bytes": _int_from(1),
@@ -197,6 +205,8 @@ _CHECKS: dict[str, _Rule] = {
     "layout": _one_of(*LAYOUTS),
     "processors": _callables,
     "mode": _mode,
+    "clock": _instance_of(Clock),
+    "fs": _instance_of(FS),
 }
 
 

@@ -1,15 +1,15 @@
 """Where the parts meet: channel, lines and sink, and the one worker that drives them.
 
 The worker calls the step in a loop; durability ``write`` and ``fsync``, and the drain of an interpreter that can start
-no thread any more, call it where they are. All of it runs under the step lock, which no plain emit ever takes.
+no thread any more, call it where they are. All of it runs under the step lock, which an emit takes only then.
 """
 
 from __future__ import annotations
 
 import contextlib
 from _thread import allocate_lock, get_ident
-from threading import Thread
-from typing import TYPE_CHECKING
+from threading import RLock, Thread
+from typing import TYPE_CHECKING, Any
 
 from bamboo_logmetrics import lifetime
 from bamboo_logmetrics.channel import Ack, Channel, OnFull, Record, Stats
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bamboo_logmetrics.system import Lock
 
 EXIT_TIMEOUT = 5.0  # seconds
+_OPEN_PATIENCE = 0.5  # seconds that opening waits for another process; writing then tries again
 _BLINK = 0.001  # seconds; the shortest sleep, so that a clock that stands still does not spin
 
 
@@ -63,6 +64,7 @@ class Pipeline:
             block_timeout=options.block_timeout,
             clock=options.clock,
             wake=self.wake,
+            in_step=lambda: self._step_lock._is_owned(),
         )
         self._maker = LineMaker(
             layout=options.layout, max_line_bytes=options.max_line_bytes, fs=options.fs, clock=options.clock
@@ -90,6 +92,7 @@ class Pipeline:
         )
         self.durable = options.durability != "queue"
         self._ended = False  # nothing more will be written
+        self._said_lost = False
         self._forget()
         self._open()
         lifetime.register(self)
@@ -99,16 +102,19 @@ class Pipeline:
         """Start as one that has no worker, and for whom nobody waits."""
         self._bell: Lock = allocate_lock()  # released to wake the worker
         self._bell.acquire()
-        self._step_lock: Lock = allocate_lock()
+        self._step_lock: Any = RLock()  # re-entrant only to know its owner: nobody enters twice
         self._starting: Lock = allocate_lock()
         self._alive = False
         self._worked = False
         self._closing = False
         self._tickets: list[_Ticket] = []
+        self._waiting: set[int] = set()  # threads within a durable put
+        self._never: Lock = allocate_lock()  # what a pause waits for
+        self._never.acquire()
 
     def _open(self) -> None:
         try:
-            self._sink.open()
+            self._sink.open(self._clock.monotonic() + _OPEN_PATIENCE)
         except OSError as error:
             self._step.fail(error)
         self._step.announce_start()
@@ -116,21 +122,40 @@ class Pipeline:
     # -- the caller's side ---------------------------------------------------------------
 
     def put(self, record: Record, *, plain: bool) -> bool:
-        """Let one record in and wait for it to be stored; tell whether it is. For durability write and fsync."""
-        ack = Ack()
+        """Let one record in and wait for it to be stored; tell whether it is. For durability write and fsync.
+
+        It waits up to ``block_timeout``; not at all when the calling thread is within another put or the step
+        (signal handlers, finalisers).
+        """
+        ack, ident = Ack(), get_ident()
+        deadline = self._clock.monotonic() + self.options.block_timeout
         put = self.channel.put_plain if plain else self.channel.put
-        if not put((*record[:6], ack)):
-            return False
-        if ack.answer is None and self._enter(self.options.block_timeout):
-            try:
-                self._step_until(ack)
-            finally:
-                self._leave()
+        if not put((*record[:6], ack)) or ident in self._waiting:
+            return ack.answer is True
+        self._waiting.add(ident)
+        try:
+            self._step_until(ack, deadline)
+        finally:
+            self._waiting.discard(ident)
         return ack.answer is True
 
-    def _step_until(self, ack: Ack) -> None:
-        while ack.answer is None and self._step.has_work() and not self._step.failing() and not self._ended:
-            self._step.run()
+    def _step_until(self, ack: Ack, deadline: float) -> None:
+        while ack.answer is None and not self._ended and not self._step_lock._is_owned():
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                return
+            pause = self._step.retry_in()
+            if pause:
+                self._clock.wait(self._never, min(pause, left))
+            else:
+                self._in_step(lambda: self._run_once(deadline), left)
+
+    def _run_once(self, deadline: float) -> None:
+        try:
+            if self._step.has_work():
+                self._step.run(deadline)
+        except Exception as error:  # noqa: BLE001 - MemoryError and the like: emit never raises because of the log
+            self._step.fail(error)
 
     def flush(self, timeout: float = EXIT_TIMEOUT) -> bool:
         """Wait up to ``timeout`` seconds until all that was emitted before is in the file; tell whether it is."""
@@ -149,7 +174,7 @@ class Pipeline:
         self._step.deadline = deadline if self._step.deadline is None else max(self._step.deadline, deadline)
         self._closing = True
         self._end_if_unused()
-        if not (self._ended or self._ask(timeout) or self._in_step()):
+        if not (self._ended or self._ask(timeout) or self._step_lock._is_owned()):
             self._abandon()
         stats = self.stats()
         return self._ended and not (stats.queued or self.channel.shutdown or self.channel.storage)
@@ -160,7 +185,7 @@ class Pipeline:
 
     def _ask(self, timeout: float) -> bool:
         """Wait for the worker's answer; be the worker where no thread can be started."""
-        if self._in_step():
+        if self._step_lock._is_owned():
             return False  # it would wait for itself
         ticket = _Ticket()
         self._tickets.append(ticket)
@@ -174,20 +199,17 @@ class Pipeline:
     def wake(self) -> bool:
         """Wake the worker or start one; where there can be none, do its work here and return False."""
         if not self._alive and not self._start_worker():
-            if self._enter(0):
-                try:
-                    self._turn()
-                finally:
-                    self._leave()
+            self._in_step(self._turn_safely, 0)
             return False
         with contextlib.suppress(RuntimeError):  # it has been rung already
             self._bell.release()
         return True
 
     def _start_worker(self) -> bool:
+        starting = self._starting
         if self._ended:
             return False
-        if not self._starting.acquire(blocking=False):
+        if not starting.acquire(blocking=False):
             return True  # somebody else is at it
         try:
             if not self._alive:
@@ -197,7 +219,7 @@ class Pipeline:
         except RuntimeError:  # the interpreter is ending, or there are too many threads
             self._alive = False
         finally:
-            self._starting.release()
+            starting.release()
         return self._alive
 
     def _work(self) -> None:
@@ -207,8 +229,8 @@ class Pipeline:
         finally:
             self._alive = False
             self.channel.rest()  # the next caller starts another worker
-            if self._tickets:
-                self.wake()  # somebody asked while this one was leaving
+            if self._tickets or self._step.abandoned:
+                self._in_step(self._turn_safely, 0)  # somebody asked, or gave up, while this one was leaving
 
     def _work_until_fault(self) -> bool:
         """Work until the log ends; False after a fault that it has survived."""
@@ -217,11 +239,7 @@ class Pipeline:
                 pause = self._pause()
                 if pause != 0:
                     self._clock.wait(self._bell, pause)
-                self._enter(None)
-                try:
-                    self._turn()
-                finally:
-                    self._leave()
+                self._in_step(self._turn, None)
         except BaseException as error:  # noqa: BLE001 - SystemExit, MemoryError: the log must outlive them
             self._step.fail(error)
             return False
@@ -243,19 +261,28 @@ class Pipeline:
 
     # -- under the step lock -------------------------------------------------------------
 
-    def _in_step(self) -> bool:
-        return self.channel.stepper == get_ident()
+    def _in_step(self, work: Callable[[], None], timeout: float | None) -> bool:
+        """Do ``work`` with the step lock; False when it cannot be had in time, or is this thread's already.
 
-    def _enter(self, timeout: float | None) -> bool:
-        """Take the step lock; never waits for oneself."""
-        if self._in_step() or not self._clock.wait(self._step_lock, timeout):
+        However it ends, also by Ctrl-C at any point, the lock is free again.
+        """
+        lock = self._step_lock
+        if lock._is_owned():
             return False
-        self.channel.stepper = get_ident()
+        try:
+            if not self._clock.wait(lock, timeout):
+                return False
+            work()
+        finally:
+            if lock._is_owned():
+                lock.release()
         return True
 
-    def _leave(self) -> None:
-        self.channel.stepper = 0
-        self._step_lock.release()
+    def _turn_safely(self) -> None:
+        try:
+            self._turn()
+        except Exception as error:  # noqa: BLE001 - this is within the application's own call
+            self._step.fail(error)
 
     def _turn(self) -> None:
         """Step until the queue was once empty, and answer who waits for that."""
@@ -294,11 +321,8 @@ class Pipeline:
 
     def _end_if_unused(self) -> None:
         """End without a line in a forked child that never emitted: it has not even said that it started."""
-        if not self._step.started and not self._step.has_work() and self._enter(0):
-            try:
-                self._end()
-            finally:
-                self._leave()
+        if not self._step.started and not self._step.has_work():
+            self._in_step(self._end, 0)
 
     def _give_up(self) -> None:
         """Count what could not be stored by close's deadline, and end."""
@@ -317,26 +341,26 @@ class Pipeline:
 
     def _abandon(self) -> None:
         """Count what was never taken when close's time is up; a batch that the sink still holds stays queued."""
-        if self._enter(0):
-            try:
-                if not self._ended:
-                    self._give_up()
-                    self._answer(0)
-            finally:
-                self._leave()
-            return
-        if self._ended:
+        if self._in_step(self._give_up_unless_ended, 0) or self._ended:
             return
         self._step.abandoned = True
         self._ended = True
         self.channel.discard()
         lifetime.forget(self)
         self._say_lost()
+        if not self._alive:
+            self._in_step(self._turn_safely, 0)  # the worker left meanwhile: nobody else would close the file
+
+    def _give_up_unless_ended(self) -> None:
+        if not self._ended:
+            self._give_up()
+            self._answer(0)
 
     def _say_lost(self) -> None:
         stats = self.stats()
-        if not (stats.queued or self.channel.shutdown or self.channel.storage):
-            return  # only a compression was still under way
+        if self._said_lost or not (stats.queued or self.channel.shutdown or self.channel.storage):
+            return  # said before, or only a compression was still under way
+        self._said_lost = True
         self._diagnostics.say(
             f"closed before all was written: emitted {stats.emitted}, written {stats.written}, "
             f"dropped {dict(stats.dropped)}, still in hand {stats.queued}",

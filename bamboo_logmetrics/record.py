@@ -187,10 +187,10 @@ def _bind(
             if own == value and type(own) is type(value):
                 continue
             name = f"bound_{key}"
-        elif key == "exception" and exception is None and type(value) is str:
-            exception = value  # as a processor such as format_exc_info makes it
-            continue
         elif key in TRAILER:
+            if key == "exception" and exception is None and type(value) is str:
+                exception = value  # as a processor such as format_exc_info makes it
+                continue
             name = f"bound_{key}"
         while name in flat:
             name = f"bound_{name}"

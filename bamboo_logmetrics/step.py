@@ -1,12 +1,12 @@
 """The step: take, encode, write, count. It needs no thread and takes no lock; one caller at a time.
 
 What was taken from the channel is in ``_hand`` until it is a line, and a line is in ``_pending`` until the sink
-has it. Whatever is raised on the way, nothing is in neither.
+has it. An exception may come anywhere, Ctrl-C in a durable emit too; so each passage from one to the next is made of
+plain stores and one call at most (see channel.py), and nothing is in neither or in both.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,13 +33,18 @@ _FIRST_RETRY, _LONGEST_RETRY = 0.05, 5.0  # seconds
 class _Batch:
     """Lines on their way into the file: the user's, or one of the log's own."""
 
-    __slots__ = ("acks", "kind", "lines", "own")
+    __slots__ = ("acks", "done", "kind", "lines", "own")
 
-    def __init__(self, kind: str, *, own: bool) -> None:
+    def __init__(self, kind: str, lines: list[bytes], acks: list[Ack], *, own: bool) -> None:
         self.kind = kind
+        self.lines = lines
+        self.acks = acks  # none, or one for each line
         self.own = own
-        self.lines: list[bytes] = []
-        self.acks: list[Ack] = []  # none, or one for each line
+        self.done = 0  # so many lines are in the file
+
+    def left(self) -> int:
+        """Return how many lines are not in the file yet."""
+        return len(self.lines) - self.done
 
 
 class Step:
@@ -74,8 +79,9 @@ class Step:
 
     def reset(self) -> None:
         """Start as one that has written nothing."""
-        self._hand: deque[Record] = deque()
+        self._hand: list[Record] = []
         self._pending: list[_Batch] = []
+        self._seen = self._sink.stored  # of the sink's total, what has been counted
         self._report = DropReport(self._clock)
         self._retries: Iterator[float] | None = None  # the growing pauses while storing fails
         self._retry_at = 0.0
@@ -112,18 +118,21 @@ class Step:
 
     # -- the step ------------------------------------------------------------------------
 
-    def run(self) -> int:
-        """Take, encode, write and count once; return how many records were taken."""
+    def run(self, deadline: float | None = None) -> int:
+        """Take, encode, write and count once; return how many records were taken.
+
+        ``deadline`` (monotonic) is when to give up waiting for other processes.
+        """
         taken = 0
         if not self._pending:
             if not self.started:
                 self.announce_start()
             if not self._hand:
-                self._hand.extend(self._channel.take(BATCH))
+                self._channel.take(BATCH, self._hand)
                 taken = len(self._hand)
             self._encode()
             self._announce_drops(everything=False)
-        self._write()
+        self._write(deadline)
         return taken
 
     def announce_start(self) -> None:
@@ -132,54 +141,72 @@ class Step:
         self._own(WorkerStarted(), started_facts(__version__, self._clock, self._sink.repaired_bytes))
 
     def _encode(self) -> None:
+        """Make lines of what is in hand: all of it, or nothing when something is raised."""
         if not self._hand:
             return
-        first = self._hand[0][0]
-        batch = _Batch(first.kind if isinstance(first, MetricsEvent) else "plain", own=False)
-        self._pending.append(batch)
-        while self._hand:
-            line, ack = self._maker.user(self._hand[0]), self._hand[0][6]
-            if line is None:
-                self._channel.too_large += 1
-                if ack is not None:
-                    ack.answer = False
-            else:
-                batch.lines.append(line)
-                if ack is not None:
+        first, seq = self._hand[0][0], self._maker.seq
+        batch = _Batch(first.kind if isinstance(first, MetricsEvent) else "plain", [], [], own=False)
+        try:
+            for record in self._hand:
+                line, ack = self._maker.user(record), record[6]
+                if line is not None:
+                    batch.lines.append(line)
+                if ack is not None and line is not None:
                     batch.acks.append(ack)
-            self._hand.popleft()
+                elif ack is not None:
+                    ack.answer = False
+            too_large = len(self._hand) - len(batch.lines)
+        except BaseException:
+            self._maker.seq = seq
+            raise
+        self._channel.too_large += too_large
+        self._hand = []
+        if batch.lines:
+            self._pending.append(batch)
 
-    def _write(self) -> None:
+    def _write(self, deadline: float | None = None) -> None:
         while self._pending and not self.abandoned and not self.retry_in():
             batch = self._pending[0]
-            if batch.lines:
-                try:
-                    self._count(batch, self._sink.write(batch.lines, self.deadline))
-                except OSError as error:
-                    self.fail(error)
-                    return
-            if not batch.lines:
-                self._pending.pop(0)
-            self._recover()
+            failure = None
+            try:
+                self._store(batch, self.deadline if deadline is None else deadline)
+            except OSError as error:
+                failure = error
+            if not batch.left():
+                self._pending.remove(batch)
+            if failure is not None:
+                self.fail(failure)
+                return
+            if batch.acks or not self._sync:  # else it is not known whether syncing works again
+                self._recover()
 
-    def _count(self, batch: _Batch, written: int) -> None:
-        del batch.lines[:written]
-        if batch.own:
-            self._channel.own += written
-        else:
-            self._channel.written += written
-        durable = not self._sync or self._synced(batch.kind)
-        for ack in batch.acks[:written]:
-            ack.answer = durable
-        del batch.acks[:written]
-
-    def _synced(self, kind: str) -> bool:
+    def _store(self, batch: _Batch, deadline: float | None) -> None:
+        """Write what is left of a batch, and count what is in the file, also when something is raised."""
         try:
-            self._sink.sync()
+            self._sink.write(batch.lines[batch.done :], deadline)
+        finally:
+            before = batch.done
+            fresh = self._sink.stored - self._seen
+            self._seen += fresh
+            batch.done += fresh
+            if batch.own:
+                self._channel.own += fresh
+            else:
+                self._channel.written += fresh
+            self._acknowledge(batch.acks[before : batch.done])
+
+    def _acknowledge(self, acks: list[Ack]) -> None:
+        """Answer who waits for lines that are in the file. Raises OSError when they cannot be brought to the disk."""
+        durable = False
+        try:
+            if acks and self._sync:
+                self._sink.sync()
+            durable = True
         except OSError as error:
-            self._own(StorageError(error=mask_text(f"fsync: {error}"), event_type=kind), {})
-            return False
-        return True
+            raise OSError(error.errno, f"fsync: {error.strerror}") from error
+        finally:
+            for ack in acks:
+                ack.answer = durable
 
     # -- storing fails, and works again --------------------------------------------------
 
@@ -194,20 +221,27 @@ class Step:
         self._retry_at = self._clock.monotonic() + next(self._retries)
 
     def _recover(self) -> None:
-        """After a write that worked: say what had failed before."""
+        """Say what had failed before, after a write that worked."""
         self._retries = None
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            self._own(failure, {})
+        self._say_failure()
         for problem in self._sink.problems():
             self._diagnostics.say(problem)
             self._own(StorageError(error=mask_text(problem), event_type="file"), {})
 
+    def _say_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            self._own(failure, {})
+
     # -- the log's own lines -------------------------------------------------------------
 
     def _own(self, event: SystemEvent, extra: Mapping[str, Any]) -> None:
-        batch = _Batch(event.kind, own=True)
-        batch.lines.append(self._maker.own(event, extra))
+        seq = self._maker.seq
+        try:
+            batch = _Batch(event.kind, [self._maker.own(event, extra)], [], own=True)
+        except BaseException:
+            self._maker.seq = seq
+            raise
         self._pending.append(batch)
         self._said_stop = isinstance(event, WorkerStopped)
 
@@ -221,6 +255,7 @@ class Step:
         """Write the last announcements and worker_stopped, as the last line; tell whether all is in the file."""
         if not self.has_work():
             self._announce_drops(everything=True)
+            self._say_failure()
             self._write()
         while not self.has_work() and not self._said_stop:
             self._own(WorkerStopped(), self._final_counts())
@@ -235,10 +270,12 @@ class Step:
 
     def give_up(self) -> None:
         """Count what is in hand as lost to the storage, and what was never taken as lost to the shutdown."""
-        lost = len(self._hand) + sum(len(batch.lines) for batch in self._pending if not batch.own)
+        lost = len(self._hand) + sum(batch.left() for batch in self._pending if not batch.own)
+        acks = [ack for batch in self._pending for ack in batch.acks[batch.done :]]
+        acks += [record[6] for record in self._hand if record[6] is not None]
         self._channel.storage += lost
-        for ack in [ack for batch in self._pending for ack in batch.acks]:
+        self._hand = []
+        self._pending = []
+        for ack in acks:
             ack.answer = False
-        self._hand.clear()
-        self._pending.clear()
         self._channel.discard()

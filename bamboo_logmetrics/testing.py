@@ -106,6 +106,8 @@ class ManualClock(Clock):
             self._guard.notify_all()
         try:
             while not lock.acquire(timeout=self._LOOK):
+                if not threading.main_thread().is_alive():
+                    self._passed += self._LOOK  # the program ends, and nobody will move the clock any more
                 if until is not None and self._passed >= until:
                     return False
             return True
@@ -119,7 +121,7 @@ class _Around(Sink):
 
     def __init__(self) -> None:
         self.inner: Sink | None = None
-        self.stored: list[bytes] = []
+        self.seen: list[bytes] = []  # the lines that were stored
 
     def around(self, inner: Sink) -> Sink:
         """Pass on to ``inner`` what gets through; given to :func:`open_log_on`."""
@@ -128,13 +130,18 @@ class _Around(Sink):
 
     def lines(self) -> list[Line]:
         """Return what was stored, parsed."""
-        return [parse_line(line) for line in self.stored]
+        return [parse_line(line) for line in self.seen]
 
-    def write(self, lines: list[bytes], deadline: float | None = None) -> int:
+    def write(self, lines: list[bytes], deadline: float | None = None) -> None:
         """Store lines and pass them on."""
-        count = len(lines) if self.inner is None else self.inner.write(lines, deadline)
-        self.stored += lines[:count]
-        return count
+        before = len(lines) if self.inner is None else self.inner.stored
+        try:
+            if self.inner is not None:
+                self.inner.write(lines, deadline)
+        finally:
+            count = before if self.inner is None else self.inner.stored - before
+            self.seen += lines[:count]
+            self.stored += count
 
     def close(self, deadline: float | None = None) -> None:
         """Close the inner sink."""
@@ -187,11 +194,11 @@ class GateSink(_Around):
         """Wait until a write has reached the gate since the last call; tell whether one has."""
         return self._reached.acquire(timeout=timeout)
 
-    def write(self, lines: list[bytes], deadline: float | None = None) -> int:
+    def write(self, lines: list[bytes], deadline: float | None = None) -> None:
         """Store lines once the gate is open."""
         self._reached.release()
         self._open.wait()
-        return super().write(lines, deadline)
+        super().write(lines, deadline)
 
 
 class FailingSink(_Around):
@@ -207,13 +214,13 @@ class FailingSink(_Around):
         self.always: BaseException | None = None  # set it to fail from now on
         self.calls = 0
 
-    def write(self, lines: list[bytes], deadline: float | None = None) -> int:
+    def write(self, lines: list[bytes], deadline: float | None = None) -> None:
         """Raise what is due, or store the lines."""
         self.calls += 1
         failure = self.always or (self.failures.pop(0) if self.failures else None)
         if failure is not None:
             raise failure
-        return super().write(lines, deadline)
+        super().write(lines, deadline)
 
 
 def open_log_on(sink: GateSink | FailingSink, path: str | os.PathLike[str], **options: Any) -> BoundLog:

@@ -23,8 +23,16 @@ class Bell:
         return self.answers
 
 
-def make(capacity=10, on_full=OnFull.DROP_NEWEST, *, bell=None, clock=None, block_timeout=5.0):
+def take(channel, most=9):
+    """Return what the channel gives."""
+    taken = []
+    channel.take(most, taken)
+    return taken
+
+
+def make(capacity=10, on_full=OnFull.DROP_NEWEST, *, bell=None, clock=None, block_timeout=5.0, in_step=lambda: False):
     return Channel(
+        in_step=in_step,
         capacity=capacity,
         on_full=on_full,
         block_timeout=block_timeout,
@@ -41,9 +49,9 @@ def test_records_come_out_in_order():
     """What was put comes out in the order it was put, and no more than asked for."""
     channel = make()
     assert all(channel.put(record(tool(n))) for n in range(5))
-    assert ids(channel.take(3)) == ["c0", "c1", "c2"]
-    assert ids(channel.take(9)) == ["c3", "c4"]
-    assert channel.take(9) == []
+    assert ids(take(channel, 3)) == ["c0", "c1", "c2"]
+    assert ids(take(channel)) == ["c3", "c4"]
+    assert take(channel) == []
 
 
 def test_the_capacity_holds_exactly():
@@ -79,7 +87,7 @@ def test_what_was_taken_no_longer_fills_the_queue():
     """A record in the worker's hands leaves its place to another."""
     channel = make(1)
     assert channel.put(record(tool(1)))
-    channel.take(1)
+    take(channel, 1)
     assert channel.put(record(tool(2)))
     assert not channel.put(record(tool(3)))
 
@@ -88,7 +96,7 @@ def test_drop_oldest_keeps_the_newest():
     """Under drop_oldest the last ones remain, and each that made room is counted."""
     channel = make(3, OnFull.DROP_OLDEST)
     assert all(channel.put(record(tool(n))) for n in range(8))
-    assert ids(channel.take(9)) == ["c5", "c6", "c7"]
+    assert ids(take(channel)) == ["c5", "c6", "c7"]
     assert channel.stats().dropped == {"queue_full": 5}
     assert channel.stats().emitted == 8
 
@@ -146,7 +154,7 @@ def test_resting_asks_for_the_next_wake():
     channel = make(bell=bell)
     channel.put(record(tool()))
     assert not channel.rest()
-    channel.take(9)
+    take(channel, 9)
     assert channel.rest()
     channel.put(record(tool()))
     assert bell.rung == 2
@@ -169,7 +177,7 @@ def test_closed_refuses_and_counts():
     assert not channel.put(record(tool(2)))
     assert not channel.put_plain(text_record("x"))
     assert channel.stats().dropped == {"closed": 2}
-    assert ids(channel.take(9)) == ["c1"]
+    assert ids(take(channel)) == ["c1"]
     channel.rest()
     assert not channel.put(record(tool(3)))
 
@@ -200,10 +208,10 @@ def test_block_waits_until_there_is_room():
     thread, answers = in_thread(lambda: channel.put(record(tool(2))))
     assert clock.until_waiting()
     assert channel.stats().emitted == 1
-    channel.take(1)
+    take(channel, 1)
     thread.join()
     assert answers == [True]
-    assert ids(channel.take(9)) == ["c2"]
+    assert ids(take(channel)) == ["c2"]
 
 
 def test_block_gives_up_in_time():
@@ -235,9 +243,8 @@ def test_close_frees_who_is_blocked():
 
 def test_the_thread_in_the_step_never_waits_for_itself():
     """Under block the one that could make room is refused at once."""
-    channel = make(1, OnFull.BLOCK)
+    channel = make(1, OnFull.BLOCK, in_step=lambda: True)
     channel.put(record(tool(1)))
-    channel.stepper = threading.get_ident()
     assert not channel.put(record(tool(2)))
     assert channel.stats().dropped == {"block_timeout": 1}
 
@@ -251,7 +258,7 @@ def test_a_signal_handler_does_not_wait_behind_its_own_thread():
 
     def handler(*_):
         answers.append(channel.put(record(tool(3))))
-        channel.take(1)
+        take(channel, 1)
 
     previous = signal.signal(signal.SIGUSR1, handler)
     thread = threading.Thread(target=lambda: (clock.until_waiting(), signal.raise_signal(signal.SIGUSR1)))
@@ -266,7 +273,7 @@ def test_a_signal_handler_does_not_wait_behind_its_own_thread():
 
 def test_room_made_by_the_wake_is_used():
     """Under block, where the wake itself does the work, nobody waits."""
-    channel = make(1, OnFull.BLOCK, bell=lambda: bool(channel.take(9)) or True)
+    channel = make(1, OnFull.BLOCK, bell=lambda: bool(take(channel, 9)) or True)
     assert channel.put(record(tool(1)))
     assert channel.put(record(tool(2)))
     assert channel.stats().dropped_total == 0
@@ -301,7 +308,7 @@ def test_snapshots_always_add_up():
 
     def work():
         while not done.is_set():
-            channel.written += len(channel.take(20))
+            channel.written += len(take(channel, 20))
 
     threads = [threading.Thread(target=target) for target in (emit, emit, emit, work)]
     for thread in threads:
@@ -328,7 +335,7 @@ def test_watched_channels_store_nothing():
         assert old.put(record(tool(1)))
         assert new.put_plain(text_record("2"))
         assert new.put(record(tool(3), ack=ack))
-        old.take(1)
+        take(old, 1)
         assert old.rest()
         assert old.put(record(tool(4)))
     assert len(seen) == 4
@@ -359,34 +366,84 @@ def test_reset_starts_at_zero():
 
 
 def test_losing_the_race_for_the_oldest_is_no_drop():
-    """Where the worker has taken the oldest first, nothing is dropped and the new record is in."""
+    """Where the worker has taken the oldest first, nothing is dropped and nothing is counted."""
     channel = make(1, OnFull.DROP_OLDEST)
-    channel.put(record(tool(1)))
-    channel._wake = lambda: bool(channel.take(9)) or True
-    assert channel.put(record(tool(2)))
-    assert channel.stats().dropped == {}
+    channel._drop_oldest()
+    assert (channel.stats().dropped, channel.taken) == ({}, 0)
 
 
-def test_taking_beside_a_caller_that_drops():
-    """A record that a caller drops while the worker takes is not taken, and the totals stay right."""
+def test_taking_beside_callers_that_drop():
+    """While a worker takes and callers drop the oldest, each record is taken or dropped, and the totals stay right."""
+    channel, done, taken = make(5, OnFull.DROP_OLDEST), threading.Event(), []
+
+    def emit():
+        for n in range(20_000):
+            channel.put(record(tool(n)))
+
+    def work():
+        while not done.is_set():
+            channel.take(3, taken)
+
+    worker = threading.Thread(target=work)
+    emitters = [threading.Thread(target=emit) for _ in range(3)]
+    worker.start()
+    for thread in emitters:
+        thread.start()
+    for thread in emitters:
+        thread.join()
+    done.set()
+    worker.join()
+    channel.take(9, taken)
+    assert len(channel) == 0
+    assert channel.taken == channel.accepted == 60_000
+    assert len(taken) + channel.stats().dropped["queue_full"] == 60_000
+
+
+def test_a_take_that_finds_less_is_put_right():
+    """When callers have dropped what the worker was about to take, it counts what it got."""
     channel = make(3, OnFull.DROP_OLDEST)
     for n in range(3):
         channel.put(record(tool(n)))
 
     class Deque(type(channel._queue)):
         def __len__(self):
-            return super().__len__() + 1  # one was there when the worker looked
+            return super().__len__() + 1  # one more was there when the worker looked
 
     channel._queue = Deque(channel._queue)
-    assert ids(channel.take(9)) == ["c0", "c1", "c2"]
+    assert ids(take(channel)) == ["c0", "c1", "c2"]
     assert channel.taken == 3
+
+
+def test_waiters_that_gave_up_are_forgotten():
+    """Callers whose time is over leave nothing behind, and with no time at all they do not wait."""
+    channel = make(1, OnFull.BLOCK, block_timeout=0)
+    channel.put(record(tool()))
+    for _ in range(100):
+        assert not channel.put(record(tool()))
+    assert len(channel._waiters) == 0
+    assert channel.stats().dropped == {"block_timeout": 100}
+
+
+def test_an_interrupted_wake_is_made_up_for():
+    """When Ctrl-C comes while the worker is being woken, the next caller wakes it."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    channel, bell = make(bell=interrupted), Bell()
+    with pytest.raises(KeyboardInterrupt):
+        channel.put(record(tool(1)))
+    channel._wake = bell
+    assert channel.put(record(tool(2)))
+    assert bell.rung == 1
+    assert len(channel) == 2
 
 
 def test_room_made_while_asking_is_used():
     """Under block, who finds room after ringing for the worker does not wait."""
     channel = make(1, OnFull.BLOCK)
     channel.put(record(tool(1)))
-    channel._wake = lambda: bool(channel.take(1)) or True
+    channel._wake = lambda: bool(take(channel, 1)) or True
     assert channel.put(record(tool(2)))
     assert channel.stats().emitted == 2
 

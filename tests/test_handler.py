@@ -105,6 +105,16 @@ def test_arguments_that_do_not_fit_lose_no_line(handler, lines, logger):
     assert (line["event"], line["args"]) == ("%d", ["x"])
 
 
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(5, "debug"), (10, "debug"), (25, "info"), (30, "warning"), (39, "warning"), (40, "error"), (99, "critical")],
+)
+def test_levels_of_your_own(handler, lines, logger, number, name):
+    """A level between the five is written as the one below it."""
+    handler.handle(logging.LogRecord("x", number, "f", 1, "m", None, None))
+    assert lines()[0]["level"] == name
+
+
 def test_filters_count(logger, handler, lines):
     """A record that a filter of the handler refuses is not emitted."""
     handler.addFilter(lambda record: "no" not in record.msg)

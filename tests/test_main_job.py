@@ -37,7 +37,7 @@ def test_eight_threads_into_a_queue_of_a_thousand(path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert gate.stored == []
+    assert gate.stored == 0
     gate.open_gate()
     assert log.close(60)
 

@@ -54,6 +54,8 @@ LOOK_ALIKES = [
     "a.jsonl.20261122T154713Z-" + W,
     "a.jsonl.20261122T154713000000Z-" + W[:-1],
     "a.jsonl.20261122T154713000000Z-" + W.upper(),
+    "a.jsonl.20269999T999999999999Z-" + W,
+    "a.jsonl.99991231T235959999999Z-" + W,
     "a.jsonl.20261122T154713000000Z-" + W + ".bz2",
     "a.jsonl.20261122T154713000000Z-" + W + ".gz.bak",
     "b.jsonl.20261122T154713000000Z-" + W,
@@ -77,7 +79,7 @@ def test_the_plain_form_wins():
 def test_the_log_of_a_rotated_file():
     """A rotated file's name tells its log's, any other name tells none."""
     assert log_of(name(1)) == log_of(name(1, ".gz")) == "a.jsonl"
-    assert [log_of(each) for each in LOOK_ALIKES if each[0] in "an"] == [None] * 9
+    assert [log_of(each) for each in LOOK_ALIKES if each[0] in "an"] == [None] * 11
 
 
 def test_new_names_follow_the_last(tmp_path, archive):
@@ -195,7 +197,25 @@ def test_what_does_not_read_back_is_not_kept(tmp_path, fs, archive):
     fs.plan["pread"] = lambda *_: next(given, None)
     with pytest.raises(OSError, match="does not read back"):
         tidy(archive, compress="gzip")
-    assert names(tmp_path) == sorted([name(1), name(2), f".{name(1, '.gz')}.tmp"])
+    assert names(tmp_path) == [name(1), name(2)]
+
+
+def test_a_file_just_compressed_by_another_process_is_kept(tmp_path, fs, archive):
+    """When another process finishes a compression between the look and the treatment, its file stays."""
+    put(tmp_path, name(1), name(1, ".gz"), name(2))
+    plain = str(tmp_path / name(1))
+    fs.plan["open"] = lambda path, *_: os.unlink(plain) if path == plain and os.path.exists(plain) else None
+    tidy(archive, compress="gzip")
+    assert names(tmp_path) == [name(1, ".gz"), name(2)]
+
+
+def test_a_lock_on_a_file_that_is_gone_is_none(tmp_path, fs, archive):
+    """When the plain file goes between its opening and its locking, the compressed one stays."""
+    put(tmp_path, name(1), name(1, ".gz"), name(2))
+    plain = str(tmp_path / name(1))
+    fs.plan["lock"] = lambda _: os.unlink(plain) if os.path.exists(plain) else None
+    tidy(archive, compress="gzip")
+    assert names(tmp_path) == [name(1, ".gz"), name(2)]
 
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])

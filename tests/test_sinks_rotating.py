@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -53,6 +54,13 @@ def make(tmp_path, fs, clock):
         sink.close()
 
 
+def store(sink, given, deadline=None):
+    """Write once and return how many lines were stored."""
+    before = sink.stored
+    sink.write(given, deadline)
+    return sink.stored - before
+
+
 def lines(*texts):
     return [text.encode() + b"\n" for text in texts]
 
@@ -63,15 +71,15 @@ def rotated(folder):
 
 def write_all(sink, given):
     while given:
-        given = given[sink.write(given) :]
+        given = given[store(sink, given) :]
 
 
 def test_lines_are_appended(tmp_path, make):
     """Lines stand in the file in order, after what was there."""
     (tmp_path / "a.jsonl").write_bytes(b"old\n")
     sink = make()
-    assert sink.write(lines("one", "two")) == 2
-    assert sink.write(lines("three")) == 1
+    assert store(sink, lines("one", "two")) == 2
+    assert store(sink, lines("three")) == 1
     assert (tmp_path / "a.jsonl").read_bytes() == b"old\none\ntwo\nthree\n"
 
 
@@ -303,7 +311,7 @@ def test_a_short_write_keeps_whole_lines(tmp_path, fs, make, size, kept):
     """Of a write that stops in the middle, the whole lines count and the half one is cut away."""
     sink = make()
     short_then_full(fs, size)
-    assert sink.write(lines("one", "two", "tree")) == kept
+    assert store(sink, lines("one", "two", "tree")) == kept
     assert (tmp_path / "a.jsonl").read_bytes() == b"one\ntwo\n"[: kept * 4]
 
 
@@ -320,7 +328,7 @@ def test_a_short_write_is_gone_on_with(tmp_path, fs, make):
     """A write that takes less than it was given is finished by the next."""
     sink = make()
     fs.plan["write"] = lambda fd, data: FS.write(fs, fd, data[:3])
-    assert sink.write(lines("one", "two")) == 2
+    assert store(sink, lines("one", "two")) == 2
     assert (tmp_path / "a.jsonl").read_bytes() == b"one\ntwo\n"
 
 
@@ -338,7 +346,7 @@ def test_a_half_line_that_cannot_be_cut_is_cut_later(tmp_path, fs, make):
     short_then_full(fs, 6)
     fs.heal = lambda: fs.plan.pop("write", None)
     fs.fail("ftruncate", errno.EIO)
-    assert sink.write(lines("one", "two")) == 1
+    assert store(sink, lines("one", "two")) == 1
     assert any("truncate" in problem for problem in sink.problems())
     sink.write(lines("two"))
     assert (tmp_path / "a.jsonl").read_bytes() == b"one\ntwo\n"
@@ -403,7 +411,7 @@ def test_no_failure_at_any_call_loses_or_doubles_a_line(tmp_path, fs, clock, mak
         rest = list(given)
         for _ in range(200):
             try:
-                rest = rest[sink.write(rest) :]
+                rest = rest[store(sink, rest) :]
             except OSError:
                 clock.advance(1)
             if not rest:
@@ -457,7 +465,7 @@ def test_a_lock_that_comes_free_is_taken(make, fs):
             return False
 
     sink = make(clock=Moving())
-    assert sink.write(lines("one")) == 1
+    assert store(sink, lines("one")) == 1
     assert fs.count("lock") == 3
 
 
@@ -484,7 +492,7 @@ def test_an_error_at_close_is_told(fs, make):
 def test_an_unreadable_path_is_no_config_error(make, fs):
     """A path that cannot be looked at now may be all right later."""
     fs.fail("stat", errno.EACCES)
-    assert make().write(lines("one")) == 1
+    assert store(make(), lines("one")) == 1
 
 
 def test_a_child_closes_what_it_inherited(make, tmp_path):
@@ -515,11 +523,11 @@ def test_a_child_does_not_stumble_over_closing(fs, make):
     fs.heal()
     for fd in fds:
         os.close(fd)
-    assert sink.write(lines("two")) == 1
+    assert store(sink, lines("two")) == 1
 
 
-def test_a_write_that_fails_after_all_is_whole(tmp_path, fs, make):
-    """Lines that are all in the file count as written, though the call that wrote them failed."""
+def test_a_write_that_fails_after_all_is_taken_back(tmp_path, fs, make):
+    """When a call fails though all its bytes went out, they are taken back, so that trying again doubles nothing."""
 
     def answer(fd, data):
         fs.heal()
@@ -528,22 +536,48 @@ def test_a_write_that_fails_after_all_is_whole(tmp_path, fs, make):
 
     sink = make()
     fs.plan["write"] = answer
-    assert sink.write(lines("one", "two")) == 2
+    with pytest.raises(OSError, match="Input/output"):
+        sink.write(lines("one", "two"))
+    assert store(sink, lines("one", "two")) == 2
     assert (tmp_path / "a.jsonl").read_bytes() == b"one\ntwo\n"
 
 
-def test_an_unknown_end_is_taken_back(tmp_path, fs, make):
-    """When it cannot even be seen how far a failed write came, all of it is taken back, so that nothing doubles."""
-    sink = make()
-    sink.write(lines("zero"))
-    short_then_full(fs, 6)
-    fs.heal = lambda: fs.plan.pop("write", None) and fs.fail("fstat", errno.EIO)
-    with pytest.raises(OSError, match="No space left"):
-        sink.write(lines("one", "two"))
-    del fs.heal
-    fs.heal()
-    sink.write(lines("one", "two"))
-    assert (tmp_path / "a.jsonl").read_bytes() == b"zero\none\ntwo\n"
+@pytest.mark.parametrize("call", ["unlock", "stat", "fstat"])
+def test_a_failure_around_the_write_doubles_nothing(tmp_path, fs, make, call):
+    """Whichever call of the locking fails once, before or after the write, each line is in the file once."""
+    for nth in range(6):
+        sink = make(f"{call}{nth}.jsonl")
+        rest = lines("one", "two")
+        fs.fail(call, errno.EIO, after=nth)
+        while rest:
+            before = sink.stored
+            with contextlib.suppress(OSError):
+                sink.write(rest)
+            rest = rest[sink.stored - before :]
+        fs.heal()
+        assert (tmp_path / f"{call}{nth}.jsonl").read_bytes() == b"one\ntwo\n"
+
+
+def test_a_renamed_directory_is_left_behind(tmp_path, make):
+    """After the directory was renamed, lines go to a new one at the path, under a lock that all others see."""
+    sink = make("logs/a.jsonl")
+    sink.write(lines("one"))
+    os.rename(tmp_path / "logs", tmp_path / "old")
+    sink.write(lines("two"))
+    assert (tmp_path / "old/a.jsonl").read_bytes() == b"one\n"
+    assert (tmp_path / "logs/a.jsonl").read_bytes() == b"two\n"
+    assert os.stat(tmp_path / "logs/.a.jsonl.lock").st_ino == os.fstat(sink._lock._fd).st_ino
+
+
+def test_rotations_that_keep_failing_are_tried_less_and_less(fs, clock, make):
+    """A rotation that fails for good is tried again after growing pauses, of a minute in the end."""
+    sink = make(max_bytes=4)
+    sink.write(lines("one"))
+    fs.fail("rename", errno.EACCES, times=None)
+    for _ in range(600):
+        sink.write(lines("two"))
+        clock.advance(1)
+    assert 8 <= fs.count("rename") <= 17
 
 
 def test_a_released_lock_can_be_released_again(make):
@@ -552,7 +586,7 @@ def test_a_released_lock_can_be_released_again(make):
     sink.write(lines("one"))
     sink._lock.close()
     sink._lock.release()
-    assert sink.write(lines("two")) == 1
+    assert store(sink, lines("two")) == 1
 
 
 def test_a_sink_needs_two_methods(tmp_path):
@@ -560,7 +594,7 @@ def test_a_sink_needs_two_methods(tmp_path):
 
     class Two(Sink):
         def write(self, given, deadline=None):
-            return len(given)
+            self.stored += len(given)
 
         def close(self, deadline=None):
             pass

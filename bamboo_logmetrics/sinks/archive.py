@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -18,7 +19,7 @@ from bamboo_logmetrics.sinks import compression
 from bamboo_logmetrics.system import FS
 
 _STAMP = "%Y%m%dT%H%M%S%fZ"
-_ROTATED = re.compile(r"\.(?P<stamp>\d{8}T\d{12}Z)-(?P<writer>[0-9a-f]{20})(?P<suffix>\.gz|\.zst)?", re.ASCII)
+_ROTATED = re.compile(r"\.(?P<stamp>2\d{7}T\d{12}Z)-(?P<writer>[0-9a-f]{20})(?P<suffix>\.gz|\.zst)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,7 +66,8 @@ class Archive:
         Raises OSError for the first file that could not be treated, after treating the others.
         """
         faults: list[OSError] = []
-        self._each(faults, self._leftovers(), self._unlink_if_free)
+        self._each(faults, self._partials(), self._unlink_partial)
+        self._each(faults, self._doubles(), self._unlink_double)
         files = self.files()
         if backup_count is not None and len(files) > backup_count:
             gone, files = files[: len(files) - backup_count], files[len(files) - backup_count :]
@@ -99,22 +101,31 @@ class Archive:
     def _partial(self, base: str, suffix: str) -> str:
         return f".{base}{suffix}.tmp"
 
-    def _leftovers(self) -> list[str]:
-        """Return partial files, and compressed ones whose plain file is still there."""
-        names = set(self._names())
-        partial = re.compile(rf"\.({re.escape(self._name)}{_ROTATED.pattern})\.tmp", re.ASCII)
-        found = [name for name in names if partial.fullmatch(name)]
-        doubles = [item.base + suffix for item in self.files() for suffix in compression.SUFFIXES if not item.suffix]
-        return found + [name for name in doubles if name in names]
+    def _partials(self) -> list[str]:
+        """Return the partial files that compressions left, or are at work on."""
+        form = re.compile(rf"\.({re.escape(self._name)}{_ROTATED.pattern})\.tmp", re.ASCII)
+        return [name for name in self._names() if form.fullmatch(name)]
 
-    def _unlink_if_free(self, name: str) -> None:
-        """Remove a leftover unless its plain file is locked: then somebody is at work on it."""
-        base = re.sub(r"^\.|\.tmp$", "", name)
-        base = base.removesuffix(".gz").removesuffix(".zst")
+    def _doubles(self) -> list[str]:
+        """Return the compressed files whose plain file is still there: they are not finished."""
+        names = set(self._names())
+        plain = [item.base for item in list_rotated(list(names), self._name) if not item.suffix]
+        return [base + suffix for base in plain for suffix in compression.SUFFIXES if base + suffix in names]
+
+    def _unlink_partial(self, name: str) -> None:
+        """Remove a partial file, unless its plain file is locked: then somebody is at work on it."""
         try:
-            fd = self._lock(base)
-        except FileNotFoundError:
-            fd = -1  # no plain file: nobody can be at work on it
+            self._unlink_double(name)
+        except FileNotFoundError:  # no plain file: nobody can be
+            self._fs.unlink(self._path(name))
+
+    def _unlink_double(self, name: str) -> None:
+        """Remove a leftover while its plain file is there and nobody is at work on it.
+
+        Raises FileNotFoundError when the plain file is gone: a compressed one has then just been finished.
+        """
+        base = name.removeprefix(".").removesuffix(".tmp").removesuffix(".gz").removesuffix(".zst")
+        fd = self._lock(base)
         if fd is None:
             return
         try:
@@ -139,6 +150,10 @@ class Archive:
             compression.compress(self._fs, fd, partial, kind, mode)
             self._fs.rename(partial, self._path(base + suffix))
             self._fs.unlink(self._path(base))
+        except OSError:
+            with suppress(OSError):  # on a full disk it only takes space
+                self._fs.unlink(partial)
+            raise
         finally:
             self._release(fd)
 
@@ -149,6 +164,9 @@ class Archive:
         free = False
         try:
             free = self._fs.lock(fd)
+            if free and not self._fs.fstat(fd).st_nlink:  # finished or removed before it was ours
+                free = False
+                raise FileNotFoundError(base)
         finally:
             if not free:
                 self._release(fd)
@@ -166,14 +184,23 @@ def list_rotated(names: list[str], log_name: str) -> list[Rotated]:
     for name in names:
         if not name.startswith(log_name):
             continue
-        if found := _ROTATED.fullmatch(name, len(log_name)):
+        found = _ROTATED.fullmatch(name, len(log_name))
+        if found and _is_time(found["stamp"]):
             suffix = found["suffix"] or ""
             base = name.removesuffix(suffix) if suffix else name
             forms[base] = min(suffix, forms.get(base, suffix))
     return [Rotated(base, suffix) for base, suffix in sorted(forms.items())]
 
 
+def _is_time(stamp: str) -> bool:
+    try:
+        datetime.strptime(stamp, _STAMP).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return False
+    return True
+
+
 def log_of(name: str) -> str | None:
     """Return the log's name if ``name`` is that of one of its rotated files."""
     found = re.fullmatch(rf"(.+){_ROTATED.pattern}", name, re.ASCII)
-    return found[1] if found else None
+    return found[1] if found and _is_time(found["stamp"]) else None

@@ -8,11 +8,14 @@ from abc import ABC, abstractmethod
 class Sink(ABC):
     """Takes whole lines, each with its newline. Two methods make one; the others have a default."""
 
+    stored = 0  # lines that it has ever stored whole; ``write`` adds to it
     repaired_bytes = 0  # of torn last lines that were cut away
 
     @abstractmethod
-    def write(self, lines: list[bytes], deadline: float | None = None) -> int:
-        """Store lines in order; return how many are stored whole, at least one.
+    def write(self, lines: list[bytes], deadline: float | None = None) -> None:
+        """Store lines in order, as many as fit, at least one, and add their number to ``stored``.
+
+        ``stored`` is right also when something is raised; the caller counts by it.
 
         Args:
             lines: at least one.

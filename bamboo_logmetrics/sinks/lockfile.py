@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock
+from contextlib import suppress
 
 from bamboo_logmetrics.system import FS, Clock, backoff
 
@@ -41,9 +42,9 @@ class LockFile:
             if self._fd < 0:
                 self._fd = self._fs.open(self.path, os.O_RDWR | os.O_CREAT, self._mode)
             if self._fs.lock(self._fd):
-                if self._fs.fstat(self._fd).st_nlink:
+                if self._is_at_path():
                     return
-                self.close()  # removed from outside: a lock that others no longer see
+                self.close()  # moved or removed from outside: a lock that others do not see
                 continue
             left = until - self._clock.monotonic()
             if left <= 0:
@@ -51,10 +52,24 @@ class LockFile:
                 raise LockTimeoutError(msg)
             self._clock.wait(self._never, min(next(pauses), left))
 
+    def _is_at_path(self) -> bool:
+        try:
+            there, here = self._fs.stat(self.path), self._fs.fstat(self._fd)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            self.close()
+            raise
+        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+
     def release(self) -> None:
-        """Let others have the lock."""
+        """Let others have the lock. It never raises: what it guarded is done."""
         if self._fd >= 0:
-            self._fs.unlock(self._fd)
+            try:
+                self._fs.unlock(self._fd)
+            except OSError:
+                with suppress(OSError):
+                    self.close()
 
     def close(self) -> None:
         """Close the descriptor, which frees the lock; in a forked child it does not free the parent's."""

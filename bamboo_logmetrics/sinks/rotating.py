@@ -19,10 +19,10 @@ from bamboo_logmetrics.events.times import from_ns
 from bamboo_logmetrics.sinks.archive import Archive
 from bamboo_logmetrics.sinks.base import Sink
 from bamboo_logmetrics.sinks.lockfile import LockFile
-from bamboo_logmetrics.system import FS, Clock
+from bamboo_logmetrics.system import FS, Clock, backoff
 
 _PERIOD = {None: "", "hour": "%Y%m%d%H", "day": "%Y%m%d"}
-_RETRY = 1.0  # seconds until a rotation that failed is tried again
+_FIRST_RETRY, _LONGEST_RETRY = 1.0, 60.0  # seconds until a rotation that failed is tried again
 _BLOCK = 64 * 1024
 
 
@@ -74,6 +74,7 @@ class RotatingFile(Sink):
         self._whole_size = 0  # the size at which the last line is known to be whole
         self._period = ""
         self._rotate_from = 0.0  # no rotation before this time, after one that failed
+        self._retries = backoff(_FIRST_RETRY, _LONGEST_RETRY)
         self._problems: list[str] = []
         self._new_name = False  # created or renamed since the directory was last synced
         self._tidier: Thread | None = None
@@ -88,18 +89,17 @@ class RotatingFile(Sink):
             self._be_current()
         self._tidy()
 
-    def write(self, lines: list[bytes], deadline: float | None = None) -> int:
-        """Append lines, each with its newline; return how many are in the file, at least one.
+    def write(self, lines: list[bytes], deadline: float | None = None) -> None:
+        """Append lines, each with its newline; fewer than given when the file is then full: call again for the rest.
 
-        Raises OSError when none is. Fewer than given are written when the file is then full; call again for the rest.
+        Raises OSError when none could be appended.
         """
         with self._held(deadline):
             self._be_current()
             rotated = self._rotate_if_due(len(lines[0]))
-            written = self._append(self._fitting(lines))
+            self._append(self._fitting(lines))
         if rotated:
             self._tidy()
-        return written
 
     def sync(self) -> None:
         """Bring the file to the disk, and its directory after create or rename. Raises OSError."""
@@ -201,6 +201,9 @@ class RotatingFile(Sink):
     def _repair(self, size: int) -> None:
         """Cut the file back to its last newline: a killed writer may have left half a line."""
         end = size
+        if size and self._fs.pread(self._fd, 1, size - 1) == b"\n":
+            self._whole_size = size
+            return
         while end > 0:
             start = max(0, end - _BLOCK)
             newline = self._fs.pread(self._fd, end - start, start).rfind(b"\n")
@@ -224,52 +227,43 @@ class RotatingFile(Sink):
                 return lines[: max(index, 1)]
         return lines
 
-    def _append(self, lines: list[bytes]) -> int:
-        start = self._whole_size
-        data = memoryview(b"".join(lines))
+    def _append(self, lines: list[bytes]) -> None:
+        start, count = self._whole_size, len(lines)
+        data = b"".join(lines)
         end = start + len(data)
         try:
-            self._write_all(data)
-        except OSError:
-            if not (count := self._keep_whole(lines, start)):
-                raise
-            return count
+            taken, error = self._write_all(data)
+            if error is not None:
+                count, end = _whole(lines, taken)
+                end += start
+                self._cut(end)
+                if not count:
+                    raise error
+            self._whole_size = end
+            self.stored += count
         except BaseException:
-            self._cut(start)
+            if self._whole_size != end:
+                self._cut(start)
             raise
-        self._whole_size = end
-        return len(lines)
 
-    def _write_all(self, data: memoryview) -> None:
-        while data:
+    def _write_all(self, data: bytes) -> tuple[int, OSError | None]:
+        """Write until all is taken or the system refuses; return how many bytes were taken, and the refusal."""
+        taken = 0
+        view = memoryview(data)
+        while taken < len(data):
             try:
-                data = data[self._fs.write(self._fd, data) :]
+                taken += self._fs.write(self._fd, view[taken:])
             except InterruptedError:
                 continue
-
-    def _keep_whole(self, lines: list[bytes], start: int) -> int:
-        """After a failed write, keep the lines that are whole; return how many."""
-        try:
-            got = self._fs.fstat(self._fd).st_size - start
-        except OSError:
-            got = 0  # not known: take back all of it
-        count = end = 0
-        for line in lines:
-            if end + len(line) > got:
-                break
-            end += len(line)
-            count += 1
-        self._cut(start + end)
-        return count
+            except OSError as error:
+                return taken, error
+        return taken, None
 
     def _cut(self, size: int) -> None:
         try:
             self._fs.ftruncate(self._fd, size)
         except OSError as error:
-            self._whole_size = -1  # whoever appends next repairs it
-            self._problems.append(f"truncate: {error}")
-        else:
-            self._whole_size = size
+            self._problems.append(f"truncate: {error}")  # whoever appends next repairs it
 
     # -- rotation ------------------------------------------------------------------------
 
@@ -289,9 +283,10 @@ class RotatingFile(Sink):
         try:
             self._rotate()
         except OSError as error:
-            self._rotate_from = self._clock.monotonic() + _RETRY
+            self._rotate_from = self._clock.monotonic() + next(self._retries)
             self._problems.append(f"rotate: {error}")
             return False
+        self._retries = backoff(_FIRST_RETRY, _LONGEST_RETRY)
         return True
 
     def _rotate(self) -> None:
@@ -317,10 +312,15 @@ class RotatingFile(Sink):
             if self._tidier is not None:
                 return
             self._tidier = Thread(target=self._tidy_until_done, name="bamboo-logmetrics-tidy", daemon=True)
+            started = False
             try:
                 self._tidier.start()
-            except RuntimeError:  # no threads any more: the next opening does it
-                self._tidier = None
+                started = True
+            except RuntimeError:
+                pass  # no threads any more: the next opening does it
+            finally:
+                if not started:
+                    self._tidier = None
 
     def _tidy_until_done(self) -> None:
         while True:
@@ -331,10 +331,21 @@ class RotatingFile(Sink):
                 self._tidy_again = False
             try:
                 self._archive.tidy(compress=self._compress, backup_count=self._backup_count, mode=self._mode)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next file must be tidied again
                 self._problems.append(f"tidy: {error}")
 
     def _wait_for_tidier(self, deadline: float | None) -> None:
         tidier = self._tidier
         if tidier is not None:
             tidier.join(None if deadline is None else max(0.0, deadline - self._clock.monotonic()))
+
+
+def _whole(lines: list[bytes], size: int) -> tuple[int, int]:
+    """Return how many lines are whole within the first ``size`` bytes, and where the last of them ends."""
+    count = end = 0
+    for line in lines:
+        if end + len(line) > size:
+            break
+        end += len(line)
+        count += 1
+    return count, end
