@@ -3,8 +3,8 @@
 How it is exact without a lock. Under the GIL, CPython switches threads and runs signal handlers
 and finalisers only at calls and backward jumps (the "eval breaker"). Every decision here is
 therefore written as a run of plain attribute reads, comparisons and ``+= 1`` that ends in
-at most one call, such as ``deque.append``: nothing can come between the check, the count and the append. So the capacity
-holds exactly, nothing slips in after :meth:`Channel.close`, and a snapshot is never torn.
+at most one call, such as ``deque.append``: nothing can come between the check, the count and the append. So the
+capacity holds exactly, nothing slips in after :meth:`Channel.close`, and a snapshot is never torn.
 """
 
 from __future__ import annotations

@@ -57,8 +57,7 @@ def freeze_key(key: Any) -> str:
     """Return a mapping's key as exact text."""
     if type(key) is str:
         return key
-    value = freeze(key)
-    return value if type(value) is str else _short_text(str, value)
+    return _short_text(str, freeze(key))
 
 
 def freeze_text(value: Any) -> str:

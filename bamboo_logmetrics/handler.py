@@ -63,7 +63,7 @@ class MetricsHandler(logging.Handler):
         """Hand one record over. What a processor of yours raises goes to ``handleError``, as in the stdlib."""
         try:
             what, beside = _content(record)
-            level = _level(record.levelno)
+            level = _level(record.levelno or 0)
             item = self._log._record(what, level, beside, int(record.created * _NS))
             if item is not None:
                 self._log._put_of(item)(item)
@@ -141,7 +141,7 @@ class FlatJsonFormatter(BaseJsonFormatter):
         if isinstance(what, MetricsEvent):
             flat = records.expand(what, freeze_mapping(beside), **common)
         else:
-            level = _level(record.levelno)
+            level = _level(record.levelno or 0)
             flat = records.expand_plain(freeze_text(what), freeze_mapping(beside), level=level, **common)
         redact_flat(flat)
         flat, _ = cap(flat, self._limit)

@@ -64,7 +64,7 @@ class Pipeline:
             block_timeout=options.block_timeout,
             clock=options.clock,
             wake=self.wake,
-            in_step=lambda: self._step_lock._is_owned(),
+            in_step=self._inside,
         )
         self._maker = LineMaker(
             layout=options.layout, max_line_bytes=options.max_line_bytes, fs=options.fs, clock=options.clock
@@ -103,6 +103,7 @@ class Pipeline:
         self._bell: Lock = allocate_lock()  # released to wake the worker
         self._bell.acquire()
         self._step_lock: Any = RLock()  # re-entrant only to know its owner: nobody enters twice
+        self._stepper = 0  # the thread in the step
         self._starting: Lock = allocate_lock()
         self._alive = False
         self._worked = False
@@ -140,7 +141,7 @@ class Pipeline:
         return ack.answer is True
 
     def _step_until(self, ack: Ack, deadline: float) -> None:
-        while ack.answer is None and not self._ended and not self._step_lock._is_owned():
+        while ack.answer is None and not self._ended and not self._inside():
             left = deadline - self._clock.monotonic()
             if left <= 0:
                 return
@@ -174,7 +175,7 @@ class Pipeline:
         self._step.deadline = deadline if self._step.deadline is None else max(self._step.deadline, deadline)
         self._closing = True
         self._end_if_unused()
-        if not (self._ended or self._ask(timeout) or self._step_lock._is_owned()):
+        if not (self._ended or self._ask(timeout) or self._inside()):
             self._abandon()
         stats = self.stats()
         return self._ended and not (stats.queued or self.channel.shutdown or self.channel.storage)
@@ -185,8 +186,9 @@ class Pipeline:
 
     def _ask(self, timeout: float) -> bool:
         """Wait for the worker's answer; be the worker where no thread can be started."""
-        if self._step_lock._is_owned():
+        if self._inside():
             return False  # it would wait for itself
+        self._drop_stray_lock()
         ticket = _Ticket()
         self._tickets.append(ticket)
         deadline = self._clock.monotonic() + timeout
@@ -261,22 +263,31 @@ class Pipeline:
 
     # -- under the step lock -------------------------------------------------------------
 
-    def _in_step(self, work: Callable[[], None], timeout: float | None) -> bool:
-        """Do ``work`` with the step lock; False when it cannot be had in time, or is this thread's already.
+    def _inside(self) -> bool:
+        """Tell whether the calling thread is in the step."""
+        return self._stepper == get_ident()
 
-        However it ends, also by Ctrl-C at any point, the lock is free again.
-        """
-        lock = self._step_lock
-        if lock._is_owned():
+    def _in_step(self, work: Callable[[], None], timeout: float | None) -> bool:
+        """Do ``work`` with the step lock; False when it cannot be had in time, or is this thread's already."""
+        lock, me = self._step_lock, get_ident()
+        if self._inside():
             return False
+        self._drop_stray_lock()
+        if not self._clock.wait(lock, timeout):
+            return False
+        # From here to the release, an interrupt (Ctrl-C in a durable emit) can come only within work().
+        self._stepper = me
         try:
-            if not self._clock.wait(lock, timeout):
-                return False
             work()
         finally:
-            if lock._is_owned():
-                lock.release()
+            self._stepper = 0
+            lock.release()
         return True
+
+    def _drop_stray_lock(self) -> None:
+        """Release the step lock if an interrupt came just after this thread had got it, before it was inside."""
+        if self._step_lock._is_owned() and not self._inside():
+            self._step_lock.release()
 
     def _turn_safely(self) -> None:
         try:

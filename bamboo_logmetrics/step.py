@@ -169,7 +169,8 @@ class Step:
             batch = self._pending[0]
             failure = None
             try:
-                self._store(batch, self.deadline if deadline is None else deadline)
+                if batch.left():  # else it was stored, and an interrupt came before it was put away
+                    self._store(batch, self.deadline if deadline is None else deadline)
             except OSError as error:
                 failure = error
             if not batch.left():

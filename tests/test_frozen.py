@@ -182,7 +182,7 @@ VALUES = {
         {"1": "f", "None": "b", "1.5": "c", "k": "d", "[1, 2]": "e"},
     ),
     "a key that cannot be shown": ({Broken(): 1}, {"<unprintable Broken>": 1}),
-    "a key of 5000 digits": ({10**5000: 1}, {"<unprintable int>": 1}),
+    "a key of 5000 digits": ({10**5000: 1}, lambda it: [(key[:2], len(key)) for key in it] == [("0x", 4001)]),
     "a key with a lone surrogate": ({"\udfff": 1}, {"\ufffd": 1}),
     "depth 10,000 of lists": (deep(lambda it: [it], 10_000), lambda it: json.dumps(it).count("[") == 20),
     "depth 10,000 of dicts": (deep(lambda it: {"a": it}, 10_000), lambda it: json.dumps(it).endswith(

@@ -4,6 +4,7 @@ import pytest
 from tools import flat, of_kind, typed
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics import lifetime
 
 START = """
 import sys, os
@@ -53,13 +54,14 @@ def test_an_emit_after_the_close_at_exit_is_counted(program, path):
     """What an exit function emits after the log's own is refused and counted, not lost in silence."""
     done = program("""
 import atexit
+from bamboo_logmetrics import lifetime
 def late():
     print(log.emit(tool(2)), dict(log.stats().dropped))
 atexit.register(late)
-blm.lifetime.atexit.unregister(blm.lifetime.close_all)
+lifetime.atexit.unregister(lifetime.close_all)
 atexit.unregister(late)
 atexit.register(late)
-atexit.register(blm.lifetime.close_all)
+atexit.register(lifetime.close_all)
 log.emit(tool(1))
 """)
     assert done.stdout == "False {'closed': 1}\n"
@@ -236,3 +238,64 @@ blm.WorkerStarted().to_json()
 assert "dataclasses_json" in sys.modules and "click" not in sys.modules
 """)
     assert done.returncode == 0, done.stderr
+
+
+def test_exit_takes_its_time_once(program, path):
+    """Several logs that cannot be written are given up on together, in 5 seconds, and each says so."""
+    done = program("""
+import errno, time
+from bamboo_logmetrics import system
+class Broken(system.FS):
+    def write(self, fd, data): raise OSError(errno.ENOSPC, "full")
+logs = [blm.open_log(f"{path}{n}", fs=Broken()) for n in range(4)]
+for each in logs: each.emit(tool(1))
+import atexit
+from bamboo_logmetrics import lifetime
+start = time.monotonic()
+atexit.unregister(lifetime.close_all)
+atexit.register(lambda: print(round(time.monotonic() - start)))
+atexit.register(lifetime.close_all)
+""")
+    assert done.stdout in {"5\n", "6\n"}
+    assert done.stderr.count("closed before all was written") == 4
+
+
+def test_a_log_that_cannot_be_closed_does_not_keep_the_others(open_log, path, monkeypatch, capsys):
+    """An error in closing one log at exit is shown, and the others are closed."""
+    broken, fine = open_log("b.jsonl"), open_log()
+    fine.emit(blm.WorkerStarted())
+
+    def fail(_):
+        raise ValueError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broken._pipeline, "close", fail)
+        lifetime.close_all()
+    assert "ValueError: broken" in capsys.readouterr().err
+    assert flat(path)[-1]["event"] == "system.worker_stopped"
+
+
+def test_configure_in_a_forked_child(program, path):
+    """A child forked while the parent configures can configure a log of its own."""
+    done = program("""
+blm.configure(path + "2")
+if os.fork() == 0:
+    blm.configure(path + "3"); blm.get_logger().emit(tool(1)); blm.close(); os._exit(0)
+os.wait()
+""")
+    assert done.returncode == 0, done.stderr
+    assert blm.verify([f"{path}3"]).ok
+
+
+def test_a_manual_clock_does_not_hold_up_the_exit(program, path):
+    """At exit the test kit's clock moves by itself, so that a log that nobody closed can give up."""
+    done = program("""
+import errno
+from bamboo_logmetrics import system, testing
+class Broken(system.FS):
+    def write(self, fd, data): raise OSError(errno.ENOSPC, "full")
+other = blm.open_log(path + "2", fs=Broken(), clock=testing.ManualClock())
+other.emit(tool(1))
+""")
+    assert done.returncode == 0
+    assert "closed before all was written" in done.stderr

@@ -722,7 +722,7 @@ def test_trouble_at_the_close_of_the_file(path, capsys):
 def test_a_compression_that_hangs_is_no_loss(path, capsys):
     """When close's time is up and only a compression is under way, nothing is said to be lost."""
     fs, go_on = FaultyFS(), threading.Event()
-    fs.plan["fsync"] = lambda _: None if go_on.wait(30) else None
+    fs.plan["fsync"] = lambda _: go_on.wait(30) and None
     log = blm.open_log(path, fs=fs, max_bytes=1000, compress="gzip")
     for n in range(20):
         log.emit(tool(n))
@@ -754,3 +754,129 @@ def test_a_broken_stderr_breaks_nothing(path, monkeypatch):
         assert log.emit(tool())
     monkeypatch.undo()
     assert len(typed(path)) == 1
+
+
+class Interrupted(BaseException):
+    """What a signal handler raises, such as KeyboardInterrupt."""
+
+
+def test_interrupts_tear_nothing(open_log, path):
+    """After hundreds of exceptions from a signal handler in durable emits, every line is there once and all adds up."""
+    log = open_log(durability="write")
+    inside, interrupts = [], []
+
+    def interrupt(*_):
+        if inside:
+            interrupts.append(True)
+            raise Interrupted
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.002, 0.0017)
+    try:
+        while len(interrupts) < 300:
+            try:
+                inside.append(True)
+                log.emit(tool(len(interrupts)))
+                inside.clear()
+            except Interrupted:
+                inside.clear()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert log.close()
+    stats = log.stats()
+    assert balanced(stats)
+    assert stats.queued == 0
+    assert len(typed(path)) == stats.written
+    numbers = [line["seq"] for line in flat(path)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert blm.verify([path]).ok
+
+
+def test_a_stray_lock_is_dropped(open_log, path):
+    """A step lock that an interrupt left with its thread is released by that thread's next call."""
+    log = open_log(durability="write")
+    assert log.flush()
+    log._pipeline._step_lock.acquire()
+    assert log.emit(tool(1))
+    log._pipeline._step_lock.acquire()
+    assert log.close()
+    assert len(typed(path)) == 1
+
+
+def test_a_stored_batch_that_was_not_put_away_is_not_stored_again(open_log, path):
+    """When an interrupt comes after a batch was stored and before it was put away, it is not written twice."""
+    log = open_log()
+    assert log.flush()
+    step = log._pipeline._step
+
+    class Pending(list):
+        def remove(self, item):
+            step._pending = list(self)
+            raise SystemExit
+
+    step._pending = Pending()
+    log.emit(tool(1))
+    assert log.flush()
+    assert len(typed(path)) == 1
+    assert log.stats().written == 1
+
+
+def test_a_memory_error_in_a_durable_emit_stays_inside(path, capsys):
+    """Under durability write, MemoryError in the sink answers False, and the line is written later."""
+    sink = FailingSink(None, MemoryError())
+    log = open_log_on(sink, path, durability="write", block_timeout=0.01, flush_interval=1000)
+    assert log.flush()
+    log.emit(tool(1))
+    assert log.flush()
+    assert log.close()
+    assert len(typed(path)) == 1
+    capsys.readouterr()
+
+
+def test_a_durable_emit_keeps_its_time(path, tmp_path):
+    """Behind a stopped holder of the file's lock, a durable emit answers after block_timeout, and open_log comes back."""
+    holder = os.open(tmp_path / ".a.jsonl.lock", os.O_CREAT | os.O_RDWR)
+    FaultyFS().lock(holder)
+    log = blm.open_log(path, durability="write", block_timeout=0.05)
+    try:
+        assert not log.emit(tool(1))
+    finally:
+        os.close(holder)
+        assert log.close()
+    assert len(typed(path)) == 1
+
+
+def test_an_emit_while_its_thread_waits_for_the_step(path):
+    """Under durability write, a signal handler's emit does not wait while its own thread is waiting in another."""
+    sink, answers = GateSink(), []
+    log = open_log_on(sink, path, durability="write", block_timeout=30)
+    assert sink.wait_for_writer()
+    previous = signal.signal(signal.SIGALRM, lambda *_: (answers.append(log.emit(tool("inner"))), sink.open_gate()))
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        assert log.emit(tool("outer"))
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert answers == [False]
+    assert log.close()
+    assert len(typed(path)) == 2
+
+
+def test_a_thread_that_leaves_after_close_gave_up_closes_the_file(path, capsys):
+    """When close has given up while the worker was in the sink, and the sink then fails, what it held is counted."""
+    sink = GateSink()
+    log = open_log_on(sink, path)
+    assert sink.wait_for_writer()
+    sink.open_gate()
+    assert log.flush()
+    hold_one(sink, log)
+    assert not log.close(timeout=0.01)
+    assert log.stats().queued == 1
+    sink.inner.write = lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error"))
+    sink.open_gate()
+    while log.stats().queued:
+        sink.wait_for_writer(0.01)
+    assert log.stats().dropped == {"storage": 1}
+    assert balanced(log.stats())
+    capsys.readouterr()

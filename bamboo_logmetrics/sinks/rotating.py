@@ -238,7 +238,7 @@ class RotatingFile(Sink):
                 end += start
                 self._cut(end)
                 if not count:
-                    raise error
+                    raise error  # noqa: TRY301 - it is what is being handled here
             self._whole_size = end
             self.stored += count
         except BaseException:
