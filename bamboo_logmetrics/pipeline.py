@@ -41,6 +41,20 @@ class _Ticket:
         self.ok = False
 
 
+def _file(path: str, options: Options, writer: Callable[[], str]) -> RotatingFile:
+    return RotatingFile(
+        path,
+        max_bytes=options.max_bytes,
+        backup_count=options.backup_count,
+        rotate_every=options.rotate_every,
+        compress=options.compress,
+        mode=options.mode,
+        writer=writer,
+        fs=options.fs,
+        clock=options.clock,
+    )
+
+
 class Pipeline:
     """One opening of one log file by one process.
 
@@ -69,17 +83,7 @@ class Pipeline:
         self._maker = LineMaker(
             layout=options.layout, max_line_bytes=options.max_line_bytes, fs=options.fs, clock=options.clock
         )
-        file = RotatingFile(
-            path,
-            max_bytes=options.max_bytes,
-            backup_count=options.backup_count,
-            rotate_every=options.rotate_every,
-            compress=options.compress,
-            mode=options.mode,
-            writer=lambda: self._maker.writer,
-            fs=options.fs,
-            clock=options.clock,
-        )
+        file = _file(path, options, lambda: self._maker.writer)
         self._sink: Sink = around(file) if around else file
         self._diagnostics = Diagnostics(path, options.clock)
         self._step = Step(

@@ -299,3 +299,35 @@ other.emit(tool(1))
 """)
     assert done.returncode == 0
     assert "closed before all was written" in done.stderr
+
+
+def test_interrupts_tear_nothing(program, path):
+    """After hundreds of exceptions from a signal handler in durable emits, every line is there once and all adds up."""
+    done = program("""
+import signal
+class Interrupted(BaseException): pass
+inside, interrupts = [], []
+def interrupt(*_):
+    if inside:
+        interrupts.append(True)
+        raise Interrupted
+log.close()
+log = blm.open_log(path, durability="write")
+signal.signal(signal.SIGALRM, interrupt)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.0017)
+while len(interrupts) < 500:
+    try:
+        inside.append(True)
+        log.emit(tool(len(interrupts)))
+        inside.clear()
+    except Interrupted:
+        inside.clear()
+signal.setitimer(signal.ITIMER_REAL, 0)
+stats = log.stats() if log.close() else None
+print(stats.emitted == stats.written + stats.dropped_total, stats.queued, stats.written)
+""")
+    assert done.returncode == 0, done.stderr
+    added_up, queued, written = done.stdout.split()
+    assert (added_up, queued) == ("True", "0")
+    assert len(typed(path)) == int(written)
+    assert blm.verify([path]).ok

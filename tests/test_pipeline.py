@@ -756,43 +756,6 @@ def test_a_broken_stderr_breaks_nothing(path, monkeypatch):
     assert len(typed(path)) == 1
 
 
-class Interrupted(BaseException):
-    """What a signal handler raises, such as KeyboardInterrupt."""
-
-
-def test_interrupts_tear_nothing(open_log, path):
-    """After hundreds of exceptions from a signal handler in durable emits, every line is there once and all adds up."""
-    log = open_log(durability="write")
-    inside, interrupts = [], []
-
-    def interrupt(*_):
-        if inside:
-            interrupts.append(True)
-            raise Interrupted
-
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.002, 0.0017)
-    try:
-        while len(interrupts) < 300:
-            try:
-                inside.append(True)
-                log.emit(tool(len(interrupts)))
-                inside.clear()
-            except Interrupted:
-                inside.clear()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-    assert log.close()
-    stats = log.stats()
-    assert balanced(stats)
-    assert stats.queued == 0
-    assert len(typed(path)) == stats.written
-    numbers = [line["seq"] for line in flat(path)]
-    assert numbers == list(range(1, len(numbers) + 1))
-    assert blm.verify([path]).ok
-
-
 def test_a_stray_lock_is_dropped(open_log, path):
     """A step lock that an interrupt left with its thread is released by that thread's next call."""
     log = open_log(durability="write")
