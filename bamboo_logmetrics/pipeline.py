@@ -369,7 +369,7 @@ class Pipeline:
     def _give_up_unless_ended(self) -> None:
         if not self._ended:
             self._give_up()
-            self._answer(0)
+        self._answer(0)
 
     def _say_lost(self) -> None:
         stats = self.stats()

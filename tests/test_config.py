@@ -117,3 +117,16 @@ def test_the_environment_gives_options(monkeypatch, path):
     with blm.open_log(path, level="info") as log:
         log.info("yes")
         assert log.stats().emitted == 1
+
+
+@pytest.mark.parametrize("name", ["clock", "fs"])
+def test_a_system_that_is_none(path, name):
+    """A clock or a file system of another type is a ConfigError, not an error at the first event."""
+    with pytest.raises(blm.ConfigError, match=f"option {name}=None must be a"):
+        blm.open_log(path, **{name: None})
+
+
+def test_a_path_with_a_nul(tmp_path):
+    """A path that no system takes is a ConfigError."""
+    with pytest.raises(blm.ConfigError, match="path must be a file's path"):
+        blm.open_log(f"{tmp_path}/a\0b")

@@ -396,3 +396,27 @@ def test_freeze_gives_plain_data(value):
     json.loads(line, parse_constant=pytest.fail)
     assert len(line.decode().splitlines()) == 1
     assert type(freeze_text(value)) is str
+
+
+def test_a_type_that_cannot_be_hashed():
+    """A value whose very type refuses to be hashed is shown like any other object."""
+
+    class Meta(type):
+        __hash__ = None
+
+    class Thing(metaclass=Meta):
+        pass
+
+    assert not frozen.all_scalar({"t": Thing()})
+    assert "Thing" in frozen.freeze(Thing())
+
+
+def test_one_bad_item_does_not_hide_the_others():
+    """Of a mapping only the item that cannot be shown is marked, and keys that would be the same text stay two."""
+
+    class Bad:
+        def __repr__(self):
+            raise ValueError
+
+    assert frozen.freeze({"user": "u1", "bad": Bad()}) == {"user": "u1", "bad": "<unprintable Bad>"}
+    assert frozen.freeze({1: "a", "1": "b"}) == {"1": "a", "1'": "b"}

@@ -401,3 +401,29 @@ def test_the_path_is_resolved_at_opening(tmp_path, monkeypatch, open_log):
     log.close()
     assert log.path == str(tmp_path / "rel.jsonl")
     assert len(typed(tmp_path / "rel.jsonl")) == 1
+
+
+def test_a_processor_can_take_a_context_variable_away(open_log, path):
+    """Context variables pass the user's processors, and what these remove is not written."""
+
+    def without_mail(_, __, event_dict):
+        event_dict.pop("mail", None)
+        return event_dict
+
+    structlog.contextvars.bind_contextvars(mail="a@b.c", request="r-1")
+    log = open_log(processors=[structlog.contextvars.merge_contextvars, without_mail])
+    log.info("hello")
+    log.close()
+    line = flat(path)[1]
+    assert ("mail" in line, line["request"]) == (False, "r-1")
+
+
+def test_an_exception_without_a_length(log, lines):
+    """An exception whose length is 0 is an exception like any other."""
+
+    class Empty(Exception):
+        def __len__(self):
+            return 0
+
+    log.info("x", exc_info=Empty("here"))
+    assert "here" in lines()[0]["exception"]

@@ -843,3 +843,77 @@ def test_a_thread_that_leaves_after_close_gave_up_closes_the_file(path, capsys):
     assert log.stats().dropped == {"storage": 1}
     assert balanced(log.stats())
     capsys.readouterr()
+
+
+def test_faults_where_there_are_no_threads(path, monkeypatch, capsys):
+    """Where no thread can be started, MemoryError in the sink does not come out of emit, and the line is written later."""
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    sink = FailingSink(None, MemoryError())
+    log = open_log_on(sink, path)
+    assert log.emit(tool(1))
+    assert log.flush()
+    assert log.close()
+    assert len(typed(path)) == 1
+    capsys.readouterr()
+
+
+def test_a_fault_in_making_an_own_line_leaves_no_gap(open_log, path, monkeypatch, capsys):
+    """When making one of the log's own lines fails, its number is used by the next line."""
+    log = open_log()
+    log.emit(tool(1))
+    assert log.flush()
+    maker = log._pipeline._maker
+    real = maker.own
+
+    def own(event, extra):
+        monkeypatch.setattr(maker, "own", real)
+        real(event, extra)
+        raise SystemExit
+
+    monkeypatch.setattr(maker, "own", own)
+    assert log.close()
+    assert [line["seq"] for line in flat(path)] == list(range(1, len(flat(path)) + 1))
+    assert kinds(path)[-1] == "system.worker_stopped"
+    capsys.readouterr()
+
+
+def test_a_loss_is_said_once(open_log, capsys):
+    """Whoever gives up first says what was lost; nobody else says it again."""
+    log = open_log()
+    log._pipeline.channel.storage = 1
+    log._pipeline._say_lost()
+    log._pipeline._say_lost()
+    log._pipeline.channel.storage = 0
+    assert capsys.readouterr().err.count("closed before all was written") == 1
+
+
+def test_giving_up_a_log_that_has_ended(open_log):
+    """Who comes to give up when the log has just ended leaves it at that, and so does who comes to start a worker."""
+    log = open_log()
+    assert log.close()
+    log._pipeline._give_up_unless_ended()
+    assert not log._pipeline._start_worker()
+    assert log.stats().dropped_total == 0
+
+
+def test_a_worker_that_left_before_close_gave_up(open_log, path):
+    """When the worker has gone while close was giving up, close puts the file away itself."""
+    log = open_log()
+    assert log.flush()
+    held = log._pipeline
+    held.channel.close()
+    real = held._in_step
+
+    def busy(work, timeout):
+        held._in_step = real
+        held._alive, held._alive_before = False, held._alive
+        return False
+
+    held._in_step = busy
+    held._abandon()
+    assert held._sink._fd == -1
+    held._bell.release()

@@ -106,3 +106,16 @@ def test_a_gate_holds_and_lets_through(tmp_path):
     gate.after_fork()
     assert log.close()
     assert [line.event.kind for line in blm.read(tmp_path / "a.jsonl") if line.event][1:3] == ["chat.tool_called"] * 2
+
+
+def test_the_manual_clock_moves_when_the_program_ends(monkeypatch):
+    """When the main thread has ended nobody will move the clock, and it moves by itself."""
+
+    class Ended:
+        def is_alive(self):
+            return False
+
+    monkeypatch.setattr(threading, "main_thread", Ended)
+    lock = allocate_lock()
+    lock.acquire()
+    assert not ManualClock().wait(lock, 0.02)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import click
 import msgspec
@@ -103,8 +103,12 @@ def _verdict(report: Report) -> str:
     return click.style(f"NOT ACCOUNTED FOR: {plural(len(report.problems), 'problem')} in {read}", fg="red")
 
 
-def progress_bar() -> Progress:
-    """Return a progress bar in bytes, on stderr; it shows nothing where that is not a terminal."""
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Show a progress bar in bytes, on stderr; nothing where that is not a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    # where it shows nothing it is not even started: before rich 15 its stop would write an empty line
+    with progress if console.is_terminal else nullcontext():
+        yield progress

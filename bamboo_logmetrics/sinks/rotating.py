@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import stat
 from _thread import allocate_lock
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from threading import Thread
 
 from bamboo_logmetrics.errors import ConfigError
@@ -342,10 +344,6 @@ class RotatingFile(Sink):
 
 def _whole(lines: list[bytes], size: int) -> tuple[int, int]:
     """Return how many lines are whole within the first ``size`` bytes, and where the last of them ends."""
-    count = end = 0
-    for line in lines:
-        if end + len(line) > size:
-            break
-        end += len(line)
-        count += 1
-    return count, end
+    ends = [0, *accumulate(map(len, lines))]
+    count = bisect_right(ends, size) - 1
+    return count, ends[count]
