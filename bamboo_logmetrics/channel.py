@@ -1,7 +1,8 @@
 """The bounded queue between the callers and the worker, with its policy and its counters.
 
 How it is exact without a lock. Under the GIL, CPython switches threads and runs signal handlers
-and finalisers only at calls and backward jumps (the "eval breaker"). Every decision here is
+and finalisers only at calls and at jumps that are taken (the "eval breaker"; from 3.11 on only at backward ones).
+So the way through an ``if`` whose condition holds is safe, its ``else`` is not. Every decision here is
 therefore written as a run of plain attribute reads, comparisons and ``+= 1`` that ends in
 at most one call, such as ``deque.append``: nothing can come between the check, the count and the append. So the
 capacity holds exactly, nothing slips in after :meth:`Channel.close`, and a snapshot is never torn.
@@ -207,39 +208,43 @@ class Channel:
             return True
         return self._put_slowly(record, self._plain_capacity)
 
-    def _put_slowly(self, record: Record, capacity: int) -> bool:
+    def _put_slowly(self, record: Record, capacity: int) -> bool:  # noqa: C901 - one branch for each answer
         if self.tap is not None:
             return self._show(record, self.tap)
         deadline = self._clock.monotonic() + self._block_timeout
         in_time = True
-        while not self._shut:
-            if self.accepted - self.taken < capacity:
+        while True:
+            if not self._shut and self.accepted - self.taken < capacity:
                 self.accepted += 1
                 self._append(record)
                 self._wake_worker()
                 return True
+            if self._shut:
+                self.closed += 1
+                self.refused += 1
+                return False
             if self._on_full is OnFull.BLOCK:
-                if not in_time:
+                if in_time:
+                    in_time = self._wait_for_room(deadline)
+                elif not self._shut:
                     self.block_timeout += 1
                     self.refused += 1
                     self._wake()
                     return False
-                in_time = self._wait_for_room(deadline)
             elif capacity < self._capacity:
-                self.plain_gave_way += 1
-                self.refused += 1
-                self._wake()
-                return False
+                if not self._shut:
+                    self.plain_gave_way += 1
+                    self.refused += 1
+                    self._wake()
+                    return False
             elif self._on_full is OnFull.DROP_NEWEST:
-                self.queue_full += 1
-                self.refused += 1
-                self._wake()
-                return False
+                if not self._shut:
+                    self.queue_full += 1
+                    self.refused += 1
+                    self._wake()
+                    return False
             else:
                 self._drop_oldest()
-        self.closed += 1
-        self.refused += 1
-        return False
 
     def _show(self, record: Record, tap: Callable[[Record], None]) -> bool:
         tap(record)
@@ -248,10 +253,9 @@ class Channel:
         return True
 
     def _wake_worker(self) -> None:
+        mark = self._high_water if self.accepted - self.taken < self._high_water else self._plain_capacity
         if self._open:
-            self.limit = self.taken + (
-                self._high_water if self.accepted - self.taken < self._high_water else self._plain_capacity
-            )
+            self.limit = self.taken + mark
         woken = False
         try:
             woken = self._wake()

@@ -39,7 +39,7 @@ class _Batch:
         self.kind = kind
         self.lines = lines
         self.acks = acks  # none, or one for each line
-        self.own = own
+        self.own = int(own)
         self.done = 0  # so many lines are in the file
 
     def left(self) -> int:
@@ -186,14 +186,13 @@ class Step:
         try:
             self._sink.write(batch.lines[batch.done :], deadline)
         finally:
+            # one run without a call or a jump, see channel.py
             before = batch.done
             fresh = self._sink.stored - self._seen
             self._seen += fresh
             batch.done += fresh
-            if batch.own:
-                self._channel.own += fresh
-            else:
-                self._channel.written += fresh
+            self._channel.own += fresh * batch.own
+            self._channel.written += fresh * (1 - batch.own)
             self._acknowledge(batch.acks[before : batch.done])
 
     def _acknowledge(self, acks: list[Ack]) -> None:

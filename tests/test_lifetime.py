@@ -309,6 +309,7 @@ class Interrupted(BaseException): pass
 inside, interrupts = [], []
 def interrupt(*_):
     if inside:
+        inside.clear()
         interrupts.append(True)
         raise Interrupted
 log.close()
@@ -321,7 +322,7 @@ while len(interrupts) < 500:
         log.emit(tool(len(interrupts)))
         inside.clear()
     except Interrupted:
-        inside.clear()
+        pass
 signal.setitimer(signal.ITIMER_REAL, 0)
 stats = log.stats() if log.close() else None
 print(stats.emitted == stats.written + stats.dropped_total, stats.queued, stats.written)
