@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 EXIT_TIMEOUT = 5.0  # seconds
 _OPEN_PATIENCE = 0.5  # seconds that opening waits for another process; writing then tries again
+_LAST_TRY = 0.95  # of close's time is over when the worker tries for the last time, so that it is done in time
 _BLINK = 0.001  # seconds; the shortest sleep, so that a clock that stands still does not spin
 
 
@@ -175,7 +176,7 @@ class Pipeline:
         A second call waits for the first.
         """
         self.channel.close()
-        deadline = self._clock.monotonic() + timeout
+        deadline = self._clock.monotonic() + timeout * _LAST_TRY
         self._step.deadline = deadline if self._step.deadline is None else max(self._step.deadline, deadline)
         self._closing = True
         self._end_if_unused()
