@@ -43,17 +43,8 @@ class _Ticket:
 
 
 def _file(path: str, options: Options, writer: Callable[[], str]) -> RotatingFile:
-    return RotatingFile(
-        path,
-        max_bytes=options.max_bytes,
-        backup_count=options.backup_count,
-        rotate_every=options.rotate_every,
-        compress=options.compress,
-        mode=options.mode,
-        writer=writer,
-        fs=options.fs,
-        clock=options.clock,
-    )
+    names = ("max_bytes", "backup_count", "rotate_every", "compress", "mode", "fs", "clock")
+    return RotatingFile(path, writer=writer, **{name: getattr(options, name) for name in names})
 
 
 class Pipeline:
@@ -208,9 +199,12 @@ class Pipeline:
         if not self._alive and not self._start_worker():
             self._in_step(self._turn_safely, 0)
             return False
+        self._ring()
+        return True
+
+    def _ring(self) -> None:
         with contextlib.suppress(RuntimeError):  # it has been rung already
             self._bell.release()
-        return True
 
     def _start_worker(self) -> bool:
         starting = self._starting
@@ -352,6 +346,7 @@ class Pipeline:
         for problem in self._sink.problems():
             self._diagnostics.say(problem)
         self._ended = True
+        self._ring()  # a worker that sleeps has to see it
 
     # -- out of time ---------------------------------------------------------------------
 

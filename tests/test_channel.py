@@ -454,3 +454,32 @@ def test_a_wake_does_not_open_a_closed_channel():
     channel.close()
     channel._wake_worker()
     assert not channel.put(record(tool()))
+
+
+class Closing(Channel):
+    """A channel that another thread closes between two looks at it."""
+
+    __slots__ = ("closes_at", "looks")
+
+    @property
+    def _shut(self):
+        self.looks += 1
+        return self.looks > self.closes_at
+
+    @_shut.setter
+    def _shut(self, _):
+        self.looks, self.closes_at = 0, 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("policy", "plain", "looks"),
+    [(OnFull.DROP_NEWEST, False, 2), (OnFull.DROP_NEWEST, True, 2), (OnFull.BLOCK, False, 4)],
+)
+def test_a_refusal_while_closing_counts_as_closed(policy, plain, looks):
+    """When the channel closes while a full queue is being answered, the record is refused as closed, not as dropped."""
+    channel = Closing(capacity=2, on_full=policy, block_timeout=0, clock=ManualClock(), wake=Bell())
+    assert channel.put(record(tool(1)))
+    assert channel.put(record(tool(2)))
+    channel.looks, channel.closes_at = 0, looks
+    assert not (channel.put_plain(text_record("x")) if plain else channel.put(record(tool(3))))
+    assert channel.stats().dropped == {"closed": 1}

@@ -699,11 +699,13 @@ def test_an_emit_from_within_the_sink_without_threads(path, monkeypatch):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("threading.Thread.start", refuse)
-    sink = Reentrant(lambda log: log.emit(tool("inner")))
+    answers = []
+    sink = Reentrant(lambda log: answers.append((log.emit(tool("inner")), log._pipeline.wake())))
     log = open_log_on(sink, path)
     sink.log = log
     log.emit(tool("outer"))
     assert log.close()
+    assert answers == [(True, False)]
     assert sorted(line["tool_call_id"] for line in typed(path)) == ["cinner", "couter"]
 
 
@@ -894,6 +896,9 @@ def test_a_loss_is_said_once(open_log, capsys):
 def test_giving_up_a_log_that_has_ended(open_log):
     """Who comes to give up when the log has just ended leaves it at that, and so does who comes to start a worker."""
     log = open_log()
+    assert log.flush()
+    log._pipeline.channel.close()
+    log._pipeline._abandon()
     assert log.close()
     log._pipeline._give_up_unless_ended()
     assert not log._pipeline._start_worker()
@@ -917,3 +922,14 @@ def test_a_worker_that_left_before_close_gave_up(open_log, path):
     held._abandon()
     assert held._sink._fd == -1
     held._bell.release()
+
+
+def test_the_worker_sleeps_until_a_drop_is_due(path):
+    """With a drop to be announced the worker sleeps no longer than until that is due."""
+    with blm.open_log(path, clock=ManualClock()) as log:
+        assert log.flush()
+        held = log._pipeline
+        held._worked = False
+        held.channel.too_large = 1
+        assert held._pause() == pipeline._BLINK
+        held.channel.too_large = 0
