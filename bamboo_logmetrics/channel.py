@@ -283,9 +283,9 @@ class Channel:
             return False
         lock = allocate_lock()
         lock.acquire()
-        self._blocked.add(ident)
-        self._waiters.append(lock)
         try:
+            self._blocked.add(ident)
+            self._waiters.append(lock)
             self._wake()
             if self.accepted - self.taken < self._capacity or self._shut:
                 return True

@@ -129,8 +129,8 @@ class Pipeline:
         put = self.channel.put_plain if plain else self.channel.put
         if not put((*record[:6], ack)) or ident in self._waiting:
             return ack.answer is True
-        self._waiting.add(ident)
         try:
+            self._waiting.add(ident)
             self._step_until(ack, deadline)
         finally:
             self._waiting.discard(ident)
