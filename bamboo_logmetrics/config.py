@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from bamboo_logmetrics import lifetime
 from bamboo_logmetrics.errors import ConfigError, PlatformError
 from bamboo_logmetrics.logger import BoundLog
 from bamboo_logmetrics.options import make_options
@@ -51,7 +52,10 @@ def open_pipeline(
     if not os.path.basename(os.fsdecode(path)):
         msg = f"path must name a file; got {os.fsdecode(path)!r}"
         raise ConfigError(msg)
-    return Pipeline(resolved, make_options(options), around)
+    made = make_options(options)
+    if made.close_on_sigterm:
+        lifetime.catch_sigterm()
+    return Pipeline(resolved, made, around)
 
 
 def logger_of(pipeline: Pipeline) -> BoundLog:

@@ -1,17 +1,24 @@
-"""Exit and fork: what every open pipeline of the process has to be told."""
+"""Exit, SIGTERM and fork: what every open pipeline of the process has to be told."""
 
 from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import time
 import weakref
-from typing import Protocol
+from _thread import start_new_thread
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.reports import stderr
 
 
 class _Ending(Protocol):
     def close(self, timeout: float = ...) -> bool: ...
+    def settle(self, timeout: float = ...) -> None: ...
     def after_fork(self) -> None: ...
 
 
@@ -39,12 +46,73 @@ def pipelines() -> list[_Ending]:
 
 def close_all() -> None:
     """Close every open pipeline, in 5 s at most."""
+    for pipeline, left in _each_in_time():
+        _shielded(pipeline.close, left)
+    stderr.say_owed()
+
+
+def _each_in_time() -> Iterator[tuple[_Ending, float]]:
     until = time.monotonic() + _EXIT_TIMEOUT
     for pipeline in pipelines():
+        yield pipeline, max(0.1, until - time.monotonic())
+
+
+def _shielded(do: Callable[[float], object], left: float) -> None:
+    """Do it to one log; when that raises, the others must have their turn."""
+    try:
+        do(left)
+    except Exception as error:  # noqa: BLE001
+        stderr.say(f"closing a log failed: {type(error).__name__}: {error}", time.monotonic(), owed=False)
+
+
+class _OnSigterm:
+    """The handler of SIGTERM that ``close_on_sigterm`` puts before the one that was there.
+
+    Where SIGTERM kills, a thread closes the logs, because the main thread may be interrupted in the middle of a durable
+    emit, and then lets it kill. Where the application has a handler, the logs are settled and the handler
+    is called: they stay open, so that what is emitted while it shuts down is written too.
+    """
+
+    def __init__(self, previous: Any) -> None:
+        self._previous = previous
+        self._closed = False
+
+    def __call__(self, signum: int, frame: Any) -> None:
+        if callable(self._previous):
+            for pipeline, left in _each_in_time():
+                _shielded(pipeline.settle, left)
+            self._previous(signum, frame)
+            return
+        signal.signal(signum, self._die)  # also in place of a handler that was set later and calls this one
         try:
-            pipeline.close(max(0.1, until - time.monotonic()))
-        except Exception:  # noqa: BLE001 - one log must not keep the others from being closed
-            sys.excepthook(*sys.exc_info())
+            start_new_thread(self._close_and_repeat, (signum,))
+        except RuntimeError:  # the interpreter is ending
+            self._close_and_repeat(signum)
+
+    def _close_and_repeat(self, signum: int) -> None:
+        close_all()
+        self._closed = True
+        os.kill(os.getpid(), signum)
+
+    def _die(self, signum: int, _: Any) -> None:
+        if self._closed:
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+
+
+def catch_sigterm() -> None:
+    """Have SIGTERM write what is queued before it does what it did so far; not where it is ignored.
+
+    Raises ConfigError outside the main thread, where Python sets no handlers.
+    """
+    previous = signal.getsignal(signal.SIGTERM)
+    if previous is signal.SIG_IGN or isinstance(previous, _OnSigterm):
+        return
+    try:
+        signal.signal(signal.SIGTERM, _OnSigterm(previous))
+    except ValueError:
+        msg = "option close_on_sigterm=True needs the main thread: open the log there"
+        raise ConfigError(msg) from None
 
 
 def enter_process() -> None:
@@ -64,6 +132,7 @@ def enter_process() -> None:
 
 
 def _after_fork_in_child() -> None:
+    stderr.forget()
     for pipeline in pipelines():
         pipeline.after_fork()
 

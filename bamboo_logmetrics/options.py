@@ -45,6 +45,8 @@ class Options:
         flush_interval: seconds between two writes while events come.
         max_line_bytes: a longer line is cut (Fluent Bit's default limit is 32 KiB).
         layout: the form of a line.
+        close_on_sigterm: True to write what is queued when SIGTERM comes, and only then let it do what it did so far:
+            kill, or call the application's handler. For all logs of the process; from the main thread only.
         processors: structlog processors, run at the caller.
         mode: the mode of the files made.
         clock: the clock; for tests.
@@ -63,6 +65,7 @@ class Options:
     flush_interval: float = 0.05
     max_line_bytes: int = 32_000
     layout: str = "native"
+    close_on_sigterm: bool = False
     processors: Sequence[Processor] = ()
     mode: int = 0o640
     clock: Clock = field(default_factory=Clock)
@@ -92,7 +95,7 @@ def make_options(given: Mapping[str, Any], environ: Mapping[str, str] | None = N
             try:
                 values[name] = parse(text.strip())
             except ValueError:
-                msg = f"{ENV_PREFIX}{name.upper()}={text!r} is not a number: {_SUGGESTION[parse]}"
+                msg = f"{ENV_PREFIX}{name.upper()}={text!r} has no meaning: {_SUGGESTION[parse]}"
                 raise ConfigError(msg) from None
     if "level" in values:
         values["level"] = _level_name(values["level"])
@@ -110,6 +113,13 @@ def _octal(text: str) -> int:
     return int(text, 8)
 
 
+def _yes_or_no(text: str) -> bool:
+    answers = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.lower() not in answers:
+        raise ValueError(text)
+    return answers[text.lower()]
+
+
 def _text_or_none(text: str) -> str | None:
     return None if text.lower() == "none" else text
 
@@ -123,6 +133,7 @@ _SUGGESTION: dict[Any, str] = {
     _int_or_none: "give a whole number such as 10, or none",
     float: "give seconds such as 0.5",
     _octal: "give an octal mode such as 640",
+    _yes_or_no: "give 1 or 0",
 }
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
@@ -138,6 +149,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "flush_interval": float,
     "max_line_bytes": int,
     "layout": str,
+    "close_on_sigterm": _yes_or_no,
     "mode": _octal,
 }
 
@@ -177,6 +189,11 @@ def _callables(name: str, value: Any) -> None:
         _fail(name, value, "a list of structlog processors")
 
 
+def _bool(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        _fail(name, value, "True or False")
+
+
 def _mode(name: str, value: Any) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 0o777:  # noqa: PLR2004
         _fail(name, value, "a file mode such as 0o640")
@@ -203,6 +220,7 @@ _CHECKS: dict[str, _Rule] = {
     "flush_interval": _seconds,
     "max_line_bytes": _int_from(MIN_LINE_BYTES),
     "layout": _one_of(*LAYOUTS),
+    "close_on_sigterm": _bool,
     "processors": _callables,
     "mode": _mode,
     "clock": _instance_of(Clock),

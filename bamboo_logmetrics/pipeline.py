@@ -145,14 +145,11 @@ class Pipeline:
             if pause:
                 self._clock.wait(self._never, min(pause, left))
             else:
-                self._in_step(lambda: self._run_once(deadline), left)
+                self._try_in_step(lambda: self._run_once(deadline), left)
 
     def _run_once(self, deadline: float) -> None:
-        try:
-            if self._step.has_work():
-                self._step.run(deadline)
-        except Exception as error:  # noqa: BLE001 - MemoryError and the like: emit never raises because of the log
-            self._step.fail(error)
+        if self._step.has_work():
+            self._step.run(deadline)
 
     def flush(self, timeout: float = EXIT_TIMEOUT) -> bool:
         """Wait up to ``timeout`` seconds until all that was emitted before is in the file; tell whether it is."""
@@ -176,6 +173,12 @@ class Pipeline:
         stats = self.stats()
         return self._ended and not (stats.queued or self.channel.shutdown or self.channel.storage)
 
+    def settle(self, timeout: float = EXIT_TIMEOUT) -> None:
+        """Flush, and end the file as close would, but stay open: what is emitted later starts anew."""
+        deadline = self._clock.monotonic() + timeout
+        if not self._ended and self.flush(timeout):
+            self._try_in_step(self._step.rest, deadline - self._clock.monotonic())
+
     def stats(self) -> Stats:
         """Return one snapshot of this process's counters."""
         return self.channel.stats(self._maker.writer, self._sink.repaired_bytes)
@@ -197,7 +200,7 @@ class Pipeline:
     def wake(self) -> bool:
         """Wake the worker or start one; where there can be none, do its work here and return False."""
         if not self._alive and not self._start_worker():
-            self._in_step(self._turn_safely, 0)
+            self._try_in_step(self._turn, 0)
             return False
         self._ring()
         return True
@@ -231,7 +234,7 @@ class Pipeline:
             self._alive = False
             self.channel.rest()  # the next caller starts another worker
             if self._tickets or self._step.abandoned:
-                self._in_step(self._turn_safely, 0)  # somebody asked, or gave up, while this one was leaving
+                self._try_in_step(self._turn, 0)  # somebody asked, or gave up, while this one was leaving
 
     def _work_until_fault(self) -> bool:
         """Work until the log ends; False after a fault that it has survived."""
@@ -288,11 +291,16 @@ class Pipeline:
         if self._step_lock._is_owned() and not self._inside():
             self._step_lock.release()
 
-    def _turn_safely(self) -> None:
-        try:
-            self._turn()
-        except Exception as error:  # noqa: BLE001 - this is within the application's own call
-            self._step.fail(error)
+    def _try_in_step(self, work: Callable[[], None], timeout: float | None) -> bool:
+        """Do as ``_in_step`` within the application's own call: MemoryError and the like must not come out of it."""
+
+        def trying() -> None:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001
+                self._step.fail(error)
+
+        return self._in_step(trying, timeout)
 
     def _turn(self) -> None:
         """Step until the queue was once empty, and answer who waits for that."""
@@ -360,7 +368,7 @@ class Pipeline:
         lifetime.forget(self)
         self._say_lost()
         if not self._alive:
-            self._in_step(self._turn_safely, 0)  # the worker left meanwhile: nobody else would close the file
+            self._try_in_step(self._turn, 0)  # the worker left meanwhile: nobody else would close the file
 
     def _give_up_unless_ended(self) -> None:
         if not self._ended:
@@ -375,7 +383,7 @@ class Pipeline:
         self._diagnostics.say(
             f"closed before all was written: emitted {stats.emitted}, written {stats.written}, "
             f"dropped {dict(stats.dropped)}, still in hand {stats.queued}",
-            always=True,
+            owed=True,
         )
 
     # -- fork ----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from bamboo_logmetrics.system import Clock
 
 _REPORT_EVERY = 1.0  # seconds between two MetricsDropped of one reason
 _SAY_EVERY = 60.0  # seconds between two lines on stderr
+_MOST_COUNTED = 1_000  # different texts that are counted while they cannot be said
 _UNREPORTED = frozenset({"closed"})  # after close there is no line to say it in
 
 
@@ -46,22 +47,59 @@ class DropReport:
         return self._said_at.get(reason, float("-inf")) + _REPORT_EVERY
 
 
+class _Stderr:
+    """At most one line a minute on stderr for the whole process, and one at its end for what it still owes."""
+
+    def __init__(self) -> None:
+        self.be_new()
+
+    def be_new(self) -> None:
+        """Start as a process that has said nothing."""
+        self._next = float("-inf")
+        self.forget()
+
+    def forget(self) -> None:
+        """Leave to the parent, in a forked child, what it owes; the minute goes on."""
+        self._left_out: set[str] = set()
+        self._owed: list[str] = []
+
+    def say(self, text: str, now: float, *, owed: bool) -> None:
+        """Write a line, or keep it: what is ``owed`` for the end, anything else as a number in the next line."""
+        if now < self._next:
+            if owed:
+                self._owed.append(text)
+            elif len(self._left_out) < _MOST_COUNTED:
+                self._left_out.add(text)
+            return
+        self._next = now + _SAY_EVERY
+        left_out, self._left_out = self._left_out, set()
+        left_out.discard(text)
+        self._write(text + (f" ({len(left_out)} more not shown)" if left_out else ""))
+
+    def say_owed(self) -> None:
+        """Write, at the end of the process, what has been owed so far, as one line."""
+        if self._owed:
+            self._write()
+
+    def _write(self, *texts: str) -> None:
+        owed, self._owed = self._owed, []
+        try:
+            sys.stderr.write(f"bamboo_logmetrics: {'; '.join([*owed, *texts])}\n")
+        except Exception:  # noqa: BLE001 - stderr may be closed, None, or anything else
+            return
+
+
+stderr = _Stderr()
+
+
 class Diagnostics:
-    """At most one line a minute on stderr, for the time when the log itself cannot speak."""
+    """What one log has to say on stderr, for the time when it cannot speak itself."""
 
     def __init__(self, path: str, clock: Clock) -> None:
         self._path = path
         self._clock = clock
-        self._next = float("-inf")
 
-    def say(self, text: str, *, always: bool = False) -> None:
-        """Write one line; ``always`` for the one about the end."""
-        now = self._clock.monotonic()
-        if now < self._next and not always:
-            return
-        self._next = now + _SAY_EVERY
-        line = mask_text(f"bamboo_logmetrics: {self._path}: {text}").replace("\n", " ")
-        try:
-            sys.stderr.write(line + "\n")
-        except Exception:  # noqa: BLE001 - stderr may be closed, None, or anything else
-            return
+    def say(self, text: str, *, owed: bool = False) -> None:
+        """Say one line if this minute has had none; what is ``owed`` is said when the process ends at the latest."""
+        line = mask_text(f"{self._path}: {text}").replace("\n", " ")
+        stderr.say(line, self._clock.monotonic(), owed=owed)

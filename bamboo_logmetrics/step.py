@@ -125,7 +125,7 @@ class Step:
         """
         taken = 0
         if not self._pending:
-            if not self.started:
+            if not self.started and (self.has_work() or self.drops_due_in() is not None):
                 self.announce_start()
             if not self._hand:
                 self._channel.take(BATCH, self._hand)
@@ -214,7 +214,7 @@ class Step:
         """Keep what is in hand, and try again after a growing pause."""
         if self._retries is None:
             self._retries = backoff(_FIRST_RETRY, _LONGEST_RETRY)
-            self._diagnostics.say(f"cannot write, will keep trying: {type(error).__name__}: {error}")
+        self._diagnostics.say(f"cannot write, will keep trying: {type(error).__name__}: {error}")
         if self._failure is None:
             kind = self._pending[0].kind if self._pending else "file"
             self._failure = StorageError(error=mask_text(f"{type(error).__name__}: {error}"), event_type=kind)
@@ -261,6 +261,11 @@ class Step:
             self._own(WorkerStopped(), self._final_counts())
             self._write()
         return not self.has_work()
+
+    def rest(self) -> None:
+        """Write worker_stopped when all is written: the process may end at any moment. What comes later starts anew."""
+        if self.started and self.finish():
+            self.started = self._said_stop = False
 
     def _final_counts(self) -> dict[str, Any]:
         stats = self._channel.stats()

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics import config, lifetime
+from bamboo_logmetrics import config, lifetime, reports
 from bamboo_logmetrics.outlet import Outlet
 
 DATA = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
@@ -40,6 +40,7 @@ def pytest_collection_finish(session):
 def nothing_left_behind():
     """Fail a test that leaves a thread, an open log or a descriptor of a test's file behind."""
     before, threads = _descriptors(), set(threading.enumerate())
+    reports.stderr.be_new()  # the minute of the test before is over
     yield
     structlog.contextvars.clear_contextvars()
     left = [pipeline.path for pipeline in lifetime.pipelines()]

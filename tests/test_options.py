@@ -14,7 +14,7 @@ from bamboo_logmetrics.system import FS, Clock
 DEFAULTS = {
     "level": "debug", "max_bytes": 64 * 1024 * 1024, "backup_count": None, "rotate_every": None, "compress": None,
     "queue_size": 65_536, "on_full": "drop_newest", "block_timeout": 5.0, "durability": "queue", "flush_interval": 0.05,
-    "max_line_bytes": 32_000, "layout": "native", "processors": (), "mode": 0o640,
+    "max_line_bytes": 32_000, "layout": "native", "close_on_sigterm": False, "processors": (), "mode": 0o640,
 }  # fmt: skip
 
 # option: (good values, bad values, what the message says is right, good texts of the environment with their values,
@@ -65,6 +65,10 @@ OPTIONS = {
         "a whole number from 1000 on", {"1000": 1000}, {"32k": "a whole number", "10": "from 1000 on"},
     ),
     "layout": (["native"], ["ecs", "", None, 1], "one of 'native'", {"native": "native"}, {"ecs": "one of 'native'"}),
+    "close_on_sigterm": (
+        [False, True], [0, 1, None, "yes", "1"],
+        "True or False", {"1": True, "TRUE": True, "yes": True, "0": False, "no": False, "false": False}, {"on": "give 1 or 0", "2": "give 1 or 0"},
+    ),
     "processors": ([(), [], [print], (print, len)], ["x", None, 5, [5], [None], {print}, print, [print, "x"]],
                    "a list of structlog processors", {}, {}),
     "mode": (
@@ -128,7 +132,7 @@ def test_bad_texts_in_the_environment(name):
             made(env(name, text))
         message = str(caught.value)
         assert suggestion in message
-        assert message.startswith((f"{ENV_PREFIX}{name.upper()}={text!r} is not a number: give ", f"option {name}="))
+        assert message.startswith((f"{ENV_PREFIX}{name.upper()}={text!r} has no meaning: give ", f"option {name}="))
         assert getattr(made(env(name, text), **{name: OPTIONS[name][0][0]}), name) == OPTIONS[name][0][0]
 
 

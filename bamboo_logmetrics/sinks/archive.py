@@ -78,6 +78,14 @@ class Archive:
         if faults:
             raise faults[0]
 
+    def sync_directory(self) -> None:
+        """Bring the names in the directory to the disk. Raises OSError."""
+        fd = self._fs.open(self.directory, os.O_RDONLY)
+        try:
+            self._fs.fsync(fd)
+        finally:
+            self._fs.close(fd)
+
     def close_held(self) -> None:
         """Close the descriptors of locks, in a forked child, so that it does not keep the parent's."""
         while self._held:
@@ -149,6 +157,7 @@ class Archive:
         try:
             compression.compress(self._fs, fd, partial, kind, mode)
             self._fs.rename(partial, self._path(base + suffix))
+            self.sync_directory()  # else a power cut could keep the unlink and not the rename
             self._fs.unlink(self._path(base))
         except OSError:
             with suppress(OSError):  # on a full disk it only takes space

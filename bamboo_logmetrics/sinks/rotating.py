@@ -78,7 +78,7 @@ class RotatingFile(Sink):
         self._rotate_from = 0.0  # no rotation before this time, after one that failed
         self._retries = backoff(_FIRST_RETRY, _LONGEST_RETRY)
         self._problems: list[str] = []
-        self._new_name = False  # created or renamed since the directory was last synced
+        self._new_name = False  # opened or renamed since the directory was last synced
         self._tidier: Thread | None = None
         self._tidy_lock = allocate_lock()
         self._tidy_again = False
@@ -104,14 +104,10 @@ class RotatingFile(Sink):
             self._tidy()
 
     def sync(self) -> None:
-        """Bring the file to the disk, and its directory after create or rename. Raises OSError."""
+        """Bring the file to the disk, and its directory after open, create or rename. Raises OSError."""
         self._fs.fsync(self._fd)
         if self._new_name:
-            fd = self._fs.open(self._archive.directory, os.O_RDONLY)
-            try:
-                self._fs.fsync(fd)
-            finally:
-                self._fs.close(fd)
+            self._archive.sync_directory()
             self._new_name = False
 
     def close(self, deadline: float | None = None) -> None:
@@ -191,7 +187,7 @@ class RotatingFile(Sink):
             self._fs.close(fd)
             raise
         self._fd = fd
-        self._new_name = self._new_name or new
+        self._new_name = True  # also when another process made it: it may not have synced the directory yet
         self._whole_size = 0
         self._period = self._period_of(found.st_mtime_ns if found.st_size else self._clock.time_ns())
 
