@@ -116,19 +116,40 @@ def catch_sigterm() -> None:
 
 
 def enter_process() -> None:
-    """Make sure of the exit of a multiprocessing child, which never runs atexit.
+    """Make sure of the exit of a child of multiprocessing or billiard, which never runs atexit.
 
-    concurrent.futures uses such children too. Called when a worker starts: in a forked child at its first emit.
+    concurrent.futures and Celery use such children. Called when a worker starts: in a forked child at its first emit.
     """
     global _finalized_in  # noqa: PLW0603 - one flag for the process
     # While another thread imports it, the module is there without its functions: this is no child then.
-    parent_process = getattr(sys.modules.get("multiprocessing"), "parent_process", None)
-    if parent_process is None or _finalized_in == os.getpid() or parent_process() is None:
+    current_process = getattr(sys.modules.get("multiprocessing"), "current_process", None)
+    if current_process is None or _finalized_in == os.getpid():
+        return
+    process = current_process()  # also a child of billiard, to which parent_process() is not told
+    if getattr(process, "_parent_pid", None) is None:
         return
     _finalized_in = os.getpid()
     from multiprocessing import util
 
     util.Finalize(None, close_all, exitpriority=-100)
+    _close_with(getattr(process, "_target", None))
+
+
+def _close_with(pool_worker: Any) -> None:
+    """Have a worker of billiard's pool close the logs: after its ``on_exit``, it ends by os._exit."""
+    worker_class = getattr(sys.modules.get("billiard.pool"), "Worker", None)
+    if worker_class is None or not isinstance(pool_worker, worker_class):
+        return
+    before = getattr(pool_worker, "on_exit", None)
+
+    def on_exit(*args: Any) -> None:
+        try:
+            if before is not None:
+                before(*args)
+        finally:
+            close_all()
+
+    pool_worker.on_exit = on_exit
 
 
 def _after_fork_in_child() -> None:
