@@ -170,16 +170,16 @@ class Archive:
         """Open a plain rotated file and take its lock; None if another process has it."""
         fd = self._fs.open(self._path(base), os.O_RDONLY)
         self._held.add(fd)
-        free = False
+        ours = False
         try:
-            free = self._fs.lock(fd)
-            if free and not self._fs.fstat(fd).st_nlink:  # finished or removed before it was ours
-                free = False
-                raise FileNotFoundError(base)
+            if self._fs.lock(fd):
+                if not self._fs.fstat(fd).st_nlink:  # finished or removed before it was ours
+                    raise FileNotFoundError(base)
+                ours = True
         finally:
-            if not free:
+            if not ours:
                 self._release(fd)
-        return fd if free else None
+        return fd if ours else None
 
     def _release(self, fd: int) -> None:
         if fd in self._held:
