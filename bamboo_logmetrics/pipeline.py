@@ -53,7 +53,6 @@ class Pipeline:
     Args:
         path: an absolute path.
         options: how it works.
-
         around: given the file, returns the sink to write to instead; for tests.
 
     Raises ConfigError when something else than a regular file is there. Any other trouble with the
@@ -99,8 +98,7 @@ class Pipeline:
         self._bell: Lock = allocate_lock()  # released to wake the worker
         self._bell.acquire()
         self._step_lock: Any = RLock()  # re-entrant only to know its owner: nobody enters twice
-        self._stepper = 0  # the thread in the step
-        self._starting: Lock = allocate_lock()
+        self._starting: Any = RLock()  # as well
         self._alive = False
         self._worked = False
         self._closing = False
@@ -187,7 +185,6 @@ class Pipeline:
         """Wait for the worker's answer; be the worker where no thread can be started."""
         if self._inside():
             return False  # it would wait for itself
-        self._drop_stray_lock()
         ticket = _Ticket()
         self._tickets.append(ticket)
         deadline = self._clock.monotonic() + timeout
@@ -213,17 +210,25 @@ class Pipeline:
         starting = self._starting
         if self._ended:
             return False
-        if not starting.acquire(blocking=False):
-            return True  # somebody else is at it
+        if starting._is_owned():
+            return True  # this thread is at it: a signal handler, a finaliser
         try:
+            if not starting.acquire(blocking=False):
+                return True  # somebody else is at it
             if not self._alive:
                 lifetime.enter_process()
                 self._alive = True
                 Thread(target=self._work, name="bamboo-logmetrics", daemon=True).start()
-        except RuntimeError:  # the interpreter is ending, or there are too many threads
+        except (RuntimeError, MemoryError):  # the interpreter is ending, or there are too many threads
             self._alive = False
+        except BaseException:
+            self._alive = False
+            raise
         finally:
-            starting.release()
+            try:  # noqa: SIM105 - the release must be the first call, as in _in_step
+                starting.release()
+            except RuntimeError:
+                pass  # it was not had
         return self._alive
 
     def _work(self) -> None:
@@ -235,6 +240,7 @@ class Pipeline:
             self.channel.rest()  # the next caller starts another worker
             if self._tickets or self._step.abandoned:
                 self._try_in_step(self._turn, 0)  # somebody asked, or gave up, while this one was leaving
+            self._ring()
 
     def _work_until_fault(self) -> bool:
         """Work until the log ends; False after a fault that it has survived."""
@@ -267,29 +273,23 @@ class Pipeline:
 
     def _inside(self) -> bool:
         """Tell whether the calling thread is in the step."""
-        return self._stepper == get_ident()
+        return bool(self._step_lock._is_owned())
 
     def _in_step(self, work: Callable[[], None], timeout: float | None) -> bool:
         """Do ``work`` with the step lock; False when it cannot be had in time, or is this thread's already."""
-        lock, me = self._step_lock, get_ident()
-        if self._inside():
+        lock = self._step_lock
+        if lock._is_owned():
             return False
-        self._drop_stray_lock()
-        if not self._clock.wait(lock, timeout):
-            return False
-        # From here to the release, an interrupt (Ctrl-C in a durable emit) can come only within work().
-        self._stepper = me
         try:
+            if not self._clock.wait(lock, timeout):
+                return False
             work()
         finally:
-            self._stepper = 0
-            lock.release()
+            try:  # noqa: SIM105 - the release must be the first call: a second interrupt cannot come before it
+                lock.release()
+            except RuntimeError:
+                pass  # it was not had
         return True
-
-    def _drop_stray_lock(self) -> None:
-        """Release the step lock if an interrupt came just after this thread had got it, before it was inside."""
-        if self._step_lock._is_owned() and not self._inside():
-            self._step_lock.release()
 
     def _try_in_step(self, work: Callable[[], None], timeout: float | None) -> bool:
         """Do as ``_in_step`` within the application's own call: MemoryError and the like must not come out of it."""

@@ -761,17 +761,6 @@ def test_a_broken_stderr_breaks_nothing(path, monkeypatch):
     assert len(typed(path)) == 1
 
 
-def test_a_stray_lock_is_dropped(open_log, path):
-    """A step lock that an interrupt left with its thread is released by that thread's next call."""
-    log = open_log(durability="write")
-    assert log.flush()
-    log._pipeline._step_lock.acquire()
-    assert log.emit(tool(1))
-    log._pipeline._step_lock.acquire()
-    assert log.close()
-    assert len(typed(path)) == 1
-
-
 def test_a_stored_batch_that_was_not_put_away_is_not_stored_again(open_log, path):
     """When an interrupt comes after a batch was stored and before it was put away, it is not written twice."""
     log = open_log()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import stat
-from _thread import allocate_lock
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -80,7 +79,6 @@ class RotatingFile(Sink):
         self._problems: list[str] = []
         self._new_name = False  # opened or renamed since the directory was last synced
         self._tidier: Thread | None = None
-        self._tidy_lock = allocate_lock()
         self._tidy_again = False
 
     # -- the sink ------------------------------------------------------------------------
@@ -183,13 +181,14 @@ class RotatingFile(Sink):
             if new:
                 self._fs.fchmod(fd, self._mode)  # the umask does not count
             found = self._fs.fstat(fd)
-        except OSError:
+            period = self._period_of(found.st_mtime_ns if found.st_size else self._clock.time_ns())
+        except BaseException:
             self._fs.close(fd)
             raise
         self._fd = fd
         self._new_name = True  # also when another process made it: it may not have synced the directory yet
         self._whole_size = 0
-        self._period = self._period_of(found.st_mtime_ns if found.st_size else self._clock.time_ns())
+        self._period = period
 
     def _close_fd(self) -> None:
         if self._fd >= 0:
@@ -293,7 +292,7 @@ class RotatingFile(Sink):
         old, self._fd = self._fd, -1
         try:
             self._open_fd()
-        except OSError:
+        except BaseException:
             self._fd = old  # no descriptor, no permission: put it back and go on with it
             self._fs.rename(target, self.path)
             raise
@@ -305,16 +304,15 @@ class RotatingFile(Sink):
         """Have a thread compress and remove rotated files, if there is something of the kind to do."""
         if not self._compress and self._backup_count is None:
             return
-        with self._tidy_lock:
-            self._tidy_again = True
-            if self._tidier is not None:
-                return
-            self._tidier = Thread(target=self._tidy_until_done, name="bamboo-logmetrics-tidy", daemon=True)
+        tidier = Thread(target=self._tidy_until_done, name="bamboo-logmetrics-tidy", daemon=True)
+        self._tidy_again = True
+        if self._tidier is None:  # checked and set in one run without a call, see channel.py: it needs no lock
+            self._tidier = tidier
             started = False
             try:
-                self._tidier.start()
+                tidier.start()
                 started = True
-            except RuntimeError:
+            except (RuntimeError, MemoryError):
                 pass  # no threads any more: the next opening does it
             finally:
                 if not started:
@@ -322,14 +320,13 @@ class RotatingFile(Sink):
 
     def _tidy_until_done(self) -> None:
         while True:
-            with self._tidy_lock:
-                if not self._tidy_again:
-                    self._tidier = None
-                    return
-                self._tidy_again = False
+            if not self._tidy_again:  # again in one run: who asks after it starts another
+                self._tidier = None
+                return
+            self._tidy_again = False
             try:
                 self._archive.tidy(compress=self._compress, backup_count=self._backup_count, mode=self._mode)
-            except Exception as error:  # noqa: BLE001 - whatever it was, the next file must be tidied again
+            except BaseException as error:  # noqa: BLE001 - whatever it was, the next file must be tidied again
                 self._problems.append(f"tidy: {error}")
 
     def _wait_for_tidier(self, deadline: float | None) -> None:
