@@ -61,7 +61,7 @@ def _shielded(do: Callable[[float], object], left: float) -> None:
     """Do it to one log; when that raises, the others must have their turn."""
     try:
         do(left)
-    except Exception as error:  # noqa: BLE001
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         stderr.say(f"closing a log failed: {type(error).__name__}: {error}", time.monotonic(), owed=False)
 
 

@@ -65,6 +65,7 @@ class _Stderr:
 
     def say(self, text: str, now: float, *, owed: bool) -> None:
         """Write a line, or keep it: what is ``owed`` for the end, anything else as a number in the next line."""
+        text = " ".join(mask_text(text).splitlines())
         if now < self._next:
             if owed:
                 self._owed.append(text)
@@ -101,5 +102,4 @@ class Diagnostics:
 
     def say(self, text: str, *, owed: bool = False) -> None:
         """Say one line if this minute has had none; what is ``owed`` is said when the process ends at the latest."""
-        line = mask_text(f"{self._path}: {text}").replace("\n", " ")
-        stderr.say(line, self._clock.monotonic(), owed=owed)
+        stderr.say(f"{self._path}: {text}", self._clock.monotonic(), owed=owed)

@@ -73,6 +73,10 @@ class FS:
         """Return what a path refers to."""
         return os.stat(path)
 
+    def lstat(self, path: str) -> os.stat_result:
+        """Return what is at a path, also when it is a link."""
+        return os.lstat(path)
+
     def rename(self, old: str, new: str) -> None:
         """Rename a file."""
         os.rename(old, new)

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.sinks.archive import Rotated, list_rotated, log_of
+from bamboo_logmetrics.sinks.archive import Rotated, is_file, list_rotated, log_of
 from bamboo_logmetrics.sinks.compression import SUFFIX, SUFFIXES, decompressed
 from bamboo_logmetrics.system import FS
 
@@ -113,7 +113,8 @@ def size_of(log: str, fs: FS) -> int:
 def _rotated(fs: FS, log: str) -> list[Rotated]:
     directory, name = os.path.split(log)
     try:
-        return list_rotated(fs.listdir(directory), name)
+        found = list_rotated(fs.listdir(directory), name)
+        return [item for item in found if is_file(fs, os.path.join(directory, item.name))]
     except (FileNotFoundError, NotADirectoryError):
         return []
 

@@ -7,8 +7,10 @@ not finished.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ from bamboo_logmetrics.sinks import compression
 from bamboo_logmetrics.system import FS
 
 _STAMP = "%Y%m%dT%H%M%S%fZ"
-_ROTATED = re.compile(r"\.(?P<stamp>2\d{7}T\d{12}Z)-(?P<writer>[0-9a-f]{20})(?P<suffix>\.gz|\.zst)?", re.ASCII)
+_ROTATED = re.compile(r"\.(?P<stamp>[12]\d{7}T\d{12}Z)-(?P<writer>[0-9a-f]{20})(?P<suffix>\.gz|\.zst)?", re.ASCII)
+_LAST = datetime(2999, 12, 31, 23, 59, 59, 999_999, timezone.utc)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -52,11 +55,17 @@ class Archive:
         """Return the rotated files, the oldest first; of two forms, the plain one."""
         return list_rotated(self._names(), self._name)
 
+    def _ours(self) -> list[Rotated]:
+        """Return those that are files: a directory or a link that only has such a name is left alone."""
+        return [item for item in self.files() if is_file(self._fs, self._path(item.name))]
+
     def new_path(self, now_ns: int, writer: str) -> str:
-        """Return an unused path for the current file, later in order than every rotated one."""
+        """Return an unused path for the current file, later in order than every rotated one. Raises OSError."""
         moment = from_ns(now_ns)
         if files := self.files():
             moment = max(moment, files[-1].stamp + timedelta(microseconds=1))
+        if moment > _LAST:
+            raise FileExistsError(errno.EEXIST, "no later name is left for a rotated file")
         return self._path(f"{self._name}.{moment.strftime(_STAMP).zfill(22)}-{writer}")
 
     def tidy(self, *, compress: str | None, backup_count: int | None, mode: int) -> None:
@@ -67,7 +76,7 @@ class Archive:
         faults: list[OSError] = []
         self._each(faults, self._partials(), self._unlink_partial)
         self._each(faults, self._doubles(), self._unlink_double)
-        files = self.files()
+        files = self._ours()
         if backup_count is not None and len(files) > backup_count:
             gone, files = files[: len(files) - backup_count], files[len(files) - backup_count :]
             self._each(faults, [item.base for item in gone], self._remove)
@@ -116,7 +125,7 @@ class Archive:
     def _doubles(self) -> list[str]:
         """Return the compressed files whose plain file is still there: they are not finished."""
         names = set(self._names())
-        plain = [item.base for item in list_rotated(list(names), self._name) if not item.suffix]
+        plain = [item.base for item in self._ours() if not item.suffix]
         return [base + suffix for base in plain for suffix in compression.SUFFIXES if base + suffix in names]
 
     def _unlink_partial(self, name: str) -> None:
@@ -184,6 +193,14 @@ class Archive:
         if fd in self._held:
             self._held.discard(fd)
             self._fs.close(fd)
+
+
+def is_file(fs: FS, path: str) -> bool:
+    """Tell whether a regular file is at ``path``, and not a link to one."""
+    try:
+        return stat.S_ISREG(fs.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def list_rotated(names: list[str], log_name: str) -> list[Rotated]:

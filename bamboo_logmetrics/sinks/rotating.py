@@ -25,6 +25,7 @@ from bamboo_logmetrics.system import FS, Clock, backoff
 _PERIOD = {None: "", "hour": "%Y%m%d%H", "day": "%Y%m%d"}
 _FIRST_RETRY, _LONGEST_RETRY = 1.0, 60.0  # seconds until a rotation that failed is tried again
 _BLOCK = 64 * 1024
+_UNKNOWN = -1  # no size: whoever appends next looks at the last line
 
 
 class RotatingFile(Sink):
@@ -110,11 +111,11 @@ class RotatingFile(Sink):
 
     def close(self, deadline: float | None = None) -> None:
         """Close the file; wait until ``deadline`` (monotonic) for a compression that is under way."""
-        try:
-            self._close_fd()
-        except OSError as error:
-            self._problems.append(f"close: {error}")
-        self._lock.close()
+        for close in (self._close_fd, self._lock.close):
+            try:
+                close()
+            except OSError as error:
+                self._problems.append(f"close: {error}")
         self._wait_for_tidier(deadline)
 
     def problems(self) -> list[str]:
@@ -232,15 +233,17 @@ class RotatingFile(Sink):
             taken, error = self._write_all(data)
             if error is not None:
                 count, end = _whole(lines, taken)
-                end += start
-                self._cut(end)
+                self._cut(start + end)
+                end = _UNKNOWN
                 if not count:
+                    self._whole_size = end
                     raise error  # noqa: TRY301 - it is what is being handled here
             self._whole_size = end
             self.stored += count
         except BaseException:
             if self._whole_size != end:
                 self._cut(start)
+                self._whole_size = _UNKNOWN
             raise
 
     def _write_all(self, data: bytes) -> tuple[int, OSError | None]:
@@ -258,7 +261,8 @@ class RotatingFile(Sink):
 
     def _cut(self, size: int) -> None:
         try:
-            self._fs.ftruncate(self._fd, size)
+            if self._fs.fstat(self._fd).st_size > size:  # else it was truncated from outside meanwhile
+                self._fs.ftruncate(self._fd, size)
         except OSError as error:
             self._problems.append(f"truncate: {error}")  # whoever appends next repairs it
 
