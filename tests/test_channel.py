@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 import threading
 
 import pytest
@@ -314,17 +315,40 @@ def test_snapshots_always_add_up():
     for thread in threads:
         thread.start()
     last = channel.stats()
-    for _ in range(3000):
-        now = channel.stats()
-        assert balanced(now)
-        assert now.emitted >= last.emitted
-        assert now.written >= last.written
-        assert now.dropped_total >= last.dropped_total
-        last = now
-    done.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for _ in range(3000):
+            now = channel.stats()
+            assert balanced(now)
+            assert now.emitted >= last.emitted
+            assert now.written >= last.written
+            assert now.dropped_total >= last.dropped_total
+            last = now
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
     assert channel.stats().queued == len(channel)
+
+
+def test_a_snapshot_is_of_one_moment():
+    """A snapshot adds up though a record is emitted and written, and one refused, at each call within it."""
+    channel = make()
+
+    def beside(frame, event, _):
+        if frame.f_code is Channel.stats.__code__ and event == "c_call":  # there other threads may run
+            channel.accepted += 1
+            channel.written += 1
+            channel.queue_full += 1
+            channel.refused += 1
+
+    sys.setprofile(beside)
+    try:
+        now = channel.stats()
+    finally:
+        sys.setprofile(None)
+    assert balanced(now)
+    assert (now.emitted, now.written, now.queued) == (0, 0, 0)
+    assert channel.stats().written > 0
 
 
 def test_watched_channels_store_nothing():

@@ -10,7 +10,7 @@ from faults import FaultyFS
 from tools import balanced, dropped, flat, of_kind, physical, tool, typed
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics import lifetime, pipeline
+from bamboo_logmetrics import lifetime, pipeline, step
 from bamboo_logmetrics.testing import FailingSink, GateSink, ManualClock, open_log_on
 
 
@@ -103,6 +103,29 @@ def test_flush_says_no_in_time(gate):
     assert log.stats().queued == 1
     sink.open_gate()
     assert log.flush()
+
+
+def test_flush_waits_for_every_batch(gate, path, monkeypatch):
+    """flush is not answered before the last of several batches is written."""
+    monkeypatch.setattr(step, "BATCH", 10)
+    clock = ManualClock()
+    sink, log = gate(clock=clock)
+    waiting, write = [], sink.inner.write
+
+    def watched(lines, deadline=None):
+        waiting.append(len(log._pipeline._tickets))
+        write(lines, deadline)
+
+    monkeypatch.setattr(sink.inner, "write", watched)
+    for n in range(25):
+        log.emit(tool(n))
+    thread = threading.Thread(target=log.flush)
+    thread.start()
+    assert clock.until_waiting()
+    sink.open_gate()
+    thread.join()
+    assert waiting == [1] * 4  # worker_started and three batches
+    assert len(typed(path)) == 25
 
 
 def test_flush_under_load_does_not_wait_for_the_load(open_log):
@@ -335,6 +358,21 @@ def test_a_failure_at_the_very_end_is_told_before_the_stop(path):
     assert log.close()
     assert kinds(path)[-1] == "system.worker_stopped"
     assert "system.storage_error" in kinds(path)
+    assert blm.verify([path]).ok
+
+
+def test_the_stop_waits_for_what_failed(path):
+    """When storing fails at close and works again in time, there is one worker_stopped, and it is the last line."""
+    sink = FailingSink(None, *[OSError(errno.EIO, "I/O error")] * 3)
+    log = open_log_on(sink, path)
+    log.emit(tool())
+    assert log.close()
+    assert kinds(path) == [
+        "system.worker_started",
+        "chat.tool_called",
+        "system.storage_error",
+        "system.worker_stopped",
+    ]
     assert blm.verify([path]).ok
 
 
