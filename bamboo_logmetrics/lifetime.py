@@ -18,7 +18,7 @@ from bamboo_logmetrics.reports import stderr
 
 class _Ending(Protocol):
     def close(self, timeout: float = ...) -> bool: ...
-    def settle(self, timeout: float = ...) -> None: ...
+    def settle(self, timeout: float = ...) -> bool: ...
     def after_fork(self) -> None: ...
 
 
@@ -51,51 +51,64 @@ def close_all() -> None:
     stderr.say_owed()
 
 
+def _settle_all() -> bool:
+    """Settle every open pipeline, in 5 s at most; False if this thread is in the middle of one's work."""
+    answers = [_shielded(pipeline.settle, left) for pipeline, left in _each_in_time()]
+    return False not in answers
+
+
 def _each_in_time() -> Iterator[tuple[_Ending, float]]:
     until = time.monotonic() + _EXIT_TIMEOUT
     for pipeline in pipelines():
         yield pipeline, max(0.1, until - time.monotonic())
 
 
-def _shielded(do: Callable[[float], object], left: float) -> None:
+def _shielded(do: Callable[[float], object], left: float) -> object:
     """Do it to one log; when that raises, the others must have their turn."""
     try:
-        do(left)
+        return do(left)
     except (Exception, SystemExit) as error:  # noqa: BLE001
-        stderr.say(f"closing a log failed: {type(error).__name__}: {error}", time.monotonic(), owed=False)
+        stderr.say(f"closing a log failed: {type(error).__name__}: {error}", time.monotonic(), owed=True)
+        return None
 
 
 class _OnSigterm:
     """The handler of SIGTERM that ``close_on_sigterm`` puts before the one that was there.
 
-    Where SIGTERM kills, a thread closes the logs, because the main thread may be interrupted in the middle of a durable
-    emit, and then lets it kill. Where the application has a handler, the logs are settled and the handler
-    is called: they stay open, so that what is emitted while it shuts down is written too.
+    Where SIGTERM kills, the logs are closed and then it may kill. Where the application has a handler, they are settled
+    and the handler is called: they stay open, so that what is emitted while it shuts down is written too.
+
+    The main thread may be interrupted in the middle of a durable emit. It has to get out of it first, so a thread does
+    the work then, and sends the signal again.
     """
 
     def __init__(self, previous: Any) -> None:
         self._previous = previous
-        self._closed = False
+        self._done = False
 
     def __call__(self, signum: int, frame: Any) -> None:
-        if callable(self._previous):
-            for pipeline, left in _each_in_time():
-                _shielded(pipeline.settle, left)
+        if not callable(self._previous):
+            signal.signal(signum, self._die)  # also in place of a handler that was set later and calls this one
+            self._repeat_after(close_all, signum)
+        elif self._done or _settle_all():
+            self._done = False
             self._previous(signum, frame)
-            return
-        signal.signal(signum, self._die)  # also in place of a handler that was set later and calls this one
-        try:
-            start_new_thread(self._close_and_repeat, (signum,))
-        except RuntimeError:  # the interpreter is ending
-            self._close_and_repeat(signum)
+        else:
+            self._repeat_after(_settle_all, signum)
 
-    def _close_and_repeat(self, signum: int) -> None:
-        close_all()
-        self._closed = True
-        os.kill(os.getpid(), signum)
+    def _repeat_after(self, work: Callable[[], object], signum: int) -> None:
+        def working() -> None:
+            work()
+            self._done = True
+            os.kill(os.getpid(), signum)
+
+        try:
+            start_new_thread(working, ())
+        except (RuntimeError, MemoryError):  # the interpreter is ending
+            working()
 
     def _die(self, signum: int, _: Any) -> None:
-        if self._closed:
+        if self._done:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
 

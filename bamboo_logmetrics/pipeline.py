@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from _thread import allocate_lock, get_ident
-from threading import RLock, Thread
-from typing import TYPE_CHECKING, Any
+from threading import Thread
+from typing import TYPE_CHECKING
 
 from bamboo_logmetrics import lifetime
 from bamboo_logmetrics.channel import Ack, Channel, OnFull, Record, Stats
 from bamboo_logmetrics.lines import LineMaker
+from bamboo_logmetrics.passage import Passage, if_free
 from bamboo_logmetrics.reports import Diagnostics
 from bamboo_logmetrics.sinks import RotatingFile, Sink
 from bamboo_logmetrics.step import Step
@@ -97,8 +98,8 @@ class Pipeline:
         """Start as one that has no worker, and for whom nobody waits."""
         self._bell: Lock = allocate_lock()  # released to wake the worker
         self._bell.acquire()
-        self._step_lock: Any = RLock()  # re-entrant only to know its owner: nobody enters twice
-        self._starting: Any = RLock()  # as well
+        self._step_lock = Passage()
+        self._starting = Passage()
         self._alive = False
         self._worked = False
         self._closing = False
@@ -171,11 +172,17 @@ class Pipeline:
         stats = self.stats()
         return self._ended and not (stats.queued or self.channel.shutdown or self.channel.storage)
 
-    def settle(self, timeout: float = EXIT_TIMEOUT) -> None:
-        """Flush, and end the file as close would, but stay open: what is emitted later starts anew."""
+    def settle(self, timeout: float = EXIT_TIMEOUT) -> bool:
+        """Flush, and end the file as close would, but stay open: what is emitted later starts anew.
+
+        False when the calling thread, interrupted, is itself at the work that would have to go on.
+        """
+        if self._inside() or self._starting.mine():
+            return False
         deadline = self._clock.monotonic() + timeout
         if not self._ended and self.flush(timeout):
             self._try_in_step(self._step.rest, deadline - self._clock.monotonic())
+        return True
 
     def stats(self) -> Stats:
         """Return one snapshot of this process's counters."""
@@ -207,29 +214,22 @@ class Pipeline:
             self._bell.release()
 
     def _start_worker(self) -> bool:
-        starting = self._starting
         if self._ended:
             return False
-        if starting._is_owned():
-            return True  # this thread is at it: a signal handler, a finaliser
+        return self._alive if self._starting.run(self._start_thread, if_free) else True  # else somebody is at it
+
+    def _start_thread(self) -> None:
+        if self._alive:
+            return
         try:
-            if not starting.acquire(blocking=False):
-                return True  # somebody else is at it
-            if not self._alive:
-                lifetime.enter_process()
-                self._alive = True
-                Thread(target=self._work, name="bamboo-logmetrics", daemon=True).start()
+            lifetime.enter_process()
+            self._alive = True
+            Thread(target=self._work, name="bamboo-logmetrics", daemon=True).start()
         except (RuntimeError, MemoryError):  # the interpreter is ending, or there are too many threads
             self._alive = False
         except BaseException:
             self._alive = False
             raise
-        finally:
-            try:  # noqa: SIM105 - the release must be the first call, as in _in_step
-                starting.release()
-            except RuntimeError:
-                pass  # it was not had
-        return self._alive
 
     def _work(self) -> None:
         try:
@@ -240,7 +240,7 @@ class Pipeline:
             self.channel.rest()  # the next caller starts another worker
             if self._tickets or self._step.abandoned:
                 self._try_in_step(self._turn, 0)  # somebody asked, or gave up, while this one was leaving
-            self._ring()
+            self._ring()  # two workers, after an interrupted start, must both see the end
 
     def _work_until_fault(self) -> bool:
         """Work until the log ends; False after a fault that it has survived."""
@@ -273,23 +273,11 @@ class Pipeline:
 
     def _inside(self) -> bool:
         """Tell whether the calling thread is in the step."""
-        return bool(self._step_lock._is_owned())
+        return self._step_lock.mine()
 
     def _in_step(self, work: Callable[[], None], timeout: float | None) -> bool:
         """Do ``work`` with the step lock; False when it cannot be had in time, or is this thread's already."""
-        lock = self._step_lock
-        if lock._is_owned():
-            return False
-        try:
-            if not self._clock.wait(lock, timeout):
-                return False
-            work()
-        finally:
-            try:  # noqa: SIM105 - the release must be the first call: a second interrupt cannot come before it
-                lock.release()
-            except RuntimeError:
-                pass  # it was not had
-        return True
+        return self._step_lock.run(work, lambda lock: self._clock.wait(lock, timeout))
 
     def _try_in_step(self, work: Callable[[], None], timeout: float | None) -> bool:
         """Do as ``_in_step`` within the application's own call: MemoryError and the like must not come out of it."""

@@ -48,7 +48,11 @@ class DropReport:
 
 
 class _Stderr:
-    """At most one line a minute on stderr for the whole process, and one at its end for what it still owes."""
+    """At most one line a minute on stderr for the whole process, and one at its end for what it still owes.
+
+    Many threads use it, without a lock: what is checked, swapped or added stands in one run without a call (see
+    channel.py).
+    """
 
     def __init__(self) -> None:
         self.be_new()

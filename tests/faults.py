@@ -24,6 +24,7 @@ WATCHED = (
     "fsync",
     "fstat",
     "stat",
+    "lstat",
     "rename",
     "unlink",
     "makedirs",

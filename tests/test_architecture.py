@@ -15,7 +15,7 @@ PACKAGE = "bamboo_logmetrics"
 
 FLOORS = [
     {"errors", "events", "_version"},
-    {"record", "frozen", "layouts", "processors", "channel", "system"},
+    {"record", "frozen", "layouts", "processors", "channel", "system", "passage"},
     {"sinks", "lines", "options", "reports", "lifetime"},
     {"step", "pipeline"},
     {"outlet", "logger", "handler", "config", "audit"},

@@ -11,6 +11,7 @@ from tools import balanced, dropped, flat, of_kind, physical, tool, typed
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics import lifetime, pipeline, step
+from bamboo_logmetrics.passage import if_free
 from bamboo_logmetrics.testing import FailingSink, GateSink, ManualClock, open_log_on
 
 
@@ -726,11 +727,11 @@ def test_a_worker_is_started_once(open_log):
     """Who finds another caller starting the worker, or one started, leaves it at that."""
     log = open_log()
     assert log._pipeline._start_worker()
-    assert log._pipeline._starting.acquire(blocking=False)
-    log._pipeline._alive, alive = False, log._pipeline._alive
-    assert log._pipeline._start_worker()
+    alive, log._pipeline._alive = log._pipeline._alive, False
+    answers = []
+    log._pipeline._starting.run(lambda: answers.append(log._pipeline._start_worker()), if_free)
     log._pipeline._alive = alive
-    log._pipeline._starting.release()
+    assert answers == [True]
 
 
 def test_an_emit_from_within_the_sink_without_threads(path, monkeypatch):

@@ -31,6 +31,7 @@ FAULTS = [
     ("unlink", errno.EACCES),
     ("fstat", errno.EIO),
     ("stat", errno.EACCES),
+    ("lstat", errno.EACCES),
     ("close", errno.EIO),
     ("lock", errno.ENOLCK),
     ("unlock", errno.EIO),

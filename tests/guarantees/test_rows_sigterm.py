@@ -10,7 +10,6 @@ import pytest
 from tools import flat, of_kind, typed
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.errors import ConfigError
 
 START = """
 import mmap, os, signal, sys, threading
@@ -237,4 +236,28 @@ def test_row_14_the_handler_is_put_once(open_log, request):
     ours = signal.getsignal(signal.SIGTERM)
     open_log("b.jsonl", close_on_sigterm=True)
     assert signal.getsignal(signal.SIGTERM) is ours is not before
-    assert issubclass(ConfigError, ValueError)
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(3)", "os._exit(3)"])
+def test_row_14_sigterm_within_a_durable_emit(terminated, path, ending):
+    """A SIGTERM that strikes in the middle of a durable emit has that finished before the application's handler runs."""
+    code, out = terminated(
+        f"""
+from bamboo_logmetrics.system import FS
+class Struck(FS):
+    def write(self, fd, data):
+        if b'"c7"' in bytes(data): signal.raise_signal(signal.SIGTERM)
+        return super().write(fd, data)
+def handler(*_):
+    print("mine", flush=True)
+    {ending}
+signal.signal(signal.SIGTERM, handler)
+log = opened(durability="write", fs=Struck())
+ready()
+for n in range(8): log.emit(tool(f"c{{n}}"))
+wait()
+""",
+        0,
+    )
+    assert (code, out) == (3, "ready\nmine\n")
+    counted(path, 8)

@@ -72,6 +72,7 @@ def killed(path, durability, chance):
     with open(reading, encoding="utf-8") as pipe:
         while after >= 0:
             line = pipe.readline().rstrip("\n")
+            assert line  # else it has died by itself
             told.take(line)
             after -= line.startswith("acknowledged") or line == told.rest[0]
         for _ in range(spins):
