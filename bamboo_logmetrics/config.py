@@ -49,6 +49,9 @@ def open_pipeline(
     except (TypeError, ValueError):  # ValueError: a NUL in it
         msg = f"path must be a file's path, as str or pathlib.Path; got {path!r}"
         raise ConfigError(msg) from None
+    except OSError as error:  # the current directory is gone
+        msg = f"path {path!r} cannot be resolved ({error}); give an absolute path"
+        raise ConfigError(msg) from None
     if not os.path.basename(os.fsdecode(path)):
         msg = f"path must name a file; got {os.fsdecode(path)!r}"
         raise ConfigError(msg)

@@ -6,9 +6,10 @@ import atexit
 import os
 import signal
 import sys
+import threading
 import time
 import weakref
-from _thread import start_new_thread
+from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -17,12 +18,14 @@ from bamboo_logmetrics.reports import stderr
 
 
 class _Ending(Protocol):
+    def start_closing(self, timeout: float) -> None: ...
     def close(self, timeout: float = ...) -> bool: ...
     def settle(self, timeout: float = ...) -> bool: ...
     def after_fork(self) -> None: ...
 
 
 _EXIT_TIMEOUT = 5.0  # seconds, for all logs together
+_REPEAT_EVERY = 0.05  # seconds until a repeated SIGTERM that was not heard is sent again
 
 _open: dict[int, weakref.ref[_Ending]] = {}  # a dict: its values are listed in one step, beside other threads
 _finalized_in = 0  # the process whose multiprocessing exit calls us
@@ -45,7 +48,9 @@ def pipelines() -> list[_Ending]:
 
 
 def close_all() -> None:
-    """Close every open pipeline, in 5 s at most."""
+    """Close every open pipeline, all at the same time, in 5 s at most."""
+    for pipeline in pipelines():
+        _shielded(pipeline.start_closing, _EXIT_TIMEOUT)
     for pipeline, left in _each_in_time():
         _shielded(pipeline.close, left)
     stderr.say_owed()
@@ -60,7 +65,7 @@ def _settle_all() -> bool:
 def _each_in_time() -> Iterator[tuple[_Ending, float]]:
     until = time.monotonic() + _EXIT_TIMEOUT
     for pipeline in pipelines():
-        yield pipeline, max(0.1, until - time.monotonic())
+        yield pipeline, max(0.0, until - time.monotonic())
 
 
 def _shielded(do: Callable[[float], object], left: float) -> object:
@@ -85,30 +90,47 @@ class _OnSigterm:
     def __init__(self, previous: Any) -> None:
         self._previous = previous
         self._done = False
+        self._heard = allocate_lock()  # released when the repeated signal has come
+        self._pid = 0  # the process that is being ended
 
     def __call__(self, signum: int, frame: Any) -> None:
         if not callable(self._previous):
+            self._done, self._pid = False, os.getpid()
             signal.signal(signum, self._die)  # also in place of a handler that was set later and calls this one
             self._repeat_after(close_all, signum)
         elif self._done or _settle_all():
             self._done = False
+            self._hear()
             self._previous(signum, frame)
         else:
             self._repeat_after(_settle_all, signum)
 
     def _repeat_after(self, work: Callable[[], object], signum: int) -> None:
+        heard = self._heard = allocate_lock()
+        heard.acquire()
+
         def working() -> None:
             work()
             self._done = True
-            os.kill(os.getpid(), signum)
+            while True:  # a signal that comes just before the main thread waits in a system call does not end that
+                os.kill(os.getpid(), signum)
+                if heard.acquire(timeout=_REPEAT_EVERY):
+                    return
 
         try:
             start_new_thread(working, ())
         except (RuntimeError, MemoryError):  # the interpreter is ending
             working()
 
-    def _die(self, signum: int, _: Any) -> None:
-        if self._done:
+    def _hear(self) -> None:
+        if self._heard.locked():
+            self._heard.release()
+
+    def _die(self, signum: int, frame: Any) -> None:
+        if self._pid != os.getpid():  # a child that was forked meanwhile: nobody is closing its logs
+            self(signum, frame)
+        elif self._done:
+            self._hear()
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
 
@@ -116,9 +138,12 @@ class _OnSigterm:
 def catch_sigterm() -> None:
     """Have SIGTERM write what is queued before it does what it did so far; not where it is ignored.
 
-    Raises ConfigError outside the main thread, where Python sets no handlers.
+    Raises ConfigError outside the main thread, where Python sets no handlers, and where the handler is not Python's.
     """
     previous = signal.getsignal(signal.SIGTERM)
+    if previous is None:
+        msg = "option close_on_sigterm=True cannot call a handler that is not Python's: leave it out, and call close()"
+        raise ConfigError(msg)
     if previous is signal.SIG_IGN or isinstance(previous, _OnSigterm):
         return
     try:
@@ -144,8 +169,22 @@ def enter_process() -> None:
     _finalized_in = os.getpid()
     from multiprocessing import util
 
-    util.Finalize(None, close_all, exitpriority=-100)
+    util.Finalize(None, _close_child, exitpriority=-100)
     _close_with(getattr(process, "_target", None))
+
+
+def _close_child() -> None:
+    """Close the logs once the threads have ended that the child waits for anyway, some versions only after this."""
+    for thread in threading.enumerate():
+        if not thread.daemon and thread not in (threading.current_thread(), threading.main_thread()):
+            thread.join()
+    close_all()
+
+
+def _enter_child(_: object) -> None:
+    global _finalized_in  # noqa: PLW0603
+    _finalized_in = 0
+    enter_process()
 
 
 def _close_with(pool_worker: Any) -> None:
@@ -166,6 +205,9 @@ def _close_with(pool_worker: Any) -> None:
 
 
 def _after_fork_in_child() -> None:
+    register_after_fork = getattr(sys.modules.get("multiprocessing.util"), "register_after_fork", None)
+    if register_after_fork is not None:  # in a child of its own this comes after it has forgotten all finalizers:
+        register_after_fork(stderr, _enter_child)  # somebody may have emitted before, in an at-fork hook
     stderr.forget()
     for pipeline in pipelines():
         pipeline.after_fork()

@@ -88,6 +88,7 @@ class Pipeline:
         )
         self.durable = options.durability != "queue"
         self._ended = False  # nothing more will be written
+        self._finished = False  # the last line is worker_stopped, or there is none at all
         self._said_lost = False
         self._forget()
         self._open()
@@ -162,15 +163,21 @@ class Pipeline:
         When ``timeout`` seconds are over, what was never taken from the queue is counted as ``shutdown``.
         A second call waits for the first.
         """
+        self.start_closing(timeout)
+        if not (self._ended or self._ask(timeout) or self._inside()):
+            self._abandon()
+        stats = self.stats()
+        return self._finished and not (stats.queued or self.channel.shutdown or self.channel.storage)
+
+    def start_closing(self, timeout: float) -> None:
+        """Refuse new events, and have the worker end the log within ``timeout`` seconds."""
         self.channel.close()
         deadline = self._clock.monotonic() + timeout * _LAST_TRY
         self._step.deadline = deadline if self._step.deadline is None else max(self._step.deadline, deadline)
         self._closing = True
         self._end_if_unused()
-        if not (self._ended or self._ask(timeout) or self._inside()):
-            self._abandon()
-        stats = self.stats()
-        return self._ended and not (stats.queued or self.channel.shutdown or self.channel.storage)
+        if not self._ended:
+            self.wake()
 
     def settle(self, timeout: float = EXIT_TIMEOUT) -> bool:
         """Flush, and end the file as close would, but stay open: what is emitted later starts anew.
@@ -321,14 +328,15 @@ class Pipeline:
 
     def _end_if_possible(self) -> None:
         if self._step.finish():
+            self._finished = True
             self._end()
         elif self._step.deadline is not None and self._clock.monotonic() >= self._step.deadline:
             self._give_up()
 
     def _end_if_unused(self) -> None:
         """End without a line in a forked child that never emitted: it has not even said that it started."""
-        if not self._step.started and not self._step.has_work():
-            self._in_step(self._end, 0)
+        if not (self._ended or self._step.started or self._step.has_work()):
+            self._finished = self._in_step(self._end, 0)
 
     def _give_up(self) -> None:
         """Count what could not be stored by close's deadline, and end."""
@@ -359,6 +367,8 @@ class Pipeline:
             self._try_in_step(self._turn, 0)  # the worker left meanwhile: nobody else would close the file
 
     def _give_up_unless_ended(self) -> None:
+        if not self._ended:
+            self._end_if_possible()  # when all is written, only the last line is missing
         if not self._ended:
             self._give_up()
         self._answer(0)

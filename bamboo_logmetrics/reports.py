@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from collections.abc import Iterator, Mapping
+from typing import TextIO
 
 from bamboo_logmetrics.processors.masking import mask_text
 from bamboo_logmetrics.system import Clock
 
 _REPORT_EVERY = 1.0  # seconds between two MetricsDropped of one reason
 _SAY_EVERY = 60.0  # seconds between two lines on stderr
+_LONGEST = 4_000  # characters of such a line: a pipe that has room takes 4,096 bytes
 _MOST_COUNTED = 1_000  # different texts that are counted while they cannot be said
 _UNREPORTED = frozenset({"closed"})  # after close there is no line to say it in
 
@@ -88,10 +91,24 @@ class _Stderr:
 
     def _write(self, *texts: str) -> None:
         owed, self._owed = self._owed, []
+        line = f"bamboo_logmetrics: {'; '.join([*owed, *texts])}"
         try:
-            sys.stderr.write(f"bamboo_logmetrics: {'; '.join([*owed, *texts])}\n")
+            file = sys.stderr
+            if _has_room(file):
+                file.write(line[:_LONGEST] + "\n")
         except Exception:  # noqa: BLE001 - stderr may be closed, None, or anything else
             return
+
+
+def _has_room(file: TextIO) -> bool:
+    """Tell whether writing a line would not wait: nobody may be reading the pipe that stderr is."""
+    try:
+        descriptor = file.fileno()
+    except (OSError, ValueError):  # it is no real file
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 stderr = _Stderr()

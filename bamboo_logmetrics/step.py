@@ -163,6 +163,7 @@ class Step:
         self._hand = []
         if batch.lines:
             self._pending.append(batch)
+            self._said_stop = False
 
     def _write(self, deadline: float | None = None) -> None:
         while self._pending and not self.abandoned and not self.retry_in():

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import subprocess
+from _thread import TIMEOUT_MAX
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -30,12 +31,21 @@ if TYPE_CHECKING:
         def release(self) -> None: ...  # noqa: D102
 
 
+_STANDARD = 2  # the last of the descriptors stdin, stdout and stderr
+
+
 class FS:
     """The system calls on files. A test passes a subclass as ``fs=``."""
 
     def open(self, path: str, flags: int, mode: int = 0o640) -> int:
-        """Open and return a descriptor, closed on exec."""
-        return os.open(path, flags | os.O_CLOEXEC, mode)
+        """Open and return a descriptor, closed on exec; never 0 to 2, into which others write when they are free."""
+        fd = os.open(path, flags | os.O_CLOEXEC, mode)
+        if fd > _STANDARD:
+            return fd
+        try:
+            return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _STANDARD + 1)
+        finally:
+            os.close(fd)
 
     def close(self, fd: int) -> None:
         """Close a descriptor."""
@@ -125,7 +135,7 @@ class Clock:
 
     def wait(self, lock: Lock, timeout: float | None) -> bool:
         """Take ``lock``, waiting up to ``timeout`` seconds (None: for ever); tell whether it was taken."""
-        return lock.acquire(timeout=-1 if timeout is None else max(timeout, 0))
+        return lock.acquire(timeout=-1 if timeout is None else min(max(timeout, 0), TIMEOUT_MAX))
 
 
 def backoff(first: float, most: float) -> Iterator[float]:

@@ -7,6 +7,7 @@ import structlog
 from tools import flat, tool, typed
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.errors import ConfigError
 
 
 @pytest.fixture
@@ -130,3 +131,13 @@ def test_a_path_with_a_nul(tmp_path):
     """A path that no system takes is a ConfigError."""
     with pytest.raises(blm.ConfigError, match="path must be a file's path"):
         blm.open_log(f"{tmp_path}/a\0b")
+
+
+def test_a_relative_path_where_the_directory_is_gone(tmp_path, monkeypatch):
+    """In a current directory that was removed, a relative path is a ConfigError that says what to give."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigError, match="give an absolute path"):
+        blm.open_log("a.jsonl")

@@ -332,3 +332,43 @@ print(stats.emitted == stats.written + stats.dropped_total, stats.queued, stats.
     assert (added_up, queued) == ("True", "0")
     assert len(typed(path)) == int(written)
     assert blm.verify([path]).ok
+
+
+def test_a_child_that_emits_in_an_at_fork_hook(program, path):
+    """A multiprocessing child whose at-fork hook emits, before multiprocessing has made it a child, loses nothing."""
+    done = program("""
+import multiprocessing, warnings
+warnings.simplefilter("ignore")
+os.register_at_fork(after_in_child=lambda: log.emit(tool("hook")))
+def work():
+    for n in range(500): assert log.emit(tool(n))
+context = multiprocessing.get_context("fork")
+log.emit(tool("parent"))
+child = context.Process(target=work); child.start(); child.join()
+print(child.exitcode)
+""")
+    assert (done.stdout, done.stderr) == ("0\n", "")
+    assert counted(path, 502) == 2
+
+
+def test_a_child_whose_threads_go_on(program, path):
+    """A multiprocessing child that returns while a thread of its goes on emitting has all of that written."""
+    done = program("""
+import multiprocessing, threading, warnings
+warnings.simplefilter("ignore")
+def work():
+    log.emit(tool("first"))
+    returned = threading.main_thread()
+    def late():
+        gate.wait()
+        for n in range(100): assert log.emit(tool(n))
+    gate = threading.Event()
+    threading.Thread(target=late).start()
+    from multiprocessing import util
+    util.Finalize(None, gate.set, exitpriority=0)
+child = multiprocessing.get_context("fork").Process(target=work); child.start(); child.join()
+print(child.exitcode)
+""")
+    assert (done.stdout, done.stderr) == ("0\n", "")
+    assert len(typed(path)) == 101
+    assert blm.verify([path]).ok

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
 from bamboo_logmetrics.reports import Diagnostics, stderr
@@ -86,3 +89,30 @@ def test_what_is_not_shown_is_bounded(clock, said):
     clock.advance(60)
     log.say("last")
     assert said() == ["bamboo_logmetrics: /a: bad 0", "bamboo_logmetrics: /a: last (1000 more not shown)"]
+
+
+def test_a_pipe_that_nobody_reads_is_not_waited_for(clock, monkeypatch):
+    """Where stderr is a full pipe nothing is written, and the log goes on."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with open(reading, "rb"), open(writing, "w", buffering=1, encoding="utf-8") as pipe:
+        while True:
+            try:
+                os.write(writing, bytes(4096))
+            except BlockingIOError:
+                break
+        os.set_blocking(writing, True)
+        monkeypatch.setattr(sys, "stderr", pipe)
+        Diagnostics("/a", clock).say("bad")
+        filled = os.read(reading, 1 << 20)
+        Diagnostics("/a", clock).say("lost", owed=True)
+        stderr.say_owed()
+        assert set(filled) == {0}
+        assert os.read(reading, 1 << 20) == b"bamboo_logmetrics: /a: lost\n"
+
+
+def test_a_long_line_is_cut(clock, said):
+    """A line is no longer than what a pipe with room takes at once."""
+    Diagnostics("/a", clock).say("bad " * 5_000)
+    (line,) = said()
+    assert len(line) == 4_000

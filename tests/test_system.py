@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from _thread import allocate_lock
 from datetime import datetime, timedelta, timezone
 from itertools import islice
@@ -92,3 +93,20 @@ def test_an_unreadable_process_has_none(monkeypatch):
 
     monkeypatch.setattr(system, "_started_by_proc", refuse)
     assert process_started_at(os.getpid()) is None
+
+
+def test_the_standard_descriptors_are_left_alone(run_python, tmp_path):
+    """Where stdout and stderr were closed, the log's files do not take their numbers, so nobody prints into them."""
+    done = run_python(
+        "import os, sys\nos.close(1); os.close(2)\nimport bamboo_logmetrics as blm\nfrom bamboo_logmetrics.system import FS\n"
+        "log = blm.open_log(sys.argv[1])\nlog.info('a')\nassert log.flush()\nassert FS().open(sys.argv[1], os.O_RDONLY) > 2\n"
+        "try: os.fstat(1)\nexcept OSError: pass\nelse: sys.exit(5)\nassert log.close()\n",
+        tmp_path / "a.jsonl",
+    )
+    assert done.returncode == 0
+
+
+def test_waiting_without_an_end():
+    """A wait longer than the system can count is one without an end, not an error."""
+    lock = threading.Lock()
+    assert Clock().wait(lock, float("inf"))

@@ -261,3 +261,64 @@ wait()
     )
     assert (code, out) == (3, "ready\nmine\n")
     counted(path, 8)
+
+
+def test_row_14_sigterm_in_a_child_forked_meanwhile(terminated, path):
+    """A child that is forked while SIGTERM is closing the parent's logs dies of its own SIGTERM, with its log written."""
+    code, out = terminated(
+        """
+import warnings
+warnings.simplefilter("ignore")
+from bamboo_logmetrics.system import FS
+shut, reading, writing = threading.Event(), *os.pipe()
+class Slow(FS):
+    def lock(self, fd):
+        if shut.is_set() and os.getpid() == parent: os.read(reading, 1)
+        return super().lock(fd)
+parent = os.getpid()
+log = opened(fs=Slow())
+log.emit(tool(1))
+assert log.flush()
+shut.set()
+log.emit(tool(2))
+os.kill(parent, signal.SIGTERM)
+child = os.fork()
+if not child:
+    log.emit(tool("child"))
+    os.kill(os.getpid(), signal.SIGTERM)
+    wait()
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+os.write(1, str(code).encode())
+os.write(writing, bytes(100))
+wait()
+""",
+        0,
+    )
+    assert (code, out) == (-signal.SIGTERM, str(-signal.SIGTERM))
+    counted(path, 3)
+
+
+def test_row_14_settled_beside_threads_that_emit(terminated, path):
+    """A log that is settled again and again while threads emit ends well all the same."""
+    code, out = terminated(
+        """
+signal.signal(signal.SIGTERM, lambda *_: None)
+log = opened(flush_interval=0)
+done = threading.Event()
+def work(me):
+    n = 0
+    while not done.is_set():
+        log.emit(tool((me, n)))
+        n += 1
+threads = [threading.Thread(target=work, args=(me,)) for me in range(2)]
+for thread in threads: thread.start()
+for _ in range(5): signal.raise_signal(signal.SIGTERM)
+done.set()
+for thread in threads: thread.join()
+print(log.close(30), log.stats().written + log.stats().dropped_total == log.stats().emitted)
+""".replace("opened(flush_interval=0)", "blm.open_log(path, close_on_sigterm=True, flush_interval=0, queue_size=100)"),
+        0,
+    )
+    assert (code, out) == (0, "True True\n")
+    assert blm.verify([path]).ok
+    assert flat(path)[-1]["event"] == "system.worker_stopped"
