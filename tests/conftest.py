@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -28,6 +29,12 @@ def _descriptors() -> set[str]:
         except OSError:
             continue
     return {link for link in links if "/pytest-" in link}
+
+
+def pytest_configure(config):
+    """Have Ctrl-C work, also in the programs that tests start, where the suite runs in the background of a shell."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session):
