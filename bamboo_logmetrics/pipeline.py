@@ -271,10 +271,10 @@ class Pipeline:
         if self._worked or len(self.channel):
             self._worked = False
             return self.options.flush_interval
+        if not self.channel.rest():
+            return self.options.flush_interval
         due = self._step.drops_due_in()
-        if due is not None:
-            return max(due, _BLINK)
-        return None if self.channel.rest() else self.options.flush_interval
+        return None if due is None else max(due, _BLINK)
 
     # -- under the step lock -------------------------------------------------------------
 

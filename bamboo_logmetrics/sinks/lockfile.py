@@ -57,7 +57,7 @@ class LockFile:
             there, here = self._fs.stat(self.path), self._fs.fstat(self._fd)
         except FileNotFoundError:
             return False
-        except OSError:
+        except BaseException:  # it is locked: nobody would release it
             self.close()
             raise
         return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)

@@ -8,6 +8,7 @@ programs/, and done again by each run.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import json
 import os
@@ -430,6 +431,7 @@ def read(directory):
     return found
 
 
+@functools.lru_cache(maxsize=10_000)
 def parsed(line):
     try:
         return json.loads(line)
