@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
 import pytest
-from tools import flat, of_kind, typed
+from faults import FaultyFS
+from tools import flat, of_kind, tool, typed
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics import lifetime
+from bamboo_logmetrics.errors import ConfigError
 
 START = """
 import sys, os
@@ -372,3 +381,111 @@ print(child.exitcode)
     assert (done.stdout, done.stderr) == ("0\n", "")
     assert len(typed(path)) == 101
     assert blm.verify([path]).ok
+
+
+# What follows is proven with real signals and real children in tests/guarantees; here it runs where it is measured.
+
+
+@pytest.fixture
+def sigterm():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_sigterm_is_passed_on(open_log, path, sigterm):
+    """With a handler of the application, SIGTERM leaves a well-ended file, calls it, and the log goes on."""
+    came = []
+    signal.signal(signal.SIGTERM, lambda *_: came.append(flat(path)[-1]["event"]))
+    log = open_log(close_on_sigterm=True)
+    for number in range(3):
+        log.emit(tool(number))
+        signal.raise_signal(signal.SIGTERM)
+    assert came == ["system.worker_stopped"] * 3
+    log.emit(tool(3))
+    assert log.close()
+    assert len(typed(path)) == 4
+    assert blm.verify([path]).ok
+    assert len(of_kind(path, "system.worker_stopped")) == 4
+
+
+def test_sigterm_within_the_step_waits_for_its_end(open_log, sigterm):
+    """A SIGTERM that strikes within a durable emit reaches the application's handler after the line is stored."""
+    came, fs = threading.Event(), FaultyFS()
+    signal.signal(signal.SIGTERM, lambda *_: came.set())
+    log = open_log(close_on_sigterm=True, durability="write", fs=fs)
+    fs.plan["write"] = lambda *_: (fs.heal(), signal.raise_signal(signal.SIGTERM))[0]
+    assert log.emit(tool(1))
+    assert came.wait(10)
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_sigterm_that_kills(open_log, sigterm, monkeypatch, threads):
+    """Where SIGTERM kills, the logs are closed first, and the signal is sent until it is heard."""
+    log, sent, handler = open_log(), threading.Semaphore(0), lifetime._OnSigterm(signal.SIG_DFL)
+
+    def kill(pid, signum):
+        sent.release()
+        if not threads and signal.getsignal(signum) is not signal.SIG_DFL:
+            handler._die(signum, None)
+
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(lifetime.os, "kill", kill)
+    if not threads:
+        monkeypatch.setattr(lifetime, "start_new_thread", refuse)
+    log.emit(tool(1))
+    handler(signal.SIGTERM, None)
+    if threads:
+        assert sent.acquire(timeout=10)
+        assert sent.acquire(timeout=10)  # it was not heard
+        handler._die(signal.SIGTERM, None)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert log.close()
+    assert log.stats().written == 1
+    handler._pid = 0  # as in a child
+    monkeypatch.setattr(handler, "_repeat_after", lambda work, _: sent.release())
+    handler._die(signal.SIGTERM, None)
+    assert handler._pid == os.getpid()
+
+
+def test_where_sigterm_cannot_be_caught(sigterm, monkeypatch):
+    """Ignored, it stays ignored; outside the main thread, and where the handler is not Python's, it is a ConfigError."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    lifetime.catch_sigterm()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with ThreadPoolExecutor() as pool, pytest.raises(ConfigError, match="needs the main thread"):
+        pool.submit(lifetime.catch_sigterm).result()
+    monkeypatch.setattr(lifetime.signal, "getsignal", lambda _: None)
+    with pytest.raises(ConfigError, match="not Python's"):
+        lifetime.catch_sigterm()
+
+
+def test_the_end_of_a_child_waits_for_its_threads(open_log, monkeypatch):
+    """The exit of a child closes its logs once its threads have ended."""
+    log, go = open_log(), threading.Event()
+    thread = threading.Thread(target=lambda: (go.wait(), log.emit(tool(1))))
+    thread.start()
+    threading.Timer(0, go.set).start()
+    lifetime._close_child()
+    assert log.stats().written == 1
+    monkeypatch.setattr(lifetime, "_finalized_in", 5)
+    lifetime._enter_child(None)
+    assert lifetime._finalized_in == 0
+
+
+@pytest.mark.parametrize("before", [None, lambda *args: 5])
+def test_a_pool_worker_closes_the_logs_after_its_own_exit(open_log, monkeypatch, before):
+    """A worker of billiard's pool closes the logs when it ends, after what it did so far; anything else is left alone."""
+
+    class Worker:
+        on_exit = staticmethod(before) if before else None
+
+    worker, log = Worker(), open_log()
+    monkeypatch.setitem(sys.modules, "billiard.pool", SimpleNamespace(Worker=Worker))
+    lifetime._close_with(None)
+    lifetime._close_with(worker)
+    worker.on_exit(1, 2)
+    assert not log.emit(tool(1))
