@@ -401,9 +401,11 @@ def test_sigterm_is_passed_on(open_log, path, sigterm):
     for number in range(3):
         log.emit(tool(number))
         signal.raise_signal(signal.SIGTERM)
-    assert came == ["system.worker_stopped"] * 3
+    signal.raise_signal(signal.SIGTERM)
+    assert came == ["system.worker_stopped"] * 4
     log.emit(tool(3))
     assert log.close()
+    assert log._pipeline.settle()
     assert len(typed(path)) == 4
     assert blm.verify([path]).ok
     assert len(of_kind(path, "system.worker_stopped")) == 4
@@ -436,6 +438,9 @@ def test_sigterm_that_kills(open_log, sigterm, monkeypatch, threads):
     if not threads:
         monkeypatch.setattr(lifetime, "start_new_thread", refuse)
     log.emit(tool(1))
+    handler._pid = os.getpid()
+    handler._die(signal.SIGTERM, None)  # one more that comes while the logs are being closed
+    assert signal.getsignal(signal.SIGTERM) is not handler._die
     handler(signal.SIGTERM, None)
     if threads:
         assert sent.acquire(timeout=10)
@@ -489,3 +494,13 @@ def test_a_pool_worker_closes_the_logs_after_its_own_exit(open_log, monkeypatch,
     lifetime._close_with(worker)
     worker.on_exit(1, 2)
     assert not log.emit(tool(1))
+
+
+def test_without_multiprocessing(monkeypatch):
+    """Where multiprocessing was never imported, no process is a child of it."""
+    monkeypatch.delitem(sys.modules, "multiprocessing", raising=False)
+    monkeypatch.delitem(sys.modules, "multiprocessing.util", raising=False)
+    monkeypatch.setattr(lifetime, "_finalized_in", 5)
+    lifetime.enter_process()
+    lifetime._after_fork_in_child()
+    assert lifetime._finalized_in == 5

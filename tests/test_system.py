@@ -110,3 +110,12 @@ def test_waiting_without_an_end():
     """A wait longer than the system can count is one without an end, not an error."""
     lock = threading.Lock()
     assert Clock().wait(lock, float("inf"))
+
+
+def test_a_low_descriptor_is_moved(tmp_path, monkeypatch):
+    """A descriptor that others could take for theirs is replaced by a higher one, closed on exec too."""
+    monkeypatch.setattr(system, "_STANDARD", 60)
+    fd = FS().open(str(tmp_path / "a"), os.O_CREAT | os.O_WRONLY)
+    assert fd > 60
+    assert not os.get_inheritable(fd)
+    os.close(fd)
