@@ -1,7 +1,8 @@
-"""More random programs than the ordinary suite has time for, and others each time."""
+"""More random programs than the ordinary suite has time for; others with another BAMBOO_TEST_SEED."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from test_state_machine import ORDINARY, run_machine, worlds
 __all__ = ["worlds"]  # a fixture
 
 
+FIRST_SEED = int(os.environ.get("BAMBOO_TEST_SEED", "1"))
+
+
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("part", range(3))
-def test_rows_1_to_33_many_random_programs(worlds, tmp_path, part):
-    """Whatever happens in whatever order, the counters, the files, verify and the model agree; new programs each time."""
-    run_machine(worlds, tmp_path, settings(ORDINARY, max_examples=120, derandomize=False, print_blob=True))
+@pytest.mark.parametrize("number", range(FIRST_SEED, FIRST_SEED + 3))
+def test_rows_1_to_33_many_random_programs(worlds, tmp_path, number):
+    """Whatever happens in whatever order, the counters, the files, verify and the model agree."""
+    run_machine(worlds, tmp_path, settings(ORDINARY, max_examples=120, derandomize=False, print_blob=True), number)
