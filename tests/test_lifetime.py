@@ -375,6 +375,7 @@ def work():
     threading.Thread(target=late).start()
     from multiprocessing import util
     util.Finalize(None, gate.set, exitpriority=0)
+    threading._register_atexit(gate.set)  # Python 3.13 waits for threads before its finalizers
 child = multiprocessing.get_context("fork").Process(target=work); child.start(); child.join()
 print(child.exitcode)
 """)

@@ -74,6 +74,7 @@ class RotatingFile(Sink):
     def _forget(self) -> None:
         """Start as one that has not opened anything."""
         self._whole_size = 0  # the size at which the last line is known to be whole
+        self._taken = 0  # bytes of the append under way, or of the last one
         self._period = ""
         self._rotate_from = 0.0  # no rotation before this time, after one that failed
         self._retries = backoff(_FIRST_RETRY, _LONGEST_RETRY)
@@ -230,9 +231,9 @@ class RotatingFile(Sink):
         data = b"".join(lines)
         end = start + len(data)
         try:
-            taken, error = self._write_all(data)
+            error = self._write_all(data)
             if error is not None:
-                count, end = _whole(lines, taken)
+                count, end = _whole(lines, self._taken)
                 self._cut(start + end)
                 end = _UNKNOWN
                 if not count:
@@ -242,29 +243,35 @@ class RotatingFile(Sink):
             self.stored += count
         except BaseException:
             if self._whole_size != end:
-                self._cut(start)
+                left = self._cut(start) - start
                 self._whole_size = _UNKNOWN
+                self.stored += _whole(lines, left)[0]
             raise
 
-    def _write_all(self, data: bytes) -> tuple[int, OSError | None]:
-        """Write until all is taken or the system refuses; return how many bytes were taken, and the refusal."""
-        taken = 0
+    def _write_all(self, data: bytes) -> OSError | None:
+        """Write until all is taken or the system refuses, and return the refusal; ``_taken`` is how many bytes were."""
+        self._taken = 0
         view = memoryview(data)
-        while taken < len(data):
+        while self._taken < len(data):
             try:
-                taken += self._fs.write(self._fd, view[taken:])
+                self._taken += self._fs.write(self._fd, view[self._taken :])
             except InterruptedError:
                 continue
             except OSError as error:
-                return taken, error
-        return taken, None
+                return error
+        return None
 
-    def _cut(self, size: int) -> None:
+    def _cut(self, size: int) -> int:
+        """Cut the file back to ``size``; return the size that it has then, as far as that can be known."""
+        found = self._whole_size + self._taken
         try:
-            if self._fs.fstat(self._fd).st_size > size:  # else it was truncated from outside meanwhile
+            found = self._fs.fstat(self._fd).st_size
+            if found > size:  # else it was truncated from outside meanwhile
                 self._fs.ftruncate(self._fd, size)
+                found = size
         except OSError as error:
             self._problems.append(f"truncate: {error}")  # whoever appends next repairs it
+        return found
 
     # -- rotation ------------------------------------------------------------------------
 
@@ -342,5 +349,5 @@ class RotatingFile(Sink):
 def _whole(lines: list[bytes], size: int) -> tuple[int, int]:
     """Return how many lines are whole within the first ``size`` bytes, and where the last of them ends."""
     ends = [0, *accumulate(map(len, lines))]
-    count = bisect_right(ends, size) - 1
+    count = max(0, bisect_right(ends, size) - 1)
     return count, ends[count]

@@ -12,7 +12,7 @@ from tools import flat, of_kind, typed
 import bamboo_logmetrics as blm
 
 START = """
-import mmap, os, signal, sys, threading
+import mmap, os, select, signal, sys, threading
 import bamboo_logmetrics as blm
 path = sys.argv[1]
 def tool(n):
@@ -21,9 +21,9 @@ def opened(**options):
     return blm.open_log(path, close_on_sigterm=True, flush_interval=60, **options)
 def ready():
     os.write(1, b"ready\\n")
-def wait():
-    while True:
-        signal.pause()
+def wait(fd=None):
+    # not in one system call: a signal that comes just before it would be heard only after it
+    while not select.select([] if fd is None else [fd], [], [], 0.05)[0]: pass
 """
 WAIT = "log = opened()\nfor n in range(5_000): log.emit(tool(n))\nready()\nwait()\n"
 
@@ -106,6 +106,7 @@ log = opened()
 for number in range(3):
     for n in range(100): log.emit(tool((number, n)))
     ready()
+    wait(reading)
     os.read(reading, 1)
 print(log.stats().written)
 """,

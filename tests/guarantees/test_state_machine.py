@@ -262,10 +262,10 @@ class Play:
 
     def do_release(self, later):
         held, self.held = self.held, None
-        held.release()
         self.hangs, self.slow = False, later > 0
         self._ask("release", later)
         if self.alive and not (later or self.faulty):
+            held.release()
             assert not held.writer.stats["queued"], f"the disk works again: {held.writer.stats}"
             assert held.writer.stats["dropped"] == held.dropped + Counter(closed=held.writer.refused_late)
 
