@@ -32,7 +32,7 @@ def test_what_is_built(built):
     }
     names = set(zipfile.ZipFile(wheel).namelist())
     assert modules | {"bamboo_logmetrics/py.typed"} <= names
-    assert not [name for name in names if name.startswith(("tests", "docs"))]
+    assert not [name for name in names if name.startswith(("tests", "docs", "benchmarks"))]
     entry = next(name for name in names if name.endswith("entry_points.txt"))
     assert b"bamboo-logmetrics = bamboo_logmetrics.cli:main" in zipfile.ZipFile(wheel).read(entry)
     with tarfile.open(sdist) as archive:

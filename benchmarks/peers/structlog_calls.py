@@ -1,0 +1,43 @@
+"""The calls on a structlog logger, whatever it writes to."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.events import KIND, MARK, SESSION, TEXT, TRACE, Load
+from benchmarks.peers.base import Peer
+
+
+def peer_of(logger: Any, load: Load, *, close: Callable[[], object]) -> Peer:
+    """Return the peer of a logger.
+
+    structlog has no event that could be made beforehand: its call is the same for all of the event's runs, with the
+    fields as keywords. The logger is bound and local, as structlog's page on performance recommends.
+    """
+    info = logger.bind(**load.bound).info
+    error, status = load.error, "error" if load.error else "success"
+
+    def emit(number: int) -> None:
+        info(
+            KIND,
+            event_id=str(uuid.uuid4()),
+            trace_id=TRACE,
+            round_id=MARK,
+            session_id=SESSION,
+            status=status,
+            prompt_tokens=1234,
+            completion_tokens=567,
+            total_tokens=1801,
+            cache_read_tokens=1000,
+            cache_write_tokens=20,
+            reasoning_tokens=300,
+            latency_ms=number,
+            error=error,
+        )
+
+    def plain(_: int) -> None:
+        info(TEXT, round_id=MARK, entries=312, share=0.75, warm=True, region="eu-1")
+
+    return Peer(emit=emit, plain=plain, close=close)

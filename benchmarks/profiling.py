@@ -1,0 +1,105 @@
+"""Where the work is: instructions per event, which do not depend on what else the machine does.
+
+The same job runs with N and with 3 N events; the difference, divided by 2 N, leaves out starting and importing.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from benchmarks import fresh, peers
+from benchmarks.jobs.emitting import emitting
+from benchmarks.peers import HANDLER, QUEUE_HANDLER, REFERENCE, US
+from benchmarks.report import Table, number
+from benchmarks.rounds import LOSSLESS, console
+
+RUNS = (
+    (US, "made"),
+    (US, "emit"),
+    (US, "plain"),
+    (REFERENCE, "emit"),
+    (REFERENCE, "plain"),
+    (HANDLER, "emit"),
+    (QUEUE_HANDLER, "emit"),
+)
+HINT = (
+    "Which functions they are: `valgrind --tool=callgrind` writes a file for callgrind_annotate, and a sampler "
+    "(py-spy, or perf with `python -X perf` from 3.12 on) shows Python's; cProfile would charge each Python call extra."
+)
+
+Counter = Callable[[list[str], Path], int]
+
+
+def by_perf(command: list[str], folder: Path) -> int:
+    """Return the instructions in user space that a command takes, by ``perf stat``; 0 where perf cannot count."""
+    said = _run(["perf", "stat", "-x,", "-e", "instructions:u", "--", *command], folder)
+    found = re.search(r"^(\d+),[^,]*,instructions", said, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def by_callgrind(command: list[str], folder: Path) -> int:
+    """Return the instructions that a command takes, by ``valgrind --tool=callgrind``, some 50 times slower."""
+    out = f"--callgrind-out-file={folder / 'callgrind.out'}"
+    said = _run(["valgrind", "--tool=callgrind", out, *command], folder)
+    found = re.search(r"Collected : (\d+)", said)
+    return int(found[1]) if found else 0
+
+
+def _run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", env=fresh.environment(), cwd=folder, check=False
+    )
+    return done.stderr
+
+
+def counter() -> tuple[str, Counter] | None:
+    """Return the name of the tool that counts here and the function that asks it; None when there is none."""
+    if shutil.which("perf"):
+        if by_perf(["true"], Path.cwd()):
+            return "perf stat", by_perf
+        console.print("perf is installed, but this machine does not let it count instructions")
+    else:
+        console.print("perf is not installed")
+    if shutil.which("valgrind"):
+        return "callgrind", by_callgrind
+    console.print("valgrind is not installed")
+    return None
+
+
+def instructions(ask: Counter, peer: str, kind: str, count: int) -> float:
+    """Return the instructions of one event."""
+
+    def of(number_of: int) -> int:
+        with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
+            arguments = {"peer": peer, "kind": kind, "count": number_of, "load": {"options": LOSSLESS}}
+            found = ask(fresh.prepare(emitting, Path(folder), arguments), Path(folder))
+            if not found or not (Path(folder) / "answer.json").exists():
+                msg = f"counting the instructions of {peer}, {kind} failed"
+                raise click.ClickException(msg)
+            return found
+
+    return (of(3 * count) - of(count)) / (2 * count)
+
+
+def table(count: int) -> Table:
+    """Return a row for each peer and kind of call that can be counted."""
+    found = counter()
+    if found is None:
+        return Table(
+            "Instructions per event", ("call", "instructions"), [], ["No tool that counts is installed.", HINT]
+        )
+    tool, ask = found
+    rows = []
+    for peer, kind in RUNS:
+        if not peers.missing(peer):
+            console.print(f"{tool}: {peers.title_of(peer)}, {kind}", markup=False)
+            rows.append([f"{peers.title_of(peer)}, {kind}", number(instructions(ask, peer, kind, count))])
+    title = f"Instructions per event, all threads, by {tool}"
+    return Table(title, ("call", "instructions"), rows, [HINT])
