@@ -123,7 +123,6 @@ def profile_command(*, count: int) -> None:
 def all_command(*, quick: bool, rounds: int | None, count: int | None, lines: int | None, runs: int) -> None:
     """Measure everything and write docs/performance.md with its plots; takes hours."""
     sizes = _sizes(quick=quick, rounds=rounds, count=count, lines=lines)
-    console.print(*peers.installed()[1], sep="\n", markup=False)
     steps: dict[str, Callable[[], str]] = {
         "targets": lambda: _targets_section(sizes, runs),
         "peers": lambda: comparison.table(comparison.measure(sizes)).markdown(),
@@ -152,5 +151,5 @@ def _scaling_section(curves: list[scaling.Curve], answers: dict[str, Answer]) ->
     for axis, title in scaling.AXES.items():
         plots.scaling(axis, curves, page.PLOTS / f"{axis}.svg")
         parts += [f"### {title[0].upper()}{title[1:]}", page.image(f"Growth with {title}", axis)]
-        parts.append(scaling.table(axis, curves).markdown())
+        parts.append(scaling.table(axis, curves).markdown().strip())
     return "\n\n".join([*parts, *scaling.losses(answers)])

@@ -35,4 +35,4 @@ def table() -> Table:
     if shutil.which("jq"):
         done = subprocess.run(["jq", "--version"], capture_output=True, text=True, check=False)
         rows.append(["jq", done.stdout.strip()])
-    return Table("Machine and versions", ("what", "which"), rows)
+    return Table("Machine and versions", ("what", "which"), rows, texts=2)

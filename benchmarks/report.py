@@ -22,18 +22,20 @@ class Table:
         columns: its head; units stand here.
         rows: one text for each column.
         notes: sentences under it.
+        texts: how many columns hold texts, from the left; the others hold numbers.
     """
 
     title: str
     columns: Sequence[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
+    texts: int = 1
 
     def show(self) -> None:
         """Print the table to stdout."""
         table = RichTable(title=self.title, title_justify="left")
         for number, column in enumerate(self.columns):
-            table.add_column(column, justify="right" if number else "left")
+            table.add_column(column, justify="left" if number < self.texts else "right")
         for row in self.rows:
             table.add_row(*row)
         console = Console()
@@ -45,7 +47,7 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table and its notes as Markdown."""
-        rule = ["---", *["---:"] * (len(self.columns) - 1)]
+        rule = ["---"] * self.texts + ["---:"] * (len(self.columns) - self.texts)
         lines = ["| " + " | ".join(cells) + " |" for cells in [list(self.columns), rule, *self.rows]]
         return "\n\n".join(["\n".join(lines), *self.notes]) + "\n"
 

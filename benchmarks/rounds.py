@@ -39,9 +39,11 @@ def interleaved(title: str, tasks: Mapping[str, Task], rounds: int) -> dict[str,
     """
     answers: dict[str, list[Answer]] = {name: [] for name in tasks}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(title, total=rounds * len(tasks))
-        for _ in range(rounds):
+        for number in range(1, rounds + 1):
+            if not console.is_terminal:
+                console.print(f"{title}: round {number} of {rounds}", markup=False)
             for name in list(answers):
                 progress.update(bar, description=f"{title}: {name}")
                 try:

@@ -157,7 +157,8 @@ def table(axis: str, found: list[Curve]) -> Table:
         if curve.axis == axis
         for x, rate, p99 in zip(curve.xs, curve.events_per_s, curve.p99, strict=True)
     ]
-    return Table(f"Growth: {AXES[axis]}", (AXES[axis], "", "events/s to a closed file", "p99 at the caller, us"), rows)
+    columns = (AXES[axis], "", "events/s to a closed file", "p99 at the caller, us")
+    return Table(f"Growth: {AXES[axis]}", columns, rows, texts=2)
 
 
 def losses(answers: dict[str, Answer]) -> list[str]:

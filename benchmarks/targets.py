@@ -183,7 +183,7 @@ def table(runs: list[dict[str, Answer]]) -> Table:
         *_second_looks(runs[0]),
         *all_losses(named),
     ]
-    return Table("Targets", columns, rows, notes)
+    return Table("Targets", columns, rows, notes, texts=2)
 
 
 def _row(target: Target, runs: list[dict[str, Answer]]) -> list[str]:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import gc
 import os
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bamboo_logmetrics.testing import GateSink, open_log_on
-from benchmarks.events import Load
+from benchmarks.events import MARK, Load
 from benchmarks.jobs import running
 from benchmarks.peers import bamboo
 
 MB = 1e6
+LEAST = 1000  # smaller numbers CPython keeps anyway
 
 
 def full_queue(folder: Path, *, count: int, trace: bool) -> dict[str, Any]:
     """Return the megabytes (1e6 bytes) by which ``count`` made events exceed an empty queue, and the bytes of one.
 
-    The worker is held in its first write. Each event is made for the queue, with an id and a time of its own; nothing
-    else holds it.
+    The worker is held in its first write. Each event is made for the queue, with an id, a time, a round and a latency
+    of its own; nothing else holds it. Session and trace are one text for all.
 
     Args:
         folder: where the log is.
@@ -30,13 +32,14 @@ def full_queue(folder: Path, *, count: int, trace: bool) -> dict[str, Any]:
     gate = GateSink()
     log = open_log_on(gate, folder / running.NAME, queue_size=count)
     gate.wait_for_writer()
-    peer = bamboo.peer_of(log, Load())
+    log = log.bind(**Load().bound)
+    make = bamboo.maker(Load())
     if trace:
         tracemalloc.start()
     gc.collect()
     before = _used(trace=trace)
     for number in range(count):
-        peer.emit(1000 + number)
+        log.emit(replace(make(LEAST + number), round_id=f"{MARK}-{number}"))
     gc.collect()
     used = _used(trace=trace) - before
     if trace:

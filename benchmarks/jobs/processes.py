@@ -25,16 +25,13 @@ def processes(
         folders = [Path(place) / str(index) for index in range(number)]
         writers = [_start(here, each) for here in folders]
         try:
-            for writer in writers:
-                assert writer.stdout is not None
-                writer.stdout.readline()  # it is ready
-            begin = time.monotonic()
-            for writer in writers:
-                writer.communicate(b"go\n")
+            begin = _let_go(writers)
+            for process in writers:
+                process.wait()
         finally:
-            for writer in writers:
-                writer.kill()
-                writer.wait()
+            for process in writers:
+                process.kill()
+                process.communicate()
         answers = [fresh.read_answer(here) for here in folders]
     made = count // number * number
     return {
@@ -42,6 +39,19 @@ def processes(
         "p99": max(found["p99"] for found in answers),
         "check": running.checked(folder, made),
     }
+
+
+def _let_go(writers: list[subprocess.Popen[bytes]]) -> float:
+    """Wait until all are ready, tell all to begin, and return the monotonic seconds of that moment."""
+    for process in writers:
+        assert process.stdout is not None
+        process.stdout.readline()
+    begin = time.monotonic()
+    for process in writers:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    return begin
 
 
 def _start(folder: Path, arguments: dict[str, Any]) -> subprocess.Popen[bytes]:
