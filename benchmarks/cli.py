@@ -17,6 +17,7 @@ from benchmarks.sizes import QUICK, Sizes
 
 Command = Callable[..., Any]
 RUNS = 3
+PROFILED = 500  # events: callgrind is some 50 times slower, and its counts hardly vary
 
 
 def _sized(command: Command) -> Command:
@@ -110,7 +111,9 @@ def scaling_command(*, quick: bool, rounds: int | None, count: int | None, folde
 
 
 @main.command("profile")
-@click.option("--count", type=click.IntRange(10), default=2000, show_default=True, help="Events in one measurement.")
+@click.option(
+    "--count", type=click.IntRange(10), default=PROFILED, show_default=True, help="Events in one measurement."
+)
 def profile_command(*, count: int) -> None:
     """Count instructions per event, by perf stat or callgrind."""
     profiling.table(count).show()
@@ -128,7 +131,7 @@ def all_command(*, quick: bool, rounds: int | None, count: int | None, lines: in
         "peers": lambda: comparison.table(comparison.measure(sizes)).markdown(),
         "latency": lambda: _latency_section(latency.measure(sizes)),
         "scaling": lambda: _scaling_section(*scaling.measure(sizes)),
-        "profile": lambda: profiling.table(100 if quick else 2000).markdown(),
+        "profile": lambda: profiling.table(100 if quick else PROFILED).markdown(),
         "machine": lambda: machine.table().markdown(),
     }
     for name, section in steps.items():

@@ -45,6 +45,7 @@ def latency(answers: dict[str, Answer], path: Path) -> None:
             look = {"color": GREY, "linestyle": "--"} if title == REFERENCE_TITLE else {"color": next(colours)}
             axes.plot(xs, [answer[key] for key in CURVE], marker="o", label=title, **look)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
         axes.set_xticks(xs, [key[1:] + " %" for key in CURVE])
         axes.set_xlabel("percentile of calls")
         axes.set_ylabel("time at the caller, us")
@@ -69,6 +70,7 @@ def scaling(axis: str, found: Sequence[Curve], path: Path) -> None:
         below.minorticks_off()
         above.set_ylim(bottom=0)
         below.set_yscale("log")
+        below.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
         above.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         above.set_ylabel("events/s to a closed file")
         below.set_ylabel("p99 at the caller, us")

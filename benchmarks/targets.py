@@ -212,6 +212,11 @@ def _second_looks(run: dict[str, Answer]) -> list[str]:
             f"Memory is resident memory, {number(resident['bytes_per_event'])} bytes an event; by tracemalloc it is "
             f"{number(traced['mb'])} MB, {number(traced['bytes_per_event'])} bytes an event."
         )
+    if "verify" in run:
+        read = run["verify"]
+        notes.append(
+            f"verify and jq read {read['lines']:,} lines, {number(read['size'] / 1e6)} MB, from the page cache."
+        )
     if "import" in run:
         modules = run["import"]["modules"]
         notes.append(

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import bamboo_logmetrics as blm
 from benchmarks import fresh
-from benchmarks.events import Load
+from benchmarks.events import MARK, SESSION, Load
 from benchmarks.jobs import running
 
 # rich is hidden: structlog imports it wherever it is installed, which an application's environment need not have
@@ -40,12 +41,20 @@ def verify_and_jq(folder: Path, *, lines: int, rounds: int) -> dict[str, Any]:
 
 
 def write_lines(path: Path, lines: int) -> int:
-    """Write a log of ``lines`` events into one file; return its bytes."""
-    options = {"max_bytes": 10**12, "on_full": "block", "block_timeout": 60}
-    opened = running.open_peer(path.parent, "bamboo", Load(options=options))
+    """Write a log of ``lines`` tool calls, of about 300 bytes each, into one file; return its bytes."""
+    log = blm.open_log(path, max_bytes=10**12, on_full="block", block_timeout=60).bind(**Load().bound)
     for number in range(lines):
-        opened.emit(number)
-    opened.close()
+        log.emit(
+            blm.ToolCalled(
+                tool_call_id=f"call-{number}",
+                round_id=MARK,
+                session_id=SESSION,
+                tool_name="read_file",
+                latency_ms=number % 1000,
+                success=True,
+            )
+        )
+    log.close(60)
     return path.stat().st_size
 
 
