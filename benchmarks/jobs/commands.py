@@ -11,7 +11,6 @@ from typing import Any
 
 import bamboo_logmetrics as blm
 from benchmarks import fresh
-from benchmarks.events import MARK, SESSION, Load
 from benchmarks.jobs import running
 
 # rich is hidden: structlog imports it wherever it is installed, which an application's environment need not have
@@ -42,13 +41,13 @@ def verify_and_jq(folder: Path, *, lines: int, rounds: int) -> dict[str, Any]:
 
 def write_lines(path: Path, lines: int) -> int:
     """Write a log of ``lines`` tool calls, of about 300 bytes each, into one file; return its bytes."""
-    log = blm.open_log(path, max_bytes=10**12, on_full="block", block_timeout=60).bind(**Load().bound)
+    log = blm.open_log(path, max_bytes=10**12, on_full="block", block_timeout=60)
     for number in range(lines):
         log.emit(
             blm.ToolCalled(
-                tool_call_id=f"call-{number}",
-                round_id=MARK,
-                session_id=SESSION,
+                tool_call_id=f"c-{number}",
+                round_id="r-1",
+                session_id="s-1",
                 tool_name="read_file",
                 latency_ms=number % 1000,
                 success=True,
