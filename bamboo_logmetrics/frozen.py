@@ -40,7 +40,7 @@ def freeze_mapping(values: Mapping[Any, Any]) -> dict[str, Any]:
 def all_scalar(values: Mapping[str, Any]) -> bool:
     """Tell whether every value may go by reference as it is."""
     try:
-        return all(type(value) in SCALARS for value in values.values())
+        return SCALARS.issuperset(map(type, values.values()))
     except Exception:  # noqa: BLE001 - even a type may refuse to be hashed
         return False
 

@@ -10,7 +10,8 @@ from bamboo_logmetrics import record
 from bamboo_logmetrics.channel import Record
 from bamboo_logmetrics.events.model import MetricsEvent, SystemEvent
 from bamboo_logmetrics.events.times import format_ns, format_utc
-from bamboo_logmetrics.layouts import LAYOUTS, encode
+from bamboo_logmetrics.layouts import LAYOUTS, encode, native
+from bamboo_logmetrics.native import NativeLines
 from bamboo_logmetrics.processors import redact_flat
 from bamboo_logmetrics.processors.capping import cap
 from bamboo_logmetrics.system import FS, Clock, host, process_started_at
@@ -30,6 +31,7 @@ class LineMaker:
 
     def __init__(self, *, layout: str, max_line_bytes: int, fs: FS, clock: Clock) -> None:
         self._layout = LAYOUTS[layout]
+        self._native = NativeLines() if self._layout is native else None
         self._limit = max_line_bytes - 1
         self._fs = fs
         self._clock = clock
@@ -42,11 +44,26 @@ class LineMaker:
 
     def user(self, item: Record) -> bytes | None:
         """Return the line of an emitted record, or None when it is too long even after cutting."""
+        line = self._in_one_step(item)
+        if line is not None:
+            self.seq += 1
+            return line
         try:
             line = self._finish(self._expand(item))
         except Exception as error:  # noqa: BLE001 - whatever the value did, its place in the log must not be empty
             line = self._finish(self._marker(item, error))
         return self._number(line)
+
+    def _in_one_step(self, item: Record) -> bytes | None:
+        """Return the line of a record that needs no closer look."""
+        what, bound, context, _, _, exception, _ = item
+        if bound or exception is not None or self._native is None:
+            return None
+        try:
+            line = self._native.line(what, context, self.writer, self.seq + 1)
+        except Exception:  # noqa: BLE001 - the other way says what is wrong
+            return None
+        return line if line is not None and len(line) <= self._limit + 1 else None
 
     def own(self, event: SystemEvent, extra: Mapping[str, Any]) -> bytes:
         """Return a line of the log itself."""

@@ -13,7 +13,7 @@ import structlog.contextvars
 from structlog import BoundLoggerBase, DropEvent
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.events.model import ChatEvent, ForwardEvent, MetricsEvent
+from bamboo_logmetrics.events.model import KINDS, ChatEvent, ForwardEvent, MetricsEvent
 from bamboo_logmetrics.frozen import all_scalar, freeze_mapping, freeze_text
 from bamboo_logmetrics.options import LEVELS
 from bamboo_logmetrics.record import level_of
@@ -34,6 +34,7 @@ _CONTEXT_VARS: Any = getattr(structlog.contextvars, "_CONTEXT_VARS", {"": None})
 
 _NUMBERS = {number: name for name, number in LEVELS.items()}
 _NOTHING: dict[str, Any] = {}
+_TYPED = frozenset(cls for cls in KINDS.values() if issubclass(cls, (ChatEvent, ForwardEvent)))
 
 
 class BoundLog(BoundLoggerBase):
@@ -61,6 +62,12 @@ class BoundLog(BoundLoggerBase):
         Returns True when it is acknowledged as the log's durability asks, False when it is not (it is
         then counted). Raises TypeError for anything but an event; what a processor of yours raises passes through.
         """
+        if bound or type(event) not in _TYPED or not self._scalar or self._processors or _CONTEXT_VARS:
+            return self._emit(event, bound)
+        return self._logger.put((event, _NOTHING, self._context, None, None, None, None))
+
+    def _emit(self, event: MetricsEvent, bound: dict[str, Any]) -> bool:
+        """Emit where more has to be looked at."""
         if not isinstance(event, MetricsEvent):
             _not_an_event(event)
         record = self._record(event, None, bound)
@@ -152,7 +159,7 @@ class BoundLog(BoundLoggerBase):
             return event, beside, context, level, None, exception, None
         if not isinstance(event, MetricsEvent):
             event, level = freeze_text(event), level or "info"
-        return event, beside, context, level, time_ns or self._logger.clock.time_ns(), exception, None
+        return event, beside, context, level, time_ns or self._logger.time_ns(), exception, None
 
     def _processed(self, method_name: str, event: Any, kw: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Run the user's processors. A renderer among them makes a plain line of its text."""
@@ -250,8 +257,19 @@ _AsyncMethod = Callable[..., Coroutine[Any, Any, None]]
 
 
 def _methods(level: str) -> tuple[_Method, _AsyncMethod]:
+    number = LEVELS[level]
+
     def method(self: BoundLog, event: Any, *args: Any, **kw: Any) -> None:
-        self._log(level, event, args, kw)
+        outlet = self._logger
+        if number < outlet.level:
+            return
+        if (
+            args or type(event) is not str or not self._scalar or self._processors or _CONTEXT_VARS
+            or "exc_info" in kw or "stack_info" in kw or not all_scalar(kw)
+        ):  # fmt: skip
+            self._log(level, event, args, kw)
+        else:
+            outlet.put_plain((event, kw, self._context, level, outlet.time_ns(), None, None))
 
     async def amethod(self: BoundLog, event: Any, *args: Any, **kw: Any) -> None:
         await self._alog(level, event, args, kw)

@@ -50,7 +50,8 @@ USAGE = names_of(TokenUsage)
 # what a line's own keys hold; all but the level may be absent
 _TYPES = {"level": str, "writer": str, "seq": int, "exception": str, "truncated": list}
 
-_ERROR_STATUSES = (SessionStatus.ERROR, RoundStatus.ERROR, ForwardStatus.ERROR, ForwardStatus.TIMEOUT)
+STATUSES = frozenset(status.value for kind in (SessionStatus, RoundStatus, ForwardStatus) for status in kind)
+ERROR_STATUSES = (SessionStatus.ERROR, RoundStatus.ERROR, ForwardStatus.ERROR, ForwardStatus.TIMEOUT)
 
 
 def _field_names(cls: type[MetricsEvent]) -> frozenset[str]:
@@ -70,7 +71,7 @@ TEXT_FIELDS = ("error", "reason")  # the event fields that hold free text
 def level_of(event: MetricsEvent) -> str:
     """Return the level of an event's line: error, warning or info."""
     if isinstance(event, (RoundCompleted, SessionCompleted, RequestCompleted)):
-        return "error" if event.status in _ERROR_STATUSES else "info"
+        return "error" if event.status in ERROR_STATUSES else "info"
     if isinstance(event, StorageError):
         return "error"
     failed_tool = isinstance(event, ToolCalled) and not event.success
@@ -290,7 +291,7 @@ def _event(kind: str, timestamp: datetime, flat: dict[str, Any]) -> MetricsEvent
     if cls is None:
         return _unknown(kind, flat)
     values: dict[str, Any] = {}
-    for item in dataclasses.fields(cls):  # type: ignore[arg-type]
+    for item in dataclasses.fields(cls):
         if item.name == "meta":
             values["meta"] = EventMeta(
                 event_id=flat.pop("event_id", ""), occurred_at=timestamp, trace_id=flat.pop("trace_id", None)

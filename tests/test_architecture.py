@@ -16,7 +16,7 @@ PACKAGE = "bamboo_logmetrics"
 FLOORS = [
     {"errors", "events", "_version"},
     {"record", "frozen", "layouts", "processors", "channel", "system", "passage"},
-    {"sinks", "lines", "options", "reports", "lifetime"},
+    {"sinks", "lines", "native", "options", "reports", "lifetime"},
     {"step", "pipeline"},
     {"outlet", "logger", "handler", "config", "audit"},
     {"importers"},

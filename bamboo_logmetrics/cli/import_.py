@@ -147,7 +147,11 @@ class _Import:
     def show_summary(self) -> None:
         """Print what was imported, what was left out, and where it is."""
         stats = self._log.stats()
-        kinds = {SessionStarted: "session", RoundCompleted: "round", ToolCalled: "tool call"}
+        kinds: dict[type[ChatEvent], str] = {
+            SessionStarted: "session",
+            RoundCompleted: "round",
+            ToolCalled: "tool call",
+        }
         found = ", ".join(plural(self._imported[kind], name) for kind, name in kinds.items())
         click.echo(f"imported from {plural(self._files, 'file')}: {found}, {plural(self._tokens, 'token')}")
         if self._known:

@@ -1,21 +1,35 @@
 """How an event class is made: the base of every model, and the one decorator.
 
-An event can be handed to another thread by reference because nothing can
-change it: it is a frozen dataclass, and each of its values is immutable.
+An event can be handed to another thread by reference because nothing can change it: it is a frozen dataclass, and
+each of its values is immutable.
+
+To the application it is a dataclass: ``fields``, ``replace``, ``asdict``, ``match`` and dataclasses-json work as ever.
+Underneath it is a msgspec Struct, whose constructor is one call into C; the ``__init__`` of a frozen, slotted
+dataclass takes ten times as long (docs/design.md). A class goes through here once:
+
+1. ``class RoundCompleted(ChatEvent, frozen=True, kw_only=True)``: msgspec makes slots, constructor, ``==`` and hash;
+   ``__init_subclass__`` writes the check of its values, which msgspec calls at the end of each construction.
+2. ``@model``: what makes it a dataclass, and its entry in the tables.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from datetime import datetime, timezone
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeVar
+
+import msgspec
+from msgspec.structs import force_setattr
 
 from bamboo_logmetrics.events import checks, times
 
 if TYPE_CHECKING:
+    from enum import Enum
+
     from typing_extensions import Self, dataclass_transform
 else:
 
@@ -33,22 +47,51 @@ U16 = int
 Millis = int
 Id = str
 
-_COUNT = "Pass a count, such as 0 or 1234."
-_u64 = checks.unsigned(checks.U64_MAX, _COUNT)
 
-# annotation -> the rule of its values; model() adds the classes as it makes them
-RULES: dict[str, checks.Check] = {
-    "str": checks.text,
-    "str | None": checks.optional(checks.text),
-    "Id": checks.non_empty,
-    "bool": checks.flag,
-    "U64": _u64,
-    "U64 | None": checks.optional(_u64),
-    "U32": checks.unsigned(checks.U32_MAX, _COUNT),
-    "U16": checks.unsigned(checks.U16_MAX, "Pass an HTTP status code; 0 means no response."),
-    "Millis": checks.millis,
-    "datetime": checks.utc,
+class Rule(NamedTuple):
+    """What the values of an annotation must be.
+
+    Args:
+        fits: an expression that holds for a value ``{0}`` that is right as it is, as nearly all are.
+        check: for all others: makes the value right, or says what is wrong.
+    """
+
+    fits: str
+    check: checks.Check
+
+
+def optional(rule: Rule) -> Rule:
+    """Return ``rule`` with None accepted."""
+    return Rule(f"{{0}} is None or {rule.fits}", checks.optional(rule.check))
+
+
+_SMALL = 2**30 - 1  # CPython compares such numbers several times as fast; larger ones are looked at more closely
+
+
+def _unsigned(limit: int, remedy: str) -> Rule:
+    return Rule(f"type({{0}}) is int and 0 <= {{0}} <= {min(limit, _SMALL)}", checks.unsigned(limit, remedy))
+
+
+_COUNT = "Pass a count, such as 0 or 1234."
+_TEXT = Rule("type({0}) is str", checks.text)
+_U64 = _unsigned(checks.U64_MAX, _COUNT)
+
+# annotation -> the rule of its values; model() and add_status() add the classes as they are made
+RULES: dict[str, Rule] = {
+    "str": _TEXT,
+    "str | None": optional(_TEXT),
+    "Id": Rule("type({0}) is str and {0}", checks.non_empty),
+    "bool": Rule("{0} is True or {0} is False", checks.flag),
+    "U64": _U64,
+    "U64 | None": optional(_U64),
+    "U32": _unsigned(checks.U32_MAX, _COUNT),
+    "U16": _unsigned(checks.U16_MAX, "Pass an HTTP status code; 0 means no response."),
+    "Millis": Rule(_U64.fits, checks.millis),
+    "datetime": Rule("type({0}) is datetime and {0}.tzinfo is utc", checks.utc),
 }
+
+# what the expressions of the rules speak of
+_NAMES: dict[str, Any] = {"datetime": datetime, "utc": timezone.utc}
 
 
 def _same(value: Any) -> Any:
@@ -71,28 +114,53 @@ JSON_RULES: dict[str, dict[str, Callable[[Any], Any]]] = {
 MODELS: dict[str, type[Model]] = {}  # by name, as model() makes them
 
 
-class Model:
+class _Kept:
+    __slots__ = ("_extra",)
+
+
+_set_extra = _Kept.__dict__["_extra"].__set__
+
+
+class Model(_Kept, msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: it can be in no cycle
     """Base of events and their parts.
 
     ``_extra`` is the JSON text of keys that a newer writer sent and this version does
     not know. It is not a field: not in init, repr or ``==``.
     """
 
-    __slots__ = ("_extra",)
-    _extra: str
+    if TYPE_CHECKING:
+        _extra: ClassVar[str]
     _names: ClassVar[tuple[str, ...]] = ()
     _checks: ClassVar[tuple[tuple[str, str, checks.Check], ...]] = ()
     _parts: ClassVar[Mapping[str, type[Model]]] = {}  # the fields that hold a model themselves
+    _annotations: ClassVar[dict[str, str]] = {}
+
+    def __init_subclass__(cls, **_: Any) -> None:
+        own = inspect.get_annotations(cls)
+        cls._annotations = cls._annotations | {name: kind for name, kind in own.items() if "ClassVar" not in kind}
+        cls._names = tuple(cls._annotations)
+        cls._checks = tuple(
+            (name, f"{cls.__name__}.{name}", RULES[kind].check) for name, kind in cls._annotations.items()
+        )
+        made: Any = cls
+        made._validate = _compiled(cls._annotations)
+        if "__post_init__" not in vars(cls):
+            made.__post_init__ = made._validate
+
+    def _validate(self) -> None:
+        """Check the values, and put right what may be put right."""
 
     def __post_init__(self) -> None:
-        for name, where, check in self._checks:
-            given = getattr(self, name)
-            kept = check(where, given)
-            if kept is not given:
-                object.__setattr__(self, name, kept)
+        """Be called by msgspec at the end of each construction."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return rebuild, (type(self), {name: getattr(self, name) for name in names_of(type(self))}, self.extra)
+        return rebuild, (type(self), {name: getattr(self, name) for name in self._names}, self.extra)
+
+    def __copy__(self) -> Self:
+        return type(self)(**{name: getattr(self, name) for name in self._names}).with_extra(self.extra)
+
+    def __replace__(self, /, **changes: Any) -> Self:
+        return dataclasses.replace(self, **changes)
 
     @property
     def extra(self) -> str | None:
@@ -102,7 +170,7 @@ class Model:
     def with_extra(self, extra: str | None) -> Self:
         """Attach the unknown keys; only to an object that nobody else has seen yet."""
         if extra:
-            object.__setattr__(self, "_extra", extra)
+            _set_extra(self, extra)
         return self
 
 
@@ -112,31 +180,83 @@ def names_of(cls: type[Model]) -> tuple[str, ...]:
 
 
 def rebuild(cls: type[Model], values: dict[str, Any], extra: str | None) -> Model:
-    """Make the object of a pickle or a copy, without checking what was checked before."""
-    made = cls.__new__(cls)
-    for name, value in values.items():
-        object.__setattr__(made, name, value)
-    return made.with_extra(extra)
+    """Make the object of a pickle."""
+    return cls(**values).with_extra(extra)
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
+def _compiled(annotations: Mapping[str, str]) -> Callable[[Any], None]:
+    """Return a method that looks at every value once, and at each more closely when one does not fit."""
+    fits = [f"({RULES[kind].fits.format(f'self.{name}')})" for name, kind in annotations.items()]
+    made: dict[str, Any] = {}
+    source = f"def validate(self):\n    if not ({' and '.join(fits) or True}):\n        check(self)\n"
+    exec(source, _NAMES | {"check": _check}, made)  # noqa: S102 - of the table above, as dataclasses does it
+    validate: Callable[[Any], None] = made["validate"]
+    return validate
+
+
+def _check(self: Model) -> None:
+    for name, where, check in self._checks:
+        given = getattr(self, name)
+        kept = check(where, given)
+        if kept is not given:
+            force_setattr(self, name, kept)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 def model(cls: C) -> C:
-    """Make ``cls`` a frozen, slotted, keyword-only dataclass whose values are checked."""
-    made: Any = dataclass(frozen=True, slots=True, kw_only=True)(cls)
-    for item in dataclasses.fields(made):
-        rule = JSON_RULES.get(str(item.type), {"decoder": _same})
-        item.metadata = MappingProxyType({"dataclasses_json": rule})
-    made._names = tuple(item.name for item in dataclasses.fields(made))
-    made._checks = tuple(
-        (item.name, f"{made.__name__}.{item.name}", RULES[str(item.type)]) for item in dataclasses.fields(made)
+    """Make ``cls`` a dataclass, frozen and keyword-only, and enter it into the tables."""
+    plain = dataclasses.make_dataclass(
+        cls.__name__,
+        [(item.name, cls._annotations[item.name], _field(cls, item)) for item in msgspec.structs.fields(cls)],
+        frozen=True,
+        kw_only=True,
+        init=False,
+        repr=False,
+        eq=False,
     )
-    made._parts = {
-        item.name: MODELS[part] for item in dataclasses.fields(made) if (part := item.type.split(" ")[0]) in MODELS
-    }
-    MODELS[made.__name__] = made
-    RULES[made.__name__] = checks.instance(made)
-    RULES[f"{made.__name__} | None"] = checks.optional(RULES[made.__name__])
-    return cast("C", made)
+    made: Any = cls
+    made.__dataclass_fields__ = plain.__dataclass_fields__  # type: ignore[attr-defined]
+    made.__dataclass_params__ = plain.__dataclass_params__  # type: ignore[attr-defined]
+    made.__setattr__, made.__delattr__ = _refuse_to_set, _refuse_to_delete
+    parts = {name: kind.split(" ")[0] for name, kind in cls._annotations.items()}
+    made._parts = {name: MODELS[part] for name, part in parts.items() if part in MODELS}
+    MODELS[cls.__name__] = cls
+    _add(cls, checks.instance(cls))
+    return cls
+
+
+def add_status(cls: type[Enum], **json: Callable[[Any], Any]) -> None:
+    """Enter an enumeration into the tables, with what dataclasses-json is to be told of it."""
+    _add(cls, checks.member(cls))
+    JSON_RULES[cls.__name__] = json
+
+
+def _add(cls: type, check: checks.Check) -> None:
+    name = cls.__name__
+    _NAMES[name] = cls
+    RULES[name] = Rule(f"type({{0}}) is {name}", check)
+    RULES[f"{name} | None"] = optional(RULES[name])
+
+
+def _field(cls: type[Model], item: msgspec.structs.FieldInfo) -> Any:
+    """Return a field of a Struct as dataclasses knows it."""
+    default: dict[str, Any] = {}
+    if item.default_factory is not msgspec.NODEFAULT:
+        default["default_factory"] = item.default_factory
+    elif item.default is not msgspec.NODEFAULT:
+        default["default"] = item.default
+    rule = JSON_RULES.get(cls._annotations[item.name], {"decoder": _same})
+    return dataclasses.field(**default, metadata=MappingProxyType({"dataclasses_json": rule}))
+
+
+def _refuse_to_set(self: Model, name: str, _: object) -> NoReturn:
+    msg = f"cannot assign to field {name!r}: a {type(self).__name__} is frozen"
+    raise dataclasses.FrozenInstanceError(msg)
+
+
+def _refuse_to_delete(self: Model, name: str) -> NoReturn:
+    msg = f"cannot delete field {name!r}: a {type(self).__name__} is frozen"
+    raise dataclasses.FrozenInstanceError(msg)
 
 
 def snake(name: str) -> str:

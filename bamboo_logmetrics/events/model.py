@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from datetime import datetime, timezone
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import uuid_utils
+from msgspec import field
 
 from bamboo_logmetrics.errors import DecodeError
-from bamboo_logmetrics.events import checks
-from bamboo_logmetrics.events.base import JSON_RULES, RULES, U16, U32, U64, Id, Millis, Model, model, names_of, snake
+from bamboo_logmetrics.events.base import U16, U32, U64, Id, Millis, Model, add_status, model, names_of, snake
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -57,20 +57,18 @@ def read_status(text: Any) -> Any:
 
 
 for _status in (SessionStatus, RoundStatus, ForwardStatus):
-    RULES[_status.__name__] = checks.member(_status)
-    JSON_RULES[_status.__name__] = {"encoder": _status_value, "decoder": read_status}
+    add_status(_status, encoder=_status_value, decoder=read_status)
 
 
 def _new_id() -> str:
     return str(uuid_utils.uuid4())
 
 
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
+_now = partial(datetime.now, timezone.utc)
 
 
 @model
-class EventMeta(Model):
+class EventMeta(Model, frozen=True, kw_only=True):
     """What identifies an event.
 
     Args:
@@ -95,7 +93,7 @@ class EventMeta(Model):
 
 
 @model
-class TokenUsage(Model):
+class TokenUsage(Model, frozen=True, kw_only=True):
     """Tokens of one model call, in OpenTelemetry's meaning.
 
     ``cache_read_tokens`` and ``cache_write_tokens`` are within ``prompt_tokens``,
@@ -128,14 +126,13 @@ def _plus(a: int | None, b: int | None) -> int | None:
     return a + b
 
 
-class MetricsEvent(Model):
+class MetricsEvent(Model, frozen=True, kw_only=True):
     """Base of every event.
 
     ``kind`` is the dotted name, such as ``chat.round_completed``, on the class and on its objects.
     """
 
-    __slots__ = ()
-    kind: str
+    kind: ClassVar[str]
     _tag: ClassVar[tuple[str, str]]  # family and variant, as in the tagged form
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,26 +175,30 @@ class MetricsEvent(Model):
 
 
 @model
-class ChatEvent(MetricsEvent):
+class ChatEvent(MetricsEvent, frozen=True, kw_only=True):
     """Base of the events of the agent's own chat loop."""
 
     meta: EventMeta = field(default_factory=EventMeta)
 
 
 @model
-class ForwardEvent(MetricsEvent):
+class ForwardEvent(MetricsEvent, frozen=True, kw_only=True):
     """Base of the events of requests forwarded to a provider."""
 
     meta: EventMeta = field(default_factory=EventMeta)
 
 
 @model
-class SystemEvent(MetricsEvent):
+class SystemEvent(MetricsEvent, frozen=True, kw_only=True):
     """Base of the events about the metrics system itself; they carry no meta."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self) -> None: ...
 
 
 @model
-class SessionStarted(ChatEvent):
+class SessionStarted(ChatEvent, frozen=True, kw_only=True):
     """A conversation begins. ``model`` is the model used, such as ``gpt-5-mini``."""
 
     session_id: str
@@ -205,7 +206,7 @@ class SessionStarted(ChatEvent):
 
 
 @model
-class SessionCompleted(ChatEvent):
+class SessionCompleted(ChatEvent, frozen=True, kw_only=True):
     """A conversation ended, well or not."""
 
     session_id: str
@@ -217,7 +218,7 @@ class SessionCompleted(ChatEvent):
 
 
 @model
-class RoundStarted(ChatEvent):
+class RoundStarted(ChatEvent, frozen=True, kw_only=True):
     """One model call (a request and its answer) begins."""
 
     round_id: str
@@ -226,7 +227,7 @@ class RoundStarted(ChatEvent):
 
 
 @model
-class RoundCompleted(ChatEvent):
+class RoundCompleted(ChatEvent, frozen=True, kw_only=True):
     """One model call ended.
 
     ``latency_ms`` takes any finite number >= 0 and floors it. Where usage or latency is not
@@ -256,7 +257,7 @@ class RoundCompleted(ChatEvent):
 
 
 @model
-class ToolCalled(ChatEvent):
+class ToolCalled(ChatEvent, frozen=True, kw_only=True):
     """A tool was called and has answered. Its arguments and result are never stored."""
 
     tool_call_id: str
@@ -282,7 +283,7 @@ class ToolCalled(ChatEvent):
 
 
 @model
-class MessageCountUpdated(ChatEvent):
+class MessageCountUpdated(ChatEvent, frozen=True, kw_only=True):
     """The session now holds ``message_count`` messages, of user and assistant."""
 
     session_id: str
@@ -290,7 +291,7 @@ class MessageCountUpdated(ChatEvent):
 
 
 @model
-class RequestStarted(ForwardEvent):
+class RequestStarted(ForwardEvent, frozen=True, kw_only=True):
     """A request goes to a provider. ``endpoint`` is such as ``openai.chat_completions``."""
 
     request_id: str
@@ -300,7 +301,7 @@ class RequestStarted(ForwardEvent):
 
 
 @model
-class RequestCompleted(ForwardEvent):
+class RequestCompleted(ForwardEvent, frozen=True, kw_only=True):
     """A forwarded request ended. ``status_code`` 0 means that no response came."""
 
     request_id: str
@@ -326,7 +327,7 @@ class RequestCompleted(ForwardEvent):
 
 
 @model
-class MetricsDropped(SystemEvent):
+class MetricsDropped(SystemEvent, frozen=True, kw_only=True):
     """``count`` events were dropped since the last such event of this ``reason``."""
 
     count: U64
@@ -334,7 +335,7 @@ class MetricsDropped(SystemEvent):
 
 
 @model
-class StorageError(SystemEvent):
+class StorageError(SystemEvent, frozen=True, kw_only=True):
     """Storing failed. ``event_type`` is the kind of the event that was in hand."""
 
     error: str
@@ -342,17 +343,17 @@ class StorageError(SystemEvent):
 
 
 @model
-class WorkerStarted(SystemEvent):
+class WorkerStarted(SystemEvent, frozen=True, kw_only=True):
     """A worker began to write."""
 
 
 @model
-class WorkerStopped(SystemEvent):
+class WorkerStopped(SystemEvent, frozen=True, kw_only=True):
     """A worker has stopped; in a log, its line carries the final counts."""
 
 
 @model
-class UnknownEvent(MetricsEvent):
+class UnknownEvent(MetricsEvent, frozen=True, kw_only=True):
     """An event of a kind that this version does not know, kept as it came.
 
     Args:
@@ -368,7 +369,7 @@ class UnknownEvent(MetricsEvent):
     payload: str | None = None
 
     def __post_init__(self) -> None:
-        Model.__post_init__(self)
+        self._validate()
         if self.kind in KINDS:
             msg = f"UnknownEvent must be of an unknown kind; got {self.kind!r}. Pass {KINDS[self.kind].__name__}(...)."
             raise ValueError(msg)

@@ -103,7 +103,7 @@ def decode(cls: type[M], body: Any) -> M:
 
 
 def _require(cls: type[Model], known: dict[str, Any]) -> None:
-    for item in dataclasses.fields(cls):  # type: ignore[arg-type]
+    for item in dataclasses.fields(cls):
         needed = item.default is dataclasses.MISSING
         if needed and known.get(item.name) is None:
             fault = "must not be null" if item.name in known else "is missing"

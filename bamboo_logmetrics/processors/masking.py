@@ -77,15 +77,29 @@ _TEXT_KEYS = re.compile(r"(?:token|apikeys|passwords|secrets|(?:access|refresh|a
 _NOT_WORD = re.compile(r"[^a-z0-9]")
 
 
+_MOST_CLEAN, _LONGEST_CLEAN = 4_096, 200
+_clean: set[str] = set()  # short texts in which nothing was found: most come again
+
+
 def mask_text(text: str) -> str:
     """Return ``text`` with every secret in it replaced by ``[redacted]``."""
+    if text in _clean:
+        return text
     lower = text.lower()
     for hint in _HINTS:
         if hint in lower:
             break
     else:
+        _remember_clean(text)
         return text
     return _SECRET.sub(_masked, text)
+
+
+def _remember_clean(text: str) -> None:
+    if len(text) <= _LONGEST_CLEAN:
+        if len(_clean) >= _MOST_CLEAN:
+            _clean.clear()
+        _clean.add(text)
 
 
 def _masked(found: re.Match[str]) -> str:

@@ -220,6 +220,8 @@ class RotatingFile(Sink):
         if self._clock.monotonic() < self._rotate_from:
             return lines  # it cannot be rotated now
         room = self._max_bytes - self._whole_size
+        if sum(map(len, lines)) <= room:
+            return lines
         for index, line in enumerate(lines):
             room -= len(line)
             if room < 0:
