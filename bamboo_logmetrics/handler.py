@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter, merge_record_extra
@@ -103,6 +104,7 @@ def _content(record: logging.LogRecord) -> tuple[Any, dict[str, Any]]:
     return what, beside
 
 
+@lru_cache(maxsize=128)
 def _level(number: int) -> str:
     """Return the name of the level at or below a stdlib number; there are five."""
     return next((name for name, least in reversed(list(LEVELS.items())) if number >= least), "debug")

@@ -13,7 +13,7 @@ import msgspec
 
 Layout = Callable[[dict[str, Any]], dict[str, Any]]
 
-_encoder = msgspec.json.Encoder()
+encoder = msgspec.json.Encoder()
 
 # JSON may hold these as they are, but str.splitlines() and some readers break a line there.
 _LINE_BREAKS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
@@ -37,14 +37,17 @@ def encode(data: Any) -> bytes:
     into text before: msgspec writes their digits.
     """
     try:
-        line = _encoder.encode(data)
+        line = encoder.encode(data)
     except (ValueError, OverflowError):  # a lone surrogate, or an integer that is too long
-        line = _encoder.encode(encodable(data))
-    if line.isascii():
-        return line
-    for raw, escaped in _LINE_BREAKS:
+        line = encoder.encode(encodable(data))
+    return line if line.isascii() else escaped(line)
+
+
+def escaped(line: bytes) -> bytes:
+    """Return JSON without the characters that some readers take for the end of a line."""
+    for raw, escape in _LINE_BREAKS:
         if raw in line:
-            line = line.replace(raw, escaped)
+            line = line.replace(raw, escape)
     return line
 
 

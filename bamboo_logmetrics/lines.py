@@ -44,26 +44,23 @@ class LineMaker:
 
     def user(self, item: Record) -> bytes | None:
         """Return the line of an emitted record, or None when it is too long even after cutting."""
-        line = self._in_one_step(item)
-        if line is not None:
-            self.seq += 1
-            return line
+        what, bound, context, _, _, exception, _ = item
+        if not bound and exception is None and self._native is not None:
+            try:
+                line = self._native.line(what, context, self.writer, self.seq + 1)
+                if line is not None and len(line) <= self._limit:
+                    self.seq += 1
+                    return line
+            except Exception:  # noqa: BLE001, S110 - the other way says what is wrong
+                pass
+        return self._step_by_step(item)
+
+    def _step_by_step(self, item: Record) -> bytes | None:
         try:
             line = self._finish(self._expand(item))
         except Exception as error:  # noqa: BLE001 - whatever the value did, its place in the log must not be empty
             line = self._finish(self._marker(item, error))
         return self._number(line)
-
-    def _in_one_step(self, item: Record) -> bytes | None:
-        """Return the line of a record that needs no closer look."""
-        what, bound, context, _, _, exception, _ = item
-        if bound or exception is not None or self._native is None:
-            return None
-        try:
-            line = self._native.line(what, context, self.writer, self.seq + 1)
-        except Exception:  # noqa: BLE001 - the other way says what is wrong
-            return None
-        return line if line is not None and len(line) <= self._limit + 1 else None
 
     def own(self, event: SystemEvent, extra: Mapping[str, Any]) -> bytes:
         """Return a line of the log itself."""

@@ -21,7 +21,7 @@ from bamboo_logmetrics.events.base import names_of
 from bamboo_logmetrics.events.model import KINDS, MetricsEvent, SystemEvent
 from bamboo_logmetrics.events.times import format_utc
 from bamboo_logmetrics.frozen import all_scalar
-from bamboo_logmetrics.layouts import encode, integer
+from bamboo_logmetrics.layouts import encode, encoder, escaped, integer
 from bamboo_logmetrics.processors.masking import mask_text, mask_value
 
 _MOST_CONTEXTS = 1_000  # so many are remembered, then it begins anew
@@ -35,7 +35,7 @@ class Beside(NamedTuple):
     """What a context adds to the lines of one kind.
 
     Args:
-        end: the end of the line: the bound values and the newline.
+        end: the end of the line: the bound values and the newline; nothing where a closer look is needed.
         same: the bound values that are left out as long as the event's own field, which the function gets, is the same.
         trace_id: fills a missing one.
     """
@@ -50,7 +50,7 @@ class NativeLines:
 
     def __init__(self) -> None:
         # by id, which the context kept beside it makes sure of
-        self._contexts: dict[int, tuple[Mapping[str, Any], dict[type, Beside | None]]] = {}
+        self._contexts: dict[int, tuple[Mapping[str, Any], dict[type, Beside]]] = {}
 
     def line(self, event: Any, context: Mapping[str, Any], writer: str, seq: int) -> bytes | None:
         """Return the line of ``event``, with its newline; None if that takes a closer look."""
@@ -60,29 +60,34 @@ class NativeLines:
             return None
         found = self._contexts.get(id(context))
         kinds = found[1] if found is not None else self._remember(context)
-        beside = kinds[kind] if kind in kinds else kinds.setdefault(kind, _beside(kind, context))
+        beside = kinds.get(kind)
         if beside is None:
-            return None
+            beside = kinds[kind] = _beside(kind, context)
         end, same, trace_id = beside
+        if not end:
+            return None
         for get, value in same:
             own = get(event)
             if own != value or type(own) is not type(value):
                 return None
         return make(event, writer, seq, trace_id)[:-1] + end
 
-    def _remember(self, context: Mapping[str, Any]) -> dict[type, Beside | None]:
+    def _remember(self, context: Mapping[str, Any]) -> dict[type, Beside]:
         if len(self._contexts) >= _MOST_CONTEXTS:
             self._contexts.clear()
-        kinds: dict[type, Beside | None] = {}
+        kinds: dict[type, Beside] = {}
         if all_scalar(context):  # else it is a copy made for this one call
             self._contexts[id(context)] = (context, kinds)
         return kinds
 
 
-def _beside(cls: type[MetricsEvent], context: Mapping[str, Any]) -> Beside | None:
-    """Return what ``context`` adds, or None where keys have to be renamed or values looked at."""
+_CLOSER_LOOK = Beside(b"", (), None)
+
+
+def _beside(cls: type[MetricsEvent], context: Mapping[str, Any]) -> Beside:
+    """Return what ``context`` adds, without an end where keys have to be renamed or values looked at."""
     if not all_scalar(context):
-        return None
+        return _CLOSER_LOOK
     fields, trace_id = record.FIELDS[cls.kind], None
     same: list[tuple[Callable[[Any], Any], Any]] = []
     free: dict[str, Any] = {}
@@ -93,7 +98,7 @@ def _beside(cls: type[MetricsEvent], context: Mapping[str, Any]) -> Beside | Non
         elif key in _PLAIN_FIELDS[cls]:
             same.append((attrgetter(key), value))
         elif key in fields or key in record.HEADER_SET or key in record.TRAILER or key.startswith("bound_"):
-            return None
+            return _CLOSER_LOOK
         else:
             free[key] = mask_value(key, integer(value) if type(value) is int else value)
     end = b"," + encode(free)[1:] if free else b"}"
@@ -146,7 +151,8 @@ def line(event, writer, seq, trace_id):
     if not moment.microsecond:  # msgspec would leave the digits out
         moment = format_utc(moment)
     {before}
-    return encode(Line(moment, {level}, {kind!r}, {version}, writer, seq, {values}))
+    made = encode(Line(moment, {level}, {kind!r}, {version}, writer, seq, {values}))
+    return made if made.isascii() else escaped(made)
 """
 
 
@@ -162,7 +168,7 @@ def _maker(cls: type[MetricsEvent]) -> _Line:
         values=", ".join(values.values()),
     )
     known = {
-        "Line": struct, "encode": encode, "format_utc": format_utc, "error": _error, "NO_USAGE": _NO_USAGE,
+        "Line": struct, "encode": encoder.encode, "escaped": escaped, "format_utc": format_utc, "error": _error, "NO_USAGE": _NO_USAGE,
         "LEVEL_OF": _LEVEL_OF,
     }  # fmt: skip
     made: dict[str, Any] = {}
