@@ -69,7 +69,7 @@ _SMALL = 2**30 - 1  # CPython compares such numbers several times as fast; large
 
 
 def _unsigned(limit: int, remedy: str) -> Rule:
-    return Rule(f"type({{0}}) is int and 0 <= {{0}} <= {min(limit, _SMALL)}", checks.unsigned(limit, remedy))
+    return Rule(f"type({{0}}) is int and {{0}} >= 0 and {{0}} <= {min(limit, _SMALL)}", checks.unsigned(limit, remedy))
 
 
 _COUNT = "Pass a count, such as 0 or 1234."
@@ -186,10 +186,11 @@ def rebuild(cls: type[Model], values: dict[str, Any], extra: str | None) -> Mode
 
 def _compiled(annotations: Mapping[str, str]) -> Callable[[Any], None]:
     """Return a method that looks at every value once, and at each more closely when one does not fit."""
-    fits = [f"({RULES[kind].fits.format(f'self.{name}')})" for name, kind in annotations.items()]
+    reads = [f"    {name} = self.{name}" for name in annotations]
+    fits = " and ".join(f"({RULES[kind].fits.format(name)})" for name, kind in annotations.items())
+    source = ["def validate(self):", *reads, f"    if not ({fits or True}):", "        check(self)"]
     made: dict[str, Any] = {}
-    source = f"def validate(self):\n    if not ({' and '.join(fits) or True}):\n        check(self)\n"
-    exec(source, _NAMES | {"check": _check}, made)  # noqa: S102 - of the table above, as dataclasses does it
+    exec("\n".join(source), _NAMES | {"check": _check}, made)  # noqa: S102 - of the table above, as dataclasses does it
     validate: Callable[[Any], None] = made["validate"]
     return validate
 
