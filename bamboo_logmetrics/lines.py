@@ -44,10 +44,9 @@ class LineMaker:
 
     def user(self, item: Record) -> bytes | None:
         """Return the line of an emitted record, or None when it is too long even after cutting."""
-        what, bound, context, _, _, exception, _ = item
-        if not bound and exception is None and self._native is not None:
+        if self._native is not None:
             try:
-                line = self._native.line(what, context, self.writer, self.seq + 1)
+                line = self._native.line(item, self.writer, self.seq + 1)
                 if line is not None and len(line) <= self._limit:
                     self.seq += 1
                     return line

@@ -1,15 +1,15 @@
-"""The line of a typed event in the native layout, made in one step.
+"""Lines of the native layout, made in one step.
 
-``record``, ``processors`` and ``layouts`` say what a line holds, step by step, for every record. Nearly all are typed
-events with plain values bound beside them, and need no closer look: for each kind there is one function here that puts
-the values into a Struct and has msgspec write it. What does need a closer look is answered with None, and goes
-the other way. A test holds the two ways to the same bytes.
+``record``, ``processors`` and ``layouts`` say what a line holds, step by step, for every record. Nearly all records
+have only scalars bound beside them, and need no closer look. For such an event there is one function here for each
+kind, which puts the values into a Struct and has msgspec write it; a plain line is one dictionary. What does need a
+closer look is answered with None, and goes the other way. A test holds the two ways to the same bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -17,15 +17,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bamboo_logmetrics import record
+from bamboo_logmetrics.channel import Record
 from bamboo_logmetrics.events.base import names_of
 from bamboo_logmetrics.events.model import KINDS, MetricsEvent, SystemEvent
-from bamboo_logmetrics.events.times import format_utc
-from bamboo_logmetrics.frozen import all_scalar
+from bamboo_logmetrics.events.times import format_ns, format_utc
+from bamboo_logmetrics.frozen import SCALARS, all_scalar
 from bamboo_logmetrics.layouts import encode, encoder, escaped, integer
-from bamboo_logmetrics.processors.masking import mask_text, mask_value
+from bamboo_logmetrics.processors.masking import is_clean, mask_text, mask_value, may_show
 
 _MOST_CONTEXTS = 1_000  # so many are remembered, then it begins anew
-_LONGEST_TEXT = 1_000  # characters of an error; a longer one may have to be cut
+_LONGEST_TEXT = 4_000  # characters; a longer one may have to be cut, and that comes before looking for secrets
 
 # (event, writer, seq, the trace id that is bound) -> the line without its end
 _Line = Callable[[Any, str, int, "str | None"], bytes]
@@ -52,17 +53,35 @@ class NativeLines:
         # by id, which the context kept beside it makes sure of
         self._contexts: dict[int, tuple[Mapping[str, Any], dict[type, Beside]]] = {}
 
-    def line(self, event: Any, context: Mapping[str, Any], writer: str, seq: int) -> bytes | None:
-        """Return the line of ``event``, with its newline; None if that takes a closer look."""
+    def line(self, item: Record, writer: str, seq: int) -> bytes | None:
+        """Return the line of a record, with its newline; None if that takes a closer look."""
+        what, bound, context, level, time_ns, exception, _ = item
+        if exception is not None:
+            return None
+        if type(what) is not str:
+            return self._typed(what, bound, context, writer, seq)
+        beside = {**context, **bound} if context else bound
+        if len(what) > _LONGEST_TEXT or not is_clean(what) or not _as_they_are(beside):
+            return None
+        line = encoder.encode({
+            "timestamp": format_ns(time_ns or 0), "level": level or "info", "event": what, "v": record.VERSION,
+            "writer": writer, "seq": seq, "plain": True, **beside,
+        })  # fmt: skip
+        return (line if line.isascii() else escaped(line)) + b"\n"
+
+    def _typed(
+        self, event: Any, bound: Mapping[str, Any], context: Mapping[str, Any], writer: str, seq: int
+    ) -> bytes | None:
         kind = type(event)
         make = _MAKE.get(kind)
         if make is None:
             return None
-        found = self._contexts.get(id(context))
-        kinds = found[1] if found is not None else self._remember(context)
-        beside = kinds.get(kind)
-        if beside is None:
-            beside = kinds[kind] = _beside(kind, context)
+        if bound:
+            beside = _beside(kind, {**context, **bound})
+        else:
+            found = self._contexts.get(id(context))
+            kinds = found[1] if found is not None else self._remember(context)
+            beside = kinds.get(kind) or kinds.setdefault(kind, _beside(kind, context))
         end, same, trace_id = beside
         if not end:
             return None
@@ -79,6 +98,28 @@ class NativeLines:
         if all_scalar(context):  # else it is a copy made for this one call
             self._contexts[id(context)] = (context, kinds)
         return kinds
+
+
+def _as_they_are(beside: Mapping[str, Any]) -> bool:
+    """Tell whether bound values stand in a plain line as they are: scalars without secrets, under free names."""
+    for key, value in beside.items():
+        if not _is_harmless(key):
+            return False
+        if type(value) is str:
+            if len(value) > _LONGEST_TEXT or not is_clean(value):
+                return False
+        elif type(value) is int:
+            if integer(value) is not value:
+                return False
+        elif type(value) not in SCALARS:
+            return False
+    return True
+
+
+@lru_cache(maxsize=4096)
+def _is_harmless(key: str) -> bool:
+    """Tell whether a bound value under this key stands there as it is, unless it is a text with a secret in it."""
+    return key not in record.HEADER_SET and key not in record.TRAILER and may_show(key)
 
 
 _CLOSER_LOOK = Beside(b"", (), None)
@@ -168,7 +209,8 @@ def _maker(cls: type[MetricsEvent]) -> _Line:
         values=", ".join(values.values()),
     )
     known = {
-        "Line": struct, "encode": encoder.encode, "escaped": escaped, "format_utc": format_utc, "error": _error, "NO_USAGE": _NO_USAGE,
+        "Line": struct, "encode": encoder.encode, "escaped": escaped, "format_utc": format_utc, "error": _error,
+        "NO_USAGE": _NO_USAGE,
         "LEVEL_OF": _LEVEL_OF,
     }  # fmt: skip
     made: dict[str, Any] = {}

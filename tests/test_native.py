@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import EVENTS, EXAMPLES, KEYS, SCALARS, meta
+from strategies import BOUND, EVENTS, EXAMPLES, KEYS, SCALARS, meta
 from tools import tool
 
 import bamboo_logmetrics as blm
@@ -32,18 +33,46 @@ def maker(*, step_by_step, limit=32_000):
     return made
 
 
-def both(event, context, limit=32_000):
+def one_step(what, context):
+    """Return the line made in one step, or None."""
+    return NativeLines().line((what, {}, context, "info", 1, None, None), WRITER, 7)
+
+
+def both(event, context, limit=32_000, bound=MappingProxyType({})):
     """Return the line of each way, twice over: what was remembered must not change it."""
     ways = [maker(step_by_step=step_by_step, limit=limit) for step_by_step in (False, True)]
-    return [[made.user((event, {}, context, None, None, None, None)) for made in ways] for _ in range(2)]
+    return [[made.user((event, bound, context, None, None, None, None)) for made in ways] for _ in range(2)]
 
 
 @settings(max_examples=400)
-@given(EVENTS, CONTEXTS)
-def test_both_ways_make_the_same_line(event, context):
+@given(EVENTS, CONTEXTS, st.just({}) | BOUND)
+def test_both_ways_make_the_same_line(event, context, bound):
     """Whatever an event and its context hold, the line made in one step is the one made step by step."""
-    for quick, thorough in both(event, context):
+    for quick, thorough in both(event, context, bound=bound):
         assert quick == thorough
+
+
+TEXTS = st.text(max_size=20) | st.sampled_from(["", "Bearer abcdefgh12345678", "a\u2028b", "\ud800", "long " * 10_000])
+
+
+@settings(max_examples=400)
+@given(
+    TEXTS, CONTEXTS, BOUND | st.dictionaries(KEYS, SCALARS | TEXTS | st.integers(), max_size=5), st.integers(0, 2**62)
+)
+def test_both_ways_make_the_same_plain_line(text, context, bound, time_ns):
+    """Whatever a plain record holds, the line made in one step is the one made step by step."""
+    quick, thorough = (
+        maker(step_by_step=step_by_step).user((text, bound, context, "info", time_ns, None, None))
+        for step_by_step in (False, True)
+    )
+    assert quick == thorough
+
+
+def test_a_usual_plain_line_takes_one_step():
+    """Plain text with scalars beside it is not made step by step."""
+    beside = {"entries": 312, "hits": 2**64 - 1, "name": "abc", "ratio": 0.5, "ok": True, "none": None}
+    assert one_step("cache warmed", beside) is not None
+    assert one_step("cache warmed", beside | {"password": "x"}) is None
 
 
 @pytest.mark.parametrize("event", TYPED, ids=lambda event: f"{event.kind}-{event.meta.occurred_at.microsecond % 100}")
@@ -51,7 +80,7 @@ def test_what_is_usual_takes_one_step(event):
     """An event of each kind, with plain values bound beside it, is not made step by step."""
     names = {item.name for item in dataclasses.fields(event)}
     same = {name: getattr(event, name) for name in {"session_id", "model"} & names}
-    line = NativeLines().line(event, {"project": "p", "n": 2, "trace_id": event.meta.trace_id or "t"} | same, WRITER, 7)
+    line = one_step(event, {"project": "p", "n": 2, "trace_id": event.meta.trace_id or "t"} | same)
     assert line is not None
     assert line.endswith(b',"project":"p","n":2}\n')
 
@@ -85,10 +114,9 @@ def test_a_long_line_is_cut(limit):
 def test_values_that_differ_are_renamed():
     """A bound value that is the event's own in one line and not in the next is left out there and renamed here."""
     context = {"session_id": "s-1"}
-    lines = NativeLines()
     same, other = (tool(session_id=session) for session in ("s-1", "s-2"))
-    assert lines.line(same, context, WRITER, 1) is not None
-    assert lines.line(other, context, WRITER, 2) is None
+    assert one_step(same, context) is not None
+    assert one_step(other, context) is None
     assert b'"bound_session_id":"s-1"' in both(other, context)[0][0]
 
 

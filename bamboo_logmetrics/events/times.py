@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any
 
 _RFC3339 = re.compile(
@@ -18,9 +19,15 @@ def format_utc(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return format_utc(from_ns(seconds * 1_000_000_000))[:20]
+
+
 def format_ns(nanoseconds: int) -> str:
     """Return nanoseconds since the epoch in the same form, cut to microseconds."""
-    return format_utc(from_ns(nanoseconds))
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{_second(seconds)}{rest // 1000:06}Z"  # the same second comes again and again
 
 
 def from_ns(nanoseconds: int) -> datetime:

@@ -95,6 +95,11 @@ def mask_text(text: str) -> str:
     return _SECRET.sub(_masked, text)
 
 
+def is_clean(text: str) -> bool:
+    """Tell whether there is no secret in ``text``."""
+    return text in _clean or mask_text(text) == text
+
+
 def _remember_clean(text: str) -> None:
     if len(text) <= _LONGEST_CLEAN:
         if len(_clean) >= _MOST_CLEAN:
@@ -117,6 +122,11 @@ def is_secret_key(key: str) -> bool:
 @lru_cache(maxsize=4096)
 def _is_text_key(key: str) -> bool:
     return bool(_TEXT_KEYS.search(_NOT_WORD.sub("", key.lower())))
+
+
+def may_show(key: str) -> bool:
+    """Tell whether values under this key are not hidden for its name."""
+    return not is_secret_key(key) and not _is_text_key(key)
 
 
 def mask_value(key: str, value: Any) -> Any:
