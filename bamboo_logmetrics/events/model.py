@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from enum import Enum
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import uuid_utils
@@ -47,17 +48,13 @@ class ForwardStatus(_Status):
     TIMEOUT = "timeout"
 
 
-def _status_value(status: Enum) -> Any:
-    return status.value
-
-
 def read_status(text: Any) -> Any:
     """Return a status text as this version writes it: older writers say ``failed``."""
     return "error" if text == "failed" else text
 
 
 for _status in (SessionStatus, RoundStatus, ForwardStatus):
-    add_status(_status, encoder=_status_value, decoder=read_status)
+    add_status(_status, encoder=attrgetter("value"), decoder=read_status)
 
 
 def _new_id() -> str:
