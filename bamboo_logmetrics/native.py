@@ -23,9 +23,10 @@ from bamboo_logmetrics.events.model import KINDS, MetricsEvent, SystemEvent
 from bamboo_logmetrics.events.times import format_ns, format_utc
 from bamboo_logmetrics.frozen import SCALARS, all_scalar
 from bamboo_logmetrics.layouts import encode, encoder, escaped, integer
-from bamboo_logmetrics.processors.masking import is_clean, mask_text, mask_value, may_show
+from bamboo_logmetrics.processors.masking import KNOWN_CLEAN, mask_text, mask_value, may_show
 
 _MOST_CONTEXTS = 1_000  # so many are remembered, then it begins anew
+_SMALL = 2**30  # a number below it is within 64 bits, and quickly compared
 _LONGEST_TEXT = 4_000  # characters; a longer one may have to be cut, and that comes before looking for secrets
 
 # (event, writer, seq, the trace id that is bound) -> the line without its end
@@ -61,7 +62,9 @@ class NativeLines:
         if type(what) is not str:
             return self._typed(what, bound, context, writer, seq)
         beside = {**context, **bound} if context else bound
-        if len(what) > _LONGEST_TEXT or not is_clean(what) or not _as_they_are(beside):
+        if what not in KNOWN_CLEAN and (len(what) > _LONGEST_TEXT or mask_text(what) != what):
+            return None
+        if not _as_they_are(beside):
             return None
         line = encoder.encode({
             "timestamp": format_ns(time_ns or 0), "level": level or "info", "event": what, "v": record.VERSION,
@@ -105,13 +108,14 @@ def _as_they_are(beside: Mapping[str, Any]) -> bool:
     for key, value in beside.items():
         if not _is_harmless(key):
             return False
-        if type(value) is str:
-            if len(value) > _LONGEST_TEXT or not is_clean(value):
+        kind = type(value)
+        if kind is str:
+            if value not in KNOWN_CLEAN and (len(value) > _LONGEST_TEXT or mask_text(value) != value):
                 return False
-        elif type(value) is int:
-            if integer(value) is not value:
+        elif kind is int:
+            if not -_SMALL < value < _SMALL and integer(value) is not value:
                 return False
-        elif type(value) not in SCALARS:
+        elif kind not in SCALARS:
             return False
     return True
 

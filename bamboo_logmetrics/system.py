@@ -169,9 +169,9 @@ def _started_by_proc(pid: int) -> datetime | None:
     if state == b"Z":
         return None
     ticks = int(numbers[18])
-    with open("/proc/stat", "rb") as file:
-        boot = next(int(line.split()[1]) for line in file if line.startswith(b"btime "))
-    return datetime.fromtimestamp(boot + ticks / os.sysconf("SC_CLK_TCK"), timezone.utc)
+    # not the boot time of /proc/stat, which is in whole seconds
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return datetime.fromtimestamp(time.time() - age, timezone.utc)
 
 
 def _started_by_ps(pid: int) -> datetime | None:  # pragma: no cover - macOS

@@ -68,6 +68,16 @@ def test_this_process_has_a_start_time():
     assert timedelta(0) <= datetime.now(timezone.utc) - started + timedelta(seconds=2) < timedelta(days=2)
 
 
+def test_a_process_does_not_start_before_it_was_started():
+    """A start time is between the moments before and after the start; the system counts it in hundredths of a second."""
+    tick = timedelta(milliseconds=20)
+    before = datetime.now(timezone.utc)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        after = datetime.now(timezone.utc)
+        started = process_started_at(child.pid)
+    assert before - tick <= started <= after + tick
+
+
 def test_a_finished_process_has_none():
     """A process that is gone has no start time."""
     child = subprocess.Popen([sys.executable, "-c", ""])

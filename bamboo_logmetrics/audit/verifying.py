@@ -313,7 +313,10 @@ def _about(account: Account, end: End) -> Iterator[Finding]:
 
     gaps = account.gaps()
     if account.removed:
-        yield finding("removed_by_retention", f"lines 1 to {account.numbers.starts[0] - 1} were removed by retention")
+        yield finding(
+            "removed_by_retention",
+            f"lines 1 to {account.numbers.starts[0] - 1} are not in these files (removed by retention?)",
+        )
     elif gaps and gaps[0][0] == 1:
         yield finding(
             "missing_beginning",

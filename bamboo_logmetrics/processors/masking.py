@@ -78,12 +78,12 @@ _NOT_WORD = re.compile(r"[^a-z0-9]")
 
 
 _MOST_CLEAN, _LONGEST_CLEAN = 4_096, 200
-_clean: set[str] = set()  # short texts in which nothing was found: most come again
+KNOWN_CLEAN: set[str] = set()  # short texts in which nothing was found: most come again
 
 
 def mask_text(text: str) -> str:
     """Return ``text`` with every secret in it replaced by ``[redacted]``."""
-    if text in _clean:
+    if text in KNOWN_CLEAN:
         return text
     lower = text.lower()
     for hint in _HINTS:
@@ -95,16 +95,11 @@ def mask_text(text: str) -> str:
     return _SECRET.sub(_masked, text)
 
 
-def is_clean(text: str) -> bool:
-    """Tell whether there is no secret in ``text``."""
-    return text in _clean or mask_text(text) == text
-
-
 def _remember_clean(text: str) -> None:
     if len(text) <= _LONGEST_CLEAN:
-        if len(_clean) >= _MOST_CLEAN:
-            _clean.clear()
-        _clean.add(text)
+        if len(KNOWN_CLEAN) >= _MOST_CLEAN:
+            KNOWN_CLEAN.clear()
+        KNOWN_CLEAN.add(text)
 
 
 def _masked(found: re.Match[str]) -> str:
