@@ -83,13 +83,14 @@ def test_calls_of_a_stdlib_record(tmp_path):
     nothing = logging.NullHandler()
     counts = []
     stdlib = logging.getLogger("costs")
+    stdlib.propagate = False
     for each in (handler, nothing):
         stdlib.handlers = [each]
         stdlib.warning("first")
         counts.append(calls_of(lambda: stdlib.warning("text", extra={"n": 1, "name_of": "x"}))[0])
     handler.close()
     stdlib.handlers = []
-    assert counts[0] - counts[1] <= 12
+    assert counts[0] - counts[1] <= 15
 
 
 def test_what_stays_allocated_for_an_event(log):

@@ -52,10 +52,11 @@ from functools import partial
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from msgspec.structs import force_setattr
 from tools import tool
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics import lines, pipeline
+from bamboo_logmetrics import pipeline
 from bamboo_logmetrics.sinks import rotating
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
@@ -64,7 +65,6 @@ LONG = 30.0  # seconds of the program's clock: all pauses of a log that works ar
 PATIENCE = 20  # real seconds
 PAUSE = 5.0  # seconds; the longest after which a log tries again to write
 TORN = b'{"torn":"'
-UNENCODABLE = "unencodable"
 
 
 # -- the model -----------------------------------------------------------------------------
@@ -369,7 +369,6 @@ class World:
         self._number = 0
         TurnThread.world = self
         pipeline.Thread = rotating.Thread = TurnThread
-        lines.encode = partial(_encode, lines.encode)
 
     def serve(self):
         """Take commands until there are no more."""
@@ -407,7 +406,10 @@ class World:
             if kind == "plain":
                 log.info(f"c{ident}")  # as tool() names an event
             else:
-                answer = log.emit(tool(ident, tool_name=UNENCODABLE if kind == "bad" else "t"))
+                event = tool(ident)
+                if kind == "bad":
+                    force_setattr(event, "latency_ms", object())
+                answer = log.emit(event)
             self.emitting = False
             say("answer", writer, ident, answer, self.clock.monotonic() - before)
 
@@ -517,13 +519,6 @@ class World:
 def snapshot(log):
     stats = log.stats()
     return {name: getattr(stats, name) for name in blm.Stats.__slots__} | {"dropped": dict(stats.dropped)}
-
-
-def _encode(encode, flat):
-    if flat.get("tool_name") == UNENCODABLE:
-        msg = UNENCODABLE
-        raise ValueError(msg)
-    return encode(flat)
 
 
 def hear():
