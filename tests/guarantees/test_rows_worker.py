@@ -698,11 +698,13 @@ class Cycle:
 def storm(path, durability, on_full):
     log = blm.open_log(path, durability=durability, on_full=on_full, queue_size=100, block_timeout=0.5, max_bytes=99_999)
     numbers, answers, counts, within = itertools.count(), {}, {"main": 0, "signal": 0, "final": 0}, []
+    done, cycles = [], 0
     def emit(kind):
         name = f"{kind}-{next(numbers)}"
         counts[kind] += 1
         answers[name] = None
         answers[name] = log.emit(tool(name))
+        done.append(kind)
     def handler(*_):
         emit("signal")
         if not within:  # and what an application does at SIGTERM
@@ -713,9 +715,11 @@ def storm(path, durability, on_full):
     signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
     while counts["signal"] < 500 or counts["final"] < 500:
         Cycle(emit)
+        cycles += 1
         emit("main")
     signal.setitimer(signal.ITIMER_REAL, 0)
-    gc.collect()
+    while done.count("final") < cycles:  # another thread's collection may still be calling finalisers
+        gc.collect()
     return [log.close(20), len(answers), [name for name, ok in answers.items() if ok], list(answers.values()).count(None)]
 
 gc.set_threshold(40)
