@@ -7,7 +7,7 @@ import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
+from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter, merge_record_extra
 
 from bamboo_logmetrics import record as records
 from bamboo_logmetrics.config import open_log
@@ -95,8 +95,7 @@ def _content(record: logging.LogRecord) -> tuple[Any, dict[str, Any]]:
         what = beside.pop("message", "")
     elif not isinstance(what, MetricsEvent):
         what = _message(record, beside)
-    extra = [item for item in record.__dict__.items() if item[0] not in _RESERVED]
-    beside.update(item for item in extra if not item[0].startswith("_"))  # as python-json-logger's merge_record_extra
+    merge_record_extra(record, beside, reserved=_RESERVED)
     text = record.exc_text or (_formatter.formatException(record.exc_info) if record.exc_info else None)
     if text and record.exc_info != (None, None, None):
         beside["exception"] = text

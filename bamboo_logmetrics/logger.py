@@ -34,6 +34,7 @@ _CONTEXT_VARS: Any = getattr(structlog.contextvars, "_CONTEXT_VARS", {"": None})
 
 _NUMBERS = {number: name for name, number in LEVELS.items()}
 _NOTHING: dict[str, Any] = {}
+_TEXT = frozenset({str})
 _TYPED = frozenset(cls for cls in KINDS.values() if issubclass(cls, (ChatEvent, ForwardEvent)))
 
 
@@ -154,7 +155,8 @@ class BoundLog(BoundLoggerBase):
         elif not self._scalar:
             context = freeze_mapping(context)
         exception = _take_exception(kw) if kw else None
-        beside = kw if all_scalar(kw) else freeze_mapping(kw)
+        plain = all_scalar(kw) and _TEXT.issuperset(map(type, kw))  # keys of processors and of extra= may be anything
+        beside = kw if plain else freeze_mapping(kw)
         if isinstance(event, (ChatEvent, ForwardEvent)):
             return event, beside, context, level, None, exception, None
         if not isinstance(event, MetricsEvent):

@@ -125,7 +125,7 @@ class FS:
 class Clock:
     """The time, and all waiting. A test passes :class:`bamboo_logmetrics.testing.ManualClock`."""
 
-    time_ns = staticmethod(time.time_ns)
+    time_ns = staticmethod(time.time_ns)  # the system's own function: loggers call it at every plain line
     """Return the wall clock, in nanoseconds since the epoch."""
 
     def monotonic(self) -> float:

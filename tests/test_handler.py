@@ -57,6 +57,14 @@ def test_stdlib_records_are_plain_lines(logger, handler, lines):
     assert not {"args", "msg", "taskName", "process"} & line.keys()
 
 
+def test_extra_keys_that_are_no_text(logger, handler, lines):
+    """An extra key that is no text becomes one, and a private name is left out, as in python-json-logger."""
+    logger.warning("hello", extra={1: "one", "_private": 2})
+    (line,) = lines()
+    assert line["1"] == "one"
+    assert "_private" not in line
+
+
 def test_events_as_messages_are_typed(logger, handler, lines, path):
     """An event logged through the stdlib is a typed line that reads back as the same event."""
     event = tool(1)
