@@ -9,8 +9,9 @@ from strategies import EXAMPLES
 from tools import flat, physical, tool
 
 from bamboo_logmetrics import record
-from bamboo_logmetrics.processors import masking
-from bamboo_logmetrics.processors.masking import MASK, mask_text, mask_value
+from bamboo_logmetrics.processors import masking, secrets
+from bamboo_logmetrics.processors.masking import mask_text, mask_value
+from bamboo_logmetrics.processors.secrets import MASK
 
 HEX = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
 ALNUM = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC2dE4fG6hJ8k"
@@ -291,9 +292,47 @@ def test_no_text_makes_the_patterns_backtrack():
         assert len(mask_text(text)) <= len(text) * 4 + 10, unit
 
 
-def test_hints_miss_no_pattern():
-    """Whatever the patterns find contains one of the hints, which are looked for first."""
-    found = [*KNOWN.values(), *(text for text, masked in TEXTS if text != masked)]
-    for text in found:
-        assert masking._SECRET.search(text)
-        assert any(hint in text.lower() for hint in masking._HINTS), text
+def test_no_secret_is_without_its_words():
+    """Where a pattern finds something there is a word and a character of its kind, which are looked for first."""
+    for text in [*KNOWN.values(), *(text for text, masked in TEXTS if text != masked)]:
+        found = {kind.pattern for kind in secrets.KINDS if kind.pattern.search(text)}
+        likely = {
+            kind.pattern
+            for kind in secrets.KINDS
+            if any(word in text.lower() for word in kind.words) and (not kind.needs or set(kind.needs) & set(text))
+        }
+        assert found
+        assert found <= likely
+        assert secrets.may_hold_secrets(text.lower())
+
+
+PIECES = st.sampled_from(
+    [*KNOWN.values(), *(text for text, _ in TEXTS), *(word for kind in secrets.KINDS for word in kind.words),
+     "api-", "api", "access_", "session", "refresh-", "secret_access_", "xid_", "passphrase", "x-amz-", "\\u0026", "&", "; ",
+     "=", ": ", "'", '"', "(b'", "', b'", "a1b2c3d4e5f6a7b8", "AKIA0123456789ABCDEF", SECRET, " ", "\n", "/", "é"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=8).map("".join))
+@settings(deadline=None, max_examples=1_000)
+def test_secrets_start_where_they_are_looked_for(text):
+    """The patterns are tried beside their words only, and find what they find when they are tried everywhere."""
+    everywhere = text.lower() + "."  # of another length, as some letters become two in lower case
+    assert secrets.masked(text, text.lower()) == secrets.masked(text, everywhere)
+
+
+def test_letters_that_become_two_in_lower_case():
+    """A letter that is longer in lower case moves nothing."""
+    assert mask_text(f"\u0130\u0130 api_key={SECRET}, x") == f"\u0130\u0130 api_key={MASK}, x"
+    assert mask_text(f"\u0130 sk-{ALNUM}") == f"\u0130 {MASK}"
+
+
+def test_letters_that_patterns_take_for_others():
+    """A long s is an s and a dotless i an i for the patterns, and so for the words."""
+    assert mask_text(f"pa\u017f\u017fword={SECRET} x") == f"pa\u017f\u017fword={MASK} x"
+    assert mask_text(f"author\u0131zation: {SECRET}") == f"author\u0131zation: {MASK}"
+
+
+def test_ids_hold_no_words():
+    """Texts of the characters of an id are not looked at: no word beside a secret is made of them."""
+    assert all(word.strip(masking._ID) for kind in secrets.KINDS for word in kind.words)
