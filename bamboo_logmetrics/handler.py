@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from functools import lru_cache
+from operator import itemgetter
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter, merge_record_extra
@@ -13,14 +16,14 @@ from bamboo_logmetrics import record as records
 from bamboo_logmetrics.config import open_log
 from bamboo_logmetrics.events.model import MetricsEvent
 from bamboo_logmetrics.events.times import format_ns
-from bamboo_logmetrics.frozen import freeze_mapping, freeze_text
+from bamboo_logmetrics.frozen import Row, freeze_key, freeze_mapping, freeze_text
 from bamboo_logmetrics.layouts import encode
 from bamboo_logmetrics.options import LEVELS
 from bamboo_logmetrics.processors import redact_flat
 from bamboo_logmetrics.processors.capping import cap
 
 if TYPE_CHECKING:
-    from bamboo_logmetrics.channel import Stats
+    from bamboo_logmetrics.channel import Record, Stats
     from bamboo_logmetrics.logger import BoundLog
 
 _NS = 1_000_000_000
@@ -63,13 +66,34 @@ class MetricsHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Hand one record over. What a processor of yours raises goes to ``handleError``, as in the stdlib."""
         try:
+            item = self._as_it_is(record)
+            if item is not None:
+                self._log._logger.put_plain(item)
+                return
             what, beside = _content(record)
-            level = _level(record.levelno or 0)
-            item = self._log._record(what, level, beside, int(record.created * _NS))
+            item = self._log._record(what, _level(record.levelno or 0), beside, int(record.created * _NS))
             if item is not None:
                 self._log._put_of(item)(item)
         except Exception:  # noqa: BLE001 - the stdlib's contract for handlers
             self.handleError(record)
+
+    def _as_it_is(self, record: logging.LogRecord) -> Record | None:
+        """Return what is queued of a record that is text and scalars, as most are; None of any other."""
+        log, attributes = self._log, record.__dict__
+        if record.exc_info or record.exc_text or record.stack_info or type(record.msg) is not str:
+            return None
+        names, values_of = _beside(tuple(attributes))
+        values = values_of(attributes)
+        try:
+            if not log._goes_as_it_is(values):
+                return None
+            text = record.getMessage()
+            if type(text) is not str:  # of a record class of somebody's own
+                return None
+        except Exception:  # noqa: BLE001 - a type that refuses to be hashed, arguments that do not fit
+            return None
+        time_ns = int(record.created * _NS)
+        return text, Row(names, values), log._context, _level(record.levelno or 0), time_ns, None, None
 
     def stats(self) -> Stats:
         """Return one snapshot of the log's counters."""
@@ -88,20 +112,38 @@ class MetricsHandler(logging.Handler):
 
 def _content(record: logging.LogRecord) -> tuple[Any, dict[str, Any]]:
     """Return what was logged, and what stands beside it."""
-    beside: dict[str, Any] = {"logger": record.name}
+    names, values_of = _beside(tuple(record.__dict__))
+    beside = dict(zip(names, values_of(record.__dict__), strict=True))
     what: Any = record.msg
     if isinstance(what, dict):
-        beside.update(what)
-        what = beside.pop("message", "")
+        given = {freeze_key(key): value for key, value in what.items()}
+        what = given.pop("message", "")
+        extra = {name: value for name, value in beside.items() if name != "logger" or name in record.__dict__}
+        beside = {**beside, **given, **extra}
     elif not isinstance(what, MetricsEvent):
         what = _message(record, beside)
-    merge_record_extra(record, beside, reserved=_RESERVED)
     text = record.exc_text or (_formatter.formatException(record.exc_info) if record.exc_info else None)
     if text and record.exc_info != (None, None, None):
         beside["exception"] = text
     if record.stack_info:
         beside["stack"] = record.stack_info
     return what, beside
+
+
+@lru_cache(maxsize=1024)
+def _beside(attributes: tuple[str, ...]) -> tuple[tuple[str, ...], Callable[[dict[str, Any]], tuple[Any, ...]]]:
+    """Return the keys beside a record's text, and what gets their values from the record's attributes.
+
+    They are the logger's name, and what ``extra=`` and filters added: python-json-logger's rule says what that is. The
+    records of one call have the same attributes every time.
+    """
+    named = SimpleNamespace()
+    named.__dict__.update(dict.fromkeys(attributes))
+    extra = merge_record_extra(named, {}, reserved=_RESERVED)  # type: ignore[arg-type]
+    sources = {"logger": "name", **{freeze_key(name): name for name in extra}}
+    if len(sources) == 1:
+        return ("logger",), lambda of: (of["name"],)
+    return tuple(sources), itemgetter(*sources.values())
 
 
 @lru_cache(maxsize=128)

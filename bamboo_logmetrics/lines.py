@@ -10,6 +10,7 @@ from bamboo_logmetrics import record
 from bamboo_logmetrics.channel import Record
 from bamboo_logmetrics.events.model import MetricsEvent, SystemEvent
 from bamboo_logmetrics.events.times import format_ns, format_utc
+from bamboo_logmetrics.frozen import as_dict
 from bamboo_logmetrics.layouts import LAYOUTS, encode, native
 from bamboo_logmetrics.native import NativeLines
 from bamboo_logmetrics.processors import redact_flat
@@ -45,10 +46,11 @@ class LineMaker:
     def user(self, item: Record) -> bytes | None:
         """Return the line of an emitted record, or None when it is too long even after cutting."""
         if self._native is not None:
+            seq = self.seq + 1
             try:
-                line = self._native.line(item, self.writer, self.seq + 1)
+                line = self._native.line(item, self.writer, seq)
                 if line is not None and len(line) <= self._limit:
-                    self.seq += 1
+                    self.seq = seq
                     return line
             except Exception:  # noqa: BLE001, S110 - the other way says what is wrong
                 pass
@@ -69,7 +71,7 @@ class LineMaker:
 
     def _expand(self, item: Record) -> dict[str, Any]:
         what, bound, context, level, time_ns, exception, _ = item
-        beside = {**context, **bound} if context else bound
+        beside = {**context, **as_dict(bound)}
         timestamp = "" if time_ns is None else format_ns(time_ns)
         common: dict[str, Any] = {
             "writer": self.writer, "seq": self.seq + 1, "timestamp": timestamp, "exception": exception

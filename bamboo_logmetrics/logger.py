@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import sys
 import traceback
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog.contextvars
@@ -14,7 +14,7 @@ from structlog import BoundLoggerBase, DropEvent
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events.model import KINDS, ChatEvent, ForwardEvent, MetricsEvent
-from bamboo_logmetrics.frozen import all_scalar, freeze_mapping, freeze_text
+from bamboo_logmetrics.frozen import SCALARS, all_scalar, freeze_mapping, freeze_text
 from bamboo_logmetrics.options import LEVELS
 from bamboo_logmetrics.record import level_of
 
@@ -34,7 +34,7 @@ _CONTEXT_VARS: Any = getattr(structlog.contextvars, "_CONTEXT_VARS", {"": None})
 
 _NUMBERS = {number: name for name, number in LEVELS.items()}
 _NOTHING: dict[str, Any] = {}
-_TEXT = frozenset({str})
+_are_scalars = SCALARS.issuperset
 _TYPED = frozenset(cls for cls in KINDS.values() if issubclass(cls, (ChatEvent, ForwardEvent)))
 
 
@@ -144,6 +144,7 @@ class BoundLog(BoundLoggerBase):
     def _record(self, event: Any, level: str | None, kw: dict[str, Any], time_ns: int | None = None) -> Record | None:
         """Return what is queued, with everything read that may change after the call; None for a dropped one."""
         context: Mapping[str, Any] = self._context
+        by_reference = True
         if _CONTEXT_VARS:
             kw = _with_context_vars(context, kw)
         if self._processors:
@@ -151,17 +152,20 @@ class BoundLog(BoundLoggerBase):
                 event, kw = self._processed(level or level_of(event), event, kw)
             except DropEvent:
                 return None
-            context = _NOTHING
+            context, by_reference = _NOTHING, False  # the keys of processors may be anything
         elif not self._scalar:
             context = freeze_mapping(context)
-        exception = _take_exception(kw) if kw else None
-        plain = all_scalar(kw) and _TEXT.issuperset(map(type, kw))  # keys of processors and of extra= may be anything
-        beside = kw if plain else freeze_mapping(kw)
+        exception = _take_exception(kw) if "exc_info" in kw or "stack_info" in kw else None
+        beside = kw if by_reference and all_scalar(kw) else freeze_mapping(kw)
         if isinstance(event, (ChatEvent, ForwardEvent)):
             return event, beside, context, level, None, exception, None
         if not isinstance(event, MetricsEvent):
             event, level = freeze_text(event), level or "info"
         return event, beside, context, level, time_ns or self._logger.time_ns(), exception, None
+
+    def _goes_as_it_is(self, values: Iterable[Any]) -> bool:
+        """Tell whether a plain line takes no more than its text and ``values``. Raises what a value's type raises."""
+        return self._scalar and not self._processors and not _CONTEXT_VARS and _are_scalars(map(type, values))
 
     def _processed(self, method_name: str, event: Any, kw: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Run the user's processors. A renderer among them makes a plain line of its text."""
@@ -265,13 +269,17 @@ def _methods(level: str) -> tuple[_Method, _AsyncMethod]:
         outlet = self._logger
         if number < outlet.level:
             return
-        if (
-            args or type(event) is not str or not self._scalar or self._processors or _CONTEXT_VARS
-            or "exc_info" in kw or "stack_info" in kw or not all_scalar(kw)
-        ):  # fmt: skip
-            self._log(level, event, args, kw)
-        else:
+        try:
+            quick = (
+                not args and type(event) is str and self._scalar and not self._processors and not _CONTEXT_VARS
+                and "exc_info" not in kw and "stack_info" not in kw and _are_scalars(map(type, kw.values()))
+            )  # fmt: skip
+        except Exception:  # noqa: BLE001 - even a type may refuse to be hashed
+            quick = False
+        if quick:
             outlet.put_plain((event, kw, self._context, level, outlet.time_ns(), None, None))
+        else:
+            self._log(level, event, args, kw)
 
     async def amethod(self: BoundLog, event: Any, *args: Any, **kw: Any) -> None:
         await self._alog(level, event, args, kw)
@@ -325,10 +333,7 @@ def _take_exception(kw: dict[str, Any]) -> str | None:
     if kw.pop("stack_info", False):
         kw["stack"] = "".join(traceback.format_stack(sys._getframe(3))).rstrip()
     exc_info = kw.pop("exc_info", None)
-    if exc_info is not None and exc_info is not False:
-        return format_exception(exc_info)
-    made = kw.get("exception")  # by a processor such as format_exc_info
-    return kw.pop("exception") if isinstance(made, str) else None
+    return None if exc_info is None or exc_info is False else format_exception(exc_info)
 
 
 def format_exception(exc_info: Any) -> str | None:

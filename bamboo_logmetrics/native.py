@@ -1,9 +1,10 @@
 """Lines of the native layout, made in one step.
 
 ``record``, ``processors`` and ``layouts`` say what a line holds, step by step, for every record. Nearly all records
-have only scalars bound beside them, and need no closer look. For such an event there is one function here for each
-kind, which puts the values into a Struct and has msgspec write it; a plain line is one dictionary. What does need a
-closer look is answered with None, and goes the other way. A test holds the two ways to the same bytes.
+have only scalars bound beside them, and need no closer look. Of those the values are put into a Struct, which msgspec
+writes: there is one for each kind of event, with a function that fills it, and one for each set of keys that plain
+lines have. What does need a closer look is answered with None, and goes the other way. A test holds the two ways to the
+same bytes.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from bamboo_logmetrics.channel import Record
 from bamboo_logmetrics.events.base import names_of
 from bamboo_logmetrics.events.model import KINDS, MetricsEvent, SystemEvent
 from bamboo_logmetrics.events.times import format_ns, format_utc
-from bamboo_logmetrics.frozen import SCALARS, all_scalar
+from bamboo_logmetrics.frozen import SCALARS, Row, all_scalar, as_dict
 from bamboo_logmetrics.layouts import encode, encoder, escaped, integer
 from bamboo_logmetrics.processors.masking import KNOWN_CLEAN, mask_text, mask_value, may_show
 
 _MOST_CONTEXTS = 1_000  # so many are remembered, then it begins anew
+_MOST_SHAPES, _MOST_KEYS = 1_000, 50
 _SMALL = 2**30  # a number below it is within 64 bits, and quickly compared
 _LONGEST_TEXT = 4_000  # characters; a longer one may have to be cut, and that comes before looking for secrets
+
+_SHAPES: dict[tuple[str, ...], Callable[..., Any]] = {}  # by the keys that are bound
 
 # (event, writer, seq, the trace id that is bound) -> the line without its end
 _Line = Callable[[Any, str, int, "str | None"], bytes]
@@ -37,11 +41,13 @@ class Beside(NamedTuple):
     """What a context adds to the lines of one kind.
 
     Args:
-        end: the end of the line: the bound values and the newline; nothing where a closer look is needed.
+        make: makes the line of an event of this kind; None where a closer look is needed.
+        end: the end of the line: the bound values and the newline.
         same: the bound values that are left out as long as the event's own field, which the function gets, is the same.
         trace_id: fills a missing one.
     """
 
+    make: _Line | None
     end: bytes
     same: tuple[tuple[Callable[[Any], Any], Any], ...]
     trace_id: str | None
@@ -53,40 +59,24 @@ class NativeLines:
     def __init__(self) -> None:
         # by id, which the context kept beside it makes sure of
         self._contexts: dict[int, tuple[Mapping[str, Any], dict[type, Beside]]] = {}
+        self._turn_to({})
 
     def line(self, item: Record, writer: str, seq: int) -> bytes | None:
         """Return the line of a record, with its newline; None if that takes a closer look."""
-        what, bound, context, level, time_ns, exception, _ = item
+        event, bound, context, _, _, exception, _ = item
+        kind = type(event)
         if exception is not None:
             return None
-        if type(what) is not str:
-            return self._typed(what, bound, context, writer, seq)
-        beside = {**context, **bound} if context else bound
-        if what not in KNOWN_CLEAN and (len(what) > _LONGEST_TEXT or mask_text(what) != what):
-            return None
-        if not _as_they_are(beside):
-            return None
-        line = encoder.encode({
-            "timestamp": format_ns(time_ns or 0), "level": level or "info", "event": what, "v": record.VERSION,
-            "writer": writer, "seq": seq, "plain": True, **beside,
-        })  # fmt: skip
-        return (line if line.isascii() else escaped(line)) + b"\n"
-
-    def _typed(
-        self, event: Any, bound: Mapping[str, Any], context: Mapping[str, Any], writer: str, seq: int
-    ) -> bytes | None:
-        kind = type(event)
-        make = _MAKE.get(kind)
-        if make is None:
-            return None
+        if kind is str:
+            return _plain(item, writer, seq)
         if bound:
-            beside = _beside(kind, {**context, **bound})
+            found = _beside(kind, {**context, **as_dict(bound)})
         else:
-            found = self._contexts.get(id(context))
-            kinds = found[1] if found is not None else self._remember(context)
-            beside = kinds.get(kind) or kinds.setdefault(kind, _beside(kind, context))
-        end, same, trace_id = beside
-        if not end:
+            if context is not self._context:
+                self._turn_to(context)
+            found = self._kinds.get(kind) or self._kinds.setdefault(kind, _beside(kind, context))
+        make, end, same, trace_id = found
+        if make is None:
             return None
         for get, value in same:
             own = get(event)
@@ -94,30 +84,63 @@ class NativeLines:
                 return None
         return make(event, writer, seq, trace_id)[:-1] + end
 
-    def _remember(self, context: Mapping[str, Any]) -> dict[type, Beside]:
-        if len(self._contexts) >= _MOST_CONTEXTS:
-            self._contexts.clear()
-        kinds: dict[type, Beside] = {}
-        if all_scalar(context):  # else it is a copy made for this one call
-            self._contexts[id(context)] = (context, kinds)
-        return kinds
+    def _turn_to(self, context: Mapping[str, Any]) -> None:
+        """Have what ``context`` adds at hand, for this record and those of the same context that follow."""
+        remembered = self._contexts.get(id(context))
+        if remembered is None:
+            remembered = (context, {})
+            if all_scalar(context):  # else it is a copy made for this one call
+                if len(self._contexts) >= _MOST_CONTEXTS:
+                    self._contexts.clear()
+                self._contexts[id(context)] = remembered
+        self._context, self._kinds = remembered
 
 
-def _as_they_are(beside: Mapping[str, Any]) -> bool:
-    """Tell whether bound values stand in a plain line as they are: scalars without secrets, under free names."""
-    for key, value in beside.items():
-        if not _is_harmless(key):
-            return False
+def _plain(item: Record, writer: str, seq: int) -> bytes | None:
+    text, beside, context, level, time_ns, _, _ = item
+    if context or type(beside) is not Row:
+        beside = {**context, **as_dict(beside)}
+        beside = Row(tuple(beside), tuple(beside.values()))
+    shape = _SHAPES.get(beside.names) or _shape(beside.names)
+    if shape is None or not _is_clean(text):
+        return None
+    for value in beside.values:
         kind = type(value)
         if kind is str:
-            if value not in KNOWN_CLEAN and (len(value) > _LONGEST_TEXT or mask_text(value) != value):
-                return False
+            if value not in KNOWN_CLEAN and not _is_clean(value):
+                return None
         elif kind is int:
             if not -_SMALL < value < _SMALL and integer(value) is not value:
-                return False
+                return None
         elif kind not in SCALARS:
-            return False
-    return True
+            return None
+    timestamp = format_ns(time_ns or 0)
+    line = encoder.encode(shape(timestamp, level or "info", text, record.VERSION, writer, seq, True, *beside.values))
+    return (line if line.isascii() else escaped(line)) + b"\n"
+
+
+def _is_clean(text: str) -> bool:
+    """Tell whether a text stands in a line as it is: it is short enough, and without secrets."""
+    return text in KNOWN_CLEAN or (len(text) <= _LONGEST_TEXT and mask_text(text) == text)
+
+
+def _shape(keys: tuple[str, ...]) -> Callable[..., Any] | None:
+    """Return what makes a plain line's object of its values: those of the header, then those bound.
+
+    None where a key is taken, hides its value, or has to be escaped. Calls bind the same keys every time, so there is a
+    Struct for them, which msgspec writes faster than a dictionary; but not for keys that vary without end.
+    """
+    if not all(map(_is_harmless, keys)):
+        return None
+    names = (*record.HEADER, *keys)
+    if len(_SHAPES) >= _MOST_SHAPES or len(keys) > _MOST_KEYS:
+        return lambda *values: dict(zip(names, values, strict=True))
+    fields = {f"field_{number}": name for number, name in enumerate(names)}
+    try:
+        _SHAPES[keys] = msgspec.defstruct("Line", fields, rename=fields, gc=False)
+    except ValueError:
+        return None
+    return _SHAPES[keys]
 
 
 @lru_cache(maxsize=4096)
@@ -126,12 +149,13 @@ def _is_harmless(key: str) -> bool:
     return key not in record.HEADER_SET and key not in record.TRAILER and may_show(key)
 
 
-_CLOSER_LOOK = Beside(b"", (), None)
+_CLOSER_LOOK = Beside(None, b"", (), None)
 
 
 def _beside(cls: type[MetricsEvent], context: Mapping[str, Any]) -> Beside:
-    """Return what ``context`` adds, without an end where keys have to be renamed or values looked at."""
-    if not all_scalar(context):
+    """Return what ``context`` adds; a closer look is needed where keys have to be renamed or values looked at."""
+    make = _MAKE.get(cls)
+    if make is None or not all_scalar(context):
         return _CLOSER_LOOK
     fields, trace_id = record.FIELDS[cls.kind], None
     same: list[tuple[Callable[[Any], Any], Any]] = []
@@ -147,7 +171,7 @@ def _beside(cls: type[MetricsEvent], context: Mapping[str, Any]) -> Beside:
         else:
             free[key] = mask_value(key, integer(value) if type(value) is int else value)
     end = b"," + encode(free)[1:] if free else b"}"
-    return Beside(end + b"\n", tuple(same), trace_id)
+    return Beside(make, end + b"\n", tuple(same), trace_id)
 
 
 def _trace_id(event: Any, bound: str) -> str:

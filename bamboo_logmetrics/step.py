@@ -146,14 +146,17 @@ class Step:
             return
         first, seq = self._hand[0][0], self._maker.seq
         batch = _Batch(first.kind if isinstance(first, MetricsEvent) else "plain", [], [], own=False)
+        line_of, add = self._maker.user, batch.lines.append
         try:
             for record in self._hand:
-                line, ack = self._maker.user(record), record[6]
+                line, ack = line_of(record), record[6]
                 if line is not None:
-                    batch.lines.append(line)
-                if ack is not None and line is not None:
+                    add(line)
+                if ack is None:
+                    continue
+                if line is not None:
                     batch.acks.append(ack)
-                elif ack is not None:
+                else:
                     ack.answer = False
             too_large = len(self._hand) - len(batch.lines)
         except BaseException:

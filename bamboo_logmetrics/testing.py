@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bamboo_logmetrics import channel
 from bamboo_logmetrics.config import logger_of, open_pipeline
 from bamboo_logmetrics.events.model import MetricsEvent
+from bamboo_logmetrics.frozen import as_dict
 from bamboo_logmetrics.logger import BoundLog
 from bamboo_logmetrics.record import Line, parse_line
 from bamboo_logmetrics.sinks import Sink
@@ -40,7 +41,7 @@ class Captured(list[MetricsEvent]):
         what, bound, context = record[:3]
         if isinstance(what, MetricsEvent):
             self.append(what)
-            self.bound.append({**context, **bound})
+            self.bound.append({**context, **as_dict(bound)})
         else:
             self.texts.append(what)
 

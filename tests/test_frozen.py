@@ -170,3 +170,10 @@ def test_one_bad_item_does_not_hide_the_others():
 
     assert frozen.freeze({"user": "u1", "bad": Bad()}) == {"user": "u1", "bad": "<unprintable Bad>"}
     assert frozen.freeze({1: "a", "1": "b"}) == {"1": "a", "1'": "b"}
+
+
+def test_a_row_as_a_dictionary():
+    """A row has its names and values as a dictionary, and a dictionary is its own."""
+    assert frozen.as_dict(frozen.Row(("a", "b"), (1, None))) == {"a": 1, "b": None}
+    given = {"a": 1}
+    assert frozen.as_dict(given) is given

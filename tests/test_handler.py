@@ -65,6 +65,31 @@ def test_extra_keys_that_are_no_text(logger, handler, lines):
     assert "_private" not in line
 
 
+def test_an_extra_logger_and_what_filters_add(logger, handler, lines):
+    """An extra key named logger beats the logger's name; what a filter adds or takes away counts too."""
+
+    def change(record):
+        record.added = record.levelname.lower()
+        del record.thread
+        return True
+
+    handler.addFilter(change)
+    logger.warning("hello", extra={"logger": "mine", "b": 1})
+    logger.error("again", extra={"b": 2})
+    one, two = lines()
+    assert (one["logger"], one["b"], one["added"]) == ("mine", 1, "warning")
+    assert (two["logger"], two["b"], two["added"]) == ("tests.handler", 2, "error")
+
+
+def test_values_beside_a_context(open_log, logger, lines):
+    """Bound values come first, and an extra key of the same name beats them."""
+    log = open_log().bind(project="p-1", region="eu")
+    logger.addHandler(blm.MetricsHandler(log))
+    logger.warning("hello", extra={"region": "us", "n": 1})
+    log.flush()
+    assert flat(log.path)[-1].items() >= {"project": "p-1", "region": "us", "n": 1}.items()
+
+
 def test_events_as_messages_are_typed(logger, handler, lines, path):
     """An event logged through the stdlib is a typed line that reads back as the same event."""
     event = tool(1)
@@ -83,6 +108,11 @@ def test_a_dict_as_message(logger, handler, lines):
     assert (one["event"], one["a"]) == ("text", 1)
     assert (two["event"], two["b"]) == ("", 2)
     assert given == {"message": "text", "a": 1}
+    logger.info({"message": "text", "a": 1, 2: "two"}, extra={"a": 3})
+    logger.info({"logger": "mine"})
+    three, four = lines()[2:]
+    assert three.items() >= {"event": "text", "a": 3, "2": "two", "logger": "tests.handler"}.items()
+    assert four["logger"] == "mine"
 
 
 def test_exceptions_and_stacks(logger, handler, lines):
@@ -121,6 +151,24 @@ def test_levels_of_your_own(handler, lines, logger, number, name):
     """A level between the five is written as the one below it."""
     handler.handle(logging.LogRecord("x", number, "f", 1, "m", None, None))
     assert lines()[0]["level"] == name
+
+
+class Text(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("message", "event"), [(Text("lazy"), "lazy"), ({"x": 1}, "{'x': 1}"), (None, "None")], ids=["str", "dict", "none"]
+)
+def test_records_of_a_class_of_your_own(handler, lines, logger, message, event):
+    """What a record class gives as its message is text in the line, whatever it is."""
+
+    class Record(logging.LogRecord):
+        def getMessage(self):
+            return message
+
+    handler.handle(Record("x", 20, "f", 1, "m", None, None))
+    assert lines()[0]["event"] == event
 
 
 def test_filters_count(logger, handler, lines):

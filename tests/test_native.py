@@ -12,6 +12,7 @@ from strategies import BOUND, EVENTS, EXAMPLES, KEYS, SCALARS, meta
 from tools import tool
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics import native
 from bamboo_logmetrics.lines import LineMaker
 from bamboo_logmetrics.native import NativeLines
 from bamboo_logmetrics.processors import masking
@@ -118,6 +119,16 @@ def test_values_that_differ_are_renamed():
     assert one_step(same, context) is not None
     assert one_step(other, context) is None
     assert b'"bound_session_id":"s-1"' in both(other, context)[0][0]
+
+
+@pytest.mark.parametrize("keys", [1, 60])
+def test_keys_that_vary_without_end(keys):
+    """Plain lines whose keys are never the same, or very many, are as good as others; only so many sets are kept."""
+    quick, thorough = maker(step_by_step=False), maker(step_by_step=True)
+    for number in range(1_200 // keys):
+        item = ("text", {f"key_{number}_{index}": index for index in range(keys)}, {}, "info", 1, None, None)
+        assert quick.user(item) == thorough.user(item)
+    assert len(native._SHAPES) <= native._MOST_SHAPES
 
 
 def test_contexts_that_are_gone():

@@ -8,8 +8,8 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import uuid_utils
 from msgspec import field
+from uuid_utils import uuid4
 
 from bamboo_logmetrics.errors import DecodeError
 from bamboo_logmetrics.events.base import U16, U32, U64, Id, Millis, Model, add_status, model, names_of, snake
@@ -58,7 +58,7 @@ for _status in (SessionStatus, RoundStatus, ForwardStatus):
 
 
 def _new_id() -> str:
-    return str(uuid_utils.uuid4())
+    return str(uuid4())
 
 
 _now = partial(datetime.now, timezone.utc)
