@@ -24,11 +24,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bamboo_logmetrics.frozen import Row
     from bamboo_logmetrics.system import Clock, Lock
 
 # What travels: (event or text, bound, context, level, time_ns, exception, ack).
 # A plain tuple, because making one is the cheapest thing there is.
-Record = tuple[Any, "Mapping[str, Any]", "Mapping[str, Any]", "str | None", "int | None", "str | None", "Ack | None"]
+Record = tuple[
+    Any, "Mapping[str, Any] | Row", "Mapping[str, Any]", "str | None", "int | None", "str | None", "Ack | None"
+]
 
 _PLAIN_SHARE = 0.9  # of the queue; beyond it plain lines give way to typed events
 _HIGH_WATER = 0.5  # of the queue; beyond it the worker is woken before its interval is over
@@ -105,9 +108,10 @@ def _watch_all() -> None:
 class Channel:
     """Bounded queue, policy and counters.
 
-    ``accepted``, ``taken`` and ``limit`` are running totals: a record is let in at once while
-    ``accepted < limit``. The limit stands below the capacity wherever a caller has to do more than append: wake an
-    idle worker (limit 0), or one that sleeps while the queue fills; closed, or watched by a test, it is -1.
+    ``accepted``, ``taken`` and the limits are running totals: a record is let in at once while
+    ``accepted < limit`` (``plain_limit`` for a plain line). The limits stand below the capacity wherever a caller has
+    to do more than append: wake a worker that rests (limit 0), or one that sleeps while the queue fills; closed, or
+    watched by a test, they are -1.
 
     Args:
         capacity: how many records may wait.
@@ -121,6 +125,7 @@ class Channel:
     __slots__ = (
         "__weakref__",
         "_append",
+        "_at_once",
         "_block_timeout",
         "_blocked",
         "_capacity",
@@ -129,6 +134,7 @@ class Channel:
         "_in_step",
         "_on_full",
         "_open",
+        "_plain_at_once",
         "_plain_capacity",
         "_queue",
         "_shut",
@@ -140,6 +146,7 @@ class Channel:
         "limit",
         "own",
         "plain_gave_way",
+        "plain_limit",
         "queue_full",
         "refused",
         "shutdown",
@@ -163,6 +170,10 @@ class Channel:
         self._capacity = capacity
         self._plain_capacity = capacity if on_full is OnFull.BLOCK else max(1, int(capacity * _PLAIN_SHARE))
         self._high_water = max(1, int(capacity * _HIGH_WATER))
+        # So many are let in at once while the worker is awake. Under drop_oldest `taken` may be too high for a moment:
+        # until take, or _drop_oldest, has seen that another was faster.
+        self._at_once = self._plain_capacity if on_full is OnFull.DROP_OLDEST else capacity
+        self._plain_at_once = min(self._at_once, self._plain_capacity)
         self._on_full = on_full
         self._block_timeout = block_timeout
         self._clock = clock
@@ -182,7 +193,7 @@ class Channel:
         self._append = self._queue.append
         self._waiters: deque[Lock] = deque()
         self._blocked: set[int] = set()
-        self.limit = 0 if self._open else _SHUT
+        self.limit = self.plain_limit = 0 if self._open else _SHUT
         self.accepted = self.taken = self.refused = self.written = self.own = 0
         self.queue_full = self.plain_gave_way = self.block_timeout = 0
         self.too_large = self.closed = self.shutdown = self.storage = 0
@@ -202,7 +213,7 @@ class Channel:
 
     def put_plain(self, record: Record) -> bool:
         """Let a plain record in, or answer by the policy; tell whether it is in."""
-        if self.accepted < self.limit:
+        if self.accepted < self.plain_limit:
             self.accepted += 1
             self._append(record)
             return True
@@ -253,15 +264,15 @@ class Channel:
         return True
 
     def _wake_worker(self) -> None:
-        mark = self._high_water if self.accepted - self.taken < self._high_water else self._plain_capacity
         if self._open:
-            self.limit = self.taken + mark
+            self.limit = self.taken + self._at_once
+            self.plain_limit = self.taken + self._plain_at_once
         woken = False
         try:
             woken = self._wake()
         finally:
             if not woken and self._open:
-                self.limit = 0  # no worker, or interrupted: the next caller has to come this way too
+                self.limit = self.plain_limit = 0  # no worker, or interrupted: the next caller comes this way too
 
     def _drop_oldest(self) -> None:
         self.taken += 1
@@ -306,9 +317,11 @@ class Channel:
         try:
             into.extend(pops)  # one call: no interrupt can come while a record is in neither
         except IndexError:  # a caller has dropped some meanwhile
-            self.taken -= count - (len(into) - before)
+            missing = count - (len(into) - before)
+            self.taken -= missing
         if self._open:
-            self.limit = self.taken + self._high_water
+            self.limit = self.taken + self._at_once
+            self.plain_limit = self.taken + self._plain_at_once
         self._admit()
 
     def _admit(self) -> None:
@@ -316,24 +329,30 @@ class Channel:
             while True:
                 self._waiters.popleft().release()
 
+    def doze(self) -> bool:
+        """Say that the worker is about to sleep until the queue is half full; False if it is."""
+        if self._open:
+            self.limit = self.plain_limit = self.taken + self._high_water
+        return len(self._queue) < self._high_water
+
     def rest(self) -> bool:
         """Say that the worker is about to sleep until it is woken; False if something has come."""
         if self._open:
-            self.limit = 0
+            self.limit = self.plain_limit = 0
         return not self._queue
 
     def close(self) -> None:
         """Refuse everything from now on."""
         self._shut = True
         self._open = False
-        self.limit = _SHUT
+        self.limit = self.plain_limit = _SHUT
         self._admit()
 
     def watch(self, tap: Callable[[Record], None] | None) -> None:
         """Give every record to ``tap`` instead of the queue, or stop doing so; for tests."""
         self.tap = tap
         self._open = not self._shut and tap is None
-        self.limit = 0 if self._open else _SHUT
+        self.limit = self.plain_limit = 0 if self._open else _SHUT
 
     def discard(self) -> None:
         """Drop what was never taken, as ``shutdown``."""

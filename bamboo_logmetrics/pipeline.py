@@ -127,13 +127,16 @@ class Pipeline:
         ack, ident = Ack(), get_ident()
         deadline = self._clock.monotonic() + self.options.block_timeout
         put = self.channel.put_plain if plain else self.channel.put
-        if not put((*record[:6], ack)) or ident in self._waiting:
-            return ack.answer is True
-        try:
-            self._waiting.add(ident)
-            self._step_until(ack, deadline)
-        finally:
-            self._waiting.discard(ident)
+        if not put((*record[:6], ack)):
+            return False
+        if ident not in self._waiting:
+            try:
+                self._waiting.add(ident)
+                self._step_until(ack, deadline)
+            finally:
+                self._waiting.discard(ident)
+        if ack.answer is None:
+            self.wake()  # who may not wait for it, or no longer, leaves it to the worker
         return ack.answer is True
 
     def _step_until(self, ack: Ack, deadline: float) -> None:
@@ -153,9 +156,7 @@ class Pipeline:
 
     def flush(self, timeout: float = EXIT_TIMEOUT) -> bool:
         """Wait up to ``timeout`` seconds until all that was emitted before is in the file; tell whether it is."""
-        if self._ended:
-            return not self.stats().queued
-        return self._ask(timeout)
+        return not self.stats().queued if self._ended else self._ask(timeout)
 
     def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
         """Refuse new events, write what is queued and end the log; tell whether all was written in time.
@@ -180,10 +181,7 @@ class Pipeline:
             self.wake()
 
     def settle(self, timeout: float = EXIT_TIMEOUT) -> bool:
-        """Flush, and end the file as close would, but stay open: what is emitted later starts anew.
-
-        False when the calling thread, interrupted, is itself at the work that would have to go on.
-        """
+        """Flush, and end the file as close would, but stay open; False when this thread itself is at that work."""
         if self._inside() or self._starting.mine():
             return False
         deadline = self._clock.monotonic() + timeout
@@ -217,8 +215,9 @@ class Pipeline:
         return True
 
     def _ring(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it has been rung already
-            self._bell.release()
+        with contextlib.suppress(RuntimeError):  # somebody else did, just now
+            if self._bell.locked():  # else it has been rung already
+                self._bell.release()
 
     def _start_worker(self) -> bool:
         if self._ended:
@@ -266,13 +265,11 @@ class Pipeline:
         """Return for how many seconds the worker may sleep unless it is woken; None for as long as it likes."""
         if self._step.failing():
             return max(self._step.retry_in(), _BLINK)
-        if self._closing or self._step.in_hand() or any(ticket.remaining is None for ticket in self._tickets):
+        if self._closing or self._step.in_hand() or self._tickets:
             return 0
-        if self._worked or len(self.channel):
+        if self._worked or not self.channel.rest():
             self._worked = False
-            return self.options.flush_interval
-        if not self.channel.rest():
-            return self.options.flush_interval
+            return self.options.flush_interval if self.channel.doze() else 0
         due = self._step.drops_due_in()
         return None if due is None else max(due, _BLINK)
 
@@ -298,7 +295,8 @@ class Pipeline:
         return self._in_step(trying, timeout)
 
     def _turn(self) -> None:
-        """Step until the queue was once empty, and answer who waits for that."""
+        """Step until what is queued now is written; what comes meanwhile waits, so that no busy caller is chased."""
+        end = self.channel.accepted
         while not self._ended and not self._step.retry_in():
             for ticket in self._tickets:
                 if ticket.remaining is None:
@@ -306,7 +304,9 @@ class Pipeline:
             taken = self._step.run()
             self._worked = self._worked or taken > 0
             self._answer(taken)
-            if not self._step.has_work() or self._step.failing() or self._step.abandoned:
+            if not self._step.in_hand() and (self.channel.taken >= end or not len(self.channel)):
+                break
+            if self._step.failing() or self._step.abandoned:
                 break
         if self._step.abandoned:
             self._step.give_up()  # what the sink held has come back: it is written, or it is lost

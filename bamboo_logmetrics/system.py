@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
         def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...  # noqa: D102, FBT001, FBT002
         def release(self) -> None: ...  # noqa: D102
+        def locked(self) -> bool: ...  # noqa: D102
 
 
 _STANDARD = 2  # the last of the descriptors stdin, stdout and stderr

@@ -141,12 +141,25 @@ def test_the_worker_is_woken_at_the_high_water_mark():
     """A queue that is half full wakes a worker that still sleeps out its interval, once."""
     bell = Bell()
     channel = make(100, bell=bell)
-    for n in range(51):
+    assert channel.doze()
+    for n in range(50):
         channel.put(record(tool(n)))
-    assert bell.rung == 2
+    assert bell.rung == 0
+    assert not channel.doze()
     for n in range(30):
         channel.put(record(tool(n)))
-    assert bell.rung == 2
+    assert bell.rung == 1
+
+
+@pytest.mark.parametrize("policy", OnFull)
+def test_nobody_rings_for_a_worker_that_is_awake(policy):
+    """While the worker takes, callers append at once until the queue is full; under drop_oldest, nearly full."""
+    bell = Bell()
+    channel = make(100, policy, bell=bell)
+    take(channel, 9)
+    for n in range(90 if policy is OnFull.DROP_OLDEST else 100):
+        channel.put(record(tool(n)))
+    assert bell.rung == 0
 
 
 def test_resting_asks_for_the_next_wake():

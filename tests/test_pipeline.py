@@ -96,6 +96,20 @@ def test_flush_answers_when_all_is_written(open_log, path):
     assert log.stats().queued == 0
 
 
+def test_what_comes_while_the_worker_writes_waits_for_its_next_turn(gate):
+    """A turn ends with what was queued when it began: who emits in a loop is not chased."""
+    sink, log = gate(flush_interval=1e6)
+    sink.open_gate()
+    assert log.flush()
+    while sink.wait_for_writer(timeout=0):
+        pass
+    hold_one(sink, log)
+    log.emit(tool("later"))
+    sink.open_gate()
+    assert not sink.wait_for_writer(timeout=0.2)
+    assert (log.stats().written, log.stats().queued) == (1, 1)
+
+
 def test_flush_says_no_in_time(gate):
     """flush is False when its time is up, and the events are still there."""
     sink, log = gate()
@@ -560,6 +574,31 @@ def test_a_durable_emit_within_a_durable_emit(open_log, path):
     assert log.flush()
     assert answers == [False]
     assert sorted(line["tool_call_id"] for line in typed(path)) == ["cinner", "couter"]
+
+
+def test_a_durable_emit_that_may_not_wait_is_left_to_the_worker(path):
+    """A line that was emitted within a durable write is written soon, also if nobody ever calls again."""
+    sink = Reentrant(lambda log: log.emit(tool("inner")))
+    log = open_log_on(sink, path, durability="write")
+    assert log.flush()
+    log._pipeline.channel.take(0, [])  # as the step of a durable emit does: from now on nobody rings
+    sink.log = log
+    assert log.emit(tool("outer"))
+    looks = 0
+    while len(typed(path)) < 2 and looks < 1_000:
+        threading.Event().wait(0.01)
+        looks += 1
+    assert [line["tool_call_id"] for line in typed(path)] == ["couter", "cinner"]
+    log.close()
+
+
+def test_a_count_that_is_wrong_does_not_keep_the_worker_turning(open_log):
+    """A turn ends with an empty queue, even if fewer records are counted as taken than were."""
+    log = open_log()
+    log._pipeline.channel.taken -= 1
+    log.emit(tool())
+    assert log.flush()
+    assert log.close()
 
 
 class Reentrant(FailingSink):
