@@ -108,6 +108,13 @@ class Account:
         self._stop_seq = 0
         self._last_stop = OwnLine()
 
+    def go_on_to(self, following: int) -> None:
+        """Take all numbers that follow the highest one, up to the one before ``following``, as lines of the user."""
+        ends = self.numbers.ends
+        if ends and following > ends[-1] + 1:
+            self.written += following - 1 - ends[-1]
+            ends[-1] = following - 1
+
     def take(self, seq: int, *, in_oldest: bool) -> bool:
         """Take a line's number; tell whether it is new. ``in_oldest``: it stands in the oldest file of its log."""
         starts = self.numbers.starts

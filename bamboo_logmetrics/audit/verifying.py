@@ -133,32 +133,36 @@ class _Audit:
         lines = block.split(b"\n")
         tail = lines.pop()
         sound = _is_utf8(block)
-        account = _NOBODY  # a local of its own, and no method call for a line in order: this runs for every line
-        ends = account.numbers.ends
+        account, following = _NOBODY, 0  # whose line is read, and the number that is expected
         for number, line in enumerate(lines, number + 1):  # noqa: B020, PLR1704 - goes on where the last block ended
             try:
                 head = _decode_head(line)
+                if head.seq == following and head.writer == account.writer and sound and head.event not in OWN_KINDS:
+                    following += 1  # nearly all lines: counted together
+                    continue
                 if not sound:
                     line.decode()
-                if head.writer != account.writer:
-                    account = self._account(head.writer, log)
-                    ends = account.numbers.ends
+                account.go_on_to(following)
+                account = self._account(head.writer, log)
             except _NOT_JSON:
                 self._odd(line, file.path, number)
                 continue
-            seq = head.seq
-            if ends and seq == ends[-1] + 1:
-                ends[-1] = seq
-            elif not self._unexpected(account, seq, file, number):
-                continue
-            if head.event in OWN_KINDS and head.plain is not True and head.source != APP:
-                self._own(account, head, line, file.path, number)
-            else:
-                account.written += 1
+            self._line(account, head, line, file, number)
+            following = account.numbers.ends[-1] + 1
+        account.go_on_to(following)
         if tail:
             number += 1
             self._tail(log, file, number)
         return number
+
+    def _line(self, account: Account, head: _Head, line: bytes, file: LogFile, number: int) -> None:
+        """Take one line of a writer, whatever its number."""
+        if not account.take(head.seq, in_oldest=file.oldest):
+            self._find("repeat", f"line {head.seq} of writer {account.writer} is there again", file.path, number)
+        elif head.event in OWN_KINDS and head.plain is not True and head.source != APP:
+            self._own(account, head, line, file.path, number)
+        else:
+            account.written += 1
 
     def _account(self, writer: str, log: str) -> Account:
         """Return a writer's account; raises ValueError for what is no writer's id."""
@@ -171,13 +175,6 @@ class _Audit:
         return account
 
     # -- lines that are out of the ordinary ----------------------------------------------
-
-    def _unexpected(self, account: Account, seq: int, file: LogFile, number: int) -> bool:
-        """Take a number that does not follow the one before; tell whether it is new."""
-        if account.take(seq, in_oldest=file.oldest):
-            return True
-        self._find("repeat", f"line {seq} of writer {account.writer} is there again", file.path, number)
-        return False
 
     def _own(self, account: Account, head: _Head, line: bytes, path: str, number: int) -> None:
         try:
