@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from benchmarks import comparison, latency, machine, page, peers, plots, profiling, scaling, target_runs, targets
+from benchmarks import comparison, latency, machine, page, peers, plots, profiling, scaling, sizes, target_runs, targets
 from benchmarks.fresh import Answer
+from benchmarks.report import Table
 from benchmarks.rounds import console
 from benchmarks.sizes import QUICK, Sizes
 
@@ -20,22 +21,29 @@ RUNS = 3
 PROFILED = 500  # events: callgrind is some 50 times slower, and its counts hardly vary
 
 
-def _sized(command: Command) -> Command:
+def _sized(usual: Sizes) -> Callable[[Command], Command]:
     """Give a command the options that say how much is measured."""
-    for option in (
-        click.option("--rounds", type=click.IntRange(1), help="Interleaved rounds; medians count.  [default: 7]"),
-        click.option("--count", type=click.IntRange(10), help="Events in one measurement.  [default: 200000]"),
-        click.option("--quick", is_flag=True, help="Small sizes, to see that things work; the numbers mean nothing."),
-    ):
-        command = option(command)
-    return command
+
+    def sized(command: Command) -> Command:
+        rounds, count = f"[default: {usual.rounds}]", f"[default: {usual.count}]"
+        for option in (
+            click.option("--rounds", type=click.IntRange(1), help=f"Interleaved rounds; medians count.  {rounds}"),
+            click.option("--count", type=click.IntRange(10), help=f"Events in one measurement.  {count}"),
+            click.option("--quick", is_flag=True, help="Small sizes, to see that things work; no number counts."),
+        ):
+            command = option(command)
+        return command
+
+    return sized
 
 
-def _sizes(*, quick: bool, rounds: int | None, count: int | None, lines: int | None = None) -> Sizes:
-    given = {"rounds": rounds, "count": count, "lines": lines}
-    return dataclasses.replace(
-        QUICK if quick else Sizes(), **{name: value for name, value in given.items() if value is not None}
-    )
+def _sizes(usual: Sizes, *, quick: bool = False, **given: int | None) -> Sizes:
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(QUICK if quick else usual, **chosen)
+
+
+def _with_sizes(table: Table, sizes: Sizes) -> Table:
+    return dataclasses.replace(table, notes=[sizes.said(), *table.notes])
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,7 +59,7 @@ def main(context: click.Context) -> None:
 
 
 @main.command("targets")
-@_sized
+@_sized(sizes.TARGETS)
 @click.option("--lines", type=click.IntRange(1), help="Lines of the file that verify reads.  [default: 1000000]")
 @click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="Separate runs, a column each.")
 @click.option("--error", is_flag=True, help="Give the events an error text.")
@@ -67,41 +75,42 @@ def targets_command(
     json_path: str | None = None,
 ) -> None:
     """Show the ten targets beside what is measured."""
-    sizes = _sizes(quick=quick, rounds=rounds, count=count, lines=lines)
-    measured = [
-        target_runs.measure(sizes, error=error, title=f"targets, run {run} of {runs}") for run in range(1, runs + 1)
-    ]
+    chosen = _sizes(sizes.TARGETS, quick=quick, rounds=rounds, count=count, lines=lines)
+    measured = _target_runs(chosen, runs, error=error)
     if json_path:
         Path(json_path).write_text(json.dumps(measured, indent=1), encoding="utf-8")
-    targets.table(measured).show()
+    _with_sizes(targets.table(measured), chosen).show()
 
 
 @main.command("peers")
-@_sized
+@_sized(sizes.PEERS)
 @click.argument("names", nargs=-1, type=click.Choice(peers.NAMES), metavar="[PEER]...")
 def peers_command(*, quick: bool, rounds: int | None, count: int | None, names: tuple[str, ...]) -> None:
     """Show every package beside the others, or only those named."""
-    sizes = _sizes(quick=quick, rounds=rounds, count=count)
-    comparison.table(comparison.measure(sizes, names or peers.NAMES)).show()
+    chosen = _sizes(sizes.PEERS, quick=quick, rounds=rounds, count=count)
+    _with_sizes(comparison.table(comparison.measure(chosen, names or peers.NAMES)), chosen).show()
 
 
 @main.command("latency")
-@_sized
+@_sized(sizes.LATENCY)
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw it into this SVG file.")
 def latency_command(*, quick: bool, rounds: int | None, count: int | None, plot: Path | None) -> None:
     """Show how long a call takes in seven situations."""
-    answers = latency.measure(_sizes(quick=quick, rounds=rounds, count=count))
-    latency.table(answers).show()
+    chosen = _sizes(sizes.LATENCY, quick=quick, rounds=rounds, count=count)
+    answers = latency.measure(chosen)
+    _with_sizes(latency.table(answers), chosen).show()
     if plot:
         plots.latency(answers, plot)
 
 
 @main.command("scaling")
-@_sized
+@_sized(sizes.SCALING)
 @click.option("--plots", "folder", type=click.Path(file_okay=False, path_type=Path), help="Draw SVG files into here.")
 def scaling_command(*, quick: bool, rounds: int | None, count: int | None, folder: Path | None) -> None:
     """Show how cost grows with threads, processes, queue size, bound values and line length."""
-    curves, answers = scaling.measure(_sizes(quick=quick, rounds=rounds, count=count))
+    chosen = _sizes(sizes.SCALING, quick=quick, rounds=rounds, count=count)
+    curves, answers = scaling.measure(chosen)
+    console.print(_scaling_sizes(chosen), markup=False)
     for axis in scaling.AXES:
         scaling.table(axis, curves).show()
         if folder:
@@ -115,42 +124,61 @@ def scaling_command(*, quick: bool, rounds: int | None, count: int | None, folde
     "--count", type=click.IntRange(10), default=PROFILED, show_default=True, help="Events in one measurement."
 )
 def profile_command(*, count: int) -> None:
-    """Count instructions per event, by perf stat or callgrind."""
+    """Time each stage of an event's way, and count instructions per event, by perf stat or callgrind."""
+    profiling.stages_table(sizes.STAGES).show()
     profiling.table(count).show()
 
 
 @main.command("all")
-@_sized
-@click.option("--lines", type=click.IntRange(1), help="Lines of the file that verify reads.  [default: 1000000]")
+@click.option("--quick", is_flag=True, help="Small sizes, to see that things work; no number counts.")
 @click.option("--runs", type=click.IntRange(1), default=RUNS, show_default=True, help="Separate runs of the targets.")
-def all_command(*, quick: bool, rounds: int | None, count: int | None, lines: int | None, runs: int) -> None:
-    """Measure everything and write docs/performance.md with its plots; takes hours."""
-    sizes = _sizes(quick=quick, rounds=rounds, count=count, lines=lines)
-    steps: dict[str, Callable[[], str]] = {
-        "targets": lambda: _targets_section(sizes, runs),
-        "peers": lambda: comparison.table(comparison.measure(sizes)).markdown(),
-        "latency": lambda: _latency_section(latency.measure(sizes)),
-        "scaling": lambda: _scaling_section(*scaling.measure(sizes)),
-        "profile": lambda: profiling.table(100 if quick else PROFILED).markdown(),
-        "machine": lambda: machine.table().markdown(),
+def all_command(*, quick: bool, runs: int) -> None:
+    """Measure everything and write docs/performance.md with its plots; takes an hour."""
+    steps: dict[str, tuple[Sizes, Callable[[Sizes], str]]] = {
+        "targets": (sizes.TARGETS, lambda chosen: _section(targets.table(_target_runs(chosen, runs)), chosen)),
+        "peers": (sizes.PEERS, lambda chosen: _section(comparison.table(comparison.measure(chosen)), chosen)),
+        "latency": (sizes.LATENCY, _latency_section),
+        "scaling": (sizes.SCALING, _scaling_section),
+        "profile": (sizes.TARGETS, _profile_section),
+        "machine": (sizes.TARGETS, lambda _: machine.table().markdown()),
     }
-    for name, section in steps.items():
-        page.write({name: section()})  # at once: what is interrupted keeps what it has
+    for name, (usual, section) in steps.items():
+        page.write({name: section(QUICK if quick else usual)})  # at once: what is interrupted keeps what it has
         console.print(f"{name}: written to {page.PAGE}", markup=False)
 
 
-def _targets_section(sizes: Sizes, runs: int) -> str:
-    measured = [target_runs.measure(sizes, title=f"targets, run {run} of {runs}") for run in range(1, runs + 1)]
-    return targets.table(measured).markdown()
+def _target_runs(chosen: Sizes, runs: int, *, error: bool = False) -> list[dict[str, Answer]]:
+    return [
+        target_runs.measure(chosen, error=error, title=f"targets, run {run} of {runs}") for run in range(1, runs + 1)
+    ]
 
 
-def _latency_section(answers: dict[str, Answer]) -> str:
+def _section(table: Table, chosen: Sizes) -> str:
+    return _with_sizes(table, chosen).markdown()
+
+
+def _latency_section(chosen: Sizes) -> str:
+    answers = latency.measure(chosen)
     plots.latency(answers, page.PLOTS / "latency.svg")
-    return f"{latency.table(answers).markdown()}\n{page.image('Latency by percentile', 'latency')}\n"
+    return f"{_section(latency.table(answers), chosen)}\n{page.image('Latency by percentile', 'latency')}"
 
 
-def _scaling_section(curves: list[scaling.Curve], answers: dict[str, Answer]) -> str:
-    parts = []
+def _profile_section(chosen: Sizes) -> str:
+    parts = [
+        profiling.stages_table(min(chosen.count, sizes.STAGES)),
+        profiling.table(min(chosen.count // 10, PROFILED)),
+    ]
+    return "\n".join(f"### {part.title}\n\n{part.markdown()}" for part in parts)
+
+
+def _scaling_sizes(chosen: Sizes) -> str:
+    each = dataclasses.replace(chosen, count=max(chosen.count // 4, 1))
+    return f"{each.said()} Of long lines fewer, at most 200 MB in a measurement."
+
+
+def _scaling_section(chosen: Sizes) -> str:
+    curves, answers = scaling.measure(chosen)
+    parts = [_scaling_sizes(chosen)]
     for axis, title in scaling.AXES.items():
         plots.scaling(axis, curves, page.PLOTS / f"{axis}.svg")
         parts += [f"### {title[0].upper()}{title[1:]}", page.image(f"Growth with {title}", axis)]

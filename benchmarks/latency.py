@@ -34,6 +34,7 @@ def table(answers: dict[str, Answer]) -> Table:
     rows = [[title, *[number(answer[key]) for key in PERCENTILES]] for title, answer in answers.items()]
     notes = [
         "An event made in the call, microseconds. Percentiles are medians over the rounds, the maximum is that of all.",
+        f"A queue is filled with {QUEUE:,} events at most.",
         *all_losses(answers),
     ]
     return Table("Latency at the caller", ("situation", *[f"{key}, us" for key in PERCENTILES]), rows, notes)

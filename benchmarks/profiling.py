@@ -1,6 +1,7 @@
-"""Where the work is: instructions per event, which do not depend on what else the machine does.
+"""Where the time goes: microseconds of each stage, and instructions per event.
 
-The same job runs with N and with 3 N events; the difference, divided by 2 N, leaves out starting and importing.
+Instructions do not depend on what else the machine does. The same job runs with N and with 3 N events; the difference,
+divided by 2 N, leaves out starting and importing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import click
 
 from benchmarks import fresh, peers
 from benchmarks.jobs.emitting import emitting
+from benchmarks.jobs.stages import stages
 from benchmarks.peers import HANDLER, QUEUE_HANDLER, REFERENCE, US
 from benchmarks.report import Table, number
 from benchmarks.rounds import LOSSLESS, console
@@ -86,6 +88,29 @@ def instructions(ask: Counter, peer: str, kind: str, count: int) -> float:
             return found
 
     return (of(3 * count) - of(count)) / (2 * count)
+
+
+def stages_table(count: int) -> Table:
+    """Return a row for each stage of a record's way."""
+    found = fresh.run(stages, count=count)
+    rows = [
+        ["event", "caller", "makes a RoundCompleted", found["make"]],
+        ["", "", "of that, its id", found["id"]],
+        ["", "", "and its time", found["time"]],
+        ["", "caller", "emits it", found["emit"]],
+        ["", "worker", "makes its line", found["event's line"]],
+        ["", "worker", "writes it, 4,096 at a time", found["event's write"]],
+        ["plain line", "caller", "log.info, five scalars", found["info"]],
+        ["", "worker", "makes its line", found["text's line"]],
+        ["", "worker", "writes it", found["text's write"]],
+        ["stdlib", "application", "logging.info, 14 keys in extra=, to a handler that does nothing", found["stdlib"]],
+        ["", "caller", "MetricsHandler", found["handled"] - found["stdlib"]],
+        ["", "worker", "makes its line", found["record's line"]],
+        ["", "worker", "writes it", found["record's write"]],
+    ]
+    notes = ["Each stage alone, in one thread; medians. What it costs more when two cores share the work is not in it."]
+    shown = [[*texts, number(value)] for *texts, value in rows]
+    return Table("Where the time goes", ("what", "who", "does", "us"), shown, notes, texts=3)
 
 
 def table(count: int) -> Table:

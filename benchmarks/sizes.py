@@ -23,5 +23,16 @@ class Sizes:
     queue: int = 100_000
     imports: int = 41
 
+    def said(self) -> str:
+        """Return the sizes of everything that is measured in rounds, as a sentence."""
+        rounds = "One round" if self.rounds == 1 else f"Medians of {self.rounds} interleaved rounds"
+        return f"{rounds} of {self.count:,} events each."
 
+
+# what a command measures unless it is told otherwise: the targets thoroughly, the slow peers in a few minutes
+TARGETS = Sizes()
+PEERS = Sizes(rounds=3, count=50_000)
+LATENCY = Sizes(rounds=5)
+SCALING = Sizes(rounds=3)
+STAGES = 20_000  # calls of each stage
 QUICK = Sizes(rounds=2, count=3_000, lines=10_000, queue=5_000, imports=3)  # to see that things work, no more

@@ -246,6 +246,13 @@ def test_every_axis_has_its_points():
     assert 32_500 < curve.xs[0] < 33_500
 
 
+def test_every_stage_has_its_time():
+    """Each stage of a record's way takes some time, and none as long as a millisecond."""
+    rows = profiling.stages_table(1_500).rows
+    assert [row[2] for row in rows if row[1] == "worker"].count("makes its line") == 3
+    assert all(0 < float(row[3]) < 1_000 for row in rows)
+
+
 def test_instructions_are_counted_without_the_start(monkeypatch):
     """The instructions of an event are the difference of two runs, so that starting is not in it."""
 

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from benchmarks.events import KIND, SCALARS, TEXT, Load, fields
 from benchmarks.peers.base import Peer
 
+LOGGER = "benchmarks"
 MAX_BYTES = 20_000_000
 BACKUPS = 100
 
 
 def peer_of(handler: logging.Handler, load: Load, *, flush: Callable[[], object], close: Callable[[], object]) -> Peer:
     """Return the peer of a handler: ``logging.info(text, extra=)`` on a logger that has this handler only."""
-    log = logging.getLogger("benchmarks")
+    log = logging.getLogger(LOGGER)
     log.setLevel(logging.INFO)
     log.propagate = False
     log.addHandler(handler)
