@@ -19,19 +19,13 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import repeat, starmap
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bamboo_logmetrics.frozen import Row
+    from bamboo_logmetrics.queued import Record
     from bamboo_logmetrics.system import Clock, Lock
-
-# What travels: (event or text, bound, context, level, time_ns, exception, ack).
-# A plain tuple, because making one is the cheapest thing there is.
-Record = tuple[
-    Any, "Mapping[str, Any] | Row", "Mapping[str, Any]", "str | None", "int | None", "str | None", "Ack | None"
-]
 
 _PLAIN_SHARE = 0.9  # of the queue; beyond it plain lines give way to typed events
 _HIGH_WATER = 0.5  # of the queue; beyond it the worker is woken before its interval is over
@@ -72,15 +66,6 @@ class Stats:
     own: int
     writer: str = ""
     repaired_bytes: int = 0
-
-
-class Ack:
-    """What a caller waits for under durability ``write`` and ``fsync``: True, False, or None while open."""
-
-    __slots__ = ("answer",)
-
-    def __init__(self) -> None:
-        self.answer: bool | None = None
 
 
 # every channel of the process, and who watches them all, the last one first
@@ -259,8 +244,8 @@ class Channel:
 
     def _show(self, record: Record, tap: Callable[[Record], None]) -> bool:
         tap(record)
-        if record[6] is not None:
-            record[6].answer = True
+        if record.ack is not None:
+            record.ack.answer = True
         return True
 
     def _wake_worker(self) -> None:
@@ -283,8 +268,8 @@ class Channel:
             self.taken -= 1
             self.queue_full -= 1
             return
-        if oldest[6] is not None:
-            oldest[6].answer = False
+        if oldest.ack is not None:
+            oldest.ack.answer = False
 
     def _wait_for_room(self, deadline: float) -> bool:
         """Wait until the worker has taken something; False when time is up, or waiting would be for oneself."""
@@ -360,8 +345,8 @@ class Channel:
         self.take(len(self._queue), left)
         self.shutdown += len(left)
         for record in left:
-            if record[6] is not None:
-                record[6].answer = False
+            if record.ack is not None:
+                record.ack.answer = False
 
     # -- the counts ----------------------------------------------------------------------
 

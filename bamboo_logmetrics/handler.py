@@ -21,9 +21,10 @@ from bamboo_logmetrics.layouts import encode
 from bamboo_logmetrics.options import LEVELS
 from bamboo_logmetrics.processors import redact_flat
 from bamboo_logmetrics.processors.capping import cap
+from bamboo_logmetrics.queued import Record
 
 if TYPE_CHECKING:
-    from bamboo_logmetrics.channel import Record, Stats
+    from bamboo_logmetrics.channel import Stats
     from bamboo_logmetrics.logger import BoundLog
 
 _NS = 1_000_000_000
@@ -93,7 +94,7 @@ class MetricsHandler(logging.Handler):
         except Exception:  # noqa: BLE001 - a type that refuses to be hashed, arguments that do not fit
             return None
         time_ns = int(record.created * _NS)
-        return text, Row(names, values), log._context, _level(record.levelno or 0), time_ns, None, None
+        return Record(text, Row(names, values), log._context, _level(record.levelno or 0), time_ns)
 
     def stats(self) -> Stats:
         """Return one snapshot of the log's counters."""

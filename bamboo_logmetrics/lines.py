@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from bamboo_logmetrics import record
-from bamboo_logmetrics.channel import Record
 from bamboo_logmetrics.events.model import MetricsEvent, SystemEvent
 from bamboo_logmetrics.events.times import format_ns, format_utc
 from bamboo_logmetrics.frozen import as_dict
@@ -15,6 +14,7 @@ from bamboo_logmetrics.layouts import LAYOUTS, encode, native
 from bamboo_logmetrics.native import NativeLines
 from bamboo_logmetrics.processors import redact_flat
 from bamboo_logmetrics.processors.capping import cap
+from bamboo_logmetrics.queued import Record
 from bamboo_logmetrics.system import FS, Clock, host, process_started_at
 
 _NESTED = frozenset({dict, list})
@@ -70,15 +70,14 @@ class LineMaker:
         return self._number(self._finish(flat)) or b""
 
     def _expand(self, item: Record) -> dict[str, Any]:
-        what, bound, context, level, time_ns, exception, _ = item
-        beside = {**context, **as_dict(bound)}
-        timestamp = "" if time_ns is None else format_ns(time_ns)
+        what, beside = item.event, {**item.context, **as_dict(item.bound)}
+        timestamp = "" if item.time_ns is None else format_ns(item.time_ns)
         common: dict[str, Any] = {
-            "writer": self.writer, "seq": self.seq + 1, "timestamp": timestamp, "exception": exception
+            "writer": self.writer, "seq": self.seq + 1, "timestamp": timestamp, "exception": item.exception
         }  # fmt: skip
         if isinstance(what, MetricsEvent):
             return record.expand(what, beside, **common)
-        return record.expand_plain(what, beside, level=level or "info", **common)
+        return record.expand_plain(what, beside, level=item.level or "info", **common)
 
     def _finish(self, flat: dict[str, Any]) -> bytes:
         for key, value in flat.items():
@@ -98,7 +97,8 @@ class LineMaker:
 
     def _marker(self, item: Record, error: Exception) -> dict[str, Any]:
         """Return a plain record that says what could not be encoded."""
-        what = getattr(item[0], "kind", type(item[0]).__name__) if isinstance(item[0], MetricsEvent) else "a plain line"
+        event = item.event
+        what = getattr(event, "kind", type(event).__name__) if isinstance(event, MetricsEvent) else "a plain line"
         return record.expand_plain(
             f"{what} could not be encoded",
             {"encode_error": type(error).__name__},

@@ -16,6 +16,7 @@ from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events.model import KINDS, ChatEvent, ForwardEvent, MetricsEvent
 from bamboo_logmetrics.frozen import SCALARS, all_scalar, freeze_mapping, freeze_text
 from bamboo_logmetrics.options import LEVELS
+from bamboo_logmetrics.queued import Record
 from bamboo_logmetrics.record import level_of
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from structlog.typing import Context, Processor
     from typing_extensions import Self
 
-    from bamboo_logmetrics.channel import Record, Stats
+    from bamboo_logmetrics.channel import Stats
     from bamboo_logmetrics.outlet import Outlet
     from bamboo_logmetrics.pipeline import Pipeline
 
@@ -65,7 +66,7 @@ class BoundLog(BoundLoggerBase):
         """
         if bound or type(event) not in _TYPED or not self._scalar or self._processors or _CONTEXT_VARS:
             return self._emit(event, bound)
-        return self._logger.put((event, _NOTHING, self._context, None, None, None, None))
+        return self._logger.put(Record(event, _NOTHING, self._context))
 
     def _emit(self, event: MetricsEvent, bound: dict[str, Any]) -> bool:
         """Emit where more has to be looked at."""
@@ -131,7 +132,7 @@ class BoundLog(BoundLoggerBase):
             await self._put_async(self._put_of(record), record)
 
     def _put_of(self, record: Record) -> Callable[[Record], bool]:
-        return self._logger.put if isinstance(record[0], MetricsEvent) else self._logger.put_plain
+        return self._logger.put if isinstance(record.event, MetricsEvent) else self._logger.put_plain
 
     async def _put_async(self, put: Callable[[Record], bool], record: Record) -> bool:
         if not self._logger.may_block:
@@ -158,10 +159,10 @@ class BoundLog(BoundLoggerBase):
         exception = _take_exception(kw) if "exc_info" in kw or "stack_info" in kw else None
         beside = kw if by_reference and all_scalar(kw) else freeze_mapping(kw)
         if isinstance(event, (ChatEvent, ForwardEvent)):
-            return event, beside, context, level, None, exception, None
+            return Record(event, beside, context, level, None, exception)
         if not isinstance(event, MetricsEvent):
             event, level = freeze_text(event), level or "info"
-        return event, beside, context, level, time_ns or self._logger.time_ns(), exception, None
+        return Record(event, beside, context, level, time_ns or self._logger.time_ns(), exception)
 
     def _goes_as_it_is(self, values: Iterable[Any]) -> bool:
         """Tell whether a plain line takes no more than its text and ``values``. Raises what a value's type raises."""
@@ -277,7 +278,7 @@ def _methods(level: str) -> tuple[_Method, _AsyncMethod]:
         except Exception:  # noqa: BLE001 - even a type may refuse to be hashed
             quick = False
         if quick:
-            outlet.put_plain((event, kw, self._context, level, outlet.time_ns(), None, None))
+            outlet.put_plain(Record(event, kw, self._context, level, outlet.time_ns()))
         else:
             self._log(level, event, args, kw)
 

@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bamboo_logmetrics import record
-from bamboo_logmetrics.channel import Record
 from bamboo_logmetrics.events.base import names_of
 from bamboo_logmetrics.events.model import KINDS, MetricsEvent, SystemEvent
 from bamboo_logmetrics.events.times import format_ns, format_utc
 from bamboo_logmetrics.frozen import SCALARS, Row, all_scalar, as_dict
 from bamboo_logmetrics.layouts import encode, encoder, escaped, integer
 from bamboo_logmetrics.processors.masking import KNOWN_CLEAN, mask_text, mask_value, may_show
+from bamboo_logmetrics.queued import Record
 
 _MOST_CONTEXTS = 1_000  # so many are remembered, then it begins anew
 _MOST_SHAPES, _MOST_KEYS = 1_000, 50
@@ -63,9 +63,9 @@ class NativeLines:
 
     def line(self, item: Record, writer: str, seq: int) -> bytes | None:
         """Return the line of a record, with its newline; None if that takes a closer look."""
-        event, bound, context, _, _, exception, _ = item
+        event, bound, context = item.event, item.bound, item.context
         kind = type(event)
-        if exception is not None:
+        if item.exception is not None:
             return None
         if kind is str:
             return _plain(item, writer, seq)
@@ -97,7 +97,7 @@ class NativeLines:
 
 
 def _plain(item: Record, writer: str, seq: int) -> bytes | None:
-    text, beside, context, level, time_ns, _, _ = item
+    text, beside, context = item.event, item.bound, item.context
     if context or type(beside) is not Row:
         beside = {**context, **as_dict(beside)}
         beside = Row(tuple(beside), tuple(beside.values()))
@@ -114,8 +114,8 @@ def _plain(item: Record, writer: str, seq: int) -> bytes | None:
                 return None
         elif kind not in SCALARS:
             return None
-    timestamp = format_ns(time_ns or 0)
-    line = encoder.encode(shape(timestamp, level or "info", text, record.VERSION, writer, seq, True, *beside.values))
+    timestamp, level = format_ns(item.time_ns or 0), item.level or "info"
+    line = encoder.encode(shape(timestamp, level, text, record.VERSION, writer, seq, True, *beside.values))
     return (line if line.isascii() else escaped(line)) + b"\n"
 
 

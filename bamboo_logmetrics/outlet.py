@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bamboo_logmetrics.channel import Channel, OnFull, Record
+from bamboo_logmetrics.channel import Channel, OnFull
 from bamboo_logmetrics.options import LEVELS
+from bamboo_logmetrics.queued import Record
 from bamboo_logmetrics.reports import Diagnostics
 from bamboo_logmetrics.system import Clock
 

@@ -12,9 +12,10 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from bamboo_logmetrics import lifetime
-from bamboo_logmetrics.channel import Ack, Channel, OnFull, Record, Stats
+from bamboo_logmetrics.channel import Channel, OnFull, Stats
 from bamboo_logmetrics.lines import LineMaker
 from bamboo_logmetrics.passage import Passage, if_free
+from bamboo_logmetrics.queued import Ack, Record
 from bamboo_logmetrics.reports import Diagnostics
 from bamboo_logmetrics.sinks import RotatingFile, Sink
 from bamboo_logmetrics.step import Step
@@ -125,9 +126,10 @@ class Pipeline:
         (signal handlers, finalisers).
         """
         ack, ident = Ack(), get_ident()
+        record.ack = ack
         deadline = self._clock.monotonic() + self.options.block_timeout
         put = self.channel.put_plain if plain else self.channel.put
-        if not put((*record[:6], ack)):
+        if not put(record):
             return False
         if ident not in self._waiting:
             try:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bamboo_logmetrics._version import __version__
-from bamboo_logmetrics.channel import Ack, Channel, Record
+from bamboo_logmetrics.channel import Channel
 from bamboo_logmetrics.events.model import (
     MetricsDropped,
     MetricsEvent,
@@ -22,6 +22,7 @@ from bamboo_logmetrics.events.model import (
 )
 from bamboo_logmetrics.lines import LineMaker, started_facts
 from bamboo_logmetrics.processors.masking import mask_text
+from bamboo_logmetrics.queued import Ack, Record
 from bamboo_logmetrics.reports import Diagnostics, DropReport
 from bamboo_logmetrics.sinks import Sink
 from bamboo_logmetrics.system import Clock, backoff
@@ -144,12 +145,12 @@ class Step:
         """Make lines of what is in hand: all of it, or nothing when something is raised."""
         if not self._hand:
             return
-        first, seq = self._hand[0][0], self._maker.seq
+        first, seq = self._hand[0].event, self._maker.seq
         batch = _Batch(first.kind if isinstance(first, MetricsEvent) else "plain", [], [], own=False)
         line_of, add = self._maker.user, batch.lines.append
         try:
             for record in self._hand:
-                line, ack = line_of(record), record[6]
+                line, ack = line_of(record), record.ack
                 if line is not None:
                     add(line)
                 if ack is None:
@@ -281,7 +282,7 @@ class Step:
         """Count what is in hand as lost to the storage, and what was never taken as lost to the shutdown."""
         lost = len(self._hand) + sum(batch.left() for batch in self._pending if not batch.own)
         acks = [ack for batch in self._pending for ack in batch.acks[batch.done :]]
-        acks += [record[6] for record in self._hand if record[6] is not None]
+        acks += [record.ack for record in self._hand if record.ack is not None]
         self._channel.storage += lost
         self._hand = []
         self._pending = []

@@ -19,7 +19,7 @@ from bamboo_logmetrics.sinks import Sink
 from bamboo_logmetrics.system import Clock
 
 if TYPE_CHECKING:
-    from bamboo_logmetrics.channel import Record
+    from bamboo_logmetrics.queued import Record
     from bamboo_logmetrics.system import Lock
 
 __all__ = ["Captured", "FailingSink", "GateSink", "ManualClock", "capture_events", "open_log_on"]
@@ -38,12 +38,11 @@ class Captured(list[MetricsEvent]):
 
     def take(self, record: Record) -> None:
         """Keep one record."""
-        what, bound, context = record[:3]
-        if isinstance(what, MetricsEvent):
-            self.append(what)
-            self.bound.append({**context, **as_dict(bound)})
+        if isinstance(record.event, MetricsEvent):
+            self.append(record.event)
+            self.bound.append({**record.context, **as_dict(record.bound)})
         else:
-            self.texts.append(what)
+            self.texts.append(record.event)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ PACKAGE = "bamboo_logmetrics"
 
 FLOORS = [
     {"errors", "events", "_version"},
-    {"record", "frozen", "layouts", "processors", "channel", "system", "passage"},
+    {"record", "frozen", "layouts", "processors", "channel", "queued", "system", "passage"},
     {"sinks", "lines", "native", "options", "reports", "lifetime"},
     {"step", "pipeline"},
     {"outlet", "logger", "handler", "config", "audit"},

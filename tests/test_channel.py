@@ -8,7 +8,8 @@ import threading
 import pytest
 from tools import balanced, record, text_record, tool
 
-from bamboo_logmetrics.channel import Ack, Channel, OnFull, watched
+from bamboo_logmetrics.channel import Channel, OnFull, watched
+from bamboo_logmetrics.queued import Ack
 from bamboo_logmetrics.testing import ManualClock
 
 
@@ -43,7 +44,7 @@ def make(capacity=10, on_full=OnFull.DROP_NEWEST, *, bell=None, clock=None, bloc
 
 
 def ids(records):
-    return [item[0].tool_call_id for item in records]
+    return [item.event.tool_call_id for item in records]
 
 
 def test_records_come_out_in_order():

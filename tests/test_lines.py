@@ -15,6 +15,7 @@ from tools import record, text_record, tool
 import bamboo_logmetrics as blm
 from bamboo_logmetrics import lines
 from bamboo_logmetrics.lines import LineMaker, started_facts
+from bamboo_logmetrics.queued import Record
 from bamboo_logmetrics.record import parse_line
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
@@ -61,12 +62,12 @@ def test_each_start_is_another_writer():
 
 def test_what_travels_beside_an_event():
     """What a call binds wins over its context; level, time and exception of a plain call are its own."""
-    item = ("text", {"a": 2, "c": 3}, {"a": 1, "b": 1}, "error", NOW, "Traceback", None)
+    item = Record("text", {"a": 2, "c": 3}, {"a": 1, "b": 1}, "error", NOW, "Traceback")
     line = parse_line(maker().user(item))
     assert (line.text, line.level, line.exception) == ("text", "error", "Traceback")
     assert line.bound == {"a": 2, "b": 1, "c": 3}
     assert line.timestamp == datetime.fromisoformat("2026-11-22T15:47:13.417696+00:00")
-    assert parse_line(maker().user(("text", {}, {}, None, NOW, None, None))).level == "info"
+    assert parse_line(maker().user(Record("text", {}, {}, time_ns=NOW))).level == "info"
 
 
 def test_own_lines_have_the_clock_s_time_and_no_source():
@@ -141,7 +142,7 @@ def test_what_cannot_be_encoded_leaves_a_marker(item, text):
 @settings(deadline=None, max_examples=200)
 def test_any_record_is_one_strict_line(what, bound, context, exception, limit):
     """Any record gives one strict JSON line within the limit, with the kind or text that was emitted."""
-    line = maker(limit).user((what, bound, context, "info", NOW, exception, None))
+    line = maker(limit).user(Record(what, bound, context, "info", NOW, exception))
     assert len(line) <= limit
     assert len(line.decode().splitlines()) == 1
     flat = json.loads(line, parse_constant=pytest.fail)

@@ -7,6 +7,7 @@ import gzip
 import json
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.queued import Record
 
 
 def tool(number=0, **fields):
@@ -17,12 +18,12 @@ def tool(number=0, **fields):
 
 def record(event, bound=None, ack=None):
     """Return what a logger would queue for an event."""
-    return (event, bound or {}, {}, None, None, None, ack)
+    return Record(event, bound or {}, {}, ack=ack)
 
 
 def text_record(text, level="info", **bound):
     """Return what a logger would queue for a plain line."""
-    return (text, bound, {}, level, 1_700_000_000_000_000_000, None, None)
+    return Record(text, bound, {}, level, 1_700_000_000_000_000_000)
 
 
 def _strict(name):
