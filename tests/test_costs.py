@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import shutil
@@ -94,13 +95,22 @@ def test_calls_of_a_stdlib_record(tmp_path):
 
 
 def test_what_stays_allocated_for_an_event(log):
-    """An event that waits costs one tuple; the queue itself grows by blocks of 64."""
+    """An event that waits costs one record; the queue itself grows by blocks of 64."""
     event = completed()
     numbers = range(EVENTS)
     before = sys.getallocatedblocks()
     for _ in numbers:
         log.emit(event)
     assert sys.getallocatedblocks() - before <= 1.1 * EVENTS
+
+
+def test_the_garbage_collector_does_not_see_what_waits(log):
+    """However many events are made and wait, no collection begins because of them."""
+    gc.collect()
+    before = gc.get_count()[0]
+    for _ in range(300):
+        log.emit(completed())
+    assert gc.get_count()[0] - before < 30
 
 
 def test_bytes_of_a_line(log):
