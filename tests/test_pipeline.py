@@ -98,7 +98,8 @@ def test_flush_answers_when_all_is_written(open_log, path):
 
 def test_what_comes_while_the_worker_writes_waits_for_its_next_turn(gate):
     """A turn ends with what was queued when it began: who emits in a loop is not chased."""
-    sink, log = gate(flush_interval=1e6)
+    clock = ManualClock()
+    sink, log = gate(clock=clock)
     sink.open_gate()
     assert log.flush()
     while sink.wait_for_writer(timeout=0):
@@ -106,8 +107,9 @@ def test_what_comes_while_the_worker_writes_waits_for_its_next_turn(gate):
     hold_one(sink, log)
     log.emit(tool("later"))
     sink.open_gate()
-    assert not sink.wait_for_writer(timeout=0.2)
+    assert clock.until_waiting()  # the worker sleeps out its interval
     assert (log.stats().written, log.stats().queued) == (1, 1)
+    flush_at_last(log, clock)
 
 
 def test_flush_says_no_in_time(gate):
@@ -584,10 +586,8 @@ def test_a_durable_emit_that_may_not_wait_is_left_to_the_worker(path):
     log._pipeline.channel.take(0, [])  # as the step of a durable emit does: from now on nobody rings
     sink.log = log
     assert log.emit(tool("outer"))
-    looks = 0
-    while len(typed(path)) < 2 and looks < 1_000:
-        threading.Event().wait(0.01)
-        looks += 1
+    for _ in ("worker_started", "outer", "inner"):
+        assert sink.written.acquire(timeout=10)
     assert [line["tool_call_id"] for line in typed(path)] == ["couter", "cinner"]
     log.close()
 
@@ -608,12 +608,14 @@ class Reentrant(FailingSink):
         super().__init__()
         self.action = action
         self.log = None
+        self.written = threading.Semaphore(0)  # one for each line
 
     def write(self, lines, deadline=None):
         if self.log is not None and self.action is not None:
             action, self.action = self.action, None
             action(self.log)
         super().write(lines, deadline)
+        self.written.release(len(lines))
 
 
 @pytest.mark.parametrize("durability", ["queue", "write"])

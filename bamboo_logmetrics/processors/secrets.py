@@ -71,8 +71,11 @@ _KNOWN = rf"{_START}(?:{_TOKENS})"
 
 # of two that start at the same place the first counts
 KINDS = (
+    # a block of a private key
     _kind(_PEM, "private key", needs="-", starts=None),
+    # user and password in a URL
     _kind(r"""(?<=://)[^\s/@:"'<>]*:[^\s/@"'<>]+(?:@[^\s/@?\#"'<>]+)*(?=@)""", "://", needs="@", starts=range(3, 4)),
+    # a parameter of a URL
     _kind(
         r"""(?P<name>(?:[?&;]|\\u0026)
             (?:[\w-]{0,30}?token|key|sig|signature|code|auth|x-amz-(?:signature|credential)
@@ -82,11 +85,13 @@ KINDS = (
         needs="=",
         starts=range(-36, 0),
     ),
+    # what follows an authentication scheme
     _kind(
         r"(?P<name>(?:bearer|basic)\s{1,9})(?=[\w.~+/-]*(?:[\d=]|(?-i:[a-z][A-Z])))[\w.~+/-]{8,}={0,2}(?![\w=])",
         "bearer,basic",
     ),
     _kind(rf"(?P<name>{_START}(?:apikey|token)\s{{1,9}})(?=[\w.+/]*\d)[\w.+/]{{20,}}={{0,2}}(?![\w=])", "apikey,token"),
+    # headers
     _kind(
         rf"""(?P<name>authorization{_SEP})
             (?:{_DONE}|{_QUOTED}|(?:digest|aws4-hmac-sha256)\s[^\r\n]*|[^\s"',;]+(?:[ ][^\s"',;]+)?)""",
@@ -94,6 +99,7 @@ KINDS = (
         needs=":=",
     ),
     _kind(rf"""(?P<name>cookie{_SEP})[^"'\r\n]+""", "cookie", needs=":="),
+    # after a name, as in an environment; as one of a pair, as in a list of headers; after "token", if it looks like one
     _kind(
         rf"(?P<name>{_NAMES}{_SEP})(?:{_DONE}|{_PEM}|{_QUOTED}|{_BARE})",
         "key,pass,secret,token,credential",
@@ -107,7 +113,7 @@ KINDS = (
         starts=None,
     ),
     _kind(rf"(?P<name>token{_SEP})(?=[\w.~+/-]*\d)[\w.~+/-]{{12,}}={{0,2}}(?![\w=])", "token", needs=":="),
-    # those of a provider, by what stands in each
+    # with a provider's prefix, by what stands in it
     _kind(
         _KNOWN,
         "sk-,rk-,pk-,hf-,r8-,fw-,nvapi,xai-,pplx-,voyage-,glpat,xox,xapp,pypi-",
