@@ -21,7 +21,7 @@ LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40
 PERIODS = ("hour", "day")
 COMPRESSIONS = ("gzip", "zstd")
 DURABILITIES = ("queue", "write", "fsync")
-MIN_LINE_BYTES = 1_000  # a line with every id and number of an event fits
+MIN_LINE_BYTES = {"native": 1_000, "ecs": 1_500, "otel": 2_500}  # a line with every id and number of an event fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,8 @@ class Options:
         level: plain lines below it are not emitted: debug, info, warning, error or critical.
         max_bytes: a file is rotated before it would grow beyond this many bytes.
         backup_count: how many rotated files are kept; None keeps all.
+        unshipped_backups: how many more are kept while a shipper whose checkpoint is beside the log has not delivered
+            them; None for as many as ``backup_count``. What has to go even so is announced as a StorageError.
         rotate_every: None, ``"hour"`` or ``"day"``, in UTC.
         compress: None, ``"gzip"`` or ``"zstd"`` (extra ``zstd``), for all rotated files but the newest.
         queue_size: how many records may wait for the worker.
@@ -44,7 +46,8 @@ class Options:
             ``"fsync"`` once on the disk.
         flush_interval: seconds between two writes while events come.
         max_line_bytes: a longer line is cut (Fluent Bit's default limit is 32 KiB).
-        layout: the form of a line.
+        layout: the form of a line: ``"native"``, ``"ecs"`` (Elastic Common Schema) or ``"otel"`` (OTLP/JSON log
+            record). The last two take longer lines, and several times as long to make.
         close_on_sigterm: True to write what is queued when SIGTERM comes, and only then let it do what it did so far:
             kill, or call the application's handler. For all logs of the process; from the main thread only.
         processors: structlog processors, run at the caller.
@@ -56,6 +59,7 @@ class Options:
     level: str = "debug"
     max_bytes: int = 64 * 1024 * 1024
     backup_count: int | None = None
+    unshipped_backups: int | None = None
     rotate_every: str | None = None
     compress: str | None = None
     queue_size: int = 65_536
@@ -74,6 +78,9 @@ class Options:
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():
             check(name, getattr(self, name))
+        least = MIN_LINE_BYTES[self.layout]
+        if self.max_line_bytes < least:
+            _fail("max_line_bytes", self.max_line_bytes, f"a whole number from {least} on with layout={self.layout!r}")
         if self.compress == "zstd":
             _need_zstandard()
 
@@ -140,6 +147,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "level": str,
     "max_bytes": int,
     "backup_count": _int_or_none,
+    "unshipped_backups": _int_or_none,
     "rotate_every": _text_or_none,
     "compress": _text_or_none,
     "queue_size": int,
@@ -211,6 +219,7 @@ _CHECKS: dict[str, _Rule] = {
     "level": _one_of(*LEVELS),
     "max_bytes": _int_from(1),
     "backup_count": _int_from(0, or_none=True),
+    "unshipped_backups": _int_from(0, or_none=True),
     "rotate_every": _one_of(None, *PERIODS),
     "compress": _one_of(None, *COMPRESSIONS),
     "queue_size": _int_from(1),
@@ -218,7 +227,7 @@ _CHECKS: dict[str, _Rule] = {
     "block_timeout": _seconds,
     "durability": _one_of(*DURABILITIES),
     "flush_interval": _seconds,
-    "max_line_bytes": _int_from(MIN_LINE_BYTES),
+    "max_line_bytes": _int_from(MIN_LINE_BYTES["native"]),
     "layout": _one_of(*LAYOUTS),
     "close_on_sigterm": _bool,
     "processors": _callables,

@@ -45,7 +45,7 @@ class _Ticket:
 
 
 def _file(path: str, options: Options, writer: Callable[[], str]) -> RotatingFile:
-    names = ("max_bytes", "backup_count", "rotate_every", "compress", "mode", "fs", "clock")
+    names = ("max_bytes", "backup_count", "unshipped_backups", "rotate_every", "compress", "mode", "fs", "clock")
     return RotatingFile(path, writer=writer, **{name: getattr(options, name) for name in names})
 
 

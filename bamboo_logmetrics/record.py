@@ -37,7 +37,7 @@ from bamboo_logmetrics.events.model import (
     read_status,
 )
 from bamboo_logmetrics.events.times import format_utc, parse_utc
-from bamboo_logmetrics.layouts import encodable, integer
+from bamboo_logmetrics.layouts import encodable, flat_of, integer
 
 VERSION = 1  # changes only when an existing key changes its meaning
 APP = "app"  # the "source" of a system event that the application emits
@@ -235,15 +235,17 @@ class Line:
 
 
 def parse_line(data: bytes | str) -> Line:
-    """Return the line of one JSON text; raises DecodeError."""
+    """Return the line of one JSON text, of any layout; raises DecodeError."""
     try:
-        flat = msgspec.json.decode(data)
+        decoded = msgspec.json.decode(data)
     except (ValueError, RecursionError) as error:
         msg = f"not JSON: {error}"
         raise DecodeError(msg) from None
-    if not isinstance(flat, dict) or not isinstance(flat.get("event"), str) or "v" not in flat:
-        msg = f"not a line of this log: {str(data)[:80]}"
-        raise DecodeError(msg)
+    try:
+        flat = flat_of(decoded)
+    except ValueError as error:
+        msg = f"{error}: {str(data)[:80]}"
+        raise DecodeError(msg) from None
     if type(flat["v"]) is not int or flat["v"] != VERSION:
         msg = f"a line of version {flat['v']!r:.20}; this package reads version {VERSION}: update it"
         raise DecodeError(msg)

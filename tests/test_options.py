@@ -12,7 +12,7 @@ from bamboo_logmetrics.options import ENV_PREFIX, Options, make_options
 from bamboo_logmetrics.system import FS, Clock
 
 DEFAULTS = {
-    "level": "debug", "max_bytes": 64 * 1024 * 1024, "backup_count": None, "rotate_every": None, "compress": None,
+    "level": "debug", "max_bytes": 64 * 1024 * 1024, "backup_count": None, "unshipped_backups": None, "rotate_every": None, "compress": None,
     "queue_size": 65_536, "on_full": "drop_newest", "block_timeout": 5.0, "durability": "queue", "flush_interval": 0.05,
     "max_line_bytes": 32_000, "layout": "native", "close_on_sigterm": False, "processors": (), "mode": 0o640,
 }  # fmt: skip
@@ -31,6 +31,10 @@ OPTIONS = {
     "backup_count": (
         [None, 0, 7], [-1, 1.0, False, "7"],
         "a whole number from 0 on, or None", {"7": 7, "none": None, "None": None}, {"x": "a whole number such as 10, or none"},
+    ),
+    "unshipped_backups": (
+        [None, 0, 7], [-1, 1.0, False, "7"],
+        "a whole number from 0 on, or None", {"7": 7, "none": None}, {"x": "a whole number such as 10, or none"},
     ),
     "rotate_every": (
         [None, "hour", "day"], ["", "minute", "DAY", 60, True, ["day"]],
@@ -64,7 +68,10 @@ OPTIONS = {
         [1_000, 256_000], [999, 0, None, 32_000.0, True, "32000"],
         "a whole number from 1000 on", {"1000": 1000}, {"32k": "a whole number", "10": "from 1000 on"},
     ),
-    "layout": (["native"], ["ecs", "", None, 1], "one of 'native'", {"native": "native"}, {"ecs": "one of 'native'"}),
+    "layout": (
+        ["native", "ecs", "otel"], ["ECS", "json", "", None, 1], "one of 'native', 'ecs', 'otel'",
+        {"native": "native", "otel": "otel"}, {"json": "one of 'native', 'ecs', 'otel'"},
+    ),
     "close_on_sigterm": (
         [False, True], [0, 1, None, "yes", "1"],
         "True or False", {"1": True, "TRUE": True, "yes": True, "0": False, "no": False, "false": False}, {"on": "give 1 or 0", "2": "give 1 or 0"},
@@ -180,6 +187,14 @@ def test_unknown_options():
         made(maxbytes=5)
     with pytest.raises(ConfigError, match="unknown option 'backups'"):
         blm.open_log("never.jsonl", backups=5)
+
+
+@pytest.mark.parametrize(("layout", "least"), [("native", 1_000), ("ecs", 1_500), ("otel", 2_500)])
+def test_the_shortest_line_of_a_layout(layout, least):
+    """A layout with longer lines needs a higher limit, so that no event is too long for it."""
+    assert made(layout=layout, max_line_bytes=least).max_line_bytes == least
+    with pytest.raises(ConfigError, match=f"max_line_bytes={least - 1} must be a whole number from {least} on"):
+        made(layout=layout, max_line_bytes=least - 1)
 
 
 def test_zstd_needs_its_extra(monkeypatch):

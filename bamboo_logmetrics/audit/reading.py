@@ -14,7 +14,7 @@ from bamboo_logmetrics.system import FS
 def read(path: AnyPath, *, on_error: Literal["raise", "skip"] = "raise") -> Iterator[Line]:
     """Return the lines of a log, the oldest first: of its rotated and compressed files, then of the active one.
 
-    A last line of the active file that has no newline yet is being written, and is left out.
+    They may be of any layout. A last line of the active file that has no newline yet is being written, and is left out.
 
     Args:
         path: the log; of a rotated file, the log it belongs to.

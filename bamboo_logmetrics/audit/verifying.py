@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -22,8 +22,10 @@ from bamboo_logmetrics.audit.files import (
     open_files,
     size_of,
 )
+from bamboo_logmetrics.audit.heads import NOT_JSON, Head, decode_any, decode_native
 from bamboo_logmetrics.audit.report import End, Finding, FindingKind, Report
 from bamboo_logmetrics.audit.running import running
+from bamboo_logmetrics.layouts import flat_of
 from bamboo_logmetrics.record import APP, VERSION
 from bamboo_logmetrics.system import FS
 
@@ -33,29 +35,13 @@ _TRIES = 5
 _SHOWN = 5  # findings of one kind that are shown with their place
 _WRITER = re.compile(r"[0-9a-f]{20}", re.ASCII)
 _NOTES: frozenset[FindingKind] = frozenset({"foreign_line", "removed_by_retention", "running", "being_written"})
-_NOT_JSON = (ValueError, RecursionError)  # msgspec's errors and bad UTF-8 are ValueErrors
-
-
-class _Head(msgspec.Struct, gc=False):
-    """What is decoded of each line; msgspec checks that the rest is JSON, but for its UTF-8."""
-
-    event: str
-    v: Literal[1]
-    writer: str
-    seq: Annotated[int, msgspec.Meta(ge=1)]
-    plain: Any = None
-    source: Any = None
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
-_decode_own = msgspec.json.Decoder(OwnLine).decode
 _NOBODY = Account("", "")
 
 
 def verify(
     paths: AnyPath | Iterable[AnyPath], *, complete: bool = False, on_progress: Progress | None = None
 ) -> Report:
-    """Read logs to the last line and tell whether every line of theirs is accounted for.
+    """Read logs, of any layout, to the last line and tell whether every line of theirs is accounted for.
 
     A gap in a writer's numbers is loss. A missing beginning is "removed by retention" when the writer's first line
     stands in the oldest file of its log. An open end is "running" while its process lives on this host, else an
@@ -100,6 +86,7 @@ class _Audit:
         self._counts: Counter[FindingKind] = Counter()
         self._findings: list[Finding] = []
         self._lines = 0
+        self._decode = decode_native  # fits the last line; nearly always the next one, too
         self._meter = _Meter(sum(size_of(log, self._fs) for log in logs), on_progress) if on_progress else None
 
     # -- reading -------------------------------------------------------------------------
@@ -132,11 +119,14 @@ class _Audit:
         """Take the lines of a block; return the number of its last line."""
         lines = block.split(b"\n")
         tail = lines.pop()
-        sound = _is_utf8(block)
+        sound, decode = _is_utf8(block), self._decode
         account, following = _NOBODY, 0  # whose line is read, and the number that is expected
         for number, line in enumerate(lines, number + 1):  # noqa: B020, PLR1704 - goes on where the last block ended
             try:
-                head = _decode_head(line)
+                try:
+                    head = decode(line)
+                except NOT_JSON:
+                    decode, head = decode_any(line)
                 if head.seq == following and head.writer == account.writer and sound and head.event not in OWN_KINDS:
                     following += 1  # nearly all lines: counted together
                     continue
@@ -144,18 +134,19 @@ class _Audit:
                     line.decode()
                 account.go_on_to(following)
                 account = self._account(head.writer, log)
-            except _NOT_JSON:
+            except NOT_JSON:
                 self._odd(line, file.path, number)
                 continue
             self._line(account, head, line, file, number)
             following = account.numbers.ends[-1] + 1
         account.go_on_to(following)
+        self._decode = decode
         if tail:
             number += 1
             self._tail(log, file, number)
         return number
 
-    def _line(self, account: Account, head: _Head, line: bytes, file: LogFile, number: int) -> None:
+    def _line(self, account: Account, head: Head, line: bytes, file: LogFile, number: int) -> None:
         """Take one line of a writer, whatever its number."""
         if not account.take(head.seq, in_oldest=file.oldest):
             self._find("repeat", f"line {head.seq} of writer {account.writer} is there again", file.path, number)
@@ -176,10 +167,10 @@ class _Audit:
 
     # -- lines that are out of the ordinary ----------------------------------------------
 
-    def _own(self, account: Account, head: _Head, line: bytes, path: str, number: int) -> None:
+    def _own(self, account: Account, head: Head, line: bytes, path: str, number: int) -> None:
         try:
-            said = _decode_own(line)
-        except ValueError as error:
+            said = msgspec.convert(flat_of(msgspec.json.decode(line)), OwnLine)
+        except NOT_JSON as error:
             self._find("broken_line", f"{head.event}: {error}", path, number)
             said = OwnLine()
         account.say(head.seq, head.event, said)
@@ -190,11 +181,12 @@ class _Audit:
             data = msgspec.json.decode(line)
         except msgspec.ValidationError:  # JSON, with a number beyond all bounds
             data = None
-        except _NOT_JSON as error:
+        except NOT_JSON as error:
             self._find("broken_line", f"not JSON: {error}", path, number)
             return
-        if isinstance(data, dict) and {"event", "writer", "seq"} <= data.keys() and _is_newer(data.get("v")):
-            self._find("newer_version", f"a line of version {data['v']}; update this package", path, number)
+        flat = _flat_of(data)
+        if {"event", "writer", "seq"} <= flat.keys() and _is_newer(flat["v"]):
+            self._find("newer_version", f"a line of version {flat['v']}; update this package", path, number)
         else:
             self._find("foreign_line", "JSON, but not of a writer of this log", path, number)
 
@@ -290,6 +282,13 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _flat_of(data: object) -> dict[str, Any]:
+    try:
+        return flat_of(data)
+    except ValueError:
+        return {}
 
 
 def _is_newer(version: object) -> bool:

@@ -11,7 +11,7 @@ from bamboo_logmetrics.layouts import encode
 CUT = "…"
 _NAMED = 20  # so many bound values are cut one by one, the longest first; then all are left out
 _SHORT = 128  # bytes; a bound value as short as an id or a name is not cut, but left out with the others if need be
-_MARK = 40  # bytes, for CUT and for a key's entry in "truncated"
+_MARK = 40  # bytes, about: CUT, and a key's entry in "truncated"
 
 Render = Callable[[dict[str, Any]], bytes]
 
@@ -60,10 +60,12 @@ class _Cut:
         return len(self.line) - self._limit
 
     def shorten(self, key: str, least: int = 0) -> None:
-        """Cut the value of ``key`` by as many bytes as are too many, but not below ``least`` bytes."""
+        """Cut the value of ``key`` so that the line is not too long, but not below ``least`` bytes."""
         value = self.flat[key]
         text = value if isinstance(value, str) else encode(value).decode()
-        budget = _size(value) - self.excess - len(key.encode("utf-8", "replace")) - _MARK
+        # a layout says what was cut at its own length, and may write a list or a mapping longer than its JSON
+        without = self._render({**self.flat, key: "", "truncated": [*self._names, key]})
+        budget = self._limit - len(without) + _size("") - len(CUT.encode())
         kept = _prefix(text, max(budget, least)) + CUT
         if _size(kept) < _size(value):
             self.flat[key] = kept

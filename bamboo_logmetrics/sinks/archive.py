@@ -18,6 +18,7 @@ from datetime import datetime, timedelta, timezone
 
 from bamboo_logmetrics.events.times import from_ns
 from bamboo_logmetrics.sinks import compression
+from bamboo_logmetrics.sinks.checkpoint import passed_by_all
 from bamboo_logmetrics.system import FS
 
 _STAMP = "%Y%m%dT%H%M%S%fZ"
@@ -68,23 +69,43 @@ class Archive:
             raise FileExistsError(errno.EEXIST, "no later name is left for a rotated file")
         return self._path(f"{self._name}.{moment.strftime(_STAMP).zfill(22)}-{writer}")
 
-    def tidy(self, *, compress: str | None, backup_count: int | None, mode: int) -> None:
+    def tidy(self, *, compress: str | None, backup_count: int | None, mode: int, unshipped: int | None = None) -> None:
         """Remove leftovers, compress all but the newest, remove the oldest beyond ``backup_count``.
 
-        Raises OSError for the first file that could not be treated, after treating the others.
+        Of those that a shipper has still to deliver, ``unshipped`` more are kept; None: as many again.
+
+        Raises OSError for the first file that could not be treated, or that was not delivered and had to go, after
+        treating the others.
         """
         faults: list[OSError] = []
         self._each(faults, self._partials(), self._unlink_partial)
         self._each(faults, self._doubles(), self._unlink_double)
         files = self._ours()
         if backup_count is not None and len(files) > backup_count:
-            gone, files = files[: len(files) - backup_count], files[len(files) - backup_count :]
+            most = backup_count if unshipped is None else unshipped
+            gone = self._too_many(files[: len(files) - backup_count], most, faults)
+            files = [item for item in files if item not in gone]
             self._each(faults, [item.base for item in gone], self._remove)
         if compress:
             plain = [item.base for item in files[:-1] if not item.suffix]
             self._each(faults, plain, lambda base: self._compress(base, compress, mode))
         if faults:
             raise faults[0]
+
+    def _too_many(self, old: list[Rotated], unshipped: int, faults: list[OSError]) -> list[Rotated]:
+        """Return which of the old files are to go: all but the newest that a shipper beside the log has to deliver."""
+        passed = passed_by_all(self._fs, self._path(self._name))
+        if passed is None:
+            return old
+        waiting = [item for item in old if item.base > passed]
+        lost = waiting[: max(0, len(waiting) - unshipped)]
+        if lost:
+            msg = (
+                f"{lost[-1].base} and what is older is removed, though a shipper has not delivered it: only"
+                f" {unshipped} more files are kept for it (option unshipped_backups); see bamboo-logmetrics ship --status"
+            )
+            faults.append(OSError(msg))
+        return [item for item in old if item.base <= passed] + lost
 
     def sync_directory(self) -> None:
         """Bring the names in the directory to the disk. Raises OSError."""

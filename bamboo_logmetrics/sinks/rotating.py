@@ -35,6 +35,7 @@ class RotatingFile(Sink):
         path: an absolute path. Raises ConfigError when something else than a regular file is there.
         max_bytes: rotate before the file would grow beyond this.
         backup_count: how many rotated files to keep; None for all.
+        unshipped_backups: how many more while a shipper has not delivered them; None for as many again.
         rotate_every: None, ``"hour"`` or ``"day"`` (UTC).
         compress: None, ``"gzip"`` or ``"zstd"``.
         mode: the mode of new files.
@@ -48,6 +49,7 @@ class RotatingFile(Sink):
         *,
         max_bytes: int,
         backup_count: int | None,
+        unshipped_backups: int | None = None,
         rotate_every: str | None,
         compress: str | None,
         mode: int,
@@ -59,6 +61,7 @@ class RotatingFile(Sink):
         self.repaired_bytes = 0
         self._max_bytes = max_bytes
         self._backup_count = backup_count
+        self._unshipped = unshipped_backups
         self._period_format = _PERIOD[rotate_every]
         self._compress = compress
         self._mode = mode
@@ -338,7 +341,12 @@ class RotatingFile(Sink):
                 return
             self._tidy_again = False
             try:
-                self._archive.tidy(compress=self._compress, backup_count=self._backup_count, mode=self._mode)
+                self._archive.tidy(
+                    compress=self._compress,
+                    backup_count=self._backup_count,
+                    unshipped=self._unshipped,
+                    mode=self._mode,
+                )
             except BaseException as error:  # noqa: BLE001 - whatever it was, the next file must be tidied again
                 self._problems.append(f"tidy: {error}")
 

@@ -1,17 +1,11 @@
-"""A flat record as the bytes of one line.
-
-A layout is a function from the flat record to the object that is written; ``native`` is the record itself.
-"""
+"""Plain data as the bytes of one line: strict JSON that no reader breaks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-
-Layout = Callable[[dict[str, Any]], dict[str, Any]]
 
 encoder = msgspec.json.Encoder()
 
@@ -20,14 +14,6 @@ _LINE_BREAKS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b
 
 _I64_MIN = -(2**63)
 _U64_MAX = 2**64 - 1
-
-
-def native(flat: dict[str, Any]) -> dict[str, Any]:
-    """Return the flat record as it is."""
-    return flat
-
-
-LAYOUTS: Mapping[str, Layout] = {"native": native}
 
 
 def encode(data: Any) -> bytes:

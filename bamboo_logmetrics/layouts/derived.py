@@ -1,0 +1,144 @@
+"""What the layouts ``ecs`` and ``otel`` say beside a record, because their conventions ask for it.
+
+All of it follows from the record, so the way back leaves it out. A record that was read of a file may lack a field, or
+hold anything in it: then nothing follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+OTHER = "_OTHER"  # OpenTelemetry's word for an error of no known type
+_LEAST_ERROR_CODE = 400
+
+
+class Facts(NamedTuple):
+    """What is the same for all events of one kind.
+
+    Args:
+        category: of ECS ``event.category``.
+        type: of ECS ``event.type``.
+        outcome: ECS ``event.outcome``, where it does not depend on the event.
+        operation: ``gen_ai.operation.name``, where it does not depend on the endpoint.
+    """
+
+    category: str
+    type: str
+    outcome: str | None = None
+    operation: str | None = None
+
+
+FACTS: Mapping[str, Facts] = {
+    "chat.session_started": Facts("session", "start"),
+    "chat.session_completed": Facts("session", "end"),
+    "chat.round_started": Facts("api", "start", operation="invoke_agent"),
+    "chat.round_completed": Facts("api", "end", operation="invoke_agent"),
+    "chat.tool_called": Facts("api", "end", operation="execute_tool"),
+    "chat.message_count_updated": Facts("session", "info"),
+    "forward.request_started": Facts("api", "start", outcome="unknown"),
+    "forward.request_completed": Facts("api", "end"),
+    "system.metrics_dropped": Facts("process", "info"),
+    "system.storage_error": Facts("database", "error", outcome="failure"),
+    "system.worker_started": Facts("process", "start"),
+    "system.worker_stopped": Facts("process", "end"),
+}
+
+METRICS = frozenset({"chat.message_count_updated"})  # ECS "event.kind": "metric"; of all others "event"
+
+OUTCOMES: Mapping[str, str] = {  # by status; running has none
+    "success": "success",
+    "completed": "success",
+    "error": "failure",
+    "timeout": "failure",
+    "cancelled": "unknown",
+}
+
+
+class _Api(NamedTuple):
+    operation: str
+    openai: str | None = None
+
+
+# by the end of an endpoint such as "openai.chat_completions" or "/v1/chat/completions", its parts joined by dots
+_APIS: Mapping[str, _Api] = {
+    ".chat_completions": _Api("chat", "chat_completions"),
+    ".chat.completions": _Api("chat", "chat_completions"),
+    ".responses": _Api("chat", "responses"),
+    ".anthropic.messages": _Api("chat"),
+    ".v1.messages": _Api("chat"),
+    ".embeddings": _Api("embeddings"),
+}
+
+
+def kind_of(flat: Mapping[str, Any]) -> str:
+    """Return the kind of a typed event, and ``""`` for a plain line."""
+    return "" if "plain" in flat else str(flat["event"])
+
+
+def outcome(flat: Mapping[str, Any]) -> str | None:
+    """Return ECS ``event.outcome``."""
+    kind = kind_of(flat)
+    facts = FACTS.get(kind)
+    return facts.outcome if facts and facts.outcome else OUTCOMES.get(_status(flat))
+
+
+def reason(flat: Mapping[str, Any]) -> str | None:
+    """Return ECS ``event.reason``."""
+    if kind_of(flat) == "system.metrics_dropped":
+        return _text(flat, "reason") or None
+    return "cancelled" if _status(flat) == "cancelled" else None
+
+
+def error_type(flat: Mapping[str, Any]) -> str | None:
+    """Return ``error.type`` of what failed: the status code of an answer, else the status."""
+    status = _status(flat)
+    if OUTCOMES.get(status) != "failure":
+        return None
+    if kind_of(flat) == "chat.tool_called":
+        return OTHER
+    code = flat.get("status_code") if kind_of(flat) == "forward.request_completed" else None
+    return str(code) if type(code) is int and code >= _LEAST_ERROR_CODE else status
+
+
+def common(flat: Mapping[str, Any]) -> dict[str, str | bool]:
+    """Return what both layouts say, by its name, which is the same in both."""
+    facts, api = FACTS.get(kind_of(flat)), _api(flat)
+    operation = api.operation if api else facts.operation if facts else None
+    found: dict[str, str | bool] = {}
+    if operation:
+        found["gen_ai.operation.name"] = operation
+    if kind_of(flat) == "forward.request_started" and flat.get("is_stream") is True:
+        found["gen_ai.request.stream"] = True
+    if (failure := error_type(flat)) is not None:
+        found["error.type"] = failure
+    return found
+
+
+def openai_api(flat: Mapping[str, Any]) -> str | None:
+    """Return ``openai.api.type``, where the endpoint says it plainly."""
+    api = _api(flat)
+    return api.openai if api else None
+
+
+def _api(flat: Mapping[str, Any]) -> _Api | None:
+    if not kind_of(flat).startswith("forward.request_"):
+        return None
+    joined = "." + _text(flat, "endpoint").partition("?")[0].strip("/").replace("/", ".")
+    return next((api for end, api in _APIS.items() if joined.endswith(end)), None)
+
+
+_WITH_STATUS = frozenset({"chat.session_completed", "chat.round_completed", "forward.request_completed"})
+
+
+def _status(flat: Mapping[str, Any]) -> str:
+    kind = kind_of(flat)
+    if kind == "chat.tool_called":
+        success = flat.get("success")
+        return "success" if success is True else "error" if success is False else ""
+    return _text(flat, "status") if kind in _WITH_STATUS else ""
+
+
+def _text(flat: Mapping[str, Any], key: str) -> str:
+    value = flat.get(key)
+    return value if isinstance(value, str) else ""

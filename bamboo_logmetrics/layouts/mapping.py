@@ -1,0 +1,176 @@
+"""Where each native key stands in the layouts ``ecs`` and ``otel``: one row for each key.
+
+Both layouts follow the rows, and so do both ways back. A key goes by its name, whether the event has it or it was
+bound, if its value is of the row's type. Any other key or value stands in the open-ended place, under its native
+name: ECS ``bamboo.bound`` (one object), OpenTelemetry ``bamboo.bound.<key>``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from bamboo_logmetrics.events.times import format_utc, parse_utc
+
+_NS_OF_MS = 1_000_000
+_INTEGER: int = 2**31  # the numbers of Elasticsearch's types go up to one below
+_LONG: int = 2**63
+
+
+def is_text(value: Any) -> bool:
+    """Tell whether a value is text."""
+    return type(value) is str
+
+
+def _is_bool(value: Any) -> bool:
+    return type(value) is bool
+
+
+def _is_integer(value: Any) -> bool:
+    return type(value) is int and -_INTEGER <= value < _INTEGER
+
+
+def is_long(value: Any) -> bool:
+    """Tell whether a value is a whole number within signed 64 bits, as Elasticsearch and OTLP hold them."""
+    return type(value) is int and -_LONG <= value < _LONG
+
+
+def _is_code(value: Any) -> bool:
+    return type(value) is int and 0 < value < _LONG
+
+
+def _is_millis(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _LONG // _NS_OF_MS
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and format_utc(parse_utc(value)) == value
+    except ValueError:
+        return False
+
+
+def _is_texts(value: Any) -> bool:
+    return type(value) is list and all(map(is_text, value))
+
+
+def _is_object(value: Any) -> bool:
+    return type(value) is dict
+
+
+class Type(NamedTuple):
+    """What a row holds.
+
+    Args:
+        elastic: the type of the field in Elasticsearch.
+        fits: tells whether a native value may stand there.
+    """
+
+    elastic: str
+    fits: Callable[[Any], bool]
+
+
+KEYWORD = Type("keyword", is_text)  # an id, a name, a status
+KEYWORDS = Type("keyword", _is_texts)  # a list of them
+TEXT = Type("match_only_text", is_text)
+TRACE = Type("wildcard", is_text)
+LONG = Type("long", is_long)
+INTEGER = Type("integer", _is_integer)
+CODE = Type("long", _is_code)  # a request that got no answer has the status code 0: that is none
+MILLIS = Type("long", _is_millis)  # its nanoseconds are a long
+BOOL = Type("boolean", _is_bool)
+TIME = Type("date", _is_time)
+OBJECT = Type("flattened", _is_object)
+
+
+class Row(NamedTuple):
+    """One native key.
+
+    Args:
+        key: the native key.
+        type: what it holds; another value stands in the open-ended place.
+        otel: the name of the OpenTelemetry attribute.
+        ecs: the path of the ECS field; ``""`` where it is the same.
+        factor: how many units in ECS are one in the native layout.
+    """
+
+    key: str
+    type: Type
+    otel: str
+    ecs: str = ""
+    factor: int = 1
+
+
+# of any line
+EVERYWHERE = (
+    Row("v", LONG, "bamboo.v"),
+    Row("writer", KEYWORD, "bamboo.writer"),
+    Row("seq", LONG, "bamboo.seq"),
+    Row("plain", BOOL, "bamboo.plain"),
+    Row("source", KEYWORD, "bamboo.source"),
+    Row("event_id", KEYWORD, "bamboo.event_id", "event.id"),
+    Row("trace_id", KEYWORD, "bamboo.trace_id", "trace.id"),  # OpenTelemetry's own field, where it is one of its ids
+    Row("session_id", KEYWORD, "gen_ai.conversation.id"),
+    Row("round_id", KEYWORD, "bamboo.round.id"),
+    Row("tool_call_id", KEYWORD, "gen_ai.tool.call.id"),
+    Row("tool_name", KEYWORD, "gen_ai.tool.name"),
+    Row("request_id", KEYWORD, "bamboo.request.id", "http.request.id"),
+    Row("model", KEYWORD, "gen_ai.request.model"),
+    Row("provider", KEYWORD, "gen_ai.provider.name"),
+    Row("endpoint", KEYWORD, "bamboo.endpoint"),
+    Row("is_stream", BOOL, "bamboo.request.stream"),
+    Row("status_code", CODE, "http.response.status_code"),
+    Row("prompt_tokens", INTEGER, "gen_ai.usage.input_tokens"),
+    Row("completion_tokens", INTEGER, "gen_ai.usage.output_tokens"),
+    Row("total_tokens", LONG, "bamboo.usage.total_tokens"),
+    Row("cache_read_tokens", LONG, "gen_ai.usage.cache_read.input_tokens"),
+    Row("cache_write_tokens", LONG, "gen_ai.usage.cache_creation.input_tokens"),
+    Row("reasoning_tokens", LONG, "gen_ai.usage.reasoning.output_tokens"),
+    Row("latency_ms", MILLIS, "bamboo.duration_ms", "event.duration", _NS_OF_MS),
+    Row("message_count", LONG, "bamboo.session.message_count"),
+    Row("service_name", KEYWORD, "service.name"),
+    Row("env", KEYWORD, "deployment.environment.name", "service.environment"),
+    Row("error", TEXT, "exception.message", "error.message"),
+    Row("exception", TRACE, "exception.stacktrace", "error.stack_trace"),
+    Row("truncated", KEYWORDS, "bamboo.truncated"),
+)
+
+_REPAIRED = Row("repaired_bytes", LONG, "bamboo.worker.repaired_bytes")
+
+# names that mean this only beside these events: anything else may be bound under them to other lines
+ONLY_IN: Mapping[str, tuple[Row, ...]] = {
+    "chat.session_completed": (Row("status", KEYWORD, "bamboo.session.status"),),
+    "chat.round_completed": (Row("status", KEYWORD, "bamboo.round.status"),),
+    "forward.request_completed": (Row("status", KEYWORD, "bamboo.request.status"),),
+    "chat.tool_called": (Row("success", BOOL, "bamboo.tool.success"),),
+    "system.metrics_dropped": (
+        Row("count", LONG, "bamboo.dropped.count"),
+        Row("reason", KEYWORD, "bamboo.dropped.reason"),
+        Row("total", LONG, "bamboo.dropped.total"),
+    ),
+    "system.storage_error": (Row("event_type", KEYWORD, "bamboo.event_type"),),
+    "system.worker_started": (
+        Row("version", KEYWORD, "bamboo.worker.version"),
+        Row("pid", LONG, "process.pid"),
+        Row("host", KEYWORD, "host.name"),
+        Row("started_at", TIME, "process.creation.time", "process.start"),
+        _REPAIRED,
+    ),
+    "system.worker_stopped": (
+        Row("emitted", LONG, "bamboo.worker.emitted"),
+        Row("written", LONG, "bamboo.worker.written"),
+        Row("dropped", OBJECT, "bamboo.worker.dropped"),
+        _REPAIRED,
+    ),
+}
+
+# each once; in the order in which a record that is read holds them
+ROWS: tuple[Row, ...] = tuple(dict.fromkeys((*EVERYWHERE, *(row for rows in ONLY_IN.values() for row in rows))))
+
+_PLAIN_ROWS: Mapping[str, Row] = {row.key: row for row in EVERYWHERE}
+_TYPED_ROWS = {kind: {row.key: row for row in (*EVERYWHERE, *rows)} for kind, rows in ONLY_IN.items()}
+
+
+def rows_of(flat: Mapping[str, Any]) -> Mapping[str, Row]:
+    """Return the rows for the line of a flat record, by native key."""
+    return _PLAIN_ROWS if "plain" in flat else _TYPED_ROWS.get(flat["event"], _PLAIN_ROWS)
