@@ -19,7 +19,7 @@ FLOORS = [
     {"sinks", "lines", "native", "options", "reports", "lifetime"},
     {"step", "pipeline"},
     {"outlet", "logger", "handler", "config", "audit"},
-    {"importers"},
+    {"agents", "importers", "ship"},
     {"cli", "testing", "__init__", "__main__"},
 ]
 

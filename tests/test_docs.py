@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from stub_server import StubServer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,6 +32,15 @@ def test_every_python_example_of_the_readme_runs(run_python):
     assert "gpt-5-mini 1801 2345" in outputs[1]
     assert "plain: cache warmed {'project': 'demo', 'entries': 312}" in outputs[1]
     assert '"event": "chat.session_completed"' in outputs[4]
+
+
+def test_the_example_of_shipping_delivers(run_python):
+    """The example in docs/shipping.md delivers what it logs."""
+    (example,) = blocks((ROOT / "docs/shipping.md").read_text(encoding="utf-8"), "python")
+    with StubServer() as stub:
+        done = run_python(example.replace("http://localhost:3100", stub.url))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert sorted(seq for _, seq in stub.stored) == [1, 2, 3]
 
 
 def prompt_commands():
@@ -86,9 +96,22 @@ def test_the_tagged_examples_read_and_write():
     """The tagged examples in docs/line-format.md are what the code writes, byte for byte."""
     from bamboo_logmetrics import MetricsEvent
 
-    (examples,) = blocks((ROOT / "docs/line-format.md").read_text(encoding="utf-8"), "json")
+    _, examples = blocks((ROOT / "docs/line-format.md").read_text(encoding="utf-8"), "json")
     for line in examples.splitlines():
         assert MetricsEvent.from_json(line).to_json() == line
+
+
+def test_the_examples_of_the_layouts_read_and_write():
+    """The lines of other layouts in docs/line-format.md are one and the same line, and what the code writes."""
+    import msgspec
+
+    from bamboo_logmetrics.layouts import LAYOUTS, encode, flat_of
+
+    examples, _ = blocks((ROOT / "docs/line-format.md").read_text(encoding="utf-8"), "json")
+    ecs, otel = examples.splitlines()
+    flat = flat_of(msgspec.json.decode(ecs))
+    assert flat == flat_of(msgspec.json.decode(otel))
+    assert [encode(LAYOUTS[layout](flat)).decode() for layout in ("ecs", "otel")] == [ecs, otel]
 
 
 def test_links_lead_somewhere():

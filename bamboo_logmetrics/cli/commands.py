@@ -7,9 +7,11 @@ from typing import Any
 import click
 
 from bamboo_logmetrics import __version__
+from bamboo_logmetrics.cli.config import config
 from bamboo_logmetrics.cli.demo import demo
 from bamboo_logmetrics.cli.formatting import printable
 from bamboo_logmetrics.cli.import_ import import_
+from bamboo_logmetrics.cli.ship import ship
 from bamboo_logmetrics.cli.verify import verify
 from bamboo_logmetrics.errors import BambooLogError
 
@@ -39,6 +41,7 @@ def cli() -> None:
     \b
     See what it is about:     bamboo-logmetrics demo
     Is anything missing?      bamboo-logmetrics verify logs/agent.jsonl
+    Deliver it to a server:   bamboo-logmetrics ship logs/agent.jsonl --to loki --url http://loki:3100
     Import your transcripts:  bamboo-logmetrics import claude-code ~/.claude/projects -o history.jsonl
 
     \b
@@ -47,6 +50,8 @@ def cli() -> None:
     """  # noqa: D301 - click wants the character \b itself
 
 
+cli.add_command(config)
 cli.add_command(demo)
 cli.add_command(import_)
+cli.add_command(ship)
 cli.add_command(verify)

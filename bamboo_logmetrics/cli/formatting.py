@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import click
 import msgspec
@@ -34,9 +35,9 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def as_json(report: Report) -> str:
-    """Return a report as an indented JSON object."""
-    text = json.dumps(msgspec.to_builtins(report, enc_hook=dict), indent=2, ensure_ascii=False)
+def as_json(found: Any) -> str:
+    """Return a report, or a list of such objects, as indented JSON."""
+    text = json.dumps(msgspec.to_builtins(found, enc_hook=dict), indent=2, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()  # a file's name may be no UTF-8
 
 
@@ -73,6 +74,11 @@ def _show_writers(writers: tuple[WriterReport, ...]) -> None:
     table.add_column("end", no_wrap=True)
     for writer in writers:
         table.add_row(*_cells(writer))
+    print_table(table)
+
+
+def print_table(table: Table) -> None:
+    """Print a table on stdout."""
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     with console.capture() as captured:  # rich itself would exit with 1 at a broken pipe
         console.print(table)

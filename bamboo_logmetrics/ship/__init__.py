@@ -1,0 +1,10 @@
+"""Delivering logs to Loki, Elasticsearch or an OTLP server. It needs the extra ``ship``, for OTLP ``otel`` too."""
+
+from __future__ import annotations
+
+from bamboo_logmetrics.ship.http import Access
+from bamboo_logmetrics.ship.sending import GivenUpError
+from bamboo_logmetrics.ship.shipper import Shipped, Shipper
+from bamboo_logmetrics.ship.status import LogStatus, status
+
+__all__ = ["Access", "GivenUpError", "LogStatus", "Shipped", "Shipper", "status"]

@@ -1,0 +1,96 @@
+"""Elasticsearch's and OpenSearch's bulk interface, into a data stream.
+
+Each line has a fixed id, and is only created: one that is there already is answered with 409, which means that it was
+delivered before. The documents are ECS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bamboo_logmetrics.layouts import LAYOUTS, encode
+from bamboo_logmetrics.ship.destinations.base import Destination, Labels, Refusal, Verdict
+from bamboo_logmetrics.ship.entries import Entry
+
+DATA_STREAM = "logs-bamboo.events-default"
+
+_CONFLICT, _BAD_REQUEST = 409, 400
+_SUCCESS = range(200, 300)
+_FOR_GOOD = frozenset({_BAD_REQUEST, 413, 422})  # what the document itself is to blame for
+
+
+class _Error(msgspec.Struct, gc=False):
+    type: str = ""
+    reason: str | None = ""
+    caused_by: Any = None
+
+
+class _Result(msgspec.Struct, gc=False):
+    status: int
+    error: _Error | None = None
+    failure_store: str = ""
+
+
+class _Answer(msgspec.Struct):
+    errors: bool
+    items: list[dict[str, _Result]] = []
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+class Elasticsearch(Destination):
+    """``POST /<data stream>/_bulk`` with ``create`` for each line."""
+
+    kind = "elasticsearch"
+    content_type = "application/x-ndjson"
+
+    def __init__(self, labels: Labels, data_stream: str = DATA_STREAM) -> None:
+        super().__init__(labels)
+        self.path = f"/{data_stream}/_bulk"
+
+    def body(self, entries: Sequence[Entry]) -> bytes:
+        """Return two lines for each entry: what to do, and the document."""
+        lines = [
+            line
+            for entry in entries
+            for line in (b'{"create":{"_id":"%b"}}' % entry.id.encode(), self._document(entry))
+        ]
+        return b"\n".join((*lines, b""))
+
+    def _document(self, entry: Entry) -> bytes:
+        document = LAYOUTS["ecs"](entry.flat())
+        service: dict[str, Any] = document.setdefault("service", {})
+        service.setdefault("name", self.labels.service)
+        if self.labels.env:
+            service.setdefault("environment", self.labels.env)
+        return encode(document)
+
+    def judge(self, entries: Sequence[Entry], answer: bytes) -> Verdict:
+        """Return what became of each line. Raises ValueError for an answer that is not one of a bulk request."""
+        found = _decode(answer)
+        if not found.errors and not found.items:  # VictoriaLogs names no items
+            return Verdict()
+        if len(found.items) != len(entries):
+            msg = f"the answer is about {len(found.items)} lines instead of {len(entries)}"
+            raise ValueError(msg)
+        retry, refused, error = [], [], ""
+        for entry, item in zip(entries, found.items, strict=True):
+            (result,) = item.values()
+            if result.failure_store == "used":  # Elasticsearch 9.1 and later: taken, but not into the stream
+                refused.append(Refusal([entry], 1, "it was refused, and is in the failure store of the data stream"))
+            elif result.status in _FOR_GOOD:
+                refused.append(Refusal([entry], 1, _reason(result)))
+            elif result.status not in _SUCCESS and result.status != _CONFLICT:
+                retry.append(entry)
+                error = error or _reason(result)
+        return Verdict(retry=retry, refused=refused, error=error)
+
+
+def _reason(result: _Result) -> str:
+    error = result.error or _Error()
+    cause = error.caused_by.get("reason") if isinstance(error.caused_by, dict) else None
+    return ": ".join(str(part) for part in (result.status, error.type, error.reason, cause) if part)

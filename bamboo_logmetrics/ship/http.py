@@ -1,0 +1,286 @@
+"""One request to a server: how it is addressed and authorised, and what comes back. It needs the extra ``ship``."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import logging
+import os
+import ssl
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+
+from bamboo_logmetrics._version import __version__
+from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.processors.masking import mask_text
+from bamboo_logmetrics.processors.secrets import MASK
+
+ENV_PREFIX = "BAMBOO_LOGMETRICS_SHIP_"
+
+_GZIP_LEVEL = 1  # the fastest; JSON lines are a tenth of their size even so
+_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+_SECRETS = ("password", "token", "api_key")
+_IN_HEADERS = ("token", "api_key", "tenant")
+_LONGEST_ANSWER = 16 * 1024 * 1024  # bytes, decompressed; Elasticsearch says a little of each line
+_SEARCHED, _LONGEST_REASON = 4_000, 500  # characters: in which secrets are looked for, and which are kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How a server is to be convinced. What is secret is in no ``repr``.
+
+    Args:
+        user: the name for basic authorisation.
+        password: its password.
+        token: a bearer token.
+        api_key: an Elasticsearch API key, encoded as Elasticsearch gives it.
+        tenant: the value of ``X-Scope-OrgID``, Loki's tenant.
+        ca: a file with the certificates that the server's is checked against, in place of the system's.
+        cert: a file with the client's certificate.
+        key: a file with its key, where the certificate's file does not hold it.
+
+    Raises ConfigError when more than one of user, token and api_key is given, a password without a user, a key without
+    a certificate, or what no header can hold.
+    """
+
+    user: str = ""
+    password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    api_key: str = field(default="", repr=False)
+    tenant: str = ""
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        if sum(map(bool, (self.user, self.token, self.api_key))) > 1:
+            msg = "give one of a user with a password, a token and an API key, not several"
+            raise ConfigError(msg)
+        for given, needed in (("password", "user"), ("key", "cert")):
+            if getattr(self, given) and not getattr(self, needed):
+                msg = f"{given} is of no use without {needed}"
+                raise ConfigError(msg)
+        for name in _IN_HEADERS:
+            text = getattr(self, name)
+            if not (text.isascii() and text.isprintable() and text == text.strip()):
+                msg = f"{name} has a character, or a space around it, that no header can hold"
+                raise ConfigError(msg)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **given: str) -> Access:
+        """Return what the variables ``BAMBOO_LOGMETRICS_SHIP_<NAME>`` say; arguments beat them.
+
+        ``password_file``, ``token_file`` and ``api_key_file``, as arguments or variables, name a file that holds the
+        secret. Raises ConfigError as :func:`secret_from`.
+        """
+        environ = os.environ if environ is None else environ
+        values = {}
+        for name in cls.__slots__:
+            values[name] = given.get(name) or environ.get(ENV_PREFIX + name.upper(), "")
+            if name in _SECRETS and not given.get(name):
+                path = given.get(f"{name}_file") or environ.get(f"{ENV_PREFIX}{name.upper()}_FILE")
+                values[name] = secret_from(path) if path else values[name]
+        return cls(**values)
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that convince."""
+        found = {}
+        if self.token:
+            found["Authorization"] = f"Bearer {self.token}"
+        if self.api_key:
+            found["Authorization"] = f"ApiKey {self.api_key}"
+        if self.tenant:
+            found["X-Scope-OrgID"] = self.tenant
+        return found
+
+    def secrets(self) -> list[str]:
+        """Return what must not be shown, in each form in which it is sent."""
+        basic = base64.b64encode(f"{self.user}:{self.password}".encode()).decode() if self.password else ""
+        return [secret for secret in (self.password, self.token, self.api_key, basic) if secret]
+
+
+def secret_from(path: str) -> str:
+    """Return a file's text without its last newline. Raises ConfigError when it cannot be read or is empty."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            secret = file.read().rstrip("\r\n")
+    except OSError as error:
+        msg = f"the secret in {path} cannot be read: {error.strerror}"
+        raise ConfigError(msg) from None
+    except ValueError:  # its text would show a part of the secret
+        msg = f"the secret in {path} cannot be read: it is not UTF-8"
+        raise ConfigError(msg) from None
+    if not secret:
+        msg = f"the secret in {path} is empty"
+        raise ConfigError(msg)
+    return secret
+
+
+class Answer(NamedTuple):
+    """What came of a request.
+
+    Args:
+        status: the HTTP status; 0 where no answer came.
+        body: the body of an answer.
+        wait: the seconds that the server asks to wait for, or None.
+        error: what is wrong, without secrets; empty for a status of success.
+    """
+
+    status: int
+    body: bytes = b""
+    wait: float | None = None
+    error: str = ""
+
+
+class _Posting(threading.local):
+    """Is set while this thread posts something of ours."""
+
+    now = False
+
+
+_posting = _Posting()
+
+
+def _not_ours(_record: logging.LogRecord) -> bool:
+    return not _posting.now
+
+
+# They log each request; were that shipped as well, it would be the next thing to ship, without end.
+for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
+    logging.getLogger(_name).addFilter(_not_ours)
+
+
+class Server:
+    """One URL that requests are posted to.
+
+    Args:
+        url: where to.
+        path: what is appended to the URL unless it ends so.
+        content_type: of the bodies.
+        access: how the server is convinced.
+
+    Attributes:
+        proven: True once it has taken something; set by whoever knows.
+
+    Raises ConfigError for a URL that is none, or that holds a secret, and for certificates and proxies that cannot be
+    used.
+    """
+
+    def __init__(self, url: str, path: str, *, content_type: str, access: Access) -> None:
+        self.url = full_url(url, path)
+        self.proven = False
+        self._secrets = access.secrets()
+        headers = {
+            "Content-Type": content_type,
+            "Content-Encoding": "gzip",
+            "User-Agent": f"bamboo-logmetrics/{__version__}",
+            **access.headers(),
+        }
+        auth = httpx.BasicAuth(access.user, access.password) if access.user else None
+        tls = _tls(access)
+        try:
+            self._client = httpx.Client(headers=headers, auth=auth, timeout=_TIMEOUT, verify=tls)
+        except (ValueError, httpx.InvalidURL, ImportError) as error:
+            msg = f"the proxy that the environment names cannot be used: {mask_text(str(error))}"
+            raise ConfigError(msg) from None
+
+    def post(self, body: bytes) -> Answer:
+        """Post a body that :func:`compressed` made, and return what came of it; raises nothing."""
+        _posting.now = True
+        try:
+            with self._client.stream("POST", self.url, content=body) as response:
+                return self._answer(response, _content(response))
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # the last: of a host's name
+            return Answer(0, error=self.shown(f"{type(error).__name__}: {error}".rstrip(": ")))
+        finally:
+            _posting.now = False
+
+    def shown(self, text: str) -> str:
+        """Return what a server said as one short line, without secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return mask_text(" ".join(text[:_SEARCHED].split()))[:_LONGEST_REASON]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _answer(self, response: httpx.Response, content: bytes) -> Answer:
+        if response.is_success and len(content) <= _LONGEST_ANSWER:
+            return Answer(response.status_code, content)
+        if response.is_success:
+            return Answer(response.status_code, error=f"an answer of more than {_LONGEST_ANSWER:,} bytes")
+        text = content.decode("utf-8", "replace") or response.headers.get("Location", "")
+        error = self.shown(f"{response.status_code} {response.reason_phrase}: {text}").rstrip(": ")
+        return Answer(response.status_code, content, _wait(response.headers), error)
+
+
+def _content(response: httpx.Response) -> bytes:
+    """Return the body of an answer, or its beginning where that is too large to be one."""
+    content = bytearray()
+    for chunk in response.iter_bytes():
+        content += chunk
+        if len(content) > _LONGEST_ANSWER:
+            break
+    return bytes(content)
+
+
+def compressed(body: bytes) -> bytes:
+    """Return a body with gzip."""
+    return gzip.compress(body, _GZIP_LEVEL, mtime=0)
+
+
+def full_url(url: str, path: str) -> str:
+    """Return the URL with the path of the interface. Raises ConfigError."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(httpx.URL(url).host) and parts.port != 0
+    except (ValueError, httpx.InvalidURL):
+        usable = False
+    if not usable:
+        msg = f"not a URL to ship to: {mask_text(url.rpartition('@')[2])!r}; give one such as http://localhost:3100"
+        raise ConfigError(msg)
+    if "@" in parts.netloc or mask_text(url) != url:
+        msg = (
+            "a URL with a secret in it shows it to everybody who lists the processes: "
+            f"give {ENV_PREFIX}USER and {ENV_PREFIX}PASSWORD, or {ENV_PREFIX}TOKEN, in the environment"
+        )
+        raise ConfigError(msg)
+    stem = parts.path.rstrip("/")
+    whole = stem if stem.endswith(path) else stem + path
+    return parts._replace(path=whole, fragment="").geturl()
+
+
+def _tls(access: Access) -> ssl.SSLContext:
+    """Return what a server's certificate is checked with, and the client's own. Raises ConfigError."""
+    path = access.ca
+    try:
+        context = ssl.create_default_context(cafile=path) if path else httpx.create_ssl_context()
+        if access.cert:
+            path = ", ".join(filter(None, (access.cert, access.key)))
+            context.load_cert_chain(access.cert, access.key or None, password="")  # which must not be asked for
+    except OSError as error:  # an SSLError is one
+        msg = f"{path} cannot be used: {error.strerror or error}"
+        raise ConfigError(msg) from None
+    return context
+
+
+def _wait(headers: httpx.Headers) -> float | None:
+    """Return the seconds of ``Retry-After``: a number of them, or a date."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())

@@ -1,0 +1,192 @@
+"""Delivering a batch: sent again until each line is taken, or refused for good."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from bamboo_logmetrics.ship.destinations.base import Destination, Refusal, Verdict
+from bamboo_logmetrics.ship.entries import Entry
+from bamboo_logmetrics.ship.http import Answer, Server, compressed
+from bamboo_logmetrics.system import Clock, backoff
+
+if TYPE_CHECKING:
+    from bamboo_logmetrics.system import Lock
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds
+_LONGEST_WAIT = 600.0  # seconds; a server that asks for more is asked again before
+
+_TOO_LARGE = 413
+_BAD_LINES = frozenset({400, 422})  # something in the body; every other status is about the server or about us
+
+_PERHAPS_TOO_MUCH = frozenset({500, 504})  # Loki says 500 to more than 4 MB; a part may be taken
+_SCOUTS = 8  # single lines that are tried where nothing was ever taken
+
+_ADVICE = {
+    401: "who you are is not known there: see BAMBOO_LOGMETRICS_SHIP_USER, _PASSWORD, _TOKEN and _API_KEY",
+    403: "what you may do there is not enough",
+    404: "there is nothing at this URL",
+}
+
+
+class StoppedError(Exception):
+    """Somebody asked to stop; the batch is not delivered."""
+
+
+class GivenUpError(Exception):
+    """Nothing could be delivered for too long."""
+
+
+class Parcel(NamedTuple):
+    """Lines and the body of the request that delivers them."""
+
+    entries: Sequence[Entry]
+    body: bytes
+
+
+class Sender:
+    """Delivers batches, one at a time.
+
+    What a server refuses as a whole is sent again in parts, down to the lines that it will not take. But as long as it
+    has taken nothing at all, it may be that it takes nothing at this URL; then a few single lines are tried, and unless
+    one is taken, the batch waits. So a wrong URL makes no dead letters.
+
+    Args:
+        destination: the kind of server.
+        server: where it is.
+        clock: the time.
+        bell: a lock that is held; whoever releases it ends a pause, and the delivery.
+        on_trouble: is told, before each pause, what is wrong, and ``""`` when it is over.
+        patience: seconds without any success after which GivenUpError is raised; None for ever.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        server: Server,
+        *,
+        clock: Clock,
+        bell: Lock,
+        on_trouble: Callable[[str], None],
+        patience: float | None = None,
+    ) -> None:
+        self._destination = destination
+        self._server = server
+        self._clock = clock
+        self._bell = bell
+        self._on_trouble = on_trouble
+        self._patience = patience
+        self._be_calm()
+
+    def prepare(self, entries: Sequence[Entry]) -> Parcel:
+        """Return lines ready to be sent."""
+        return Parcel(entries, compressed(self._destination.body(entries)))
+
+    def deliver(self, parcel: Parcel) -> list[Refusal]:
+        """Send lines until each is taken or refused, and return what was refused.
+
+        Raises StoppedError and GivenUpError.
+        """
+        self._last_success = self._clock.monotonic()
+        refusals: list[Refusal] = []
+        waiting = [parcel]
+        while waiting:
+            waiting += self._try(waiting.pop(), refusals)
+        return refusals
+
+    def _try(self, parcel: Parcel, refusals: list[Refusal]) -> list[Parcel]:
+        """Send lines once, and return what is to be sent after that; what is to be sent first comes last."""
+        answer = self._server.post(parcel.body)
+        if answer.status in _BAD_LINES or answer.status == _TOO_LARGE:
+            return self._without_bad(parcel, answer, refusals)
+        verdict = self._verdict(parcel, answer)
+        refusals += [refusal._replace(reason=self._server.shown(refusal.reason)) for refusal in verdict.refused]
+        if len(verdict.retry) < len(parcel.entries):
+            self._succeed()
+        if not verdict.retry:
+            return []
+        self._pause(verdict.error, answer.wait)
+        if answer.status in _PERHAPS_TOO_MUCH and len(parcel.entries) > 1:
+            return self._parts(parcel)
+        return [parcel if len(verdict.retry) == len(parcel.entries) else self.prepare(verdict.retry)]
+
+    def _verdict(self, parcel: Parcel, answer: Answer) -> Verdict:
+        """Return what is to become of lines by any answer but one that says that they are bad."""
+        if answer.error:
+            return Verdict(retry=parcel.entries, error=_explained(answer))
+        try:
+            verdict = self._destination.judge(parcel.entries, answer.body)
+        except (ValueError, RecursionError) as error:
+            text = f"an answer that is not one of {self._destination.kind}: {error}"
+            return Verdict(retry=parcel.entries, error=self._server.shown(text))
+        return replace(verdict, error=self._server.shown(verdict.error))
+
+    # -- bad lines -------------------------------------------------------------------------
+
+    def _without_bad(self, parcel: Parcel, answer: Answer, refusals: list[Refusal]) -> list[Parcel]:
+        """Return what is to be sent of lines that are too large together, or some of which are bad."""
+        entries = parcel.entries
+        if answer.status in _BAD_LINES:
+            if (bad := self._destination.named(entries, answer.body)) is not None:
+                refusals.append(Refusal(bad, len(bad), answer.error))
+                self._succeed()
+                return []
+            if not self._server.proven and not self._scout(entries):
+                self._pause(f"{answer.error} (so far for every line: is this the right URL?)", answer.wait)
+                return [parcel]
+        if len(entries) == 1:
+            refusals.append(Refusal(entries, 1, answer.error))
+            return []
+        return self._parts(parcel)
+
+    def _parts(self, parcel: Parcel) -> list[Parcel]:
+        return [self.prepare(part) for part in reversed(self._destination.split(parcel.entries))]
+
+    def _scout(self, entries: Sequence[Entry]) -> bool:
+        """Try some lines one by one; tell whether one is taken, or refused in words that are known."""
+        scouts = random.sample(entries, min(len(entries), _SCOUTS)) if len(entries) > 1 else []
+        for entry in scouts:
+            parcel = self.prepare([entry])
+            answer = self._server.post(parcel.body)
+            named = self._destination.named(parcel.entries, answer.body) if answer.status in _BAD_LINES else None
+            if named or self._verdict(parcel, answer).all_taken:
+                self._succeed()
+                return True
+        return False
+
+    # -- the server's state ----------------------------------------------------------------
+
+    def _succeed(self) -> None:
+        self._server.proven = True
+        self._be_calm()
+
+    def _be_calm(self) -> None:
+        self._pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        self._last_success = self._clock.monotonic()
+        self._on_trouble("")
+
+    def _pause(self, error: str, wait: float | None) -> None:
+        self._on_trouble(error)
+        passed = self._clock.monotonic() - self._last_success
+        if self._patience is not None and passed >= self._patience:
+            msg = f"nothing could be delivered for {passed:.0f} s: {error}"
+            raise GivenUpError(msg)
+        # half of the pause at least, and the rest by chance, so that many shippers do not come back together
+        pause = next(self._pauses) * random.uniform(0.5, 1.0)  # noqa: S311 - not for secrets
+        if self._clock.wait(self._bell, max(pause, min(wait or 0.0, _LONGEST_WAIT))):
+            ring(self._bell)
+            raise StoppedError
+
+
+def ring(bell: Lock) -> None:
+    """Release a lock, unless somebody was faster; whoever waits for it knows then that it is over."""
+    with suppress(RuntimeError):
+        bell.release()
+
+
+def _explained(answer: Answer) -> str:
+    advice = _ADVICE.get(answer.status)
+    return f"{answer.error} ({advice})" if advice else answer.error

@@ -1,0 +1,365 @@
+"""The shipper: reads logs, delivers their lines, and keeps checkpoints."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import NamedTuple
+
+from bamboo_logmetrics.audit.files import AnyPath, find_logs
+from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.ship.courier import Courier
+from bamboo_logmetrics.ship.destinations import make_destination
+from bamboo_logmetrics.ship.destinations.base import Destination, Labels, Refusal
+from bamboo_logmetrics.ship.http import Access, Server
+from bamboo_logmetrics.ship.sending import Parcel, Sender, StoppedError, ring
+from bamboo_logmetrics.ship.shipment import Batch, Names, Shipment
+from bamboo_logmetrics.ship.state import State
+from bamboo_logmetrics.sinks.checkpoint import is_name
+from bamboo_logmetrics.system import FS, Clock, backoff
+
+_LOOK_FOR_LOGS = 2.0  # seconds between two looks for logs that are new
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds, after an error of the disk
+_LAST_ANSWER = 5.0  # seconds to wait at the end for the answer to what is under way
+
+
+class _Tail(NamedTuple):
+    """A log, what delivers it, and what had come of it before."""
+
+    shipment: Shipment
+    sender: Sender
+    before: State
+
+
+class Shipped(NamedTuple):
+    """What came of a run, over all logs.
+
+    Args:
+        shipped: lines delivered in this run.
+        refused: lines that went to a dead-letter file.
+        lost: numbers that the files did not hold any more.
+    """
+
+    shipped: int
+    refused: int
+    lost: int
+
+
+class Shipper:
+    """Delivers the lines of logs to Loki, Elasticsearch or an OTLP server. The files are the buffer.
+
+    Each line is delivered at least once, and within one backing index of Elasticsearch exactly once. It logs nothing
+    itself. ``run`` works in the calling thread; ``start`` and ``close`` do so beside an application::
+
+        with Shipper("logs/agent.jsonl", to="loki", url="http://localhost:3100"):
+            ...
+
+    Args:
+        files: logs or patterns; of each log, all files. They need not be there yet when it follows them.
+        to: ``"loki"``, ``"elasticsearch"`` or ``"otlp"``.
+        url: the server's URL; the interface's path is appended.
+        name: names the checkpoint, so that one log can be shipped to several places; ``to`` when left out.
+        service: the service of lines that have no ``service_name`` bound; the log's name when left out.
+        env: the environment of lines that have no ``env`` bound.
+        data_stream: of Elasticsearch.
+        access: how the server is convinced; what the environment says when left out.
+        checkpoint_dir: where checkpoints and dead letters are kept; beside each log when left out, where the log's
+            retention waits for them.
+        batch_bytes: about so many bytes of lines are sent at once.
+        poll_interval: seconds between two looks at files that did not grow.
+        moved: True to go on at another URL than that of the checkpoint.
+        on_trouble: is told what is wrong, and ``""`` when it is over.
+        on_progress: is told the bytes of lines that were settled.
+        fs, clock: the system; for tests.
+
+    Raises ConfigError for an argument without meaning, and ImportError where an extra is not installed.
+    """
+
+    def __init__(
+        self,
+        files: AnyPath | Iterable[AnyPath],
+        *,
+        to: str,
+        url: str,
+        name: str | None = None,
+        service: str = "",
+        env: str = "",
+        data_stream: str | None = None,
+        access: Access | None = None,
+        checkpoint_dir: str | None = None,
+        batch_bytes: int = 1024 * 1024,
+        poll_interval: float = 0.2,
+        moved: bool = False,
+        on_trouble: Callable[[str], None] | None = None,
+        on_progress: Callable[[int], None] | None = None,
+        fs: FS | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._files = [os.fsdecode(file) for file in ([files] if isinstance(files, (str, os.PathLike)) else files)]
+        self._to = (to, service, env, data_stream)
+        example = self._destination("")
+        access = Access.from_environment() if access is None else access
+        self._server = Server(url, example.path, content_type=example.content_type, access=access)
+        self._names = Names(_checked_name(to if name is None else name), to, self._server.url, checkpoint_dir)
+        self._batch_bytes = batch_bytes
+        self._poll_interval = poll_interval
+        self._moved = moved
+        self._on_trouble = on_trouble
+        self._on_progress = on_progress
+        self._fs = fs or FS()
+        self._clock = clock or Clock()
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self._tails: dict[str, _Tail] = {}
+        self._courier: Courier[list[Refusal]] = Courier()
+        self._under_way: tuple[_Tail, Batch] | None = None
+        self._began = self._ending = self._stopped = self._over = self._failed = False
+        self._looked = float("-inf")
+        self._trouble = ""
+        self._patience: float | None = None
+        self._thread: threading.Thread | None = None
+
+    def _destination(self, log: str) -> Destination:
+        to, service, env, data_stream = self._to
+        return make_destination(to, Labels(service or _service_of(log), env), data_stream)
+
+    # -- running -------------------------------------------------------------------------
+
+    def run(self, *, follow: bool = False, patience: float | None = None) -> Shipped:
+        """Deliver everything up to the end of the files, or with ``follow`` until :meth:`stop` is called; once.
+
+        Args:
+            follow: go on at the end, and wait for logs that are not there yet.
+            patience: seconds without any success after which GivenUpError is raised; None for ever.
+
+        Raises ConfigError when another process ships a log under this name, FileNotFoundError for a log that is not
+        there and OSError for a file that cannot be read (not while it follows), and GivenUpError.
+        """
+        if self._began:
+            msg = "a shipper runs once: make another"
+            raise RuntimeError(msg)
+        self._began = True
+        self._patience = patience
+        self._courier.start()
+        try:
+            self._look_for_logs(follow=follow)
+            if not self._tails:
+                self._say(f"no log is there yet: waiting for {', '.join(self._files)}")
+            self._until_the_end(follow=follow)
+        except StoppedError:
+            pass
+        finally:
+            self._finish()
+        return self._shipped
+
+    def stop(self) -> None:
+        """Have ``run`` return soon: what is under way is waited for, for five seconds. From any thread or handler."""
+        self._ending = self._stopped = True
+        ring(self._bell)
+        self._courier.nudge()
+
+    def start(self) -> None:
+        """Follow the logs in a thread of its own."""
+        self._thread = threading.Thread(target=self._run_beside, name="bamboo-logmetrics-ship", daemon=True)
+        self._thread.start()
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Deliver what is in the files by now, for up to ``timeout`` seconds, and stop; tell whether all was delivered.
+
+        What was not is delivered by the next shipper of this name.
+        """
+        thread, self._thread = self._thread, None
+        self._ending = True
+        if thread is None:
+            return True
+        thread.join(timeout)
+        in_time = not thread.is_alive()
+        self.stop()
+        thread.join(_LAST_ANSWER)
+        return in_time and not self._failed
+
+    def __enter__(self) -> Shipper:  # noqa: PYI034 - no Self before 3.11
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- the loop ------------------------------------------------------------------------
+
+    def _run_beside(self) -> None:
+        try:
+            self.run(follow=True)
+        except Exception as error:  # noqa: BLE001 - there is nobody to raise it to
+            self._failed = True
+            self._say(f"the shipper stopped: {error}")
+
+    def _until_the_end(self, *, follow: bool) -> None:
+        while True:
+            ending = self._ending  # asked before looking: what was written before the end was asked for is delivered
+            if follow:
+                self._look_for_logs(follow=True, again=True, now=ending)
+            found = self._read(follow=follow)  # and made ready, while another batch is under way
+            self._settle()
+            if self._stopped:
+                return
+            if found is not None:
+                self._dispatch(*found)
+                continue
+            for tail in self._tails.values():
+                self._saved(tail.shipment.rest)
+            if ending or not follow:
+                return
+            if self._clock.wait(self._bell, self._poll_interval):
+                return
+
+    def _read(self, *, follow: bool) -> tuple[_Tail, Batch, Parcel | None] | None:
+        """Return the next batch of any log, ready to be sent; each log has its turn."""
+        for log, tail in list(self._tails.items()):
+            try:
+                batch = tail.shipment.next_batch(self._batch_bytes)
+            except OSError as error:
+                if not follow:
+                    raise
+                self._say(f"{log} cannot be read: {error}")
+                continue
+            if batch is not None:
+                self._tails[log] = self._tails.pop(log)
+                return tail, batch, tail.sender.prepare(batch.entries) if batch.entries else None
+        return None
+
+    def _dispatch(self, tail: _Tail, batch: Batch, parcel: Parcel | None) -> None:
+        if parcel is None:
+            self._settled(tail, batch, [])
+            return
+        self._courier.send(lambda: tail.sender.deliver(parcel))
+        self._under_way = (tail, batch)
+
+    def _settle(self, timeout: float | None = None) -> None:
+        """Wait for what is under way, and count it."""
+        if self._under_way is None:
+            return
+        outcome = self._courier.outcome() if timeout is None else self._courier.last_outcome(timeout)
+        if outcome is not None:  # else it is still under way
+            (tail, batch), self._under_way = self._under_way, None
+            self._settled(tail, batch, outcome())
+
+    def _settled(self, tail: _Tail, batch: Batch, refusals: list[Refusal]) -> None:
+        tail.shipment.settle(batch, refusals)
+        self._saved(tail.shipment.save)
+        if self._on_progress is not None:
+            self._on_progress(sum(len(entry.line) + 1 for entry in batch.entries))
+
+    def _saved(self, save: Callable[[], None]) -> None:
+        """Save something, again and again if need be: going on without it could forget what was refused."""
+        pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        failed = False
+        while (error := _error_of(save)) is not None:
+            failed = True
+            self._say(f"the checkpoint cannot be saved: {error}")
+            if self._clock.wait(self._bell, next(pauses)):
+                ring(self._bell)
+                raise StoppedError
+        if failed:
+            self._say("")
+
+    def _finish(self) -> None:
+        """Wait a little for what is under way, and close everything."""
+        ring(self._bell)
+        try:
+            with suppress(Exception):  # else it is not known to be delivered, and will be sent again
+                self._settle(_LAST_ANSWER)
+        finally:
+            self._over = True
+            self._courier.close()
+            for tail in self._tails.values():
+                tail.shipment.close()
+            self._server.close()
+
+    # -- the logs ------------------------------------------------------------------------
+
+    def _look_for_logs(self, *, follow: bool, again: bool = False, now: bool = False) -> None:
+        moment = self._clock.monotonic()
+        if moment < self._looked + _LOOK_FOR_LOGS and not now:
+            return
+        self._looked = moment
+        for log in self._logs_there(follow=follow):
+            if log in self._tails:
+                continue
+            try:
+                self._tails[log] = self._open(log)
+            except (ConfigError, OSError) as error:
+                if not again:
+                    raise
+                self._say(str(error))  # the other logs are shipped even so
+
+    def _logs_there(self, *, follow: bool) -> list[str]:
+        if not follow:
+            return find_logs(self._files)
+        found: list[str] = []
+        for path in self._files:
+            with suppress(FileNotFoundError):  # not yet
+                found += find_logs(path)
+        return found
+
+    def _open(self, log: str) -> _Tail:
+        shipment = Shipment(log, self._names, moved=self._moved, fs=self._fs, clock=self._clock)
+        if shipment.starts_anew:
+            self._say(f"no checkpoint of {log} is valid: it is delivered from its beginning again")
+
+        self._server.proven |= shipment.proven
+
+        def on_trouble(error: str) -> None:
+            if not self._over:
+                shipment.trouble(error)  # first, so that --status knows what was said
+                self._say(error)
+
+        sender = Sender(
+            self._destination(log),
+            self._server,
+            clock=self._clock,
+            bell=self._bell,
+            on_trouble=on_trouble,
+            patience=self._patience,
+        )
+        return _Tail(shipment, sender, shipment.state)
+
+    @property
+    def _shipped(self) -> Shipped:
+        pairs = [(tail.shipment.state, tail.before) for tail in self._tails.values()]
+        return Shipped(
+            sum(now.shipped - before.shipped for now, before in pairs),
+            sum(now.refused - before.refused for now, before in pairs),
+            sum(now.lost - before.lost for now, before in pairs),
+        )
+
+    def _say(self, error: str) -> None:
+        """Tell what is wrong, once, and when it is over."""
+        if self._on_trouble is not None and error != self._trouble:
+            self._on_trouble(error)
+        self._trouble = error
+
+
+def _error_of(call: Callable[[], None]) -> OSError | None:
+    try:
+        call()
+    except OSError as error:
+        return error
+    return None
+
+
+def _service_of(log: str) -> str:
+    """Return the name of a service after its log: ``agent`` for ``logs/agent.jsonl``."""
+    return os.path.splitext(os.path.basename(log))[0]
+
+
+def _checked_name(name: str) -> str:
+    if is_name(name):
+        return name
+    msg = f"name={name!r} must be letters, digits, _ and -"
+    raise ConfigError(msg)
