@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import threading
@@ -191,6 +192,22 @@ def test_lines_that_are_no_lines_need_no_server(log, stub):
     assert ship(log, stub) == Shipped(0, 2, 0)
     assert not stub.requests
     assert ship(log, stub) == Shipped(0, 0, 0)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_line_that_cannot_take_the_form(log, stub, count):
+    """A line that cannot be made what the server takes, as it is too deep, is refused, and the others are delivered."""
+    log.write(count)
+    deep = log.make(1)[:-2] + b',"x":' + b"[" * 300 + b"]" * 300 + b"}\n"
+    log.append(deep)
+    log.write(count)
+    assert ship(log, stub, to="otlp") == Shipped(2 * count, 1, 0)
+    assert ship(log, stub, to="otlp") == Shipped(0, 0, 0)
+    assert stub.stored == [each for each in log.written if each[1] != count + 1]
+    with open(log.hidden("dead-letter", "otlp"), encoding="utf-8") as file:
+        (letter,) = map(json.loads, file)
+    assert letter["reason"].startswith("it cannot take the server's form: ")
+    assert letter["line"].encode() + b"\n" == deep
 
 
 def test_an_error_of_the_disk_is_raised(log, stub):

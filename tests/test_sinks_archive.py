@@ -3,14 +3,19 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import re
 import stat
 import sys
 
 import pytest
+from crashpoints import settle
 from faults import FaultyFS
+from stub_server import StubServer
+from tools import of_kind, tool
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.sinks import RotatingFile, compression
+from bamboo_logmetrics.ship import Shipper, status
+from bamboo_logmetrics.sinks import RotatingFile, checkpoint, compression
 from bamboo_logmetrics.sinks.archive import Archive, Rotated, list_rotated, log_of
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
@@ -102,6 +107,120 @@ def test_retention_of_none_keeps_none(tmp_path, archive):
     put(tmp_path, name(1), name(2, ".gz"))
     tidy(archive, backup_count=0)
     assert names(tmp_path) == []
+
+
+def shipped(folder, shipper, passed):
+    """Save a shipper's checkpoint: it has passed a rotated file and those before."""
+    place = {"passed": passed and name(passed)}
+    path = checkpoint.path_beside(str(folder / "a.jsonl"), shipper, "checkpoint")
+    checkpoint.save(FS(), path, {"place": place})
+    return path
+
+
+def kept(folder):
+    """Return the numbers of the rotated files that are there."""
+    return [int(item.base[21:23]) for item in list_rotated(os.listdir(folder), "a.jsonl")]
+
+
+def test_retention_waits_for_a_shipper(tmp_path, archive):
+    """What a shipper has still to deliver is kept, up to unshipped_backups more files; what it has passed goes."""
+    put(tmp_path, *(name(number) for number in range(1, 10)))
+    shipped(tmp_path, "loki", 5)
+    tidy(archive, backup_count=2, unshipped=3)
+    assert kept(tmp_path) == [6, 7, 8, 9]
+    shipped(tmp_path, "loki", 7)
+    tidy(archive, backup_count=2, unshipped=3)
+    assert kept(tmp_path) == [8, 9]
+
+
+@pytest.mark.parametrize(("unshipped", "left"), [(None, 4), (0, 2), (1, 3), (100, 9)])
+def test_retention_waits_no_longer_than_it_may(tmp_path, archive, unshipped, left):
+    """What has to go undelivered is named, with what was kept; as many files as backup_count wait unless it is said."""
+    put(tmp_path, *(name(number) for number in range(1, 10)))
+    shipped(tmp_path, "loki", 0)
+    if left == 9:
+        tidy(archive, backup_count=2, unshipped=unshipped)
+    else:
+        text = f"{name(9 - left)} and what is older is removed, though a shipper has not delivered it"
+        with pytest.raises(OSError, match=re.escape(text)):
+            tidy(archive, backup_count=2, unshipped=unshipped)
+    assert kept(tmp_path) == list(range(10 - left, 10))
+    tidy(archive, backup_count=2, unshipped=unshipped)
+    assert len(kept(tmp_path)) == left
+
+
+def test_the_slowest_of_several_shippers_counts(tmp_path, archive):
+    """With several shippers a file waits for each; one that is not there any more has to be removed."""
+    put(tmp_path, *(name(number) for number in range(1, 10)))
+    shipped(tmp_path, "loki", 7)
+    slow = shipped(tmp_path, "es", 3)
+    tidy(archive, backup_count=1, unshipped=100)
+    assert kept(tmp_path) == [4, 5, 6, 7, 8, 9]
+    os.unlink(slow)
+    tidy(archive, backup_count=1, unshipped=100)
+    assert kept(tmp_path) == [8, 9]
+
+
+@pytest.mark.parametrize("how", ["torn", "unreadable"])
+def test_a_checkpoint_that_says_nothing_has_passed_nothing(tmp_path, fs, archive, how):
+    """A checkpoint that is torn or cannot be read keeps all the files it may, and the rest of the work is done."""
+    put(tmp_path, *(name(number) for number in range(1, 7)))
+    path = shipped(tmp_path, "loki", 6)
+    if how == "torn":
+        os.truncate(path, 20)
+    else:
+        fs.fail("open", errno.EACCES, times=None, when=lambda name, *_: str(name).endswith(".checkpoint"))
+    tidy(archive, backup_count=1, unshipped=5, compress="gzip")
+    assert names(tmp_path)[1:] == [*(name(number, ".gz") for number in range(1, 6)), name(6)]
+
+
+def test_the_checkpoint_before_counts(tmp_path, archive):
+    """Where the last checkpoint is torn, the one before says what was passed."""
+    put(tmp_path, *(name(number) for number in range(1, 7)))
+    shipped(tmp_path, "loki", 2)
+    os.truncate(shipped(tmp_path, "loki", 4), 20)
+    tidy(archive, backup_count=1, unshipped=10)
+    assert kept(tmp_path) == [3, 4, 5, 6]
+
+
+def test_no_shipper_and_shippers_elsewhere_change_nothing(tmp_path, archive):
+    """Without a checkpoint beside the log retention is what it was; another log's shippers do not count."""
+    put(tmp_path, *(name(number) for number in range(1, 7)))
+    other = checkpoint.path_beside(str(tmp_path / "b.jsonl"), "loki", "checkpoint")
+    checkpoint.save(FS(), other, {"place": {"passed": ""}})
+    put(tmp_path, ".a.jsonl.loki.shipper", ".a.jsonl.loki.dead-letter")
+    tidy(archive, backup_count=2, unshipped=10)
+    assert kept(tmp_path) == [5, 6]
+
+
+def test_retention_and_a_shipper_end_to_end(tmp_path, open_log):
+    """A real log keeps what a real shipper has not delivered, names in itself what has to go, and goes on after it."""
+    path = tmp_path / "a.jsonl"
+
+    def write(count):
+        log = open_log(max_bytes=1_000, backup_count=1, unshipped_backups=3, durability="write")
+        for number in range(count):
+            log.emit(tool(number))
+            settle(log)
+        log.close()
+        return len(list_rotated(os.listdir(tmp_path), "a.jsonl"))
+
+    with StubServer() as stub:
+        assert write(3) == 1
+        assert Shipper(path, to="loki", url=stub.url).run().lost == 0
+        assert write(11) == 4
+        assert not of_kind(path, "system.storage_error")
+        assert Shipper(path, to="loki", url=stub.url).run().lost == 0
+        assert write(3) <= 3
+        assert write(20) == 4
+        assert "is removed, though a shipper has not delivered it" in of_kind(path, "system.storage_error")[0]["error"]
+        done = Shipper(path, to="loki", url=stub.url).run()
+    (found,) = status(path)
+    assert found.lost == done.lost > 0
+    last = {}
+    for writer, seq in stub.kept:
+        last[writer] = max(seq, last.get(writer, 0))
+    assert sum(last.values()) == len(stub.stored) + found.lost
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("gzip", ".gz"), ("zstd", ".zst")])

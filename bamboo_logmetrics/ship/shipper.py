@@ -230,7 +230,7 @@ class Shipper:
                 continue
             if batch is not None:
                 self._tails[log] = self._tails.pop(log)
-                return tail, batch, tail.sender.prepare(batch.entries) if batch.entries else None
+                return tail, *_made_ready(tail.sender, batch)
         return None
 
     def _dispatch(self, tail: _Tail, batch: Batch, parcel: Parcel | None) -> None:
@@ -343,6 +343,22 @@ class Shipper:
         if self._on_trouble is not None and error != self._trouble:
             self._on_trouble(error)
         self._trouble = error
+
+
+def _made_ready(sender: Sender, batch: Batch) -> tuple[Batch, Parcel | None]:
+    """Return a batch and what delivers it; a line that cannot take the server's form, such as a deep one, is broken."""
+    try:
+        return batch, sender.prepare(batch.entries) if batch.entries else None
+    except Exception:  # noqa: BLE001 - whatever it is, it must not stop the lines behind it for ever
+        good, broken = [], []
+        for entry in batch.entries:
+            try:
+                sender.prepare([entry])
+                good.append(entry)
+            except Exception as error:  # noqa: BLE001
+                broken.append((entry.line, f"it cannot take the server's form: {type(error).__name__}: {error}"))
+    batch = batch._replace(entries=good, broken=batch.broken + broken)
+    return batch, sender.prepare(good) if good else None
 
 
 def _error_of(call: Callable[[], None]) -> OSError | None:

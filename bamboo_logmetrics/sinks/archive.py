@@ -101,8 +101,8 @@ class Archive:
         lost = waiting[: max(0, len(waiting) - unshipped)]
         if lost:
             msg = (
-                f"{lost[-1].base} and what is older is removed, though a shipper has not delivered it: only"
-                f" {unshipped} more files are kept for it (option unshipped_backups); see bamboo-logmetrics ship --status"
+                f"{lost[-1].base} and what is older is removed, though a shipper has not delivered it:"
+                f" only {unshipped} more are kept for it (unshipped_backups); see bamboo-logmetrics ship --status"
             )
             faults.append(OSError(msg))
         return [item for item in old if item.base <= passed] + lost

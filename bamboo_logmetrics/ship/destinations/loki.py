@@ -1,7 +1,7 @@
 """Loki's push interface, which VictoriaLogs has too.
 
-The labels are few and have few values; ids are structured metadata. Loki takes two entries with the same labels, time
-and line for one, so that a batch that is sent again is there once.
+The labels are few and have few values; ids are structured metadata. Loki leaves out an entry with the labels, time and
+line of one that it still has in hand, but not of one that it has put away: a batch that is sent again may be there twice.
 """
 
 from __future__ import annotations
