@@ -9,7 +9,7 @@ from shiplog import HandLog, compress, ids_in, line
 
 from bamboo_logmetrics.ship import follow
 from bamboo_logmetrics.ship.files import PackedFile, PlainFile, begins_with, open_file
-from bamboo_logmetrics.ship.follow import Follower
+from bamboo_logmetrics.ship.follow import GONE, Follower
 from bamboo_logmetrics.ship.place import HEAD, Place, fingerprint
 
 BIG = 1024 * 1024
@@ -422,20 +422,27 @@ def test_cut_shorter_from_outside(log, following):
     assert seqs(following(place)) == [*range(1, 11), 1]
 
 
+@pytest.mark.parametrize("kind", [None, "active", "gzip"])
 @pytest.mark.parametrize("same_inode", [True, False])
-def test_other_content_at_the_same_place(log, following, same_inode):
-    """A file with another beginning is another file, whatever its inode: it is read from 0."""
-    log.write(10)
+def test_other_content_at_the_same_place(log, following, same_inode, kind):
+    """A file with another beginning is another file, whatever its inode and name: it is read from 0."""
+    log.write(8)
     follower = following()
-    assert len(seqs(follower)) == 10
+    assert len(seqs(follower)) == 8
     place = follower.place
     follower.close()
     if same_inode:
         os.truncate(log.path, 0)
     else:
         os.unlink(log.path)
-    log.write(12, "b")
-    assert seqs(following(place)) == list(range(1, 13))
+    log.write(12, "b")  # the place is behind one of these lines too
+    if kind != "active":
+        name = log.rotate()
+        if kind:
+            compress(name, kind)
+    follower = following(place)
+    assert follower.read(1)[2:] == (b"", GONE)
+    assert seqs(follower) == list(range(1, 13))
 
 
 # -- damage and errors -------------------------------------------------------------------
@@ -531,6 +538,23 @@ def test_what_is_ahead(log, following):
     assert follower.size_ahead() == 0
     os.unlink(log.path)
     assert following().size_ahead() == sum(sizes[:2])
+
+
+def test_the_beginning(log, following):
+    """Where a log begins is known by its first line, once there is one, and no more when that is passed."""
+    follower = following()
+    assert follower.beginning() is None
+    log.append(line("a", 1)[:-1])
+    assert follower.beginning() is None
+    log.append(b"\n" + line("a", 2))
+    place, first = follower.beginning()
+    assert first + b"\n" == line("a", 1)
+    assert place.offset == 0
+    assert seqs(following(place)) == seqs(follower) == [1, 2]
+    assert follower.beginning() is None
+    log.write(3, "b")
+    compress(log.rotate())
+    assert seqs(following(place)) == [1, 2, 1, 2, 3]
 
 
 def test_a_default_place_is_the_beginning(log, following):

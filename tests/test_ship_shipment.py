@@ -123,6 +123,25 @@ def test_a_server_that_was_away_at_the_first_start(log, opening, fs):
     assert not os.path.exists(log.hidden("x"))
 
 
+def test_what_is_lost_before_anything_was_delivered(log, opening):
+    """Lines that are removed after a shipper has looked, and before it could deliver any, are known to be lost."""
+    first = opening()
+    assert first.next_batch(BIG) is None
+    log.last["a"] = 4  # what stood before nobody can know
+    log.write(3)
+    first.next_batch(BIG)
+    first.trouble("no server")
+    first.close()
+    assert on_disk(log).writers == {A: 4}
+    os.unlink(log.path)
+    log.write(1)
+    assert deliver(opening()) == [8]
+    assert on_disk(log).lost == 3
+    reasons = [each["reason"] for each in letters(log)]
+    assert reasons[0] == "the file that was being read is gone: what stood behind the place in it is not known"
+    assert on_disk(log).refused == 0
+
+
 def test_the_middle_of_the_oldest_file(log, opening):
     """After a restart in the oldest file of all it is still unknown what stood before the first line of a writer."""
     log.write(3)
@@ -249,7 +268,7 @@ def test_a_save_that_fails_is_repeated_and_counts_once(tmp_path, call, code):
 def test_half_a_dead_letter_is_cut_away(tmp_path):
     """What a crash has left of a letter is cut away before the next, however long it is."""
     path = str(tmp_path / "dead")
-    book = DeadLetters(path, FaultyFS())
+    book = DeadLetters(path, FaultyFS(), log=path)
     book.write([], "now")
     assert not os.path.exists(path)
     for half in (b'{"at', b"x" * 200_000):
@@ -264,7 +283,7 @@ def test_half_a_dead_letter_is_cut_away(tmp_path):
     book.write([{"reason": "c"}], "now")
     with open(path, encoding="utf-8") as file:
         assert [json.loads(each)["reason"] for each in file] == ["c"]
-    assert os.stat(path).st_mode & 0o777 == 0o640
+    assert os.stat(path).st_mode & 0o777 == 0o600  # where the log's is not known
 
 
 # -- what is wrong -----------------------------------------------------------------------
@@ -274,7 +293,7 @@ def test_what_is_wrong_stands_in_the_checkpoint(log, opening, clock, fs):
     """What is wrong is saved at once, later changes within ten seconds, and that it is over at once."""
     shipment = opening()
     shipment.trouble("")
-    assert on_disk(log) is None
+    assert on_disk(log).error == ""
     shipment.trouble("one")
     since = on_disk(log).error_since
     assert (on_disk(log).error, since) == ("one", "2026-11-22T15:47:13.000000Z")
@@ -360,6 +379,15 @@ def test_a_child_does_not_keep_the_lock(log, opening):
     assert exit_code(pid) == 0
 
 
+def test_whoever_has_the_lock_too_does_not_keep_it(log, opening):
+    """A lock that another descriptor shares, as in a child that is forked this instant, is free when the shipper ends."""
+    first = opening()
+    shared = os.dup(first._lock)
+    first.close()
+    opening(clock=Clock()).close()
+    os.close(shared)
+
+
 def test_the_locks_of_a_parent_are_closed(monkeypatch, tmp_path):
     """What a child closes are the descriptors of the locks."""
     fd = os.open(tmp_path / "x", os.O_RDWR | os.O_CREAT)
@@ -423,7 +451,7 @@ def test_a_directory_for_checkpoints(log, opening, tmp_path):
     assert deliver(first) == [1, 2]
     first.close()
     assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
-    assert len(os.listdir(folder)) == 2
+    assert len(os.listdir(folder)) == 3
     assert opening(NAMES._replace(directory=str(folder))).next_batch(BIG) is None
 
 

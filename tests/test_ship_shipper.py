@@ -93,6 +93,11 @@ def test_a_courier_makes_calls_in_order():
     assert courier.last_outcome(0.0) is None
 
 
+def test_a_wait_for_an_outcome_has_an_end():
+    """Where no call has come to an end in time, there is no outcome yet."""
+    assert Courier().outcome(0.0) is None
+
+
 def test_a_nudge_ends_a_wait():
     """Whoever waits for an outcome looks up when nudged, and the last wait does not."""
     courier = Courier()
@@ -166,9 +171,17 @@ def test_what_is_said_of_lines(log, stub):
 
 def test_arguments_without_meaning(log):
     """A name that is none, an unknown kind and a bad URL are refused at once."""
-    for bad in ({"name": "a.b"}, {"to": "nowhere"}, {"url": "nothing"}, {"data_stream": "x"}):
+    for bad in (
+        {"name": "a.b"},
+        {"to": "nowhere"},
+        {"url": "nothing"},
+        {"data_stream": "x"},
+        {"files": []},
+        {"batch_bytes": 0},
+        {"poll_interval": 0},
+    ):
         with pytest.raises(ConfigError):
-            Shipper(log.path, **({"to": "loki", "url": "http://localhost:1"} | bad))
+            Shipper(**({"files": log.path, "to": "loki", "url": "http://localhost:1"} | bad))
 
 
 def test_it_runs_once(log, stub):
@@ -218,6 +231,38 @@ def test_an_error_of_the_disk_is_raised(log, stub):
     with pytest.raises(OSError, match="Input/output"):
         ship(log, stub, batch_bytes=400, fs=fs)
     assert on_disk(log).shipped == len(stub.stored) > 0
+
+
+def test_an_error_at_the_opening_is_raised(log, stub):
+    """Without following, a log that cannot be opened is an error, and nothing is left open."""
+    log.write(1)
+    fs = QuickFS()
+    fs.fail("lock", errno.ENOLCK)
+    with pytest.raises(OSError, match="locks"):
+        ship(log, stub, fs=fs)
+
+
+def test_lines_of_a_newer_version(log, stub):
+    """A line of a newer version is not refused: it waits for a package that can read it, and that is said."""
+    log.write(2)
+    ship(log, stub)
+    log.append(log.make(1).replace(b'"v":1', b'"v":2'))
+    with pytest.raises(ConfigError, match="a line of version 2; this package reads version 1: update it"):
+        ship(log, stub)
+    with Running(log.path, stub) as running:
+        running.until_heard()
+        assert running.shipper.close() is False
+    assert running.said[0].startswith("the shipper stopped: a line of version 2")
+    assert (on_disk(log).shipped, on_disk(log).refused) == (2, 0)
+
+
+def test_no_line_can_take_the_form(log, stub):
+    """Where none of several lines can be made what the server takes, it is not the lines, and none is refused."""
+    for _ in range(2):
+        log.append(log.make(1)[:-2] + b',"x":' + b"[" * 300 + b"]" * 300 + b"}\n")
+    with pytest.raises(ValueError):
+        ship(log, stub, to="otlp")
+    assert on_disk(log, "otlp").refused == 0
 
 
 def test_checkpoints_in_a_directory(tmp_path, stub):
@@ -290,15 +335,19 @@ def test_a_log_that_another_process_ships(log, stub):
         second.shipper.start()
         second.until_heard()
         assert second.shipper.close() is False
-        assert second.said[0].startswith("the shipper stopped: another process ships")
+        (said,) = second.said  # once, though it has looked again
+        assert said.startswith("another process ships")
 
 
 def test_a_file_that_cannot_be_read_is_tried_again(log, stub):
-    """While it follows, an error of the disk is said, and reading goes on when it is over."""
+    """While it follows, an error of the disk is said, at the first look or later, and reading goes on when it is over."""
     log.write(1)
     fs = QuickFS()
     fs.fail("pread", errno.EIO, times=3)
-    with Running(log.path, stub, fs=fs) as running:
+    with Running(log.path, stub, fs=fs, clock=HurriedClock()) as running:
+        running.until_settled()
+        fs.fail("pread", errno.EIO, times=3)
+        log.write(1)
         running.until_settled()
     assert running.said[0] == f"{log.path} cannot be read: [Errno {errno.EIO}] Input/output error"
     assert running.said[-1] == ""
@@ -319,6 +368,21 @@ def test_the_directory_vanishes(tmp_path, stub):
         running.until_settled()
     assert stub.stored == log.written
     assert on_disk(log).shipped == 5
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_a_file_without_new_lines_is_passed(log, stub, follow):
+    """A file that is rotated when all of it is delivered is passed in the checkpoint, so that retention need not wait."""
+    log.write(2)
+    ship(log, stub)
+    name = os.path.basename(log.rotate())
+    if follow:
+        with Running(log.path, stub):
+            pass
+    else:
+        ship(log, stub)
+    assert on_disk(log).place.passed == name
+    assert len(stub.requests) == 1
 
 
 def test_counts_are_those_of_this_run(tmp_path, stub):
@@ -363,7 +427,7 @@ def test_a_full_disk_holds_up_and_counts_once(log, stub, call):
     thread.start()
     for pause in (0.5, 1.0, 2.0):
         assert clock.until_waiting()
-        assert on_disk(log) is None
+        assert on_disk(log).shipped == 0
         clock.advance(pause - 0.01)
         failed = fs.failed
         clock.advance(0.02)
@@ -447,7 +511,7 @@ def test_stopped_and_no_answer(log, stub, monkeypatch):
         assert stub.until_reached()
         running.shipper.stop()
     assert not gate.is_set()
-    assert on_disk(log) is None
+    assert on_disk(log).shipped == 0
     assert ship(log, stub) == Shipped(2, 0, 0)
     said = list(running.said)
     before = on_disk(log)

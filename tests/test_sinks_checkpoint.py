@@ -72,6 +72,21 @@ def test_saved_and_loaded(fs, path):
     assert os.stat(path + ".old").st_mode & 0o777 == 0o640
 
 
+def test_the_order_of_the_steps(fs, path):
+    """A checkpoint is on the disk before it takes its place, and the one before is never without a name."""
+    checkpoint.save(fs, path, numbered(1))
+    fs.calls.clear()
+    checkpoint.save(fs, path, numbered(2))
+    steps = [call for call, *_ in fs.calls if call in {"write", "fsync", "rename"}]
+    assert steps == ["write", "fsync", "rename", "rename"]
+    renames = [
+        tuple(each.removeprefix(path.removesuffix(".checkpoint")) for each in names)
+        for call, *names in fs.calls
+        if call == "rename"
+    ]
+    assert renames == [(".checkpoint", ".checkpoint.old"), (".checkpoint.tmp", ".checkpoint")]
+
+
 def test_a_torn_one_at_every_byte(fs, path):
     """A checkpoint that is cut at any byte does not count: the one before does, and a new one does not displace that."""
     checkpoint.save(fs, path, numbered(1))

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.sinks.archive import Rotated, is_file, list_rotated, log_of
+from bamboo_logmetrics.sinks.archive import Rotated, is_there, list_rotated, log_of
 from bamboo_logmetrics.sinks.compression import SUFFIX, SUFFIXES, decompressed
 from bamboo_logmetrics.system import FS
 
@@ -114,7 +114,7 @@ def _rotated(fs: FS, log: str) -> list[Rotated]:
     directory, name = os.path.split(log)
     try:
         found = list_rotated(fs.listdir(directory), name)
-        return [item for item in found if is_file(fs, os.path.join(directory, item.name))]
+        return [item for item in found if is_there(fs, directory, item)]
     except (FileNotFoundError, NotADirectoryError):
         return []
 

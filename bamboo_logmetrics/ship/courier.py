@@ -26,9 +26,15 @@ class Courier(Generic[T]):
         """Have a call made."""
         self._calls.put(call)
 
-    def outcome(self) -> Callable[[], T] | None:
-        """Wait for a call; return what gives, or raises, what came of it. None when somebody nudged."""
-        return self._outcomes.get()
+    def outcome(self, timeout: float | None = None) -> Callable[[], T] | None:
+        """Wait for a call; return what gives, or raises, what came of it.
+
+        None when somebody nudged, or ``timeout`` seconds are over.
+        """
+        try:
+            return self._outcomes.get(timeout=timeout)
+        except Empty:
+            return None
 
     def last_outcome(self, timeout: float) -> Callable[[], T] | None:
         """Wait for a call, whoever nudges; None when ``timeout`` seconds are over."""

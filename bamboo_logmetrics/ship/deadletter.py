@@ -21,17 +21,19 @@ class DeadLetters:
     Args:
         path: its path.
         fs: the system calls.
+        log: the log, whose mode it takes: it holds lines of it.
     """
 
-    def __init__(self, path: str, fs: FS) -> None:
+    def __init__(self, path: str, fs: FS, log: str) -> None:
         self.path = path
+        self._log = log
         self._fs = fs
 
     def write(self, letters: list[dict[str, Any]], at: str) -> None:
         """Bring letters to the disk; ``at`` is the time, UTC. Raises OSError."""
         if not letters:
             return
-        fd = self._fs.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o640)
+        fd = self._fs.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, self._mode())
         try:
             end = self._repair(fd)
             try:
@@ -42,6 +44,12 @@ class DeadLetters:
                 raise
         finally:
             self._fs.close(fd)
+
+    def _mode(self) -> int:
+        try:
+            return self._fs.stat(self._log).st_mode & 0o666
+        except OSError:  # it is just being rotated
+            return 0o600
 
     def _repair(self, fd: int) -> int:
         """Cut away half a letter, which a crash has left and whose batch comes again; return the size."""

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
+from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events.times import EPOCH, parse_utc
 from bamboo_logmetrics.layouts import flat_of
+from bamboo_logmetrics.record import VERSION
 
 _WRITER = re.compile(r"[0-9a-f]{20}", re.ASCII)
 _SECOND = len("2026-11-22T15:47:13")
@@ -73,7 +75,10 @@ _decode_head = msgspec.json.Decoder(Head).decode
 
 
 def entry_of(line: bytes) -> Entry:
-    """Return a line of any layout as an entry. Raises ValueError for what is not a line of a writer of ours."""
+    """Return a line of any layout as an entry.
+
+    Raises ValueError for what is not a line of a writer of ours, and ConfigError for one of a newer version.
+    """
     try:
         head, native = _head_of(line)
     except RecursionError as error:
@@ -90,7 +95,15 @@ def _head_of(line: bytes) -> tuple[Head, bool]:
     try:
         return _decode_head(line), True
     except msgspec.ValidationError:  # JSON of another form
-        return msgspec.convert(flat_of(msgspec.json.decode(line)), Head), False
+        flat = flat_of(msgspec.json.decode(line))
+        _check_version(flat["v"])
+        return msgspec.convert(flat, Head), False
+
+
+def _check_version(version: object) -> None:
+    if type(version) is int and version > VERSION:
+        msg = f"a line of version {version}; this package reads version {VERSION}: update it, and ship again"
+        raise ConfigError(msg)
 
 
 def time_ns(timestamp: str) -> int:

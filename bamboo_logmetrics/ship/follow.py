@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from bamboo_logmetrics.audit.files import identity_at
 from bamboo_logmetrics.ship.files import AnyFile, PackedFile, begins_with, open_file
 from bamboo_logmetrics.ship.place import HEAD, Piece, Place, fingerprint
-from bamboo_logmetrics.sinks.archive import Rotated, is_file, list_rotated
+from bamboo_logmetrics.sinks.archive import Rotated, is_there, list_rotated
 from bamboo_logmetrics.sinks.compression import SUFFIXES
 from bamboo_logmetrics.system import FS
+
+GONE = "the file that was being read is gone: what stood behind the place in it is not known"
 
 _LONGEST_LINE = 64 * 1024 * 1024
 
@@ -39,6 +41,7 @@ class Follower:
         self._file: AnyFile | None = None
         self._head, self._head_size, self._in_line = "", 0, False
         self._done = False  # nobody appends to the file any more
+        self._gone = False  # the file that the place is in is not there any more, which is to be said
 
     # -- reading -------------------------------------------------------------------------
 
@@ -56,6 +59,9 @@ class Follower:
         try:
             while self._file is not None or self._open_next():
                 assert self._file is not None
+                if self._gone:
+                    self._gone = False
+                    return Piece([], self.place, b"", GONE)
                 self._look_for_truncation(self._file)
                 data = self._peek_lines(self._file, size)
                 if b"\n" in data:
@@ -73,6 +79,20 @@ class Follower:
                 self.close()  # it cannot be gone on with in the middle: it is opened again
             raise
         return None
+
+    def beginning(self) -> tuple[Place, bytes] | None:
+        """Return the place before the first line there is, by which its file is known again, and that line.
+
+        None where there is no line yet, or where it is behind one already. Raises OSError.
+        """
+        if self._file is None and not self._open_next():
+            return None
+        assert self._file is not None
+        if self._file.offset or b"\n" not in (data := self._peek_lines(self._file, HEAD)):
+            return None
+        head = data[: min(data.rfind(b"\n") + 1, HEAD)]
+        place = Place(self._passed, fingerprint(head), len(head), 0, in_oldest=self._in_oldest)
+        return place, data.partition(b"\n")[0]
 
     def size_ahead(self) -> int:
         """Return the bytes of the files behind the place; of a compressed file, all of its own. Raises OSError."""
@@ -175,6 +195,7 @@ class Follower:
         found = place if known else Place()
         self._head, self._head_size, self._in_line = found.head, found.head_size, found.in_line
         self._in_oldest = place.in_oldest and (known or not place.head)
+        self._gone = bool(place.head) and not known
         self._file = file
         return True
 
@@ -193,16 +214,13 @@ class Follower:
         found = self._rotated()
         if found and found[0].base < self._passed and self._passed not in {item.base for item in found}:
             self._passed = ""  # the clock went back, or names were changed: the ledger knows what is there again
-        return (item for item in found if item.base > self._passed and self._is_file(item.name))
+        return (item for item in found if item.base > self._passed and is_there(self._fs, self._directory, item))
 
     def _rotated(self) -> list[Rotated]:
         try:
             return list_rotated(self._fs.listdir(self._directory), self._name)
         except (FileNotFoundError, NotADirectoryError):
             return []
-
-    def _is_file(self, name: str) -> bool:
-        return is_file(self._fs, os.path.join(self._directory, name))
 
     def _size_of(self, name: str) -> int:
         try:

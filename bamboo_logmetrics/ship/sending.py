@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds
 _LONGEST_WAIT = 600.0  # seconds; a server that asks for more is asked again before
 
+_UNFIT = (ValueError, TypeError, OverflowError, RecursionError)  # what a line may do to an encoder
+
 _TOO_LARGE = 413
 _BAD_LINES = frozenset({400, 422})  # something in the body; every other status is about the server or about us
 
 _PERHAPS_TOO_MUCH = frozenset({500, 504})  # Loki says 500 to more than 4 MB; a part may be taken
 _SCOUTS = 8  # single lines that are tried where nothing was ever taken
+
+_FOR_EVERY_LINE = "(so far for every line: is this the right URL?)"
 
 _ADVICE = {
     401: "who you are is not known there: see BAMBOO_LOGMETRICS_SHIP_USER, _PASSWORD, _TOKEN and _API_KEY",
@@ -79,11 +83,27 @@ class Sender:
         self._bell = bell
         self._on_trouble = on_trouble
         self._patience = patience
-        self._be_calm()
+        self._pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
 
     def prepare(self, entries: Sequence[Entry]) -> Parcel:
         """Return lines ready to be sent."""
         return Parcel(entries, compressed(self._destination.body(entries)))
+
+    def ready(self, entries: Sequence[Entry]) -> tuple[Parcel | None, list[tuple[bytes, str]]]:
+        """Return lines ready to be sent, and those that cannot take the server's form, such as a deep one, with why."""
+        try:
+            return (self.prepare(entries) if entries else None), []
+        except _UNFIT:  # it must not stop the lines behind it for ever
+            good, unfit = [], []
+            for entry in entries:
+                try:
+                    self.prepare([entry])
+                    good.append(entry)
+                except _UNFIT as error:
+                    unfit.append((entry.line, f"it cannot take the server's form: {type(error).__name__}: {error}"))
+            if not good and len(unfit) > 1:  # then it is not the lines
+                raise
+        return (self.prepare(good) if good else None), unfit
 
     def deliver(self, parcel: Parcel) -> list[Refusal]:
         """Send lines until each is taken or refused, and return what was refused.
@@ -103,8 +123,10 @@ class Sender:
         if answer.status in _BAD_LINES or answer.status == _TOO_LARGE:
             return self._without_bad(parcel, answer, refusals)
         verdict = self._verdict(parcel, answer)
+        if verdict.how_many_refused == len(parcel.entries) and not self._server.proven:
+            return self._doubt(parcel, self._server.shown(verdict.refused[0].reason), answer.wait)
         refusals += [refusal._replace(reason=self._server.shown(refusal.reason)) for refusal in verdict.refused]
-        if len(verdict.retry) < len(parcel.entries):
+        if len(verdict.retry) + verdict.how_many_refused < len(parcel.entries):
             self._succeed()
         if not verdict.retry:
             return []
@@ -117,6 +139,9 @@ class Sender:
         """Return what is to become of lines by any answer but one that says that they are bad."""
         if answer.error:
             return Verdict(retry=parcel.entries, error=_explained(answer))
+        if answer.status not in self._destination.successes:
+            text = f"{answer.status}, by which {self._destination.kind} does not acknowledge; is this the right URL?"
+            return Verdict(retry=parcel.entries, error=text)
         try:
             verdict = self._destination.judge(parcel.entries, answer.body)
         except (ValueError, RecursionError) as error:
@@ -135,12 +160,18 @@ class Sender:
                 self._succeed()
                 return []
             if not self._server.proven and not self._scout(entries):
-                self._pause(f"{answer.error} (so far for every line: is this the right URL?)", answer.wait)
-                return [parcel]
+                return self._doubt(parcel, answer.error, answer.wait)
         if len(entries) == 1:
+            if not self._server.proven:
+                return self._doubt(parcel, answer.error, answer.wait)
             refusals.append(Refusal(entries, 1, answer.error))
             return []
         return self._parts(parcel)
+
+    def _doubt(self, parcel: Parcel, error: str, wait: float | None) -> list[Parcel]:
+        """Send lines again after a pause: where nothing was ever taken, it need not be the lines that are bad."""
+        self._pause(f"{error} {_FOR_EVERY_LINE}", wait)
+        return [parcel]
 
     def _parts(self, parcel: Parcel) -> list[Parcel]:
         return [self.prepare(part) for part in reversed(self._destination.split(parcel.entries))]
@@ -161,9 +192,6 @@ class Sender:
 
     def _succeed(self) -> None:
         self._server.proven = True
-        self._be_calm()
-
-    def _be_calm(self) -> None:
         self._pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._last_success = self._clock.monotonic()
         self._on_trouble("")

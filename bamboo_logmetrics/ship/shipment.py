@@ -14,7 +14,7 @@ from bamboo_logmetrics.events.times import format_ns
 from bamboo_logmetrics.ship.deadletter import DeadLetters, of_broken, of_lost, of_refusal
 from bamboo_logmetrics.ship.destinations.base import Refusal
 from bamboo_logmetrics.ship.entries import Entry, entry_of
-from bamboo_logmetrics.ship.follow import Follower
+from bamboo_logmetrics.ship.follow import GONE, Follower
 from bamboo_logmetrics.ship.ledger import Ledger, Lost, newest
 from bamboo_logmetrics.ship.place import Piece, Place
 from bamboo_logmetrics.ship.state import State, load_state, save_state
@@ -85,7 +85,7 @@ class Shipment:
         self._fs = fs
         self._clock = clock
         self._path = names.path(log, "checkpoint")
-        self._letters = DeadLetters(names.path(log, "dead-letter"), fs)
+        self._letters = DeadLetters(names.path(log, "dead-letter"), fs, log)
         self.proven = False  # True where lines were delivered to this URL before
         self._unwritten: list[dict[str, Any]] = []
         self._guard = threading.Lock()  # the thread that delivers says what is wrong, perhaps when all is closed
@@ -102,6 +102,13 @@ class Shipment:
         self._ledger = Ledger(self.state.writers)
         self._error_saved = float("-inf")
         self._saved_place = self.state.place
+        self._began = self.state.place != Place()
+        try:
+            self._begin()
+            self.save()  # from now on the log's retention waits
+        except BaseException:
+            self.close()
+            raise
 
     def _load(self, names: Names, *, moved: bool) -> tuple[State, bool]:
         """Return the state, and whether it had to begin anew since no checkpoint that is there is valid."""
@@ -118,10 +125,25 @@ class Shipment:
         state.to, state.url = names.to, names.url
         return state, False
 
+    def _begin(self) -> None:
+        """Note where the log begins, so that what is removed before it was delivered is known to be lost."""
+        if self._began or (found := self._follower.beginning()) is None:
+            return
+        self._began = True
+        self.state.place, line = found
+        with suppress(ValueError):  # a line of somebody else's
+            head = entry_of(line).head
+            self.state.writers = {head.writer: head.seq - 1}
+            self._ledger = Ledger(self.state.writers)
+
     # -- reading -------------------------------------------------------------------------
 
     def next_batch(self, size: int) -> Batch | None:
         """Return about ``size`` bytes of lines; None at the end, for now. Raises OSError."""
+        if not self._began:
+            self._begin()
+            if self._began:
+                self.save()
         piece = self._follower.read(size)
         return None if piece is None else self._batch(piece)
 
@@ -131,6 +153,8 @@ class Shipment:
         for line in piece.lines:
             try:
                 entry = entry_of(line)
+            except ConfigError:  # of a newer version
+                raise
             except ValueError as error:
                 batch.broken.append((line, f"not a line of this log: {error}"))
                 continue
@@ -158,7 +182,7 @@ class Shipment:
         self.state = msgspec.structs.replace(
             state,
             shipped=state.shipped + len(batch.entries) - refused,
-            refused=state.refused + refused + len(batch.broken),
+            refused=state.refused + refused + sum(reason is not GONE for _, reason in batch.broken),
             lost=state.lost + sum(lost.how_many for lost in batch.lost),
             repeated=state.repeated + batch.repeated,
             writers=newest(state.writers, batch.last),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import NamedTuple
 
 from bamboo_logmetrics.audit.files import AnyPath, find_logs
 from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.reports import stderr
 from bamboo_logmetrics.ship.courier import Courier
 from bamboo_logmetrics.ship.destinations import make_destination
 from bamboo_logmetrics.ship.destinations.base import Destination, Labels, Refusal
@@ -24,6 +25,10 @@ from bamboo_logmetrics.system import FS, Clock, backoff
 _LOOK_FOR_LOGS = 2.0  # seconds between two looks for logs that are new
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds, after an error of the disk
 _LAST_ANSWER = 5.0  # seconds to wait at the end for the answer to what is under way
+
+
+_WAITING = "no log is there yet: waiting for "
+_SERVER, _CHECKPOINT, _FILES = "the server", "the checkpoint", "the files "  # what has trouble, beside a log
 
 
 class _Tail(NamedTuple):
@@ -98,16 +103,28 @@ class Shipper:
         fs: FS | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._files = [os.fsdecode(file) for file in ([files] if isinstance(files, (str, os.PathLike)) else files)]
+        if batch_bytes < 1 or poll_interval <= 0:
+            msg = f"batch_bytes={batch_bytes!r} and poll_interval={poll_interval!r} must be more than 0"
+            raise ConfigError(msg)
+        given = [files] if isinstance(files, (str, os.PathLike)) else files
+        self._files = [os.path.abspath(os.fsdecode(file)) for file in given]  # a daemon may change its directory
+        if not self._files:
+            msg = "give at least one log file or pattern"
+            raise ConfigError(msg)
         self._to = (to, service, env, data_stream)
         example = self._destination("")
         access = Access.from_environment() if access is None else access
         self._server = Server(url, example.path, content_type=example.content_type, access=access)
-        self._names = Names(_checked_name(to if name is None else name), to, self._server.url, checkpoint_dir)
+        self._names = Names(
+            _checked_name(to if name is None else name),
+            to,
+            self._server.url,
+            checkpoint_dir and os.path.abspath(checkpoint_dir),
+        )
         self._batch_bytes = batch_bytes
         self._poll_interval = poll_interval
         self._moved = moved
-        self._on_trouble = on_trouble
+        self._on_trouble = on_trouble or self._say_on_stderr
         self._on_progress = on_progress
         self._fs = fs or FS()
         self._clock = clock or Clock()
@@ -118,7 +135,7 @@ class Shipper:
         self._under_way: tuple[_Tail, Batch] | None = None
         self._began = self._ending = self._stopped = self._over = self._failed = False
         self._looked = float("-inf")
-        self._trouble = ""
+        self._troubles: dict[str, str] = {}  # by what has it: a log, or the server
         self._patience: float | None = None
         self._thread: threading.Thread | None = None
 
@@ -145,9 +162,7 @@ class Shipper:
         self._patience = patience
         self._courier.start()
         try:
-            self._look_for_logs(follow=follow)
-            if not self._tails:
-                self._say(f"no log is there yet: waiting for {', '.join(self._files)}")
+            self._look_for_logs(follow=follow, again=self._thread is not None)
             self._until_the_end(follow=follow)
         except StoppedError:
             pass
@@ -179,7 +194,7 @@ class Shipper:
         in_time = not thread.is_alive()
         self.stop()
         thread.join(_LAST_ANSWER)
-        return in_time and not self._failed
+        return in_time and not self._failed and all(text.startswith(_WAITING) for text in self._troubles.values())
 
     def __enter__(self) -> Shipper:  # noqa: PYI034 - no Self before 3.11
         self.start()
@@ -197,7 +212,7 @@ class Shipper:
             self.run(follow=True)
         except Exception as error:  # noqa: BLE001 - there is nobody to raise it to
             self._failed = True
-            self._say(f"the shipper stopped: {error}")
+            self._say(_SERVER, f"the shipper stopped: {error}")
 
     def _until_the_end(self, *, follow: bool) -> None:
         while True:
@@ -205,7 +220,7 @@ class Shipper:
             if follow:
                 self._look_for_logs(follow=True, again=True, now=ending)
             found = self._read(follow=follow)  # and made ready, while another batch is under way
-            self._settle()
+            self._settle(follow=follow)
             if self._stopped:
                 return
             if found is not None:
@@ -226,11 +241,14 @@ class Shipper:
             except OSError as error:
                 if not follow:
                     raise
-                self._say(f"{log} cannot be read: {error}")
+                self._say(log, f"{log} cannot be read: {error}")
                 continue
+            self._say(log, "")
             if batch is not None:
                 self._tails[log] = self._tails.pop(log)
-                return tail, *_made_ready(tail.sender, batch)
+                parcel, unfit = tail.sender.ready(batch.entries)
+                entries = list(parcel.entries) if parcel else []
+                return tail, batch._replace(entries=entries, broken=batch.broken + unfit), parcel
         return None
 
     def _dispatch(self, tail: _Tail, batch: Batch, parcel: Parcel | None) -> None:
@@ -240,14 +258,19 @@ class Shipper:
         self._courier.send(lambda: tail.sender.deliver(parcel))
         self._under_way = (tail, batch)
 
-    def _settle(self, timeout: float | None = None) -> None:
+    def _settle(self, *, follow: bool) -> None:
         """Wait for what is under way, and count it."""
-        if self._under_way is None:
-            return
-        outcome = self._courier.outcome() if timeout is None else self._courier.last_outcome(timeout)
-        if outcome is not None:  # else it is still under way
-            (tail, batch), self._under_way = self._under_way, None
-            self._settled(tail, batch, outcome())
+        while self._under_way is not None and not self._stopped:
+            outcome = self._courier.outcome(_LOOK_FOR_LOGS)
+            if outcome is not None:
+                self._count(outcome)
+            elif follow:  # in an outage too: the retention of a log waits from its checkpoint on
+                self._look_for_logs(follow=True, again=True)
+
+    def _count(self, outcome: Callable[[], list[Refusal]]) -> None:
+        assert self._under_way is not None
+        (tail, batch), self._under_way = self._under_way, None
+        self._settled(tail, batch, outcome())
 
     def _settled(self, tail: _Tail, batch: Batch, refusals: list[Refusal]) -> None:
         tail.shipment.settle(batch, refusals)
@@ -258,22 +281,21 @@ class Shipper:
     def _saved(self, save: Callable[[], None]) -> None:
         """Save something, again and again if need be: going on without it could forget what was refused."""
         pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
-        failed = False
         while (error := _error_of(save)) is not None:
-            failed = True
-            self._say(f"the checkpoint cannot be saved: {error}")
+            self._say(_CHECKPOINT, f"the checkpoint cannot be saved: {error}")
             if self._clock.wait(self._bell, next(pauses)):
                 ring(self._bell)
                 raise StoppedError
-        if failed:
-            self._say("")
+        self._say(_CHECKPOINT, "")
 
     def _finish(self) -> None:
         """Wait a little for what is under way, and close everything."""
         ring(self._bell)
         try:
             with suppress(Exception):  # else it is not known to be delivered, and will be sent again
-                self._settle(_LAST_ANSWER)
+                outcome = self._courier.last_outcome(_LAST_ANSWER) if self._under_way else None
+                if outcome is not None:
+                    self._count(outcome)
         finally:
             self._over = True
             self._courier.close()
@@ -288,36 +310,44 @@ class Shipper:
         if moment < self._looked + _LOOK_FOR_LOGS and not now:
             return
         self._looked = moment
-        for log in self._logs_there(follow=follow):
-            if log in self._tails:
-                continue
-            try:
-                self._tails[log] = self._open(log)
-            except (ConfigError, OSError) as error:
-                if not again:
-                    raise
-                self._say(str(error))  # the other logs are shipped even so
-
-    def _logs_there(self, *, follow: bool) -> list[str]:
-        if not follow:
-            return find_logs(self._files)
-        found: list[str] = []
         for path in self._files:
-            with suppress(FileNotFoundError):  # not yet
-                found += find_logs(path)
-        return found
+            with self._said(path, f"{_FILES}{path}", follow=follow, again=again):
+                for log in find_logs(path):
+                    if log not in self._tails:
+                        with self._said(log, log, follow=follow, again=again):
+                            self._tails[log] = self._open(log)
+
+    @contextmanager
+    def _said(self, what: str, key: str, *, follow: bool, again: bool) -> Iterator[None]:
+        """Say what is wrong with one log or pattern, and go on with the others, while they are followed."""
+        try:
+            yield
+        except FileNotFoundError:
+            if not follow:
+                raise
+            self._say(key, f"{_WAITING}{what}")
+        except OSError as error:
+            if not again:
+                raise
+            self._say(key, f"{what} cannot be read: {error}")
+        except ConfigError as error:
+            if not again:
+                raise
+            self._say(key, str(error))
+        else:
+            self._say(key, "")
 
     def _open(self, log: str) -> _Tail:
         shipment = Shipment(log, self._names, moved=self._moved, fs=self._fs, clock=self._clock)
         if shipment.starts_anew:
-            self._say(f"no checkpoint of {log} is valid: it is delivered from its beginning again")
+            self._on_trouble(f"no checkpoint of {log} is valid: it is delivered from its beginning again")
 
         self._server.proven |= shipment.proven
 
         def on_trouble(error: str) -> None:
             if not self._over:
                 shipment.trouble(error)  # first, so that --status knows what was said
-                self._say(error)
+                self._say(_SERVER, error)
 
         sender = Sender(
             self._destination(log),
@@ -332,33 +362,21 @@ class Shipper:
     @property
     def _shipped(self) -> Shipped:
         pairs = [(tail.shipment.state, tail.before) for tail in self._tails.values()]
-        return Shipped(
-            sum(now.shipped - before.shipped for now, before in pairs),
-            sum(now.refused - before.refused for now, before in pairs),
-            sum(now.lost - before.lost for now, before in pairs),
-        )
+        counts = (sum(getattr(now, name) - getattr(before, name) for now, before in pairs) for name in Shipped._fields)
+        return Shipped(*counts)
 
-    def _say(self, error: str) -> None:
-        """Tell what is wrong, once, and when it is over."""
-        if self._on_trouble is not None and error != self._trouble:
-            self._on_trouble(error)
-        self._trouble = error
+    def _say_on_stderr(self, error: str) -> None:
+        if error and not error.startswith(_WAITING):
+            stderr.say(f"shipping to {self._names.to}: {error}", self._clock.monotonic(), owed=False)
 
-
-def _made_ready(sender: Sender, batch: Batch) -> tuple[Batch, Parcel | None]:
-    """Return a batch and what delivers it; a line that cannot take the server's form, such as a deep one, is broken."""
-    try:
-        return batch, sender.prepare(batch.entries) if batch.entries else None
-    except Exception:  # noqa: BLE001 - whatever it is, it must not stop the lines behind it for ever
-        good, broken = [], []
-        for entry in batch.entries:
-            try:
-                sender.prepare([entry])
-                good.append(entry)
-            except Exception as error:  # noqa: BLE001
-                broken.append((entry.line, f"it cannot take the server's form: {type(error).__name__}: {error}"))
-    batch = batch._replace(entries=good, broken=batch.broken + broken)
-    return batch, sender.prepare(good) if good else None
+    def _say(self, what: str, error: str) -> None:
+        """Tell what is wrong with a log or the server, once, and with ``""`` when it is over."""
+        if error == self._troubles.get(what, ""):
+            return
+        self._troubles[what] = error
+        if not error:
+            del self._troubles[what]
+        self._on_trouble(error)
 
 
 def _error_of(call: Callable[[], None]) -> OSError | None:

@@ -224,6 +224,11 @@ def is_file(fs: FS, path: str) -> bool:
         return False
 
 
+def is_there(fs: FS, directory: str, rotated: Rotated) -> bool:
+    """Tell whether a rotated file that was listed is a file, in whatever form: it may have been compressed since."""
+    return any(is_file(fs, os.path.join(directory, rotated.base + suffix)) for suffix in ("", *compression.SUFFIXES))
+
+
 def list_rotated(names: list[str], log_name: str) -> list[Rotated]:
     """Return the rotated files of ``log_name`` among ``names``, the oldest first; of two forms the plain one."""
     forms: dict[str, str] = {}

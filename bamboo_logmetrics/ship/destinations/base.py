@@ -39,6 +39,11 @@ class Verdict:
     error: str = ""
 
     @property
+    def how_many_refused(self) -> int:
+        """How many lines will never be taken."""
+        return sum(refusal.how_many for refusal in self.refused)
+
+    @property
     def all_taken(self) -> bool:
         """Tell whether there is nothing more to do."""
         return not self.retry and not self.refused
@@ -79,6 +84,7 @@ class Destination(ABC):
     kind: ClassVar[str]  # as in ``--to``
     path: str  # is appended to the URL, unless the URL ends so already
     content_type: ClassVar[str] = "application/json"
+    successes: ClassVar[frozenset[int]] = frozenset({200})  # the statuses by which it acknowledges
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
@@ -88,13 +94,10 @@ class Destination(ABC):
         """Return the body of the request that delivers these lines."""
 
     def judge(self, entries: Sequence[Entry], answer: bytes) -> Verdict:  # noqa: ARG002 - for those that look
-        """Return what the body of a success says of the lines.
+        """Return what the body of an acknowledgement says of the lines.
 
         Raises ValueError, or RecursionError, for one that does not say it.
         """
-        if answer.lstrip()[:1] == b"<":
-            msg = "a page for people; is this the right URL?"
-            raise ValueError(msg)
         return ALL_TAKEN
 
     def named(self, entries: Sequence[Entry], answer: bytes) -> Sequence[Entry] | None:  # noqa: ARG002 - as above

@@ -1,7 +1,7 @@
 """Loki's push interface, which VictoriaLogs has too.
 
 The labels are few and have few values; ids are structured metadata. Loki leaves out an entry with the labels, time and
-line of one that it still has in hand, but not of one that it has put away: a batch that is sent again may be there twice.
+line of one that it still has in hand, but not of one that it has put away: what is sent again may be there twice.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Loki(Destination):
 
     kind = "loki"
     path = "/loki/api/v1/push"
+    successes = frozenset({204})  # 260 is Loki's word for lines that it takes and throws away
 
     def body(self, entries: Sequence[Entry]) -> bytes:
         """Return the streams, one for each set of labels."""

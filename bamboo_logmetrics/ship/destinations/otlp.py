@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Error
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs
@@ -26,16 +26,20 @@ class Otlp(Destination):
     kind = "otlp"
     path = "/v1/logs"
     content_type = "application/x-protobuf"
+    successes = frozenset({200, 202, 204})  # Loki says 204
 
     def body(self, entries: Sequence[Entry]) -> bytes:
-        """Return the log records, in one resource for each service and environment."""
+        """Return the log records, in one resource for each service and environment. Raises ValueError."""
         request = ExportLogsServiceRequest()
         resources: dict[tuple[str, str], ResourceLogs] = {}
         for entry in entries:
             key = (self.labels.service_of(entry), self.labels.env_of(entry))
             if key not in resources:
                 resources[key] = _resource(request, key)
-            resources[key].scope_logs[0].log_records.append(_record_of(LAYOUTS["otel"](entry.flat())))
+            try:
+                resources[key].scope_logs[0].log_records.append(_record_of(LAYOUTS["otel"](entry.flat())))
+            except Error as error:  # too deep for protobuf
+                raise ValueError(str(error)) from None
         body: bytes = request.SerializeToString()
         return body
 
@@ -55,12 +59,12 @@ def _rejected(answer: bytes) -> tuple[int, str]:
     return partial.rejected_log_records, partial.error_message
 
 
-class _Partial(msgspec.Struct, gc=False):
+class _Partial(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     rejected: int | str = msgspec.field(name="rejectedLogRecords", default=0)
     error: str = msgspec.field(name="errorMessage", default="")
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, forbid_unknown_fields=True):
     partial: _Partial = msgspec.field(name="partialSuccess", default_factory=_Partial)
 
 
