@@ -96,12 +96,13 @@ def _head_of(line: bytes) -> tuple[Head, bool]:
         return _decode_head(line), True
     except msgspec.ValidationError:  # JSON of another form
         flat = flat_of(msgspec.json.decode(line))
-        _check_version(flat["v"])
+        _check_version(flat)
         return msgspec.convert(flat, Head), False
 
 
-def _check_version(version: object) -> None:
-    if type(version) is int and version > VERSION:
+def _check_version(flat: dict[str, Any]) -> None:
+    version, writer = flat["v"], flat.get("writer")
+    if type(version) is int and version > VERSION and isinstance(writer, str) and _WRITER.fullmatch(writer):
         msg = f"a line of version {version}; this package reads version {VERSION}: update it, and ship again"
         raise ConfigError(msg)
 
