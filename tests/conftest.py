@@ -76,6 +76,15 @@ def open_log(tmp_path):
 
 
 @pytest.fixture
+def stub():
+    """Run a server that takes logs and answers as a test says."""
+    from stub_server import StubServer
+
+    with StubServer() as server:
+        yield server
+
+
+@pytest.fixture
 def unconfigured(monkeypatch):
     """Give the process an application log that nobody has configured, and structlog its defaults."""
     outlet = Outlet()

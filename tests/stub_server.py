@@ -66,7 +66,7 @@ class Request:
 
 
 class StubServer:
-    """The server. What a test may set: ``poison``, ``item``, ``largest``, ``before``, ``after``, and the scripts.
+    """The server. What a test may set: ``poison``, ``item``, ``index``, ``largest``, ``before``, ``after``, and the scripts.
 
     Args:
         port: where it listens; any port that is free when left out.
@@ -79,6 +79,7 @@ class StubServer:
         poison: a function of an id; the reason for which the line will never be taken, or None. Loki refuses the whole
             batch then, Elasticsearch the item, and OTLP tells how many.
         item: a function of an id and of how often it came: a status for this item of Elasticsearch, or None.
+        index: where Elasticsearch says that it puts lines.
         largest: the bytes of the largest body that is taken; larger ones are answered with 413.
         before: is called with each request before anything is stored.
         after: is called with each request once it is stored, before the answer.
@@ -93,6 +94,7 @@ class StubServer:
         self.poison = lambda _: None
         self.item = lambda _id, _times: None
         self.largest = None
+        self.index = ".ds-logs"
         self.before = self.after = lambda _: None
         self.reached = threading.Semaphore(0)  # a request more has come
         self._replies = deque()
@@ -255,7 +257,7 @@ class _Elasticsearch:
     @staticmethod
     def _item(stub, request, identity, document):
         stub.seen[identity] = stub.seen.get(identity, 0) + 1
-        item = {"_index": ".ds-logs", "_id": f"{identity[0]}-{identity[1]}"}
+        item = {"_index": stub.index, "_id": f"{identity[0]}-{identity[1]}"}
         if reason := stub.poison(identity):
             return item | {"status": 400, "error": {"type": REASON, "reason": reason}}
         if status := stub.item(identity, stub.seen[identity]):

@@ -30,13 +30,6 @@ def run():
 
 
 @pytest.fixture
-def stub():
-    """Run a server that answers as a test says."""
-    with StubServer() as server:
-        yield server
-
-
-@pytest.fixture
 def path(tmp_path):
     """Write a closed log of ten events: twelve lines."""
     path = tmp_path / "agent.jsonl"

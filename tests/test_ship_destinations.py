@@ -268,6 +268,27 @@ def test_elasticsearch_success():
     assert elastic.judge(made, bulk(conflict, conflict)).all_taken
 
 
+@pytest.mark.parametrize(
+    ("items", "noticed"),
+    [
+        ([(201, ".ds-logs-x-2026.11.22-000001")], False),
+        ([(201, ".fs-logs-x-2026.11.22-000001")], False),
+        ([(201, "logs-x")], True),
+        ([(201, None)], False),
+        ([(400, "logs-x"), (201, ".ds-logs-x")], False),
+        ([(400, ".ds-logs-x"), (201, "logs-x")], True),
+        ([(409, "logs-x")], False),
+    ],
+)
+def test_elasticsearch_notices_a_plain_index(items, noticed):
+    """Lines that are taken into a plain index are taken, and it is said what to do; a refused line tells nothing."""
+    made = [{"status": status} | ({"_index": index} if index else {}) for status, index in items]
+    answer = json.dumps({"errors": True, "items": [{"create": item} for item in made]}).encode()
+    notice = destination("elasticsearch").judge(entries(*range(1, len(items) + 1)), answer).notice
+    assert bool(notice) is noticed
+    assert not noticed or notice.startswith("logs-x is a plain index and not a data stream")
+
+
 def test_elasticsearch_failure_store():
     """What went into the failure store of a data stream is refused, though its item says created."""
     made = entries(1, 2, 3)

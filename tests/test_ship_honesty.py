@@ -22,12 +22,6 @@ def log(tmp_path):
     return HandLog(tmp_path)
 
 
-@pytest.fixture
-def stub():
-    with StubServer() as server:
-        yield server
-
-
 class CompressingFS(QuickFS):
     """Compresses a rotated file just before it is looked at for the first time."""
 
@@ -164,6 +158,25 @@ def test_an_encoder_that_takes_no_line(log, stub, monkeypatch):
     monkeypatch.setattr(Loki, "body", body)
     with pytest.raises(TypeError):
         ship(log, stub)
+
+
+def test_a_plain_index_is_noticed_once(log, stub):
+    """What Elasticsearch puts into a plain index is delivered, and that it is one is said once."""
+    log.write(4)
+    stub.index = "logs-x"
+    notices = []
+    options = {"to": "elasticsearch", "batch_bytes": 1, "on_notice": notices.append}
+    assert ship(log, stub, **options) == Shipped(4, 0, 0)
+    assert len(stub.requests) == 4
+    [notice] = notices
+    assert notice.startswith("logs-x is a plain index and not a data stream")
+
+
+def test_waiting_for_a_log_is_not_news(log, stub, capsys):
+    """An application that has not written its log yet hears nothing of that."""
+    with Shipper(log.path, to="loki", url=stub.url, fs=QuickFS()):
+        pass
+    assert capsys.readouterr().err == ""
 
 
 def test_an_application_hears_of_it(log, capsys):

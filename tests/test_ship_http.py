@@ -24,17 +24,11 @@ import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.ship import Access, Shipper
 from bamboo_logmetrics.ship import http as ship_http
-from bamboo_logmetrics.ship.http import Server, compressed, full_url, secret_from
+from bamboo_logmetrics.ship.access import secret_from
+from bamboo_logmetrics.ship.http import Server, compressed, full_url
 
 SECRET = "s3cret-Zq8%/kf+"
 PUSH = "/loki/api/v1/push"
-
-
-@pytest.fixture
-def stub():
-    """Run a server that answers as a test says."""
-    with StubServer() as server:
-        yield server
 
 
 @pytest.fixture

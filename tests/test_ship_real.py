@@ -340,6 +340,16 @@ def test_elasticsearch(elasticsearch, index, ship, *, service, tmp_path, layout)
     assert in_elasticsearch(elasticsearch, index) == expected
 
 
+def test_elasticsearch_makes_a_plain_index(elasticsearch, index, hand):
+    """Without a template a server may make a plain index: the lines arrive, and what is to be done is said once."""
+    hand.write([HOUR] * 4)
+    notices = []
+    options = {"data_stream": index, "batch_bytes": 1, "on_notice": notices.append}
+    assert Shipper(hand.path, to="elasticsearch", url=elasticsearch, **options).run(patience=60) == (4, 0, 0)
+    plain = not httpx.get(f"{elasticsearch}/_resolve/index/{index}", timeout=60).json()["data_streams"]
+    assert [notice[: len(index) + 5] for notice in notices] == [f"{index} is a"] * plain
+
+
 def test_elasticsearch_refuses_a_document(elasticsearch, index, ship, hand, tmp_path):
     """A document that does not fit the index is a dead letter with the reason; the others arrive, whatever stands before."""
     hand.write([HOUR] * 3, clash=1)

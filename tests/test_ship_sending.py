@@ -7,7 +7,8 @@ import pytest
 from stub_server import REASON, Reply, StubServer
 from test_ship_destinations import WRITER, destination, entries, timed, too_far_behind, too_old
 
-from bamboo_logmetrics.ship.http import Access, Server
+from bamboo_logmetrics.ship.access import Access
+from bamboo_logmetrics.ship.http import Server
 from bamboo_logmetrics.ship.sending import GivenUpError, Sender, StoppedError
 from bamboo_logmetrics.testing import ManualClock
 

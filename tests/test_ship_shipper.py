@@ -29,12 +29,6 @@ def log(tmp_path):
     return HandLog(tmp_path)
 
 
-@pytest.fixture
-def stub():
-    with StubServer() as server:
-        yield server
-
-
 class Running:
     """A shipper that follows in a thread; ``settled`` is released for each batch, ``said`` is what was wrong."""
 
@@ -452,6 +446,36 @@ def test_stopped_while_the_disk_is_full(log, stub):
         running.shipper.stop()
     assert on_disk(log) is None
     assert ship(log, stub, to="loki") == Shipped(2, 0, 0)
+    assert stub.kept == log.written
+
+
+def test_stopped_while_a_checkpoint_cannot_be_saved(log, stub):
+    """A shipper whose disk became full meanwhile can be stopped; what was not saved comes again."""
+    log.write(2)
+    fs = QuickFS()
+    with Running(log.path, stub, fs=fs) as running:
+        running.until_settled()
+        fs.fail("rename", errno.ENOSPC, times=None)
+        log.write(3)
+        running.until_heard()
+        running.shipper.stop()
+    assert running.said == [f"the checkpoint cannot be saved: [Errno {errno.ENOSPC}] No space left on device"]
+    assert on_disk(log).shipped == 2
+    assert ship(log, stub) == Shipped(3, 0, 0)
+    assert stub.kept == log.written
+
+
+def test_given_up_while_a_checkpoint_cannot_be_saved(log, stub):
+    """A disk that stays full for too long is a reason to give up as well; what was not saved comes again."""
+    log.write(2)
+    assert ship(log, stub) == Shipped(2, 0, 0)
+    log.write(3)
+    fs = QuickFS()
+    fs.fail("rename", errno.ENOSPC, times=None, after=2)  # both names of the checkpoint that is saved first
+    with pytest.raises(GivenUpError, match="the checkpoint cannot be saved: .*No space left"):
+        ship(log, stub, patience=60, clock=HurriedClock(), fs=fs)
+    assert on_disk(log).shipped == 2
+    assert ship(log, stub) == Shipped(3, 0, 0)
     assert stub.kept == log.written
 
 

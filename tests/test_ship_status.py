@@ -6,7 +6,6 @@ import threading
 import pytest
 from faults import FaultyFS
 from shiplog import HandLog, compress, line, ship
-from stub_server import StubServer
 
 from bamboo_logmetrics.ship import Shipper, status
 from bamboo_logmetrics.ship.entries import entry_of
@@ -17,12 +16,6 @@ from bamboo_logmetrics.system import Clock
 @pytest.fixture
 def log(tmp_path):
     return HandLog(tmp_path)
-
-
-@pytest.fixture
-def stub():
-    with StubServer() as server:
-        yield server
 
 
 def test_no_such_log_and_no_shipper(log):

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from bamboo_logmetrics.agents import grafana, otlp, quoting
 from bamboo_logmetrics.agents.quoting import Quote, Url
+from bamboo_logmetrics.audit.files import service_of
 from bamboo_logmetrics.errors import ConfigError
 
-__all__ = ["TARGETS", "Settings", "Target", "grafana", "render", "service_of"]
+__all__ = ["TARGETS", "Settings", "Target", "grafana", "render"]
 
 _PLACE = re.compile(r"<<(\w+)>>")
 _WRITER = "?" * 20
@@ -88,11 +89,6 @@ def render(
         **agent.places(settings, agent.quote),
     }
     return _PLACE.sub(lambda found: places[found[1]], _template(agent.template))
-
-
-def service_of(path: str) -> str:
-    """Return the service of a log that nobody named: ``agent`` of ``logs/agent.jsonl``."""
-    return os.path.splitext(os.path.basename(path))[0]
 
 
 def _template(name: str) -> str:

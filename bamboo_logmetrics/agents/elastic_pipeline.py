@@ -96,9 +96,9 @@ def _table() -> dict[str, Any]:
         "metrics": sorted(derived.METRICS),
         "with_status": [kind for kind, found in rows.items() if "status" in found],
         "outcomes": dict(derived.OUTCOMES),
-        "apis": [[end, api.operation] for end, api in derived._APIS.items()],
+        "apis": [[end, api.operation] for end, api in derived.APIS.items()],
         "other": derived.OTHER,
-        "least_error_code": derived._LEAST_ERROR_CODE,
+        "least_error_code": derived.LEAST_ERROR_CODE,
     }
 
 

@@ -7,15 +7,11 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from bamboo_logmetrics._version import __version__
 from bamboo_logmetrics.agents.elastic import Request
-from bamboo_logmetrics.processors.masking import mask_text
-from bamboo_logmetrics.processors.secrets import MASK
-from bamboo_logmetrics.ship.http import Access, _tls, full_url
+from bamboo_logmetrics.ship.access import Access
+from bamboo_logmetrics.ship.http import NO_ANSWER, full_url, make_client, shown
 
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-_LONGEST_REASON = 500  # characters of an answer that are shown
-_SEARCHED = 4 * _LONGEST_REASON  # of those that are searched for secrets
 _POLICIES = "_plugins/_ism/"
 _CONFLICT = 409
 
@@ -46,16 +42,14 @@ def send(requests: Iterable[Request], url: str, access: Access) -> Iterator[Done
 
     Raises ConfigError for a URL that is none, or that holds a password.
     """
-    headers = {"User-Agent": f"bamboo-logmetrics/{__version__}", **access.headers()}
-    auth = httpx.BasicAuth(access.user, access.password) if access.user else None
     base = full_url(url, "")
-    with httpx.Client(headers=headers, auth=auth, timeout=_TIMEOUT, verify=_tls(access)) as client:
+    with make_client(access, timeout=_TIMEOUT, headers={}) as client:
         for request in requests:
             try:
                 done = _send(client, base, request)
-            except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # the last: of a host's name
+            except NO_ANSWER as error:
                 done = Done(request, ok=False, said=f"{type(error).__name__}: {error}".rstrip(": "))
-            yield done._replace(said=_shown(done.said, access))
+            yield done._replace(said=shown(done.said, access.secrets()))
             if not (done.ok or done.skipped):
                 return
 
@@ -84,10 +78,3 @@ def _version(found: httpx.Response) -> dict[str, Any]:
         return {}
     names = {"if_seq_no": "_seq_no", "if_primary_term": "_primary_term"}
     return {name: policy[key] for name, key in names.items() if key in policy}
-
-
-def _shown(text: str, access: Access) -> str:
-    """Return what a server said as one short line, without secrets."""
-    for secret in access.secrets():
-        text = text.replace(secret, MASK)
-    return mask_text(" ".join(text[:_SEARCHED].split()))[:_LONGEST_REASON]

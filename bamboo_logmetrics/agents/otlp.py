@@ -74,7 +74,7 @@ def _derived() -> Iterator[str]:
 
 def _api() -> Iterator[str]:
     """Give what the endpoint of a request says."""
-    for end, api in derived._APIS.items():
+    for end, api in derived.APIS.items():
         pattern = end.removeprefix(".").replace(".", "[./]")
         where = (
             'where IsMatch(log.event_name, "^bamboo.forward.request_") and '

@@ -97,6 +97,11 @@ def _matching(path: str) -> list[str]:
     return found
 
 
+def service_of(log: str) -> str:
+    """Return the service of a log that nobody named: ``agent`` of ``logs/agent.jsonl``."""
+    return os.path.splitext(os.path.basename(log))[0]
+
+
 def size_of(log: str, fs: FS) -> int:
     """Return the bytes of all files of a log; of those removed meanwhile, none."""
     directory = os.path.dirname(log)

@@ -123,7 +123,7 @@ def _send(ctx: click.Context, requests: list[Request], url: str) -> int:
     """Send requests, say of each what came of it, and return the exit code."""
     try:
         from bamboo_logmetrics.agents.elastic_sending import send
-        from bamboo_logmetrics.ship.http import Access
+        from bamboo_logmetrics.ship.access import Access
     except ImportError as error:
         if str(error.name).partition(".")[0] != "httpx":
             raise

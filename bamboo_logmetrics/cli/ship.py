@@ -116,7 +116,7 @@ def _shipper(files: tuple[str, ...], given: dict[str, Any], on_progress: Callabl
     names = ("user", "tenant", "ca", "cert", "key")
     secrets = ("password_file", "token_file", "api_key_file")
     access = Access.from_environment(**{option: given.pop(option) for option in (*names, *secrets)})
-    return Shipper(files, access=access, on_trouble=_say, on_progress=on_progress, **given)
+    return Shipper(files, access=access, on_trouble=_say, on_notice=_note, on_progress=on_progress, **given)
 
 
 def _size(files: tuple[str, ...]) -> int:
@@ -124,7 +124,14 @@ def _size(files: tuple[str, ...]) -> int:
 
 
 def _say(trouble: str) -> None:
-    text = f"{printable(trouble)}; trying again" if trouble else "going on"
+    _write(f"{printable(trouble)}; trying again" if trouble else "going on")
+
+
+def _note(notice: str) -> None:
+    _write(f"note: {printable(notice)}")
+
+
+def _write(text: str) -> None:
     with suppress(OSError):  # nobody listens any more; that is no reason to stop
         click.echo(text, err=True)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 OTHER = "_OTHER"  # OpenTelemetry's word for an error of no known type
-_LEAST_ERROR_CODE = 400
+LEAST_ERROR_CODE = 400
 
 
 class Facts(NamedTuple):
@@ -55,19 +55,21 @@ OUTCOMES: Mapping[str, str] = {  # by status; running has none
 }
 
 
-class _Api(NamedTuple):
+class Api(NamedTuple):
+    """What an endpoint says of its requests: ``gen_ai.operation.name``, and ``openai.api.type`` where it is plain."""
+
     operation: str
     openai: str | None = None
 
 
 # by the end of an endpoint such as "openai.chat_completions" or "/v1/chat/completions", its parts joined by dots
-_APIS: Mapping[str, _Api] = {
-    ".chat_completions": _Api("chat", "chat_completions"),
-    ".chat.completions": _Api("chat", "chat_completions"),
-    ".responses": _Api("chat", "responses"),
-    ".anthropic.messages": _Api("chat"),
-    ".v1.messages": _Api("chat"),
-    ".embeddings": _Api("embeddings"),
+APIS: Mapping[str, Api] = {
+    ".chat_completions": Api("chat", "chat_completions"),
+    ".chat.completions": Api("chat", "chat_completions"),
+    ".responses": Api("chat", "responses"),
+    ".anthropic.messages": Api("chat"),
+    ".v1.messages": Api("chat"),
+    ".embeddings": Api("embeddings"),
 }
 
 
@@ -98,7 +100,7 @@ def error_type(flat: Mapping[str, Any]) -> str | None:
     if kind_of(flat) == "chat.tool_called":
         return OTHER
     code = flat.get("status_code") if kind_of(flat) == "forward.request_completed" else None
-    return str(code) if type(code) is int and code >= _LEAST_ERROR_CODE else status
+    return str(code) if type(code) is int and code >= LEAST_ERROR_CODE else status
 
 
 def common(flat: Mapping[str, Any]) -> dict[str, str | bool]:
@@ -121,11 +123,11 @@ def openai_api(flat: Mapping[str, Any]) -> str | None:
     return api.openai if api else None
 
 
-def _api(flat: Mapping[str, Any]) -> _Api | None:
+def _api(flat: Mapping[str, Any]) -> Api | None:
     if not kind_of(flat).startswith("forward.request_"):
         return None
     joined = "." + _text(flat, "endpoint").partition("?")[0].strip("/").replace("/", ".")
-    return next((api for end, api in _APIS.items() if joined.endswith(end)), None)
+    return next((api for end, api in APIS.items() if joined.endswith(end)), None)
 
 
 _WITH_STATUS = frozenset({"chat.session_completed", "chat.round_completed", "forward.request_completed"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bamboo_logmetrics.ship.http import Access
+from bamboo_logmetrics.ship.access import Access
 from bamboo_logmetrics.ship.sending import GivenUpError
 from bamboo_logmetrics.ship.shipper import Shipped, Shipper
 from bamboo_logmetrics.ship.status import LogStatus, status

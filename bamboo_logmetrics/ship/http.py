@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import logging
-import os
 import ssl
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
@@ -21,106 +18,20 @@ from bamboo_logmetrics._version import __version__
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.processors.masking import mask_text
 from bamboo_logmetrics.processors.secrets import MASK
-
-ENV_PREFIX = "BAMBOO_LOGMETRICS_SHIP_"
+from bamboo_logmetrics.ship.access import ENV_PREFIX, Access
 
 _GZIP_LEVEL = 1  # the fastest; JSON lines are a tenth of their size even so
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-_SECRETS = ("password", "token", "api_key")
-_IN_HEADERS = ("token", "api_key", "tenant")
 _LONGEST_ANSWER = 16 * 1024 * 1024  # bytes, decompressed; Elasticsearch says a little of each line
 _SEARCHED, _LONGEST_REASON = 4_000, 500  # characters: in which secrets are looked for, and which are kept
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """How a server is to be convinced. What is secret is in no ``repr``.
-
-    Args:
-        user: the name for basic authorisation.
-        password: its password.
-        token: a bearer token.
-        api_key: an Elasticsearch API key, encoded as Elasticsearch gives it.
-        tenant: the value of ``X-Scope-OrgID``, Loki's tenant.
-        ca: a file with the certificates that the server's is checked against, in place of the system's.
-        cert: a file with the client's certificate.
-        key: a file with its key, where the certificate's file does not hold it.
-
-    Raises ConfigError when more than one of user, token and api_key is given, a password without a user, a key without
-    a certificate, or what no header can hold.
-    """
-
-    user: str = ""
-    password: str = field(default="", repr=False)
-    token: str = field(default="", repr=False)
-    api_key: str = field(default="", repr=False)
-    tenant: str = ""
-    ca: str = ""
-    cert: str = ""
-    key: str = ""
-
-    def __post_init__(self) -> None:
-        if sum(map(bool, (self.user, self.token, self.api_key))) > 1:
-            msg = "give one of a user with a password, a token and an API key, not several"
-            raise ConfigError(msg)
-        for given, needed in (("password", "user"), ("key", "cert")):
-            if getattr(self, given) and not getattr(self, needed):
-                msg = f"{given} is of no use without {needed}"
-                raise ConfigError(msg)
-        for name in _IN_HEADERS:
-            text = getattr(self, name)
-            if not (text.isascii() and text.isprintable() and text == text.strip()):
-                msg = f"{name} has a character, or a space around it, that no header can hold"
-                raise ConfigError(msg)
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None, **given: str) -> Access:
-        """Return what the variables ``BAMBOO_LOGMETRICS_SHIP_<NAME>`` say; arguments beat them.
-
-        ``password_file``, ``token_file`` and ``api_key_file``, as arguments or variables, name a file that holds the
-        secret. Raises ConfigError as :func:`secret_from`.
-        """
-        environ = os.environ if environ is None else environ
-        values = {}
-        for name in cls.__slots__:
-            values[name] = given.get(name) or environ.get(ENV_PREFIX + name.upper(), "")
-            if name in _SECRETS and not given.get(name):
-                path = given.get(f"{name}_file") or environ.get(f"{ENV_PREFIX}{name.upper()}_FILE")
-                values[name] = secret_from(path) if path else values[name]
-        return cls(**values)
-
-    def headers(self) -> dict[str, str]:
-        """Return the headers that convince."""
-        found = {}
-        if self.token:
-            found["Authorization"] = f"Bearer {self.token}"
-        if self.api_key:
-            found["Authorization"] = f"ApiKey {self.api_key}"
-        if self.tenant:
-            found["X-Scope-OrgID"] = self.tenant
-        return found
-
-    def secrets(self) -> list[str]:
-        """Return what must not be shown, in each form in which it is sent."""
-        basic = base64.b64encode(f"{self.user}:{self.password}".encode()).decode() if self.password else ""
-        return [secret for secret in (self.password, self.token, self.api_key, basic) if secret]
-
-
-def secret_from(path: str) -> str:
-    """Return a file's text without its last newline. Raises ConfigError when it cannot be read or is empty."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            secret = file.read().rstrip("\r\n")
-    except OSError as error:
-        msg = f"the secret in {path} cannot be read: {error.strerror}"
-        raise ConfigError(msg) from None
-    except ValueError:  # its text would show a part of the secret
-        msg = f"the secret in {path} cannot be read: it is not UTF-8"
-        raise ConfigError(msg) from None
-    if not secret:
-        msg = f"the secret in {path} is empty"
-        raise ConfigError(msg)
-    return secret
+NO_ANSWER = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    OSError,
+    UnicodeError,
+)  # what a request raises; the last: of a host's name
 
 
 class Answer(NamedTuple):
@@ -177,19 +88,8 @@ class Server:
         self.url = full_url(url, path)
         self.proven = False
         self._secrets = access.secrets()
-        headers = {
-            "Content-Type": content_type,
-            "Content-Encoding": "gzip",
-            "User-Agent": f"bamboo-logmetrics/{__version__}",
-            **access.headers(),
-        }
-        auth = httpx.BasicAuth(access.user, access.password) if access.user else None
-        tls = _tls(access)
-        try:
-            self._client = httpx.Client(headers=headers, auth=auth, timeout=_TIMEOUT, verify=tls)
-        except (ValueError, httpx.InvalidURL, ImportError) as error:
-            msg = f"the proxy that the environment names cannot be used: {mask_text(str(error))}"
-            raise ConfigError(msg) from None
+        headers = {"Content-Type": content_type, "Content-Encoding": "gzip"}
+        self._client = make_client(access, timeout=_TIMEOUT, headers=headers)
 
     def post(self, body: bytes) -> Answer:
         """Post a body that :func:`compressed` made, and return what came of it; raises nothing."""
@@ -197,16 +97,14 @@ class Server:
         try:
             with self._client.stream("POST", self.url, content=body) as response:
                 return self._answer(response, _content(response))
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # the last: of a host's name
+        except NO_ANSWER as error:
             return Answer(0, error=self.shown(f"{type(error).__name__}: {error}".rstrip(": ")))
         finally:
             _posting.now = False
 
     def shown(self, text: str) -> str:
         """Return what a server said as one short line, without secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, MASK)
-        return mask_text(" ".join(text[:_SEARCHED].split()))[:_LONGEST_REASON]
+        return shown(text, self._secrets)
 
     def close(self) -> None:
         """Close the connections."""
@@ -230,6 +128,25 @@ def _content(response: httpx.Response) -> bytes:
         if len(content) > _LONGEST_ANSWER:
             break
     return bytes(content)
+
+
+def make_client(access: Access, *, timeout: httpx.Timeout, headers: Mapping[str, str]) -> httpx.Client:
+    """Return a client that is authorised. Raises ConfigError for certificates and proxies that cannot be used."""
+    headers = {"User-Agent": f"bamboo-logmetrics/{__version__}", **headers, **access.headers()}
+    auth = httpx.BasicAuth(access.user, access.password) if access.user else None
+    tls = _tls(access)
+    try:
+        return httpx.Client(headers=headers, auth=auth, timeout=timeout, verify=tls)
+    except (ValueError, httpx.InvalidURL, ImportError) as error:
+        msg = f"the proxy that the environment names cannot be used: {mask_text(str(error))}"
+        raise ConfigError(msg) from None
+
+
+def shown(text: str, secrets: Iterable[str]) -> str:
+    """Return what a server said as one short line, without secrets."""
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return mask_text(" ".join(text[:_SEARCHED].split()))[:_LONGEST_REASON]
 
 
 def compressed(body: bytes) -> bytes:

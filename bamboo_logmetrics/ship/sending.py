@@ -64,6 +64,7 @@ class Sender:
         clock: the time.
         bell: a lock that is held; whoever releases it ends a pause, and the delivery.
         on_trouble: is told, before each pause, what is wrong, and ``""`` when it is over.
+        on_notice: is told what should be known, perhaps again and again.
         patience: seconds without any success after which GivenUpError is raised; None for ever.
     """
 
@@ -75,6 +76,7 @@ class Sender:
         clock: Clock,
         bell: Lock,
         on_trouble: Callable[[str], None],
+        on_notice: Callable[[str], None] = lambda _text: None,
         patience: float | None = None,
     ) -> None:
         self._destination = destination
@@ -82,6 +84,7 @@ class Sender:
         self._clock = clock
         self._bell = bell
         self._on_trouble = on_trouble
+        self._on_notice = on_notice
         self._patience = patience
         self._pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
 
@@ -128,6 +131,8 @@ class Sender:
         refusals += [refusal._replace(reason=self._server.shown(refusal.reason)) for refusal in verdict.refused]
         if len(verdict.retry) + verdict.how_many_refused < len(parcel.entries):
             self._succeed()
+            if verdict.notice:
+                self._on_notice(self._server.shown(verdict.notice))
         if not verdict.retry:
             return []
         self._pause(verdict.error, answer.wait)

@@ -9,16 +9,18 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import NamedTuple
 
-from bamboo_logmetrics.audit.files import AnyPath, find_logs
+from bamboo_logmetrics.audit.files import AnyPath, find_logs, service_of
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.reports import stderr
+from bamboo_logmetrics.ship.access import Access
 from bamboo_logmetrics.ship.courier import Courier
 from bamboo_logmetrics.ship.destinations import make_destination
 from bamboo_logmetrics.ship.destinations.base import Destination, Labels, Refusal
-from bamboo_logmetrics.ship.http import Access, Server
-from bamboo_logmetrics.ship.sending import Parcel, Sender, StoppedError, ring
+from bamboo_logmetrics.ship.http import Server
+from bamboo_logmetrics.ship.sending import GivenUpError, Parcel, Sender, StoppedError, ring
 from bamboo_logmetrics.ship.shipment import Batch, Names, Shipment
 from bamboo_logmetrics.ship.state import State
+from bamboo_logmetrics.ship.troubles import WAITING, Notices, Troubles
 from bamboo_logmetrics.sinks.checkpoint import is_name
 from bamboo_logmetrics.system import FS, Clock, backoff
 
@@ -26,8 +28,6 @@ _LOOK_FOR_LOGS = 2.0  # seconds between two looks for logs that are new
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds, after an error of the disk
 _LAST_ANSWER = 5.0  # seconds to wait at the end for the answer to what is under way
 
-
-_WAITING = "no log is there yet: waiting for "
 _SERVER, _CHECKPOINT, _FILES = "the server", "the checkpoint", "the files "  # what has trouble, beside a log
 
 
@@ -77,6 +77,7 @@ class Shipper:
         poll_interval: seconds between two looks at files that did not grow.
         moved: True to go on at another URL than that of the checkpoint.
         on_trouble: is told what is wrong, and ``""`` when it is over.
+        on_notice: is told, once, what goes on all the same but should be known.
         on_progress: is told the bytes of lines that were settled.
         fs, clock: the system; for tests.
 
@@ -99,6 +100,7 @@ class Shipper:
         poll_interval: float = 0.2,
         moved: bool = False,
         on_trouble: Callable[[str], None] | None = None,
+        on_notice: Callable[[str], None] | None = None,
         on_progress: Callable[[int], None] | None = None,
         fs: FS | None = None,
         clock: Clock | None = None,
@@ -124,7 +126,8 @@ class Shipper:
         self._batch_bytes = batch_bytes
         self._poll_interval = poll_interval
         self._moved = moved
-        self._on_trouble = on_trouble or self._say_on_stderr
+        self._troubles = Troubles(on_trouble or self._say_on_stderr)
+        self._notices = Notices(on_notice or self._say_on_stderr)
         self._on_progress = on_progress
         self._fs = fs or FS()
         self._clock = clock or Clock()
@@ -135,13 +138,12 @@ class Shipper:
         self._under_way: tuple[_Tail, Batch] | None = None
         self._began = self._ending = self._stopped = self._over = self._failed = False
         self._looked = float("-inf")
-        self._troubles: dict[str, str] = {}  # by what has it: a log, or the server
         self._patience: float | None = None
         self._thread: threading.Thread | None = None
 
     def _destination(self, log: str) -> Destination:
         to, service, env, data_stream = self._to
-        return make_destination(to, Labels(service or _service_of(log), env), data_stream)
+        return make_destination(to, Labels(service or service_of(log), env), data_stream)
 
     # -- running -------------------------------------------------------------------------
 
@@ -194,7 +196,7 @@ class Shipper:
         in_time = not thread.is_alive()
         self.stop()
         thread.join(_LAST_ANSWER)
-        return in_time and not self._failed and all(text.startswith(_WAITING) for text in self._troubles.values())
+        return in_time and not self._failed and not self._troubles.any
 
     def __enter__(self) -> Shipper:  # noqa: PYI034 - no Self before 3.11
         self.start()
@@ -212,7 +214,7 @@ class Shipper:
             self.run(follow=True)
         except Exception as error:  # noqa: BLE001 - there is nobody to raise it to
             self._failed = True
-            self._say(_SERVER, f"the shipper stopped: {error}")
+            self._troubles.say(_SERVER, f"the shipper stopped: {error}")
 
     def _until_the_end(self, *, follow: bool) -> None:
         while True:
@@ -241,9 +243,9 @@ class Shipper:
             except OSError as error:
                 if not follow:
                     raise
-                self._say(log, f"{log} cannot be read: {error}")
+                self._troubles.say(log, f"{log} cannot be read: {error}")
                 continue
-            self._say(log, "")
+            self._troubles.say(log, "")
             if batch is not None:
                 self._tails[log] = self._tails.pop(log)
                 parcel, unfit = tail.sender.ready(batch.entries)
@@ -280,13 +282,16 @@ class Shipper:
 
     def _saved(self, save: Callable[[], None]) -> None:
         """Save something, again and again if need be: going on without it could forget what was refused."""
-        pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        pauses, since = backoff(_FIRST_PAUSE, _LONGEST_PAUSE), self._clock.monotonic()
         while (error := _error_of(save)) is not None:
-            self._say(_CHECKPOINT, f"the checkpoint cannot be saved: {error}")
+            text = f"the checkpoint cannot be saved: {error}"
+            self._troubles.say(_CHECKPOINT, text)
+            if self._patience is not None and self._clock.monotonic() >= since + self._patience:
+                raise GivenUpError(text)
             if self._clock.wait(self._bell, next(pauses)):
                 ring(self._bell)
                 raise StoppedError
-        self._say(_CHECKPOINT, "")
+        self._troubles.say(_CHECKPOINT, "")
 
     def _finish(self) -> None:
         """Wait a little for what is under way, and close everything."""
@@ -325,29 +330,29 @@ class Shipper:
         except FileNotFoundError:
             if not follow:
                 raise
-            self._say(key, f"{_WAITING}{what}")
+            self._troubles.say(key, f"{WAITING}{what}")
         except OSError as error:
             if not again:
                 raise
-            self._say(key, f"{what} cannot be read: {error}")
+            self._troubles.say(key, f"{what} cannot be read: {error}")
         except ConfigError as error:
             if not again:
                 raise
-            self._say(key, str(error))
+            self._troubles.say(key, str(error))
         else:
-            self._say(key, "")
+            self._troubles.say(key, "")
 
     def _open(self, log: str) -> _Tail:
         shipment = Shipment(log, self._names, moved=self._moved, fs=self._fs, clock=self._clock)
         if shipment.starts_anew:
-            self._on_trouble(f"no checkpoint of {log} is valid: it is delivered from its beginning again")
+            self._notices.say(f"no checkpoint of {log} is valid: it is delivered from its beginning again")
 
         self._server.proven |= shipment.proven
 
         def on_trouble(error: str) -> None:
             if not self._over:
                 shipment.trouble(error)  # first, so that --status knows what was said
-                self._say(_SERVER, error)
+                self._troubles.say(_SERVER, error)
 
         sender = Sender(
             self._destination(log),
@@ -355,6 +360,7 @@ class Shipper:
             clock=self._clock,
             bell=self._bell,
             on_trouble=on_trouble,
+            on_notice=self._notices.say,
             patience=self._patience,
         )
         return _Tail(shipment, sender, shipment.state)
@@ -366,17 +372,8 @@ class Shipper:
         return Shipped(*counts)
 
     def _say_on_stderr(self, error: str) -> None:
-        if error and not error.startswith(_WAITING):
+        if error and not error.startswith(WAITING):
             stderr.say(f"shipping to {self._names.to}: {error}", self._clock.monotonic(), owed=False)
-
-    def _say(self, what: str, error: str) -> None:
-        """Tell what is wrong with a log or the server, once, and with ``""`` when it is over."""
-        if error == self._troubles.get(what, ""):
-            return
-        self._troubles[what] = error
-        if not error:
-            del self._troubles[what]
-        self._on_trouble(error)
 
 
 def _error_of(call: Callable[[], None]) -> OSError | None:
@@ -385,11 +382,6 @@ def _error_of(call: Callable[[], None]) -> OSError | None:
     except OSError as error:
         return error
     return None
-
-
-def _service_of(log: str) -> str:
-    """Return the name of a service after its log: ``agent`` for ``logs/agent.jsonl``."""
-    return os.path.splitext(os.path.basename(log))[0]
 
 
 def _checked_name(name: str) -> str:

@@ -98,7 +98,7 @@ class World:
 
     def shipper(self, **options):
         given = {"to": self.to, "url": self.stub.url, "fs": QuickFS(), "clock": self.clock, "batch_bytes": BATCH}
-        return Shipper(self.log.path, on_trouble=self.said.append, **(given | options))
+        return Shipper(self.log.path, on_trouble=self.said.append, on_notice=self.said.append, **(given | options))
 
     def ship(self, **options):
         """Ship to the end of the files, and look whether all adds up."""
@@ -145,12 +145,6 @@ class World:
     def sent(self):
         """The ids of each request."""
         return [request.ids for request in self.stub.requests]
-
-
-@pytest.fixture
-def stub():
-    with StubServer() as server:
-        yield server
 
 
 @pytest.fixture

@@ -32,11 +32,13 @@ class Verdict:
         retry: lines to be sent again.
         refused: lines that will never be taken.
         error: why lines are to be sent again.
+        notice: what should be known, though the lines are taken.
     """
 
     retry: Sequence[Entry] = ()
     refused: Sequence[Refusal] = ()
     error: str = ""
+    notice: str = ""
 
     @property
     def how_many_refused(self) -> int:

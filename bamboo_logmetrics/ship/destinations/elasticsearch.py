@@ -17,6 +17,8 @@ from bamboo_logmetrics.ship.entries import Entry
 
 DATA_STREAM = "logs-bamboo.events-default"
 
+_BACKING = (".ds-", ".fs-")  # what the names of a data stream's own indices begin with
+
 _CONFLICT, _BAD_REQUEST = 409, 400
 _SUCCESS = range(200, 300)
 _FOR_GOOD = frozenset({_BAD_REQUEST, 413, 422})  # what the document itself is to blame for
@@ -30,6 +32,7 @@ class _Error(msgspec.Struct, gc=False):
 
 class _Result(msgspec.Struct, gc=False):
     status: int
+    index: str = msgspec.field(default="", name="_index")
     error: _Error | None = None
     failure_store: str = ""
 
@@ -87,7 +90,19 @@ class Elasticsearch(Destination):
             elif result.status not in _SUCCESS and result.status != _CONFLICT:
                 retry.append(entry)
                 error = error or _reason(result)
-        return Verdict(retry=retry, refused=refused, error=error)
+        return Verdict(retry=retry, refused=refused, error=error, notice=_notice(found.items))
+
+
+def _notice(items: list[dict[str, _Result]]) -> str:
+    """Return what is to be said of lines that are in no data stream: without a template, their types are guessed."""
+    taken = (result.index for item in items for result in item.values() if result.status in _SUCCESS)
+    index = next(taken, "")  # what a line is refused by need not name where it would have been
+    if not index or index.startswith(_BACKING):
+        return ""
+    return (
+        f"{index} is a plain index and not a data stream, and the types in it are guessed: remove it, and send"
+        " the templates first with bamboo-logmetrics config elasticsearch (or opensearch) --apply"
+    )
 
 
 def _reason(result: _Result) -> str:

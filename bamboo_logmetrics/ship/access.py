@@ -1,0 +1,106 @@
+"""How a server is convinced that a request may be made: secrets, from arguments, the environment or files."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bamboo_logmetrics.errors import ConfigError
+
+ENV_PREFIX = "BAMBOO_LOGMETRICS_SHIP_"
+
+_SECRETS = ("password", "token", "api_key")
+_IN_HEADERS = ("token", "api_key", "tenant")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How a server is to be convinced. What is secret is in no ``repr``.
+
+    Args:
+        user: the name for basic authorisation.
+        password: its password.
+        token: a bearer token.
+        api_key: an Elasticsearch API key, encoded as Elasticsearch gives it.
+        tenant: the value of ``X-Scope-OrgID``, Loki's tenant.
+        ca: a file with the certificates that the server's is checked against, in place of the system's.
+        cert: a file with the client's certificate.
+        key: a file with its key, where the certificate's file does not hold it.
+
+    Raises ConfigError when more than one of user, token and api_key is given, a password without a user, a key without
+    a certificate, or what no header can hold.
+    """
+
+    user: str = ""
+    password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    api_key: str = field(default="", repr=False)
+    tenant: str = ""
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        if sum(map(bool, (self.user, self.token, self.api_key))) > 1:
+            msg = "give one of a user with a password, a token and an API key, not several"
+            raise ConfigError(msg)
+        for given, needed in (("password", "user"), ("key", "cert")):
+            if getattr(self, given) and not getattr(self, needed):
+                msg = f"{given} is of no use without {needed}"
+                raise ConfigError(msg)
+        for name in _IN_HEADERS:
+            text = getattr(self, name)
+            if not (text.isascii() and text.isprintable() and text == text.strip()):
+                msg = f"{name} has a character, or a space around it, that no header can hold"
+                raise ConfigError(msg)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **given: str) -> Access:
+        """Return what the variables ``BAMBOO_LOGMETRICS_SHIP_<NAME>`` say; arguments beat them.
+
+        ``password_file``, ``token_file`` and ``api_key_file``, as arguments or variables, name a file that holds the
+        secret. Raises ConfigError as :func:`secret_from`.
+        """
+        environ = os.environ if environ is None else environ
+        values = {}
+        for name in cls.__slots__:
+            values[name] = given.get(name) or environ.get(ENV_PREFIX + name.upper(), "")
+            if name in _SECRETS and not given.get(name):
+                path = given.get(f"{name}_file") or environ.get(f"{ENV_PREFIX}{name.upper()}_FILE")
+                values[name] = secret_from(path) if path else values[name]
+        return cls(**values)
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that convince."""
+        found = {}
+        if self.token:
+            found["Authorization"] = f"Bearer {self.token}"
+        if self.api_key:
+            found["Authorization"] = f"ApiKey {self.api_key}"
+        if self.tenant:
+            found["X-Scope-OrgID"] = self.tenant
+        return found
+
+    def secrets(self) -> list[str]:
+        """Return what must not be shown, in each form in which it is sent."""
+        basic = base64.b64encode(f"{self.user}:{self.password}".encode()).decode() if self.password else ""
+        return [secret for secret in (self.password, self.token, self.api_key, basic) if secret]
+
+
+def secret_from(path: str) -> str:
+    """Return a file's text without its last newline. Raises ConfigError when it cannot be read or is empty."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            secret = file.read().rstrip("\r\n")
+    except OSError as error:
+        msg = f"the secret in {path} cannot be read: {error.strerror}"
+        raise ConfigError(msg) from None
+    except ValueError:  # its text would show a part of the secret
+        msg = f"the secret in {path} cannot be read: it is not UTF-8"
+        raise ConfigError(msg) from None
+    if not secret:
+        msg = f"the secret in {path} is empty"
+        raise ConfigError(msg)
+    return secret

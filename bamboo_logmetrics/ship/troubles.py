@@ -1,0 +1,51 @@
+"""What is wrong, or should be known, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+WAITING = "no log is there yet: waiting for "
+
+
+class Troubles:
+    """What is wrong, by what has it. From any thread.
+
+    Args:
+        tell: is told what is wrong, once, and ``""`` when that is over.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._now: dict[str, str] = {}
+
+    def say(self, what: str, error: str) -> None:
+        """Note what is wrong with something, ``""`` for nothing."""
+        if error == self._now.get(what, ""):
+            return
+        self._now[what] = error
+        if not error:
+            del self._now[what]
+        self._tell(error)
+
+    @property
+    def any(self) -> bool:
+        """Tell whether something is wrong, beside logs that are not there yet."""
+        return not all(error.startswith(WAITING) for error in list(self._now.values()))
+
+
+class Notices:
+    """What should be known, though all goes on. From any thread.
+
+    Args:
+        tell: is told each, once.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._said: set[str] = set()
+
+    def say(self, text: str) -> None:
+        """Tell something, unless it was told before."""
+        if text not in self._said:
+            self._said.add(text)
+            self._tell(text)
