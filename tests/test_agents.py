@@ -157,6 +157,24 @@ def test_a_url_that_is_refused(url, text):
         render("alloy", url=url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "htps://bob:hunter2secret@es:9200",
+        "http://bob:hunter2secret@es:9200",
+        "http://es:hunter2secret@es:9200:port",
+        "http://es:9200?api_key=hunter2secret",
+        "http://es:9200/a b?api_key=hunter2secret",
+        "http://[hunter2secret@es",
+    ],
+)
+def test_a_url_that_is_refused_is_shown_without_secrets(url):
+    """What may be a secret in a URL is in no error."""
+    with pytest.raises(ConfigError) as caught:
+        render("alloy", url=url)
+    assert "hunter2secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", [URL, f"{URL}/", f"{URL}/loki/api/v1/push"])
 def test_lokis_path_is_appended_once(url):
     """Loki's URL may be given with and without the path of its push interface."""

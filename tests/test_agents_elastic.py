@@ -341,6 +341,13 @@ def test_bad_usage(run, args):
     assert "hunter2" not in result.output
 
 
+def test_applied_to_a_url_with_a_query(run):
+    """A URL with a query, behind which no path can stand, is refused before anything is sent."""
+    result = run("opensearch", "--apply", "--url", "http://127.0.0.1:1/es?pretty=true")
+    assert result.exit_code == 2
+    assert "must have no query" in result.stderr
+
+
 def test_without_httpx(run, monkeypatch):
     """Without httpx, --apply says what to install; printing needs none."""
     monkeypatch.setitem(sys.modules, "httpx", None)

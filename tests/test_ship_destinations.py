@@ -269,6 +269,24 @@ def test_elasticsearch_success():
 
 
 @pytest.mark.parametrize(
+    "error",
+    [
+        {"type": "index_closed_exception", "reason": "closed"},
+        {"type": "validation_exception", "reason": "Validation Failed: 1: this action would add [2] shards"},
+        {"type": "illegal_argument_exception", "reason": "pipeline with id [bamboo-events] does not exist"},
+        {"type": "illegal_argument_exception", "reason": "no write index is defined for alias [logs]"},
+    ],
+    ids=lambda error: error["type"],
+)
+def test_elasticsearch_sends_again_what_can_be_mended(error):
+    """What somebody who looks after the server can mend is waited for, though Elasticsearch answers 400."""
+    made = entries(1, 2)
+    verdict = destination("elasticsearch").judge(made, bulk(201, (400, error)))
+    assert (verdict.retry, verdict.refused) == (made[1:], [])
+    assert verdict.error == f"400: {error['type']}: {error['reason']}"
+
+
+@pytest.mark.parametrize(
     ("items", "noticed"),
     [
         ([(201, ".ds-logs-x-2026.11.22-000001")], False),

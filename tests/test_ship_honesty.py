@@ -69,7 +69,7 @@ def test_only_204_is_loki(log, stub, status_code):
 def test_every_line_refused_at_first(log, stub):
     """Where Elasticsearch refuses every line and has never taken one, it is not set up: nothing is thrown away."""
     log.write(5)
-    stub.poison = lambda _: "pipeline with id [bamboo-events] does not exist"
+    stub.poison = lambda _: "failed to parse field [@timestamp]"
     with pytest.raises(GivenUpError, match="so far for every line"):
         ship(log, stub, "elasticsearch", patience=5, clock=HurriedClock())
     stub.poison = lambda _: None

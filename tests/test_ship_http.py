@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import gzip
+import json
 import logging
 import os
 import socket
@@ -329,11 +330,29 @@ def test_secrets_stay_out_of_files_and_the_process_list(stub, log, tmp_path, sta
         assert SECRET not in shown
 
 
+@pytest.mark.parametrize("given", ["token", "password", "api_key"])
+@pytest.mark.parametrize(
+    "escape",
+    [lambda text: text, json.dumps, lambda text: json.dumps(text).replace("<", "\\u003c").replace("&", "\\u0026")],
+    ids=["plain", "json", "html"],
+)
+def test_a_secret_with_signs(stub, connect, given, escape):
+    """A secret with signs that JSON escapes is found in each way in which a server may write it."""
+    secret = 'p4<ss&w0"rd\\x'
+    user = {"user": "u"} if given == "password" else {}
+    stub.fail(401, body=escape(f"no: {secret}").encode())
+    error = connect(stub.url, **user, **{given: secret}).post(EMPTY).error
+    assert "401" in error
+    assert "p4" not in error
+    assert "w0" not in error
+
+
 def test_requests_are_not_logged(stub, connect, caplog):
     """Nothing is logged of a request of ours, also at debug level: it would be shipped, and logged, without end."""
     server = connect(stub.url, token=SECRET)
     caplog.set_level(logging.DEBUG)
     server.post(EMPTY)
+    server.close()
     assert [found.name for found in caplog.records if found.name.startswith("http")] == []
     with httpx.Client() as client:
         client.post(stub.url + PUSH, content=b'{"streams":[]}')

@@ -208,6 +208,16 @@ def test_secrets_in_what_is_said(desk):
 # -- patience ------------------------------------------------------------------------------
 
 
+def test_patience_is_shorter_than_what_the_server_asks_for(desk):
+    """A pause is not longer than the patience that is left, and then the server is asked once more."""
+    it = desk(patience=100)
+    it.stub.fail(429, {"Retry-After": "600"}, times=2)
+    with pytest.raises(GivenUpError):
+        it.deliver(entries(1))
+    assert it.clock.pauses == [100]
+    assert len(it.stub.requests) == 2
+
+
 def test_patience(desk):
     """When nothing is delivered for as long as patience lasts, the last trouble is raised."""
     it = desk(patience=60)
@@ -311,6 +321,27 @@ def test_a_bad_body(desk, kind, status, times):
     assert it.deliver(entries(1, 2, 3, 4)) == []
     assert it.stored == [1, 2, 3, 4]
     assert it.sent[1] == [1, 2]
+
+
+@pytest.mark.parametrize("count", [2, 10])
+def test_the_first_line_is_too_large(desk, kind, count):
+    """A first line that is too large stops no other, also where nothing was ever taken."""
+    it = desk(kind, proven=False)
+    it.stub.largest = 4_000
+    [(number, reason)] = it.deliver(entries(1, note="x" * 4_000) + entries(*range(2, count + 1)))
+    assert (number, reason[:4]) == (1, "413 ")
+    assert sorted(set(it.stored)) == list(range(2, count + 1))
+    assert it.clock.pauses == []
+
+
+def test_refused_and_not_now_at_first(desk):
+    """Where nothing was ever taken, lines that are refused beside others that are to wait are not believed yet."""
+    it = desk("elasticsearch", proven=False)
+    it.stub.poison = poison(1, 2)
+    it.stub.item = lambda _id, times: 429 if times == 1 else None
+    assert [number for number, _ in it.deliver(entries(1, 2, 3))] == [1, 2]
+    assert it.sent == [[1, 2, 3], [1, 2, 3]]
+    assert "so far for every line" in it.said[0]
 
 
 @pytest.mark.parametrize("proven", [True, False])

@@ -11,6 +11,7 @@ from faults import FaultyFS, each_call_failing
 from shiplog import HandLog, ids_in, line
 
 from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.layouts import LAYOUTS, encode
 from bamboo_logmetrics.ship import shipment as module
 from bamboo_logmetrics.ship.deadletter import DeadLetters
 from bamboo_logmetrics.ship.destinations.base import Refusal
@@ -411,6 +412,49 @@ def test_another_url_needs_a_word(log, opening):
     moved = opening(NAMES._replace(url="http://other/push"), moved=True)
     assert deliver(moved) == [3]
     assert on_disk(log).url == "http://other/push"
+
+
+def test_another_server_is_not_proven(log, opening):
+    """That one server has taken lines says nothing of another that it has moved to, however often it is started there."""
+    log.write(2)
+    first = opening()
+    deliver(first)
+    first.close()
+    assert on_disk(log).proven
+    names = NAMES._replace(url="http://other/push")
+    for moved in (True, False):
+        log.write(1)
+        other = opening(names, moved=moved)
+        assert not other.state.proven
+        assert deliver(other, refused=range(100)) == []
+        other.close()
+        assert not on_disk(log).proven
+    log.write(1)
+    last = opening(names)
+    deliver(last)
+    assert on_disk(log).proven
+
+
+@pytest.mark.parametrize("layout", ["native", "ecs", "otel"])
+@pytest.mark.parametrize("glued", [1, 2])
+def test_a_broken_line_is_not_lost_as_well(log, opening, layout, glued):
+    """The number of a line that is broken, or of two that became one, is passed by: it is refused, and nothing is lost."""
+    written = [encode(LAYOUTS[layout](json.loads(log.make(1)))) for _ in range(6)]
+    bad = b"".join(written[2 : 2 + glued]).replace(b"tool_called", b"tool_\xffcalled")
+    log.append(b"\n".join([*written[:2], bad, *written[2 + glued :]]) + b"\n")
+    shipment = opening()
+    assert deliver(shipment) == [1, 2, *range(3 + glued, 7)]
+    assert (shipment.state.refused, shipment.state.lost) == (1, 0)
+
+
+def test_a_number_in_a_broken_line_is_taken_only_if_it_is_the_next(log, opening):
+    """A number that is broken too does not have the lines behind it left out."""
+    log.write(2)
+    log.append(log.make(1).replace(b'"seq":3', b'"seq":333').replace(b'"level"', b'"le\xffvel"'))
+    log.write(2)
+    shipment = opening()
+    assert deliver(shipment) == [1, 2, 4, 5]
+    assert (shipment.state.refused, shipment.state.lost) == (1, 1)
 
 
 def test_no_valid_checkpoint(log, opening):

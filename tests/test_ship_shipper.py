@@ -77,12 +77,12 @@ def test_a_courier_makes_calls_in_order():
     names = []
     courier.send(lambda: names.append(threading.current_thread().name) or 1)
     courier.send(lambda: 1 // 0)
-    assert courier.outcome()() == 1
+    assert courier.outcome().result() == 1
     courier.nudge()
     failed = courier.last_outcome(LONG) or courier.outcome()
     courier.close()
     with pytest.raises(ZeroDivisionError):
-        failed()
+        failed.result()
     assert names == ["bamboo-logmetrics-courier"]
     assert courier.last_outcome(0.0) is None
 
@@ -185,6 +185,20 @@ def test_it_runs_once(log, stub):
     assert made.run() == Shipped(1, 0, 0)
     with pytest.raises(RuntimeError, match="a shipper runs once"):
         made.run()
+    with pytest.raises(RuntimeError, match="a shipper runs once"):
+        made.start()
+
+
+def test_it_starts_once(log, stub):
+    """A shipper that was started is not started again, and goes on."""
+    log.write(1)
+    with Running(log.path, stub) as running:
+        with pytest.raises(RuntimeError, match="a shipper runs once"):
+            running.shipper.start()
+        running.until_settled()
+        log.write(2)
+        running.until_settled()
+    assert stub.stored == log.written
 
 
 def test_no_such_log(log, stub):
@@ -246,8 +260,35 @@ def test_lines_of_a_newer_version(log, stub):
     with Running(log.path, stub) as running:
         running.until_heard()
         assert running.shipper.close() is False
-    assert running.said[0].startswith("the shipper stopped: a line of version 2")
+    (said,) = running.said
+    assert said.startswith(f"{log.path}: a line of version 2")
+    assert on_disk(log).error == said
     assert (on_disk(log).shipped, on_disk(log).refused) == (2, 0)
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_a_newer_line_holds_up_only_what_is_behind_it(tmp_path, stub, follow):
+    """What stands before a line of a newer version is delivered, and so are other logs; a newer package goes on there."""
+    one, two = HandLog(tmp_path, "one.jsonl"), HandLog(tmp_path, "two.jsonl")
+    one.write(3)
+    one.append(one.make(1).replace(b'"v":1', b'"v":2'))
+    one.write(2)
+    two.write(4, writer="b")
+    files = [one.path, two.path]
+    if follow:
+        with Running(files, stub) as running:
+            running.until_settled(2)
+            running.until_heard()
+    else:
+        with pytest.raises(ConfigError, match="a line of version 2"):
+            Shipper(files, to="loki", url=stub.url, fs=QuickFS()).run()
+    assert sorted(stub.stored) == sorted([*one.written[:3], *two.written])
+    with open(one.path, "rb") as file:
+        lines = file.read().replace(b'"v":2', b'"v":1')
+    with open(one.path, "wb") as file:
+        file.write(lines)
+    assert Shipper(files, to="loki", url=stub.url, fs=QuickFS()).run() == Shipped(3, 0, 0)
+    assert sorted(stub.stored) == sorted([*one.written, *two.written])
 
 
 def test_no_line_can_take_the_form(log, stub):
@@ -346,6 +387,63 @@ def test_a_file_that_cannot_be_read_is_tried_again(log, stub):
     assert running.said[0] == f"{log.path} cannot be read: [Errno {errno.EIO}] Input/output error"
     assert running.said[-1] == ""
     assert stub.stored == log.written
+
+
+def test_trouble_that_is_left(log, stub):
+    """When one trouble is over and another is not, the one that is left is told again, and the end when none is."""
+    log.write(1)
+    fs = QuickFS()
+    with Running([log.path, f"{log.folder}/other.jsonl"], stub, fs=fs, clock=HurriedClock()) as running:
+        running.until_heard()  # the other is not there
+        running.until_settled()
+        fs.fail("pread", errno.EIO, times=3)
+        log.write(1)
+        running.until_settled()
+        HandLog(log.folder, "other.jsonl").write(1, writer="b")
+        running.until_settled()
+    waiting = running.said[0]
+    assert waiting.startswith("no log is there yet")
+    assert running.said == [waiting, f"{log.path} cannot be read: [Errno {errno.EIO}] Input/output error", waiting, ""]
+
+
+def descriptors_of(log):
+    return [name for name in os.listdir("/proc/self/fd") if log.path in _target(name)]
+
+
+def _target(name):
+    try:
+        return os.readlink(f"/proc/self/fd/{name}")
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"half'], ids=["whole", "half"])
+def test_logs_that_are_gone_are_let_go(log, stub, rest):
+    """A log whose files are gone for a minute is closed, with what stood in it; when it is there again it is gone on with."""
+    log.write(3)
+    clock = ManualClock()
+    with Running(f"{log.folder}/*.jsonl", stub, clock=clock) as running:
+        running.until_settled()
+        log.append(rest)
+        kept = set(descriptors_of(log))
+        assert kept
+        os.unlink(log.path)
+        for seconds in (2.1, 57, 1):  # it is seen to be gone after the first
+            assert clock.until_waiting()
+            clock.advance(seconds)
+            assert set(descriptors_of(log)) == kept
+        while running_descriptors := descriptors_of(log):
+            assert len(running_descriptors) <= len(kept)
+            clock.advance(1)
+            assert clock.until_waiting()
+        log.write(2)
+        clock.advance(2.1)
+        running.until_settled(2 if rest else 1)
+        running.shipper.stop()
+    assert stub.stored == log.written
+    state = on_disk(log)
+    assert (state.shipped, state.refused, state.lost) == (5, bool(rest), 0)
+    assert os.path.exists(log.hidden("dead-letter")) is bool(rest)
 
 
 def test_the_directory_vanishes(tmp_path, stub):

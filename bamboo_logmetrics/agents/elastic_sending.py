@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from bamboo_logmetrics.agents.elastic import Request
+from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.ship.access import Access
 from bamboo_logmetrics.ship.http import NO_ANSWER, full_url, make_client, shown
 
@@ -43,6 +44,9 @@ def send(requests: Iterable[Request], url: str, access: Access) -> Iterator[Done
     Raises ConfigError for a URL that is none, or that holds a password.
     """
     base = full_url(url, "")
+    if "?" in base:
+        msg = "--url must have no query: the paths of the requests are appended to it"
+        raise ConfigError(msg)
     with make_client(access, timeout=_TIMEOUT, headers={}) as client:
         for request in requests:
             try:

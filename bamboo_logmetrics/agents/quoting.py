@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.processors.masking import mask_text
 
 Quote = Callable[[str], str]
 
@@ -85,19 +86,19 @@ class Url(NamedTuple):
 def parse_url(text: str) -> Url:
     """Return the parts of a URL. Raises ConfigError for one that is none, or that has more in it than an address."""
     text = text.rstrip("/")
+    shown = mask_text(text.rpartition("@")[2].partition("?")[0])  # the rest may be a secret
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:
-        msg = f"--url {text!r} is none: {error}"
-        raise ConfigError(msg) from None
+    except ValueError:  # its text may show more of it
+        parts, port = urlsplit(""), None
     if parts.scheme not in _PORTS or not parts.hostname:
-        msg = f"--url {text!r} is none: give one such as http://localhost:3100"
+        msg = f"--url {shown!r} is none: give one such as http://localhost:3100"
         raise ConfigError(msg)
     if "@" in parts.netloc:
         msg = "--url must not hold a user or password: the printed file says how the agent takes them from elsewhere"
         raise ConfigError(msg)
     if parts.query or parts.fragment or any(not char.isprintable() or char in _SYNTAX + "<> " for char in text):
-        msg = f"--url {text!r} has more than scheme, host, port and path, or a sign that must be percent-encoded"
+        msg = f"--url {shown!r} has more than scheme, host, port and path, or a sign that must be percent-encoded"
         raise ConfigError(msg)
     return Url(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], parts.path, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from bamboo_logmetrics.errors import ConfigError
 ENV_PREFIX = "BAMBOO_LOGMETRICS_SHIP_"
 
 _SECRETS = ("password", "token", "api_key")
+_FOR_HTML = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"}
 _IN_HEADERS = ("token", "api_key", "tenant")
 
 
@@ -84,9 +86,12 @@ class Access:
         return found
 
     def secrets(self) -> list[str]:
-        """Return what must not be shown, in each form in which it is sent."""
+        """Return what must not be shown, in each form in which it is sent, or may come back within JSON."""
         basic = base64.b64encode(f"{self.user}:{self.password}".encode()).decode() if self.password else ""
-        return [secret for secret in (self.password, self.token, self.api_key, basic) if secret]
+        sent = [secret for secret in (self.password, self.token, self.api_key, basic) if secret]
+        escaped = [json.dumps(secret, ensure_ascii=ensure)[1:-1] for secret in sent for ensure in (False, True)]
+        for_html = [text.translate(_FOR_HTML) for text in escaped]  # as Go's encoder writes it
+        return sorted({*sent, *escaped, *for_html}, key=len, reverse=True)
 
 
 def secret_from(path: str) -> str:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import Generic, NoReturn, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Courier(Generic[T]):
-    """Makes calls, in order. Its thread does not hold up the end of the process."""
+    """Makes calls, in order. Its thread does not hold up the end of the process, as an Executor's would."""
 
     def __init__(self) -> None:
         self._calls: SimpleQueue[Callable[[], T] | None] = SimpleQueue()
-        self._outcomes: SimpleQueue[Callable[[], T] | None] = SimpleQueue()
+        self._outcomes: SimpleQueue[Future[T] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="bamboo-logmetrics-courier", daemon=True)
 
     def start(self) -> None:
@@ -26,17 +27,14 @@ class Courier(Generic[T]):
         """Have a call made."""
         self._calls.put(call)
 
-    def outcome(self, timeout: float | None = None) -> Callable[[], T] | None:
-        """Wait for a call; return what gives, or raises, what came of it.
-
-        None when somebody nudged, or ``timeout`` seconds are over.
-        """
+    def outcome(self, timeout: float | None = None) -> Future[T] | None:
+        """Wait for a call, and return what came of it; None when somebody nudged, or ``timeout`` seconds are over."""
         try:
             return self._outcomes.get(timeout=timeout)
         except Empty:
             return None
 
-    def last_outcome(self, timeout: float) -> Callable[[], T] | None:
+    def last_outcome(self, timeout: float) -> Future[T] | None:
         """Wait for a call, whoever nudges; None when ``timeout`` seconds are over."""
         try:
             while (found := self._outcomes.get(timeout=timeout)) is None:
@@ -55,19 +53,9 @@ class Courier(Generic[T]):
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
-            self._outcomes.put(_outcome_of(call))
-
-
-def _outcome_of(call: Callable[[], T]) -> Callable[[], T]:
-    try:
-        value = call()
-    except BaseException as error:  # noqa: BLE001 - it is raised where the outcome is asked for
-        return _raising(error)
-    return lambda: value
-
-
-def _raising(error: BaseException) -> Callable[[], NoReturn]:
-    def outcome() -> NoReturn:
-        raise error
-
-    return outcome
+            outcome: Future[T] = Future()
+            try:
+                outcome.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - it is raised where the outcome is asked for
+                outcome.set_exception(error)
+            self._outcomes.put(outcome)

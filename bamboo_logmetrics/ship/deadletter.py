@@ -8,6 +8,7 @@ from typing import Any
 
 from bamboo_logmetrics.layouts import encode
 from bamboo_logmetrics.ship.destinations.base import Refusal
+from bamboo_logmetrics.ship.entries import Broken
 from bamboo_logmetrics.ship.ledger import Lost
 from bamboo_logmetrics.sinks.compression import write_all
 from bamboo_logmetrics.system import FS
@@ -81,9 +82,9 @@ def of_refusal(refusal: Refusal) -> Iterator[dict[str, Any]]:
     yield {"reason": refusal.reason, "refused": refusal.how_many, "among": among}
 
 
-def of_broken(line: bytes, reason: str) -> dict[str, Any]:
-    """Return the letter of what is not a line of a log."""
-    return {"reason": reason, "line": line.decode("utf-8", "replace")}
+def of_broken(broken: Broken) -> dict[str, Any]:
+    """Return the letter of what cannot be delivered."""
+    return {"reason": broken.reason, "line": broken.line.decode("utf-8", "replace")}
 
 
 def of_lost(lost: Lost) -> dict[str, Any]:

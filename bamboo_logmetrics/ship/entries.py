@@ -71,6 +71,13 @@ class Entry(NamedTuple):
         return found if self.native else flat_of(found)
 
 
+class Broken(NamedTuple):
+    """What cannot be delivered, and why: it is no line of a log, or not one that a server's form can hold."""
+
+    line: bytes
+    reason: str
+
+
 _decode_head = msgspec.json.Decoder(Head).decode
 
 

@@ -41,6 +41,7 @@ class Follower:
         self._file: AnyFile | None = None
         self._head, self._head_size, self._in_line = "", 0, False
         self._done = False  # nobody appends to the file any more
+        self._left = False  # the active file is gone, and is not waited for any more
         self._gone = False  # the file that the place is in is not there any more, which is to be said
 
     # -- reading -------------------------------------------------------------------------
@@ -105,6 +106,14 @@ class Follower:
             size += self._size_of(self._name)
         return size
 
+    def leave_gone(self) -> bool:
+        """Have :meth:`read` wait no more for what is appended to the file that is open, since it is gone.
+
+        Return True when none is open.
+        """
+        self._left = self._file is not None
+        return not self._left
+
     def close(self) -> None:
         """Close the file that is open."""
         if self._file is not None:
@@ -138,7 +147,7 @@ class Follower:
 
     def _may_grow(self, file: AnyFile) -> bool:
         """Tell whether a file is the active one, or will be: while it is rotated, none is, and that may be put back."""
-        if file.base:
+        if file.base or self._left:
             return False
         active = identity_at(self.log, self._fs)
         if active is not None:
@@ -161,7 +170,7 @@ class Follower:
         elif (first := next(self._not_passed(), None)) is not None and self._is_it(first, file):
             self._passed = first.base
         file.close()
-        self._file, self._done, self._in_oldest = None, False, False
+        self._file, self._done, self._left, self._in_oldest = None, False, False, False
         self._resume = Place(self._passed, in_oldest=False)
         if not rest and not file.damage:
             return None

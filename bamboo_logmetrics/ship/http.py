@@ -108,7 +108,11 @@ class Server:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        _posting.now = True
+        try:
+            self._client.close()
+        finally:
+            _posting.now = False
 
     def _answer(self, response: httpx.Response, content: bytes) -> Answer:
         if response.is_success and len(content) <= _LONGEST_ANSWER:

@@ -43,6 +43,13 @@ class Ledger:
         self._last[writer] = seq
         return True, Lost(writer, before + 1, seq - 1) if seq > before + 1 else None
 
+    def pass_by(self, writer: str, seq: int) -> bool:
+        """Pass a number that stands in a broken line, if it is the next; tell whether it is."""
+        if self._last.get(writer) != seq - 1:
+            return False  # it may be broken too, and a wrong one would have good lines left out
+        self._last[writer] = seq
+        return True
+
     def tidy(self, last: Mapping[str, int]) -> None:
         """Forget who has not written for longest, after a batch with these last numbers."""
         self._last = newest(self._last, last)

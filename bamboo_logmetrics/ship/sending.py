@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bamboo_logmetrics.ship.destinations.base import Destination, Refusal, Verdict
-from bamboo_logmetrics.ship.entries import Entry
+from bamboo_logmetrics.ship.entries import Broken, Entry
 from bamboo_logmetrics.ship.http import Answer, Server, compressed
 from bamboo_logmetrics.system import Clock, backoff
 
@@ -92,7 +92,7 @@ class Sender:
         """Return lines ready to be sent."""
         return Parcel(entries, compressed(self._destination.body(entries)))
 
-    def ready(self, entries: Sequence[Entry]) -> tuple[Parcel | None, list[tuple[bytes, str]]]:
+    def ready(self, entries: Sequence[Entry]) -> tuple[Parcel | None, list[Broken]]:
         """Return lines ready to be sent, and those that cannot take the server's form, such as a deep one, with why."""
         try:
             return (self.prepare(entries) if entries else None), []
@@ -103,7 +103,9 @@ class Sender:
                     self.prepare([entry])
                     good.append(entry)
                 except _UNFIT as error:
-                    unfit.append((entry.line, f"it cannot take the server's form: {type(error).__name__}: {error}"))
+                    unfit.append(
+                        Broken(entry.line, f"it cannot take the server's form: {type(error).__name__}: {error}")
+                    )
             if not good and len(unfit) > 1:  # then it is not the lines
                 raise
         return (self.prepare(good) if good else None), unfit
@@ -115,6 +117,7 @@ class Sender:
         """
         self._last_success = self._clock.monotonic()
         refusals: list[Refusal] = []
+        self._batch = parcel.entries
         waiting = [parcel]
         while waiting:
             waiting += self._try(waiting.pop(), refusals)
@@ -126,10 +129,11 @@ class Sender:
         if answer.status in _BAD_LINES or answer.status == _TOO_LARGE:
             return self._without_bad(parcel, answer, refusals)
         verdict = self._verdict(parcel, answer)
-        if verdict.how_many_refused == len(parcel.entries) and not self._server.proven:
+        any_taken = len(verdict.retry) + verdict.how_many_refused < len(parcel.entries)
+        if verdict.refused and not any_taken and not self._server.proven:
             return self._doubt(parcel, self._server.shown(verdict.refused[0].reason), answer.wait)
         refusals += [refusal._replace(reason=self._server.shown(refusal.reason)) for refusal in verdict.refused]
-        if len(verdict.retry) + verdict.how_many_refused < len(parcel.entries):
+        if any_taken:
             self._succeed()
             if verdict.notice:
                 self._on_notice(self._server.shown(verdict.notice))
@@ -159,16 +163,13 @@ class Sender:
     def _without_bad(self, parcel: Parcel, answer: Answer, refusals: list[Refusal]) -> list[Parcel]:
         """Return what is to be sent of lines that are too large together, or some of which are bad."""
         entries = parcel.entries
-        if answer.status in _BAD_LINES:
-            if (bad := self._destination.named(entries, answer.body)) is not None:
-                refusals.append(Refusal(bad, len(bad), answer.error))
-                self._succeed()
-                return []
-            if not self._server.proven and not self._scout(entries):
-                return self._doubt(parcel, answer.error, answer.wait)
+        if answer.status in _BAD_LINES and (bad := self._destination.named(entries, answer.body)) is not None:
+            refusals.append(Refusal(bad, len(bad), answer.error))
+            self._succeed()
+            return []
+        if (answer.status in _BAD_LINES or len(entries) == 1) and not self._server.proven and not self._scout():
+            return self._doubt(parcel, answer.error, answer.wait)
         if len(entries) == 1:
-            if not self._server.proven:
-                return self._doubt(parcel, answer.error, answer.wait)
             refusals.append(Refusal(entries, 1, answer.error))
             return []
         return self._parts(parcel)
@@ -181,10 +182,11 @@ class Sender:
     def _parts(self, parcel: Parcel) -> list[Parcel]:
         return [self.prepare(part) for part in reversed(self._destination.split(parcel.entries))]
 
-    def _scout(self, entries: Sequence[Entry]) -> bool:
-        """Try some lines one by one; tell whether one is taken, or refused in words that are known."""
-        scouts = random.sample(entries, min(len(entries), _SCOUTS)) if len(entries) > 1 else []
-        for entry in scouts:
+    def _scout(self) -> bool:
+        """Try some lines of the batch one by one; tell whether one is taken, or refused in words that are known."""
+        if len(self._batch) == 1:
+            return False
+        for entry in random.sample(self._batch, min(len(self._batch), _SCOUTS)):
             parcel = self.prepare([entry])
             answer = self._server.post(parcel.body)
             named = self._destination.named(parcel.entries, answer.body) if answer.status in _BAD_LINES else None
@@ -209,7 +211,10 @@ class Sender:
             raise GivenUpError(msg)
         # half of the pause at least, and the rest by chance, so that many shippers do not come back together
         pause = next(self._pauses) * random.uniform(0.5, 1.0)  # noqa: S311 - not for secrets
-        if self._clock.wait(self._bell, max(pause, min(wait or 0.0, _LONGEST_WAIT))):
+        pause = max(pause, min(wait or 0.0, _LONGEST_WAIT))
+        if self._patience is not None:
+            pause = min(pause, self._patience - passed)
+        if self._clock.wait(self._bell, pause):
             ring(self._bell)
             raise StoppedError
 

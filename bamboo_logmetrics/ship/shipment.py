@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events.times import format_ns
 from bamboo_logmetrics.ship.deadletter import DeadLetters, of_broken, of_lost, of_refusal
 from bamboo_logmetrics.ship.destinations.base import Refusal
-from bamboo_logmetrics.ship.entries import Entry, entry_of
+from bamboo_logmetrics.ship.entries import Broken, Entry, entry_of
 from bamboo_logmetrics.ship.follow import GONE, Follower
 from bamboo_logmetrics.ship.ledger import Ledger, Lost, newest
 from bamboo_logmetrics.ship.place import Piece, Place
@@ -35,6 +37,12 @@ def _close_locks() -> None:
 os.register_at_fork(after_in_child=_close_locks)
 
 
+_NUMBER = re.compile(  # as each layout writes it
+    rb'"(?:writer":"(?P<a>[0-9a-f]{20})","seq":(?P<b>\d{1,16})'
+    rb'|log\.record\.uid","value":{"stringValue":"(?P<c>[0-9a-f]{20})-(?P<d>\d{1,16})")'
+)
+
+
 class Batch(NamedTuple):
     """What was read at once, on its way.
 
@@ -52,7 +60,7 @@ class Batch(NamedTuple):
     last: dict[str, int]
     repeated: int
     lost: list[Lost]
-    broken: list[tuple[bytes, str]]
+    broken: list[Broken]
 
 
 class Names(NamedTuple):
@@ -86,7 +94,6 @@ class Shipment:
         self._clock = clock
         self._path = names.path(log, "checkpoint")
         self._letters = DeadLetters(names.path(log, "dead-letter"), fs, log)
-        self.proven = False  # True where lines were delivered to this URL before
         self._unwritten: list[dict[str, Any]] = []
         self._guard = threading.Lock()  # the thread that delivers says what is wrong, perhaps when all is closed
         self._closed = False
@@ -115,13 +122,13 @@ class Shipment:
         state = load_state(self._fs, self._path)
         if state is None:
             return State(to=names.to, url=names.url), checkpoint.exists(self._fs, self._path)
-        self.proven = state.url == names.url and state.shipped > 0
         if (state.to, state.url) != (names.to, names.url) and not moved:
             msg = (
                 f"{self._path} is the checkpoint of {state.to} at {state.url}; to ship everything to {names.url} as"
                 " well give --name, to go on there since it is the same server by another name give --moved"
             )
             raise ConfigError(msg)
+        state.proven &= state.url == names.url
         state.to, state.url = names.to, names.url
         return state, False
 
@@ -144,19 +151,32 @@ class Shipment:
             self._begin()
             if self._began:
                 self.save()
+        before = self._follower.place
         piece = self._follower.read(size)
-        return None if piece is None else self._batch(piece)
-
-    def _batch(self, piece: Piece) -> Batch:
-        batch = Batch([], piece.place, {}, 0, [], [(piece.broken, piece.reason)] if piece.reason else [])
-        repeated = 0
+        if piece is None:
+            return None
+        found: list[Entry | Broken] = []
         for line in piece.lines:
             try:
-                entry = entry_of(line)
-            except ConfigError:  # of a newer version
-                raise
-            except ValueError as error:
-                batch.broken.append((line, f"not a line of this log: {error}"))
+                found.append(_entry_or_broken(line))
+            except ConfigError:  # of a newer version: what stands before it is delivered, and then it is waited for
+                self._go_back(before)
+                if not found:
+                    raise
+                return self.next_batch(sum(len(item.line) + 1 for item in found))
+        return self._batch(piece, found)
+
+    def _go_back(self, place: Place) -> None:
+        self._follower.close()
+        self._follower = Follower(self.log, place, fs=self._fs)
+
+    def _batch(self, piece: Piece, found: list[Entry | Broken]) -> Batch:
+        batch = Batch([], piece.place, {}, 0, [], [Broken(piece.broken, piece.reason)] if piece.reason else [])
+        repeated = 0
+        for entry in found:
+            if isinstance(entry, Broken):
+                self._pass_by(entry.line, batch)
+                batch.broken.append(entry)
                 continue
             writer, seq = entry.head.writer, entry.head.seq
             new, lost = self._ledger.take(writer, seq, in_oldest=piece.place.in_oldest)
@@ -170,19 +190,26 @@ class Shipment:
         self._ledger.tidy(batch.last)
         return batch._replace(repeated=repeated)
 
+    def _pass_by(self, line: bytes, batch: Batch) -> None:
+        """Take the number that a broken line had for one that is there: the line is refused, and not lost as well."""
+        for writer, seq in _numbers_in(line):
+            if self._ledger.pass_by(writer, seq):
+                batch.last[writer] = seq
+
     # -- settling ------------------------------------------------------------------------
 
     def settle(self, batch: Batch, refusals: list[Refusal]) -> None:
         """Count a batch whose lines are delivered or refused; :meth:`save` brings that to the disk."""
         state = self.state
         refused = sum(refusal.how_many for refusal in refusals)
-        self._unwritten += [of_broken(line, reason) for line, reason in batch.broken]
+        self._unwritten += [of_broken(broken) for broken in batch.broken]
         self._unwritten += [letter for refusal in refusals for letter in of_refusal(refusal)]
         self._unwritten += [of_lost(lost) for lost in batch.lost]
         self.state = msgspec.structs.replace(
             state,
+            proven=state.proven or len(batch.entries) > refused,
             shipped=state.shipped + len(batch.entries) - refused,
-            refused=state.refused + refused + sum(reason is not GONE for _, reason in batch.broken),
+            refused=state.refused + refused + sum(broken.reason is not GONE for broken in batch.broken),
             lost=state.lost + sum(lost.how_many for lost in batch.lost),
             repeated=state.repeated + batch.repeated,
             writers=newest(state.writers, batch.last),
@@ -203,6 +230,13 @@ class Shipment:
         if place != self._saved_place:
             self.state.place = place
             self.save()
+
+    def leave_gone(self) -> bool:
+        """Leave the file that is open of a log whose files are all gone; tell whether none is.
+
+        What stands in it without a newline comes with the next batch.
+        """
+        return self._follower.leave_gone()
 
     def trouble(self, error: str) -> None:
         """Note what is wrong, ``""`` for nothing; it stands in the checkpoint within ten seconds."""
@@ -232,6 +266,21 @@ class Shipment:
 
     def _now(self) -> str:
         return format_ns(self._clock.time_ns())
+
+
+def _entry_or_broken(line: bytes) -> Entry | Broken:
+    try:
+        return entry_of(line)
+    except ConfigError:  # which is a ValueError
+        raise
+    except ValueError as error:
+        return Broken(line, f"not a line of this log: {error}")
+
+
+def _numbers_in(line: bytes) -> Iterator[tuple[str, int]]:
+    """Give the writers and numbers in a broken line; two lines may have become one."""
+    for found in _NUMBER.finditer(line):
+        yield (found["a"] or found["c"]).decode(), int(found["b"] or found["d"])
 
 
 def _lock(fs: FS, clock: Clock, path: str, log: str, name: str) -> int:

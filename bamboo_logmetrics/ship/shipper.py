@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
-from typing import NamedTuple
 
-from bamboo_logmetrics.audit.files import AnyPath, find_logs, service_of
+from bamboo_logmetrics.audit.files import AnyPath, service_of
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.reports import stderr
 from bamboo_logmetrics.ship.access import Access
@@ -19,38 +19,16 @@ from bamboo_logmetrics.ship.destinations.base import Destination, Labels, Refusa
 from bamboo_logmetrics.ship.http import Server
 from bamboo_logmetrics.ship.sending import GivenUpError, Parcel, Sender, StoppedError, ring
 from bamboo_logmetrics.ship.shipment import Batch, Names, Shipment
-from bamboo_logmetrics.ship.state import State
+from bamboo_logmetrics.ship.tails import LOOK_EVERY, Shipped, Tail, Tails
 from bamboo_logmetrics.ship.troubles import WAITING, Notices, Troubles
 from bamboo_logmetrics.sinks.checkpoint import is_name
 from bamboo_logmetrics.system import FS, Clock, backoff
 
-_LOOK_FOR_LOGS = 2.0  # seconds between two looks for logs that are new
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds, after an error of the disk
 _LAST_ANSWER = 5.0  # seconds to wait at the end for the answer to what is under way
 
-_SERVER, _CHECKPOINT, _FILES = "the server", "the checkpoint", "the files "  # what has trouble, beside a log
-
-
-class _Tail(NamedTuple):
-    """A log, what delivers it, and what had come of it before."""
-
-    shipment: Shipment
-    sender: Sender
-    before: State
-
-
-class Shipped(NamedTuple):
-    """What came of a run, over all logs.
-
-    Args:
-        shipped: lines delivered in this run.
-        refused: lines that went to a dead-letter file.
-        lost: numbers that the files did not hold any more.
-    """
-
-    shipped: int
-    refused: int
-    lost: int
+_ONCE = "a shipper runs once: make another"
+_SERVER, _CHECKPOINT = "the server", "the checkpoint"  # what may have trouble, beside a log
 
 
 class Shipper:
@@ -133,11 +111,11 @@ class Shipper:
         self._clock = clock or Clock()
         self._bell = threading.Lock()
         self._bell.acquire()
-        self._tails: dict[str, _Tail] = {}
         self._courier: Courier[list[Refusal]] = Courier()
-        self._under_way: tuple[_Tail, Batch] | None = None
+        self._tails: Tails
+        self._under_way: tuple[Tail, Batch] | None = None
         self._began = self._ending = self._stopped = self._over = self._failed = False
-        self._looked = float("-inf")
+        self._follow = False
         self._patience: float | None = None
         self._thread: threading.Thread | None = None
 
@@ -155,22 +133,30 @@ class Shipper:
             patience: seconds without any success after which GivenUpError is raised; None for ever.
 
         Raises ConfigError when another process ships a log under this name, FileNotFoundError for a log that is not
-        there and OSError for a file that cannot be read (not while it follows), and GivenUpError.
+        there (not while it follows), and GivenUpError. Where it does not follow it raises, when all others are
+        delivered, OSError for a file that cannot be read, and ConfigError for lines of a newer version.
         """
         if self._began:
-            msg = "a shipper runs once: make another"
-            raise RuntimeError(msg)
+            raise RuntimeError(_ONCE)
         self._began = True
-        self._patience = patience
+        self._patience, self._follow = patience, follow
+        self._tails = Tails(
+            self._files,
+            self._open,
+            follow=follow,
+            strict=self._thread is None,  # else there is nobody to raise it to
+            troubles=self._troubles,
+            clock=self._clock,
+        )
         self._courier.start()
         try:
-            self._look_for_logs(follow=follow, again=self._thread is not None)
-            self._until_the_end(follow=follow)
+            self._tails.look()
+            self._until_the_end()
         except StoppedError:
             pass
         finally:
             self._finish()
-        return self._shipped
+        return self._tails.shipped
 
     def stop(self) -> None:
         """Have ``run`` return soon: what is under way is waited for, for five seconds. From any thread or handler."""
@@ -179,14 +165,17 @@ class Shipper:
         self._courier.nudge()
 
     def start(self) -> None:
-        """Follow the logs in a thread of its own."""
+        """Follow the logs in a thread of its own; once."""
+        if self._began or self._thread is not None:
+            raise RuntimeError(_ONCE)
         self._thread = threading.Thread(target=self._run_beside, name="bamboo-logmetrics-ship", daemon=True)
         self._thread.start()
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Deliver what is in the files by now, for up to ``timeout`` seconds, and stop; tell whether all was delivered.
+        """Deliver what is in the files by now, for up to ``timeout`` seconds, and stop; tell whether all is settled.
 
-        What was not is delivered by the next shipper of this name.
+        That is, delivered or refused. When the time is over, the answer to what is under way is waited for, for up to
+        five seconds more. What was not delivered is delivered by the next shipper of this name.
         """
         thread, self._thread = self._thread, None
         self._ending = True
@@ -216,65 +205,65 @@ class Shipper:
             self._failed = True
             self._troubles.say(_SERVER, f"the shipper stopped: {error}")
 
-    def _until_the_end(self, *, follow: bool) -> None:
+    def _until_the_end(self) -> None:
         while True:
             ending = self._ending  # asked before looking: what was written before the end was asked for is delivered
-            if follow:
-                self._look_for_logs(follow=True, again=True, now=ending)
-            found = self._read(follow=follow)  # and made ready, while another batch is under way
-            self._settle(follow=follow)
+            if self._follow:
+                self._tails.look(now=ending)
+            found = self._read()  # and made ready, while another batch is under way
+            self._settle()
             if self._stopped:
                 return
             if found is not None:
                 self._dispatch(*found)
                 continue
-            for tail in self._tails.values():
+            for _, tail in self._tails.in_turn():
                 self._saved(tail.shipment.rest)
-            if ending or not follow:
+            if ending or not self._follow:
+                self._tails.raise_error()
                 return
+            self._tails.let_go()
             if self._clock.wait(self._bell, self._poll_interval):
                 return
 
-    def _read(self, *, follow: bool) -> tuple[_Tail, Batch, Parcel | None] | None:
+    def _read(self) -> tuple[Tail, Batch, Parcel | None] | None:
         """Return the next batch of any log, ready to be sent; each log has its turn."""
-        for log, tail in list(self._tails.items()):
+        for log, tail in self._tails.in_turn():
             try:
                 batch = tail.shipment.next_batch(self._batch_bytes)
-            except OSError as error:
-                if not follow:
-                    raise
-                self._troubles.say(log, f"{log} cannot be read: {error}")
+            except (OSError, ConfigError) as error:
+                self._tails.say(log, error)
                 continue
-            self._troubles.say(log, "")
+            self._tails.say(log, None)
             if batch is not None:
-                self._tails[log] = self._tails.pop(log)
+                self._tails.had_turn(log)
                 parcel, unfit = tail.sender.ready(batch.entries)
                 entries = list(parcel.entries) if parcel else []
                 return tail, batch._replace(entries=entries, broken=batch.broken + unfit), parcel
         return None
 
-    def _dispatch(self, tail: _Tail, batch: Batch, parcel: Parcel | None) -> None:
+    def _dispatch(self, tail: Tail, batch: Batch, parcel: Parcel | None) -> None:
         if parcel is None:
             self._settled(tail, batch, [])
             return
         self._courier.send(lambda: tail.sender.deliver(parcel))
         self._under_way = (tail, batch)
 
-    def _settle(self, *, follow: bool) -> None:
+    def _settle(self) -> None:
         """Wait for what is under way, and count it."""
         while self._under_way is not None and not self._stopped:
-            outcome = self._courier.outcome(_LOOK_FOR_LOGS)
+            outcome = self._courier.outcome(LOOK_EVERY)
             if outcome is not None:
                 self._count(outcome)
-            elif follow:  # in an outage too: the retention of a log waits from its checkpoint on
-                self._look_for_logs(follow=True, again=True)
+            elif self._follow:  # in an outage too: the retention of a log waits from its checkpoint on
+                self._tails.look()
 
-    def _count(self, outcome: Callable[[], list[Refusal]]) -> None:
+    def _count(self, outcome: Future[list[Refusal]]) -> None:
         assert self._under_way is not None
         (tail, batch), self._under_way = self._under_way, None
-        self._settled(tail, batch, outcome())
+        self._settled(tail, batch, outcome.result())
 
-    def _settled(self, tail: _Tail, batch: Batch, refusals: list[Refusal]) -> None:
+    def _settled(self, tail: Tail, batch: Batch, refusals: list[Refusal]) -> None:
         tail.shipment.settle(batch, refusals)
         self._saved(tail.shipment.save)
         if self._on_progress is not None:
@@ -304,50 +293,15 @@ class Shipper:
         finally:
             self._over = True
             self._courier.close()
-            for tail in self._tails.values():
-                tail.shipment.close()
+            self._tails.close()
             self._server.close()
 
-    # -- the logs ------------------------------------------------------------------------
-
-    def _look_for_logs(self, *, follow: bool, again: bool = False, now: bool = False) -> None:
-        moment = self._clock.monotonic()
-        if moment < self._looked + _LOOK_FOR_LOGS and not now:
-            return
-        self._looked = moment
-        for path in self._files:
-            with self._said(path, f"{_FILES}{path}", follow=follow, again=again):
-                for log in find_logs(path):
-                    if log not in self._tails:
-                        with self._said(log, log, follow=follow, again=again):
-                            self._tails[log] = self._open(log)
-
-    @contextmanager
-    def _said(self, what: str, key: str, *, follow: bool, again: bool) -> Iterator[None]:
-        """Say what is wrong with one log or pattern, and go on with the others, while they are followed."""
-        try:
-            yield
-        except FileNotFoundError:
-            if not follow:
-                raise
-            self._troubles.say(key, f"{WAITING}{what}")
-        except OSError as error:
-            if not again:
-                raise
-            self._troubles.say(key, f"{what} cannot be read: {error}")
-        except ConfigError as error:
-            if not again:
-                raise
-            self._troubles.say(key, str(error))
-        else:
-            self._troubles.say(key, "")
-
-    def _open(self, log: str) -> _Tail:
+    def _open(self, log: str) -> Tail:
         shipment = Shipment(log, self._names, moved=self._moved, fs=self._fs, clock=self._clock)
         if shipment.starts_anew:
             self._notices.say(f"no checkpoint of {log} is valid: it is delivered from its beginning again")
 
-        self._server.proven |= shipment.proven
+        self._server.proven |= shipment.state.proven
 
         def on_trouble(error: str) -> None:
             if not self._over:
@@ -363,13 +317,7 @@ class Shipper:
             on_notice=self._notices.say,
             patience=self._patience,
         )
-        return _Tail(shipment, sender, shipment.state)
-
-    @property
-    def _shipped(self) -> Shipped:
-        pairs = [(tail.shipment.state, tail.before) for tail in self._tails.values()]
-        counts = (sum(getattr(now, name) - getattr(before, name) for now, before in pairs) for name in Shipped._fields)
-        return Shipped(*counts)
+        return Tail(shipment, sender, shipment.state)
 
     def _say_on_stderr(self, error: str) -> None:
         if error and not error.startswith(WAITING):

@@ -20,6 +20,7 @@ class State(msgspec.Struct, kw_only=True):
         url: where it is, without secrets.
         place: all before it is delivered, refused or lost.
         writers: the highest number before the place, by writer.
+        proven: True once this URL has taken a line.
         shipped: lines that were delivered.
         refused: lines that the destination will never take, or that are no lines of a log; see the dead-letter file.
         lost: numbers of writers that the files did not hold any more.
@@ -33,6 +34,7 @@ class State(msgspec.Struct, kw_only=True):
     url: str
     place: Place = Place()
     writers: dict[str, int] = {}
+    proven: bool = False
     shipped: int = 0
     refused: int = 0
     lost: int = 0

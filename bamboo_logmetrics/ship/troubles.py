@@ -11,21 +11,22 @@ class Troubles:
     """What is wrong, by what has it. From any thread.
 
     Args:
-        tell: is told what is wrong, once, and ``""`` when that is over.
+        tell: is told what is wrong, once, and ``""`` when nothing is any more.
     """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._now: dict[str, str] = {}
 
-    def say(self, what: str, error: str) -> None:
-        """Note what is wrong with something, ``""`` for nothing."""
+    def say(self, what: str, error: str) -> bool:
+        """Note what is wrong with something, ``""`` for nothing; tell whether that is new."""
         if error == self._now.get(what, ""):
-            return
-        self._now[what] = error
-        if not error:
-            del self._now[what]
-        self._tell(error)
+            return False
+        self._now.pop(what, None)
+        if error:
+            self._now[what] = error
+        self._tell(error or next(reversed(list(self._now.values())), ""))  # what is left, when one thing is over
+        return True
 
     @property
     def any(self) -> bool:

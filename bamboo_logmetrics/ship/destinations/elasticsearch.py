@@ -21,7 +21,11 @@ _BACKING = (".ds-", ".fs-")  # what the names of a data stream's own indices beg
 
 _CONFLICT, _BAD_REQUEST = 409, 400
 _SUCCESS = range(200, 300)
-_FOR_GOOD = frozenset({_BAD_REQUEST, 413, 422})  # what the document itself is to blame for
+_FOR_GOOD = frozenset({_BAD_REQUEST, 413, 422})  # what the document itself is to blame for, but for:
+_FOR_NOW = frozenset(
+    {"index_closed_exception", "validation_exception"}
+)  # the latter where the cluster is full of shards
+_FOR_NOW_BECAUSE = ("pipeline with id [", "no write index is defined")
 
 
 class _Error(msgspec.Struct, gc=False):
@@ -85,12 +89,19 @@ class Elasticsearch(Destination):
             (result,) = item.values()
             if result.failure_store == "used":  # Elasticsearch 9.1 and later: taken, but not into the stream
                 refused.append(Refusal([entry], 1, "it was refused, and is in the failure store of the data stream"))
-            elif result.status in _FOR_GOOD:
+            elif result.status in _FOR_GOOD and not _passes(result.error):
                 refused.append(Refusal([entry], 1, _reason(result)))
             elif result.status not in _SUCCESS and result.status != _CONFLICT:
                 retry.append(entry)
                 error = error or _reason(result)
         return Verdict(retry=retry, refused=refused, error=error, notice=_notice(found.items))
+
+
+def _passes(error: _Error | None) -> bool:
+    """Tell whether somebody who looks after the server can mend what it answers with 400."""
+    return error is not None and (
+        error.type in _FOR_NOW or (error.reason is not None and error.reason.startswith(_FOR_NOW_BECAUSE))
+    )
 
 
 def _notice(items: list[dict[str, _Result]]) -> str:
