@@ -9,10 +9,10 @@ import click
 
 from bamboo_logmetrics.agents import elastic, kibana
 from bamboo_logmetrics.agents.elastic import KEEP, NAMES, Names, Request
+from bamboo_logmetrics.cli.extras import need
 from bamboo_logmetrics.cli.formatting import printable, unheard
 
 _REFUSED = 1
-_UNUSABLE = 2
 
 _Command = Callable[..., None]
 
@@ -125,10 +125,7 @@ def _send(ctx: click.Context, requests: list[Request], url: str) -> int:
         from bamboo_logmetrics.agents.elastic_sending import send
         from bamboo_logmetrics.ship.access import Access
     except ImportError as error:
-        if str(error.name).partition(".")[0] != "httpx":
-            raise
-        click.echo("Error: this needs the package httpx: pip install 'bamboo_logmetrics[cli,ship]'", err=True)
-        ctx.exit(_UNUSABLE)
+        need(ctx, "ship", error)
     code = 0
     for done in send(requests, url, Access.from_environment()):
         mark = "done" if done.ok else "left out" if done.skipped else "refused"

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bamboo_logmetrics.audit.files import find_logs, size_of
+from bamboo_logmetrics.cli.extras import need
 from bamboo_logmetrics.cli.formatting import as_json, plural, print_table, printable, progress_bar, unheard
 from bamboo_logmetrics.system import FS
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from bamboo_logmetrics.ship import LogStatus, Shipped, Shipper
 
 _PATIENCE = 300.0  # seconds
-_PACKAGES = {"httpx": "httpx", "google": "protobuf", "opentelemetry": "opentelemetry-proto"}  # by what is imported
 
 
 @click.command()
@@ -76,7 +76,7 @@ def ship(ctx: click.Context, /, files: tuple[str, ...], *, show: bool, form: str
     try:
         import bamboo_logmetrics.ship  # noqa: F401
     except ImportError as error:
-        _need(ctx, "ship", error)
+        need(ctx, "ship", error)
     if show:
         _show_status(files, given["checkpoint_dir"], form)
         return
@@ -97,7 +97,7 @@ def _run(ctx: click.Context, files: tuple[str, ...], given: dict[str, Any]) -> N
         try:
             shipper = _shipper(files, given, lambda size: progress.update(task, advance=size))
         except ImportError as error:
-            _need(ctx, "ship,otel", error)
+            need(ctx, "ship,otel", error)
         if follow:  # else it is an end before the end
             signal.signal(signal.SIGTERM, lambda *_: shipper.stop())
         try:
@@ -143,15 +143,6 @@ def _summary(done: Shipped) -> str:
     if done.lost:
         text += f"; {done.lost:,} lost: the files do not hold them any more"
     return text
-
-
-def _need(ctx: click.Context, extras: str, error: ImportError) -> None:
-    """Say which extra is missing, where it is that; else raise the error again."""
-    package = _PACKAGES.get(str(error.name).partition(".")[0])
-    if package is None:
-        raise error
-    click.echo(f"Error: this needs the package {package}: pip install 'bamboo_logmetrics[cli,{extras}]'", err=True)
-    ctx.exit(2)
 
 
 def _show_status(files: tuple[str, ...], directory: str | None, form: str) -> None:
