@@ -154,15 +154,16 @@ def test_what_is_appended_comes_next(log, following):
 
 @pytest.mark.parametrize("cut", [1, 50, -1])
 def test_half_a_line_waits(log, following, cut):
-    """A last line without its newline is not delivered before it is complete."""
+    """A last line without its newline is not delivered before it is complete, also behind a whole one."""
     log.write(1)
     follower = following()
     assert seqs(follower) == [1]
-    data = log.make(1)
-    log.append(data[:cut])
-    assert follower.read(BIG) is None
-    log.append(data[cut:])
+    whole, half = log.make(1), log.make(1)
+    log.append(whole + half[:cut])
     assert seqs(follower) == [2]
+    assert follower.read(BIG) is None
+    log.append(half[cut:])
+    assert [piece.lines for piece in pieces(follower)] == [[half[:-1]]]
 
 
 def test_a_torn_tail_that_is_repaired(log, following):
@@ -228,6 +229,22 @@ def test_rotated_between_two_reads(log, following, kind, rotations):
     first = ids_in(line("a", 1))
     assert seqs(follower) == [seq for _, seq in log.written if seq > len(first)]
     assert follower.place.passed == os.path.basename(name)
+
+
+def test_what_is_appended_just_before_a_rotation(log, following, fs):
+    """Lines that are appended after the last look at a file, and before it is rotated, are read."""
+    log.write(1)
+    follower = following()
+    assert seqs(follower) == [1]
+
+    def append_and_rotate(*_):
+        fs.heal()
+        log.write(2)
+        log.rotate()
+        log.write(1)
+
+    fs.plan["stat"] = append_and_rotate  # is it still the active file?
+    assert seqs(follower) == [2, 3, 4]
 
 
 @pytest.mark.parametrize("kind", [None, "gzip", "zstd"])

@@ -76,6 +76,19 @@ def test_every_line_refused_at_first(log, stub):
     assert ship(log, stub, "elasticsearch") == Shipped(5, 0, 0)
 
 
+def test_a_server_is_known_again(log, stub):
+    """A server that took lines before a restart is not doubted, so that a bad line holds up nothing; another one is."""
+    log.write(1)
+    ship(log, stub)
+    log.write(1)
+    stub.poison = lambda _: "bad line"
+    assert ship(log, stub, patience=0) == Shipped(0, 1, 0)
+    log.write(1)
+    with StubServer() as other, pytest.raises(GivenUpError, match="so far for every line"):
+        other.poison = stub.poison
+        ship(log, other, moved=True, patience=0)
+
+
 def test_a_line_that_is_too_large_at_first(log, stub):
     """Where a single line is too large and nothing was ever taken, it waits: the server's limit is wrong."""
     log.write(1)

@@ -266,6 +266,17 @@ def test_a_save_that_fails_is_repeated_and_counts_once(tmp_path, call, code):
         assert all(letters(log))
 
 
+def test_a_dead_letter_is_on_the_disk_before_the_checkpoint(log, opening, fs):
+    """A dead letter is written and brought to the disk before the checkpoint that counts it."""
+    log.append(b"junk\n")
+    shipment = opening()
+    fs.calls.clear()
+    deliver(shipment)
+    steps = [call for call, *_ in fs.calls if call in {"write", "fsync", "rename"}]
+    assert steps == ["write", "fsync", "write", "fsync", "rename", "rename"]
+    assert len(letters(log)) == on_disk(log).refused == 1
+
+
 def test_half_a_dead_letter_is_cut_away(tmp_path):
     """What a crash has left of a letter is cut away before the next, however long it is."""
     path = str(tmp_path / "dead")
