@@ -173,6 +173,23 @@ def test_an_encoder_that_takes_no_line(log, stub, monkeypatch):
         ship(log, stub)
 
 
+def test_a_shipper_that_fails_beside_an_application(log, stub, monkeypatch):
+    """What nobody could foresee ends the shipper, not the application: it is said, and close tells that not all is settled."""
+    from bamboo_logmetrics.ship.destinations.loki import Loki
+
+    def body(_self, _entries):
+        raise TypeError("no form")
+
+    log.write(3)
+    monkeypatch.setattr(Loki, "body", body)
+    said = []
+    shipper = Shipper(log.path, to="loki", url=stub.url, fs=QuickFS(), on_trouble=said.append)
+    shipper.start()
+    assert shipper.close() is False
+    assert said == ["the shipper stopped: no form"]
+    assert load_state(FaultyFS(), log.hidden("checkpoint")).shipped == 0
+
+
 def test_a_plain_index_is_noticed_once(log, stub):
     """What Elasticsearch puts into a plain index is delivered, and that it is one is said once."""
     log.write(4)
