@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from tools import flat, tool
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.cli import formatting, import_
+from bamboo_logmetrics.cli import formatting, import_, main
 from bamboo_logmetrics.cli import verify as verify_command
 from bamboo_logmetrics.cli.commands import cli
 
@@ -666,3 +666,20 @@ def test_counts():
 def test_plural():
     """One is one, and all others are many."""
     assert [formatting.plural(count, "line") for count in (0, 1, 2_000)] == ["0 lines", "1 line", "2,000 lines"]
+
+
+def test_ctrl_c_while_it_is_imported(monkeypatch, capsys):
+    """Ctrl-C in the first moments, while modules are imported, ends it as later, without a traceback."""
+
+    class Interrupting:
+        @staticmethod
+        def find_spec(name, *_):
+            if name == "bamboo_logmetrics.cli.commands":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "bamboo_logmetrics.cli.commands")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting, *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == ""

@@ -81,6 +81,7 @@ def test_help(run):
         (["agent.jsonl", "--to", "loki", "--url", "http://localhost", "--token-file", "nosuch"], "nosuch"),
         (["agent.jsonl", "--to", "loki", "--url", "http://localhost", "--ca", "nosuch"], "nosuch"),
         (["agent.jsonl", "--to", "loki", "--url", "http://localhost", "--give-up-after", "-1"], "-1"),
+        (["agent.jsonl", "--to", "loki", "--url", "http://localhost", "--give-up-after", "nan"], "not a number"),
         (["agent.jsonl", "--to", "loki", "--url", "http://localhost", "--password", "s3cret"], "No such option"),
         (["none.jsonl", "--to", "loki", "--url", "http://localhost"], "none.jsonl"),
         (["*.none", "--to", "loki", "--url", "http://localhost"], "no file matches"),

@@ -286,6 +286,11 @@ def test_elasticsearch_sends_again_what_can_be_mended(error):
     assert verdict.error == f"400: {error['type']}: {error['reason']}"
 
 
+def test_elasticsearch_status_without_a_reason():
+    """A status that nothing is said of is said itself."""
+    assert destination("elasticsearch").judge(entries(1), bulk(0)).error == "0"
+
+
 @pytest.mark.parametrize(
     ("items", "noticed"),
     [

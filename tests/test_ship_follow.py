@@ -9,7 +9,7 @@ from shiplog import HandLog, compress, ids_in, line
 
 from bamboo_logmetrics.ship import follow
 from bamboo_logmetrics.ship.files import PackedFile, PlainFile, begins_with, open_file
-from bamboo_logmetrics.ship.follow import GONE, Follower
+from bamboo_logmetrics.ship.follow import GONE, TRUNCATED, Follower
 from bamboo_logmetrics.ship.place import HEAD, Place, fingerprint
 
 BIG = 1024 * 1024
@@ -433,10 +433,25 @@ def test_cut_shorter_from_outside(log, following):
     os.truncate(log.path, size // 2)
     found = pieces(follower)
     assert [seq for _, seq in ids_in(found[0].lines)] == list(range(1, 11))
-    assert seqs(following(place)) == list(range(1, 11))
-    log.append(log.make(1, "b"))
-    compress(log.rotate())
-    assert seqs(following(place)) == [*range(1, 11), 1]
+    for more in ([], [1]):  # nobody knows what stood behind the place while nobody looked
+        if more:
+            log.append(log.make(1, "b"))
+            compress(log.rotate())
+        follower = following(place)
+        assert follower.read(1)[2:] == (b"", TRUNCATED)
+        assert seqs(follower) == [*range(1, 11), *more]
+
+
+@pytest.mark.parametrize("again", [0, 30])
+def test_truncated_before_all_was_read(log, following, again):
+    """That more stood in a file that was truncated than was read of it is said, once."""
+    log.write(10)
+    follower = following()
+    assert len(follower.read(1).lines) == 1
+    os.truncate(log.path, 0)
+    log.write(again)
+    assert follower.read(1)[2:] == (b"", TRUNCATED)
+    assert seqs(follower) == list(range(11, 11 + again))
 
 
 @pytest.mark.parametrize("kind", [None, "active", "gzip"])

@@ -12,6 +12,7 @@ import sys
 import threading
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -333,8 +334,13 @@ def test_secrets_stay_out_of_files_and_the_process_list(stub, log, tmp_path, sta
 @pytest.mark.parametrize("given", ["token", "password", "api_key"])
 @pytest.mark.parametrize(
     "escape",
-    [lambda text: text, json.dumps, lambda text: json.dumps(text).replace("<", "\\u003c").replace("&", "\\u0026")],
-    ids=["plain", "json", "html"],
+    [
+        lambda text: text,
+        json.dumps,
+        lambda text: json.dumps(text).replace("<", "\\u003c").replace("&", "\\u0026"),
+        quote,
+    ],
+    ids=["plain", "json", "html", "url"],
 )
 def test_a_secret_with_signs(stub, connect, given, escape):
     """A secret with signs that JSON escapes is found in each way in which a server may write it."""

@@ -425,6 +425,25 @@ def test_another_url_needs_a_word(log, opening):
     assert on_disk(log).url == "http://other/push"
 
 
+def test_a_url_at_which_nothing_was_delivered_is_forgotten(log, opening):
+    """A URL that was mistyped needs no word to be put right, since nothing has gone there."""
+    log.write(2)
+    opening(NAMES._replace(url="http://mistyped/push")).close()
+    right = opening()
+    assert deliver(right) == [1, 2]
+    assert on_disk(log).url == NAMES.url
+
+
+def test_another_kind_of_server_has_not_moved(log, opening):
+    """Another kind of server is another destination, whatever is said."""
+    log.write(2)
+    first = opening()
+    deliver(first)
+    first.close()
+    with pytest.raises(ConfigError, match="give --name"):
+        opening(NAMES._replace(to="otlp"), moved=True)
+
+
 def test_another_server_is_not_proven(log, opening):
     """That one server has taken lines says nothing of another that it has moved to, however often it is started there."""
     log.write(2)

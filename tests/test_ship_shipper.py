@@ -10,8 +10,8 @@ from contextlib import suppress
 import pytest
 from crashpoints import exit_code, fork
 from faults import FaultyFS, HurriedClock, QuickFS
-from shiplog import HandLog, ship
-from stub_server import StubServer
+from shiplog import HandLog, ids_in, ship
+from stub_server import Reply, StubServer
 from tools import physical, tool
 
 import bamboo_logmetrics as blm
@@ -246,7 +246,7 @@ def test_an_error_at_the_opening_is_raised(log, stub):
     log.write(1)
     fs = QuickFS()
     fs.fail("lock", errno.ENOLCK)
-    with pytest.raises(OSError, match="locks"):
+    with pytest.raises(OSError, match="locks.*checkpoint-dir.*loki.checkpoint"):
         ship(log, stub, fs=fs)
 
 
@@ -447,6 +447,31 @@ def test_logs_that_are_gone_are_let_go(log, stub, rest):
     assert os.path.exists(log.hidden("dead-letter")) is bool(rest)
 
 
+@pytest.mark.parametrize("pattern", [False, True])
+def test_a_log_that_was_waited_for_has_no_beginning_but_its_own(log, stub, pattern):
+    """Of a log that appears while it is waited for, what is removed before it is found is lost, and that is counted."""
+    with Running(f"{log.folder}/*.jsonl" if pattern else log.path, stub, clock=HurriedClock()) as running:
+        running.until_heard()
+        made = log.make(5)
+        other = log.path + ".tmp"
+        with open(other, "wb") as file:
+            file.write(log.make(3))
+        os.rename(other, log.path)
+        running.until_settled()
+    assert ids_in(made)[-1] == ("a" * 20, 5)
+    assert stub.stored == [("a" * 20, seq) for seq in (6, 7, 8)]
+    assert (on_disk(log).shipped, on_disk(log).lost) == (3, 5)
+
+
+def test_a_log_that_was_there_may_have_had_another_beginning(log, stub):
+    """Of a log that was there when the shipper came, nobody knows what it held before: nothing counts as lost."""
+    log.make(5)
+    log.write(3)
+    with Running(log.path, stub) as running:
+        running.until_settled()
+    assert (on_disk(log).shipped, on_disk(log).lost) == (3, 0)
+
+
 def test_a_directory_in_the_place_of_a_log(log, stub):
     """A directory where the log was is said, and when the log is there again it is gone on with."""
     log.write(2)
@@ -454,7 +479,7 @@ def test_a_directory_in_the_place_of_a_log(log, stub):
         running.until_settled()
         os.unlink(log.path)
         os.mkdir(log.path)
-        while not (running.said and running.said[-1].endswith("is not a regular file; give the path of a log file")):
+        while not any("not a regular file" in text for text in running.said):
             running.until_heard()
         os.rmdir(log.path)
         log.write(3)
@@ -591,6 +616,48 @@ def test_given_up_while_a_checkpoint_cannot_be_saved(log, stub):
     assert on_disk(log).shipped == 2
     assert ship(log, stub) == Shipped(3, 0, 0)
     assert stub.kept == log.written
+
+
+# -- a server that does not answer ---------------------------------------------------------
+
+
+def test_a_server_that_does_not_answer(log, stub, monkeypatch):
+    """That a request has no answer for long is said, and is a reason to give up before the request itself ends."""
+    monkeypatch.setattr(shipper, "LOOK_EVERY", 0.01)
+    log.write(2)
+    answer = threading.Event()
+    stub.reply(Reply(late=answer))
+    clock = ManualClock()
+    said = []
+    heard = threading.Semaphore(0)
+    made = Shipper(
+        log.path,
+        to="loki",
+        url=stub.url,
+        fs=QuickFS(),
+        clock=clock,
+        on_trouble=lambda text: said.append(text) or heard.release(),
+    )
+    failed = []
+
+    def run():
+        try:
+            made.run(patience=100)
+        except GivenUpError as error:
+            failed.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert stub.reached.acquire(timeout=LONG)
+    clock.advance(50)
+    assert heard.acquire(timeout=LONG)
+    clock.advance(60)
+    thread.join(LONG)
+    answer.set()
+    url = f"{stub.url}/loki/api/v1/push"
+    assert said == [f"{url} has not answered for more than 40 s"]
+    assert failed == [f"nothing could be delivered for 110 s: {url} does not answer"]
+    assert ship(log, stub) == Shipped(2, 0, 0)
 
 
 # -- the end -----------------------------------------------------------------------------

@@ -12,6 +12,8 @@ def main() -> None:
     """Run the command that ``sys.argv`` names, and exit."""
     try:
         from bamboo_logmetrics.cli.commands import cli
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ImportError as error:
         package = str(error.name).partition(".")[0]
         if package not in _EXTRA:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from bamboo_logmetrics.ship import LogStatus, Shipped, Shipper
 
 _PATIENCE = 300.0  # seconds
+
+
+def _number(_ctx: click.Context, _option: click.Parameter, value: float | None) -> float | None:
+    if value is not None and math.isnan(value):
+        msg = "'nan' is not a number of seconds"
+        raise click.BadParameter(msg)
+    return value
 
 
 @click.command()
@@ -46,6 +54,7 @@ _PATIENCE = 300.0  # seconds
 @click.option(
     "--give-up-after",
     type=click.FloatRange(min=0),
+    callback=_number,
     help=f"Seconds without any success after which to exit with 1.  [default: {_PATIENCE:.0f}; with --follow never]",
 )
 @click.pass_context

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote, quote_plus
 
 from bamboo_logmetrics.errors import ConfigError
 
@@ -86,12 +87,13 @@ class Access:
         return found
 
     def secrets(self) -> list[str]:
-        """Return what must not be shown, in each form in which it is sent, or may come back within JSON."""
+        """Return what must not be shown, in each form in which it is sent, or may come back within JSON or a URL."""
         basic = base64.b64encode(f"{self.user}:{self.password}".encode()).decode() if self.password else ""
         sent = [secret for secret in (self.password, self.token, self.api_key, basic) if secret]
         escaped = [json.dumps(secret, ensure_ascii=ensure)[1:-1] for secret in sent for ensure in (False, True)]
         for_html = [text.translate(_FOR_HTML) for text in escaped]  # as Go's encoder writes it
-        return sorted({*sent, *escaped, *for_html}, key=len, reverse=True)
+        in_urls = [quoted(secret, safe="") for secret in sent for quoted in (quote, quote_plus)]
+        return sorted({*sent, *escaped, *for_html, *in_urls}, key=len, reverse=True)
 
 
 def secret_from(path: str) -> str:

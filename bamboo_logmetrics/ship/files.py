@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 
 from bamboo_logmetrics.audit.files import Identity, identity
@@ -118,12 +120,18 @@ class PackedFile:
 
 
 def _opened(path: str, fs: FS) -> tuple[int, Identity]:
-    fd = fs.open(path, os.O_RDONLY)
+    fd = fs.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a FIFO is not waited for
     try:
-        return fd, identity(fs.fstat(fd))
+        return fd, _identity(fs.fstat(fd), path)
     except BaseException:
         fs.close(fd)
         raise
+
+
+def _identity(status: os.stat_result, path: str) -> Identity:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return identity(status)
 
 
 def _ends(last: bytes, *, in_line: bool) -> bool:

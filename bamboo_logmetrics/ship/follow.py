@@ -19,6 +19,8 @@ from bamboo_logmetrics.sinks.compression import SUFFIXES
 from bamboo_logmetrics.system import FS
 
 GONE = "the file that was being read is gone: what stood behind the place in it is not known"
+TRUNCATED = "the file that was being read was truncated: what stood behind the place in it is not known"
+NOT_KNOWN = (GONE, TRUNCATED)  # reasons of pieces that are no lines
 
 _LONGEST_LINE = 64 * 1024 * 1024
 
@@ -42,7 +44,8 @@ class Follower:
         self._head, self._head_size, self._in_line = "", 0, False
         self._done = False  # nobody appends to the file any more
         self._left = False  # the active file is gone, and is not waited for any more
-        self._gone = False  # the file that the place is in is not there any more, which is to be said
+        self._gone = ""  # why what stood behind the place is not known, which is to be said
+        self._ahead = False  # more stood behind the place when the file was looked at last
 
     # -- reading -------------------------------------------------------------------------
 
@@ -60,11 +63,12 @@ class Follower:
         try:
             while self._file is not None or self._open_next():
                 assert self._file is not None
-                if self._gone:
-                    self._gone = False
-                    return Piece([], self.place, b"", GONE)
                 self._look_for_truncation(self._file)
+                if self._gone:
+                    reason, self._gone = self._gone, ""
+                    return Piece([], self.place, b"", reason)
                 data = self._peek_lines(self._file, size)
+                self._ahead = bool(data)
                 if b"\n" in data:
                     return self._piece(self._file, data[: data.rfind(b"\n") + 1])
                 if len(data) > _LONGEST_LINE:
@@ -128,6 +132,7 @@ class Follower:
         return data
 
     def _piece(self, file: AnyFile, data: bytes) -> Piece:
+        self._ahead = file.size_ahead() > len(data)
         self._go_on(file, data, in_line=False)
         return Piece(data[:-1].split(b"\n"), self.place)
 
@@ -161,6 +166,7 @@ class Follower:
         there = begins_with(file, self._head, self._head_size) and file.seek(file.offset, in_line=self._in_line)
         if not there:
             file.seek(0)
+            self._gone = TRUNCATED if self._ahead else ""
             self._head, self._head_size, self._in_line, self._in_oldest = "", 0, False, False
 
     def _leave(self, file: AnyFile, rest: bytes) -> Piece | None:
@@ -200,11 +206,13 @@ class Follower:
         if cut_off:  # from outside
             file.close()
             self._resume = Place(self._passed, in_oldest=False)
-            return self._open_next()
+            there = self._open_next()
+            self._gone = TRUNCATED
+            return there
         found = place if known else Place()
         self._head, self._head_size, self._in_line = found.head, found.head_size, found.in_line
         self._in_oldest = place.in_oldest and (known or not place.head)
-        self._gone = bool(place.head) and not known
+        self._gone = GONE if place.head and not known else self._gone
         self._file = file
         return True
 

@@ -6,6 +6,7 @@ import gzip
 import logging
 import ssl
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -22,6 +23,7 @@ from bamboo_logmetrics.ship.access import ENV_PREFIX, Access
 
 _GZIP_LEVEL = 1  # the fastest; JSON lines are a tenth of their size even so
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+_LONGEST_WAIT = 30.0  # seconds, for the body of an answer
 _LONGEST_ANSWER = 16 * 1024 * 1024  # bytes, decompressed; Elasticsearch says a little of each line
 _SEARCHED, _LONGEST_REASON = 4_000, 500  # characters: in which secrets are looked for, and which are kept
 
@@ -126,9 +128,12 @@ class Server:
 
 def _content(response: httpx.Response) -> bytes:
     """Return the body of an answer, or its beginning where that is too large to be one."""
-    content = bytearray()
+    content, until = bytearray(), time.monotonic() + _LONGEST_WAIT
     for chunk in response.iter_bytes():
         content += chunk
+        if time.monotonic() > until:  # the client's limit is one for each part
+            msg = f"an answer that takes more than {_LONGEST_WAIT:.0f} s"
+            raise httpx.ReadTimeout(msg)
         if len(content) > _LONGEST_ANSWER:
             break
     return bytes(content)

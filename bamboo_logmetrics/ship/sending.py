@@ -87,6 +87,20 @@ class Sender:
         self._on_notice = on_notice
         self._patience = patience
         self._pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        self._posted_at: float | None = None  # when the request was posted that has no answer yet
+
+    @property
+    def waiting_since_seconds(self) -> float:
+        """The seconds for which a request has been waiting for its answer; 0 where none is. From any thread."""
+        posted_at = self._posted_at
+        return 0.0 if posted_at is None else self._clock.monotonic() - posted_at
+
+    def _post(self, parcel: Parcel) -> Answer:
+        self._posted_at = self._clock.monotonic()
+        try:
+            return self._server.post(parcel.body)
+        finally:
+            self._posted_at = None
 
     def prepare(self, entries: Sequence[Entry]) -> Parcel:
         """Return lines ready to be sent."""
@@ -125,7 +139,7 @@ class Sender:
 
     def _try(self, parcel: Parcel, refusals: list[Refusal]) -> list[Parcel]:
         """Send lines once, and return what is to be sent after that; what is to be sent first comes last."""
-        answer = self._server.post(parcel.body)
+        answer = self._post(parcel)
         if answer.status in _BAD_LINES or answer.status == _TOO_LARGE:
             return self._without_bad(parcel, answer, refusals)
         verdict = self._verdict(parcel, answer)
@@ -188,7 +202,7 @@ class Sender:
             return False
         for entry in random.sample(self._batch, min(len(self._batch), _SCOUTS)):
             parcel = self.prepare([entry])
-            answer = self._server.post(parcel.body)
+            answer = self._post(parcel)
             named = self._destination.named(parcel.entries, answer.body) if answer.status in _BAD_LINES else None
             if named or self._verdict(parcel, answer).all_taken:
                 self._succeed()

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,7 +16,7 @@ from bamboo_logmetrics.events.times import format_ns
 from bamboo_logmetrics.ship.deadletter import DeadLetters, of_broken, of_lost, of_refusal
 from bamboo_logmetrics.ship.destinations.base import Refusal
 from bamboo_logmetrics.ship.entries import Broken, Entry, entry_of
-from bamboo_logmetrics.ship.follow import GONE, Follower
+from bamboo_logmetrics.ship.follow import NOT_KNOWN, Follower
 from bamboo_logmetrics.ship.ledger import Ledger, Lost, newest
 from bamboo_logmetrics.ship.place import Piece, Place
 from bamboo_logmetrics.ship.state import State, load_state, save_state
@@ -83,12 +83,13 @@ class Shipment:
         log: the real path of the log.
         names: what the shipper is called.
         moved: True to go on at another URL than the checkpoint's.
+        new: True where the log was waited for, so that all it lacks at its beginning is lost.
         fs, clock: the system.
 
     Raises ConfigError when another process ships this log under this name, or the checkpoint is of another URL.
     """
 
-    def __init__(self, log: str, names: Names, *, moved: bool, fs: FS, clock: Clock) -> None:
+    def __init__(self, log: str, names: Names, *, moved: bool, new: bool = False, fs: FS, clock: Clock) -> None:
         self.log = log
         self._fs = fs
         self._clock = clock
@@ -97,11 +98,12 @@ class Shipment:
         self._unwritten: list[dict[str, Any]] = []
         self._guard = threading.Lock()  # the thread that delivers says what is wrong, perhaps when all is closed
         self._closed = False
-        if names.directory is not None:
-            fs.makedirs(names.directory)
-        self._lock = _lock(fs, clock, names.path(log, "shipper"), log, names.name)
+        with _saying_where(self._path):
+            if names.directory is not None:
+                fs.makedirs(names.directory)
+            self._lock = _lock(fs, clock, names.path(log, "shipper"), log, names.name)
         try:
-            self.state, self.starts_anew = self._load(names, moved=moved)
+            self.state, self.starts_anew = self._load(names, moved=moved, new=new)
         except BaseException:
             self._unlock()
             raise
@@ -109,19 +111,22 @@ class Shipment:
         self._ledger = Ledger(self.state.writers)
         self._error_saved = float("-inf")
         self._saved_place = self.state.place
-        self._began = self.state.place != Place()
+        self._began = bool(self.state.writers or self.state.place.head or self.state.place.passed)
         try:
             self._begin()
-            self.save()  # from now on the log's retention waits
+            with _saying_where(self._path):
+                self.save()  # from now on the log's retention waits
         except BaseException:
             self.close()
             raise
 
-    def _load(self, names: Names, *, moved: bool) -> tuple[State, bool]:
+    def _load(self, names: Names, *, moved: bool, new: bool) -> tuple[State, bool]:
         """Return the state, and whether it had to begin anew since no checkpoint that is there is valid."""
         state = load_state(self._fs, self._path)
         if state is None:
-            return State(to=names.to, url=names.url), checkpoint.exists(self._fs, self._path)
+            place = Place(in_oldest=not new)
+            return State(to=names.to, url=names.url, place=place), checkpoint.exists(self._fs, self._path)
+        moved = (moved and state.to == names.to) or not (state.shipped or state.refused)
         if (state.to, state.url) != (names.to, names.url) and not moved:
             msg = (
                 f"{self._path} is the checkpoint of {state.to} at {state.url}; to ship everything to {names.url} as"
@@ -138,6 +143,8 @@ class Shipment:
             return
         self._began = True
         self.state.place, line = found
+        if not self.state.place.in_oldest:
+            return
         with suppress(ValueError):  # a line of somebody else's
             head = entry_of(line).head
             self.state.writers = {head.writer: head.seq - 1}
@@ -209,7 +216,7 @@ class Shipment:
             state,
             proven=state.proven or len(batch.entries) > refused,
             shipped=state.shipped + len(batch.entries) - refused,
-            refused=state.refused + refused + sum(broken.reason is not GONE for broken in batch.broken),
+            refused=state.refused + refused + sum(broken.reason not in NOT_KNOWN for broken in batch.broken),
             lost=state.lost + sum(lost.how_many for lost in batch.lost),
             repeated=state.repeated + batch.repeated,
             writers=newest(state.writers, batch.last),
@@ -281,6 +288,16 @@ def _numbers_in(line: bytes) -> Iterator[tuple[str, int]]:
     """Give the writers and numbers in a broken line; two lines may have become one."""
     for found in _NUMBER.finditer(line):
         yield (found["a"] or found["c"]).decode(), int(found["b"] or found["d"])
+
+
+@contextmanager
+def _saying_where(path: str) -> Iterator[None]:
+    """Say of an error of the disk what it is about, and the way out."""
+    try:
+        yield
+    except OSError as error:
+        text = f"{error.strerror} (a shipper keeps its checkpoint beside the log, or where --checkpoint-dir says)"
+        raise OSError(error.errno, text, path) from error
 
 
 def _lock(fs: FS, clock: Clock, path: str, log: str, name: str) -> int:

@@ -25,6 +25,7 @@ from bamboo_logmetrics.sinks.checkpoint import is_name
 from bamboo_logmetrics.system import FS, Clock, backoff
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds, after an error of the disk
+_SLOW_ANSWER = 40.0  # seconds; longer than a request without any answer
 _LAST_ANSWER = 5.0  # seconds to wait at the end for the answer to what is under way
 
 _ONCE = "a shipper runs once: make another"
@@ -255,8 +256,19 @@ class Shipper:
             outcome = self._courier.outcome(LOOK_EVERY)
             if outcome is not None:
                 self._count(outcome)
-            elif self._follow:  # in an outage too: the retention of a log waits from its checkpoint on
+                continue
+            self._look_at_the_answer(self._under_way[0].sender)
+            if self._follow:  # in an outage too: the retention of a log waits from its checkpoint on
                 self._tails.look()
+
+    def _look_at_the_answer(self, sender: Sender) -> None:
+        """Say that a server does not answer, and give up where that takes too long."""
+        passed = sender.waiting_since_seconds
+        if passed >= _SLOW_ANSWER:
+            self._troubles.say(_SERVER, f"{self._server.url} has not answered for more than {_SLOW_ANSWER:.0f} s")
+        if self._patience is not None and passed >= self._patience:
+            msg = f"nothing could be delivered for {passed:.0f} s: {self._server.url} does not answer"
+            raise GivenUpError(msg)
 
     def _count(self, outcome: Future[list[Refusal]]) -> None:
         assert self._under_way is not None
@@ -296,8 +308,8 @@ class Shipper:
             self._tails.close()
             self._server.close()
 
-    def _open(self, log: str) -> Tail:
-        shipment = Shipment(log, self._names, moved=self._moved, fs=self._fs, clock=self._clock)
+    def _open(self, log: str, new: bool) -> Tail:  # noqa: FBT001 - called by Tails only
+        shipment = Shipment(log, self._names, moved=self._moved, new=new, fs=self._fs, clock=self._clock)
         if shipment.starts_anew:
             self._notices.say(f"no checkpoint of {log} is valid: it is delivered from its beginning again")
 

@@ -52,7 +52,7 @@ class Tails:
 
     Args:
         files: absolute paths and patterns.
-        open_tail: opens a log.
+        open_tail: opens a log; the second argument is True for one that was not there at the first look.
         follow: True to wait for logs that are not there, and to go on beside one that cannot be read.
         strict: True to raise what is wrong at the first look, while somebody is there who called.
         troubles: where the rest is said.
@@ -62,7 +62,7 @@ class Tails:
     def __init__(
         self,
         files: list[str],
-        open_tail: Callable[[str], Tail],
+        open_tail: Callable[[str, bool], Tail],
         *,
         follow: bool,
         strict: bool,
@@ -77,6 +77,8 @@ class Tails:
         self._clock = clock
         self._tails: dict[str, Tail] = {}
         self._errors: dict[str, Exception] = {}  # of those that cannot be gone on with, where nobody waits for them
+        self._known: set[str] = set()  # the logs that were there at the first look
+        self._blind = False  # whether a look at a pattern failed, so that a log may have been there
         self._gone: dict[str, float] = {}  # since when no file of a log is there
         self._looked = float("-inf")
         self._ended = Shipped(0, 0, 0)  # of logs that were let go
@@ -91,13 +93,15 @@ class Tails:
         moment = self._clock.monotonic()
         if moment < self._looked + LOOK_EVERY and not now:
             return
-        self._looked = moment
+        first, self._looked = self._looked < 0, moment
         for path in self._files:
             with self._said(path, f"{_FILES}{path}"):
                 for log in find_logs(path):
+                    if first:
+                        self._known.add(log)
                     if log not in self._tails:
                         with self._said(log, log):
-                            self._tails[log] = self._open_tail(log)
+                            self._tails[log] = self._open_tail(log, not self._blind and log not in self._known)
         self._strict = False
         self._gone = {log: self._gone.get(log, moment) for log in self._tails if _is_gone(log)}
 
@@ -113,6 +117,7 @@ class Tails:
         except (OSError, ConfigError) as error:
             if self._strict:
                 raise
+            self._blind |= key.startswith(_FILES)
             self._troubles.say(key, _text(what, error))
         else:
             self._troubles.say(key, "")

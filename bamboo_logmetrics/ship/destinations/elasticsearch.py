@@ -111,12 +111,13 @@ def _notice(items: list[dict[str, _Result]]) -> str:
     if not index or index.startswith(_BACKING):
         return ""
     return (
-        f"{index} is a plain index and not a data stream, and the types in it are guessed: remove it, and send"
-        " the templates first with bamboo-logmetrics config elasticsearch (or opensearch) --apply"
+        f"{index} is a plain index and not a data stream, and the types in it are guessed: remove it, send the"
+        " templates first with bamboo-logmetrics config elasticsearch (or opensearch) --apply, and ship again under"
+        " another --name"
     )
 
 
 def _reason(result: _Result) -> str:
     error = result.error or _Error()
     cause = error.caused_by.get("reason") if isinstance(error.caused_by, dict) else None
-    return ": ".join(str(part) for part in (result.status, error.type, error.reason, cause) if part)
+    return ": ".join([str(result.status), *(str(part) for part in (error.type, error.reason, cause) if part)])
