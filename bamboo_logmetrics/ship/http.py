@@ -28,12 +28,8 @@ _LONGEST_ANSWER = 16 * 1024 * 1024  # bytes, decompressed; Elasticsearch says a 
 _SEARCHED, _LONGEST_REASON = 4_000, 500  # characters: in which secrets are looked for, and which are kept
 
 
-NO_ANSWER = (
-    httpx.HTTPError,
-    httpx.InvalidURL,
-    OSError,
-    UnicodeError,
-)  # what a request raises; the last: of a host's name
+# what a request raises; the last: of a host's name
+NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError)
 
 
 class Answer(NamedTuple):
