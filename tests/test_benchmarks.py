@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import math
 import os
 import re
 import shutil
@@ -250,7 +251,7 @@ def test_every_stage_has_its_time():
     """Each stage of a record's way has a time of its own."""
     rows = profiling.stages_table(1_500).rows
     assert [row[2] for row in rows if row[1] == "worker"].count("makes its line") == 3
-    assert all(float(row[3]) >= 0 for row in rows)
+    assert all(math.isfinite(float(row[3])) for row in rows)  # a difference of two runs: on a busy machine below 0
 
 
 def test_instructions_are_counted_without_the_start(monkeypatch):
