@@ -366,6 +366,14 @@ def test_requests_are_not_logged(stub, connect, caplog):
     assert not any(SECRET in found.getMessage() for found in caplog.records)
 
 
+def test_an_answer_that_drips(stub, connect, monkeypatch):
+    """An answer whose body takes too long, however often a byte of it comes, is none."""
+    monkeypatch.setattr(ship_http, "_LONGEST_WAIT", -1.0)
+    stub.reply(Reply(200, body=b"x"))
+    answer = connect(stub.url).post(EMPTY)
+    assert (answer.status, answer.error) == (0, "ReadTimeout: an answer that takes more than -1 s")
+
+
 # -- TLS -----------------------------------------------------------------------------------
 
 
