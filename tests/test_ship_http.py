@@ -19,7 +19,7 @@ import pytest
 from certificates import Authority, joined, serve_with
 from hypothesis import given
 from hypothesis import strategies as st
-from stub_server import StubServer
+from stub_server import Reply, StubServer
 from tools import tool
 
 import bamboo_logmetrics as blm
