@@ -53,6 +53,9 @@ def need():
 def running(path, *command):
     """Run a module beside the log, in a process group of its own that is gone afterwards."""
     environ = os.environ | {"LOG_PATH": str(path), "XDG_RUNTIME_DIR": str(path.parent), "HOME": str(path.parent)}
+    # Celery forks in a thread: a child inherits the lock of stderr's buffer, held if another thread writes at that
+    # moment, and waits for it for ever when it says its first word. Without a buffer there is no such lock.
+    environ["PYTHONUNBUFFERED"] = "1"
     command = [sys.executable, "-m", *map(str, command)]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, cwd=path.parent, env=environ, start_new_session=True
