@@ -19,6 +19,8 @@ from tools import flat, tool
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.cli import ship as ship_command
 from bamboo_logmetrics.cli.commands import cli
+from bamboo_logmetrics.ship import shipper
+from bamboo_logmetrics.ship.shipment import Shipment
 
 
 @pytest.fixture
@@ -285,6 +287,47 @@ def test_interrupted(run, stub, path):
     assert "Traceback" not in result.stderr
     run(path, *to(stub))
     assert stub.kept == numbers(path)
+
+
+def test_interrupted_while_an_answer_is_counted(run, stub, path, monkeypatch):
+    """Ctrl-C between an answer and its checkpoint has nothing delivered again."""
+    settle = Shipment.settle
+
+    def interrupted(*args):
+        signal.raise_signal(signal.SIGINT)
+        settle(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shipment, "settle", interrupted)
+        assert run(path, *to(stub)).exit_code == 130
+    assert run(path, *to(stub)).stdout == "delivered 0 lines\n"
+    assert sorted(stub.stored) == numbers(path)
+
+
+def test_interrupted_twice(run, stub, path, monkeypatch):
+    """The second Ctrl-C does not wait for what is under way."""
+    monkeypatch.setattr(shipper, "_LAST_ANSWER", 600.0)
+    going_on = stub.hold()
+
+    def interrupt(_):
+        os.kill(os.getpid(), signal.SIGINT)
+        while signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            going_on.wait(0.01)  # the first is not heard yet
+        os.kill(os.getpid(), signal.SIGINT)
+
+    stub.before = interrupt
+    assert run(path, *to(stub)).exit_code == 130
+    going_on.set()
+
+
+def test_interrupts_that_are_ignored(run, stub, path):
+    """Where Ctrl-C is ignored, as in the background of a shell, it stays so."""
+    stub.after = lambda _: os.kill(os.getpid(), signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert run(path, *to(stub)).exit_code == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_progress_of_bytes(run, stub, path, monkeypatch):

@@ -766,6 +766,21 @@ def test_a_signal_while_it_waits(log, stub, number, where):
     assert not status(log.path)[0].running
 
 
+def test_ctrl_c_as_a_batch_sets_out(log, stub, monkeypatch):
+    """What has set out is waited for, also where Ctrl-C comes at that moment."""
+    send = Courier.send
+
+    def interrupted(courier, call):
+        send(courier, call)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Courier, "send", interrupted)
+    log.write(3)
+    with pytest.raises(KeyboardInterrupt):
+        ship(log, stub)
+    assert on_disk(log).shipped == len(stub.stored) == 3
+
+
 @pytest.mark.parametrize("call", ["open", "pread", "write", "fsync", "rename", "listdir", "stat"])
 def test_ctrl_c_at_any_call(tmp_path, call):
     """Wherever Ctrl-C comes, the checkpoint is not ahead, and the next run delivers the rest: nothing is lost."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -110,13 +110,37 @@ def _run(ctx: click.Context, files: tuple[str, ...], given: dict[str, Any]) -> N
         if follow:  # else it is an end before the end
             signal.signal(signal.SIGTERM, lambda *_: shipper.stop())
         try:
-            done = shipper.run(follow=follow, patience=patience)
+            with _interruptible(shipper):
+                done = shipper.run(follow=follow, patience=patience)
         except GivenUpError as error:
             click.echo(f"Error: {printable(str(error))}; the same command goes on where this one ended", err=True)
             ctx.exit(1)
     with unheard():
         click.echo(_summary(done))
     ctx.exit(0 if follow or not (done.refused or done.lost) else 1)
+
+
+@contextmanager
+def _interruptible(shipper: Shipper) -> Iterator[None]:
+    """Have Ctrl-C stop a shipper, so that what is under way counts; a second one ends it at once.
+
+    As an exception it could come between an answer and its checkpoint, and lines would be delivered again.
+    """
+    before, heard = signal.getsignal(signal.SIGINT), []
+
+    def stop(*_: object) -> None:
+        heard.append(True)
+        signal.signal(signal.SIGINT, before)
+        shipper.stop()
+
+    if before is signal.default_int_handler:  # else it is ignored, as in the background of a shell
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if heard:
+        raise KeyboardInterrupt
 
 
 def _shipper(files: tuple[str, ...], given: dict[str, Any], on_progress: Callable[[int], None]) -> Shipper:

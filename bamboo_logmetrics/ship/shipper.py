@@ -247,8 +247,8 @@ class Shipper:
         if parcel is None:
             self._settled(tail, batch, [])
             return
+        self._under_way = (tail, batch)  # first: Ctrl-C may come between the two
         self._courier.send(lambda: tail.sender.deliver(parcel))
-        self._under_way = (tail, batch)
 
     def _settle(self) -> None:
         """Wait for what is under way, and count it."""
