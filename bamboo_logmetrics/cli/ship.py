@@ -126,19 +126,21 @@ def _interruptible(shipper: Shipper) -> Iterator[None]:
 
     As an exception it could come between an answer and its checkpoint, and lines would be delivered again.
     """
-    before, heard = signal.getsignal(signal.SIGINT), []
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, as in the background of a shell
+        yield
+        return
+    heard = []
 
     def stop(*_: object) -> None:
         heard.append(True)
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         shipper.stop()
 
-    if before is signal.default_int_handler:  # else it is ignored, as in the background of a shell
-        signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGINT, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if heard:
         raise KeyboardInterrupt
 

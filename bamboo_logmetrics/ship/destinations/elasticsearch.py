@@ -21,11 +21,9 @@ _BACKING = (".ds-", ".fs-")  # what the names of a data stream's own indices beg
 
 _CONFLICT, _BAD_REQUEST = 409, 400
 _SUCCESS = range(200, 300)
-_FOR_GOOD = frozenset({_BAD_REQUEST, 413, 422})  # what the document itself is to blame for, but for:
-_FOR_NOW = frozenset(
-    {"index_closed_exception", "validation_exception"}
-)  # the latter where the cluster is full of shards
-_FOR_NOW_BECAUSE = ("pipeline with id [", "no write index is defined")
+_FOR_GOOD = frozenset({_BAD_REQUEST, 413, 422})  # what the document itself is to blame for, but for what can be mended:
+_MENDABLE = frozenset({"index_closed_exception", "validation_exception"})  # the latter: a cluster full of shards
+_MENDABLE_REASONS = ("pipeline with id [", "no write index is defined")  # how they begin
 
 
 class _Error(msgspec.Struct, gc=False):
@@ -89,7 +87,7 @@ class Elasticsearch(Destination):
             (result,) = item.values()
             if result.failure_store == "used":  # Elasticsearch 9.1 and later: taken, but not into the stream
                 refused.append(Refusal([entry], 1, "it was refused, and is in the failure store of the data stream"))
-            elif result.status in _FOR_GOOD and not _passes(result.error):
+            elif result.status in _FOR_GOOD and not _can_be_mended(result.error):
                 refused.append(Refusal([entry], 1, _reason(result)))
             elif result.status not in _SUCCESS and result.status != _CONFLICT:
                 retry.append(entry)
@@ -97,11 +95,9 @@ class Elasticsearch(Destination):
         return Verdict(retry=retry, refused=refused, error=error, notice=_notice(found.items))
 
 
-def _passes(error: _Error | None) -> bool:
+def _can_be_mended(error: _Error | None) -> bool:
     """Tell whether somebody who looks after the server can mend what it answers with 400."""
-    return error is not None and (
-        error.type in _FOR_NOW or (error.reason is not None and error.reason.startswith(_FOR_NOW_BECAUSE))
-    )
+    return error is not None and (error.type in _MENDABLE or (error.reason or "").startswith(_MENDABLE_REASONS))
 
 
 def _notice(items: list[dict[str, _Result]]) -> str:

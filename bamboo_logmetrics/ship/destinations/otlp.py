@@ -47,11 +47,9 @@ class Otlp(Destination):
         """Return how many were refused; the answer does not say which. Raises ValueError for another answer."""
         how_many, reason = _rejected(answer)
         how_many = min(how_many, len(entries))
-        return (
-            Verdict(refused=[Refusal(entries, how_many, reason or "rejected, without a reason")])
-            if how_many > 0
-            else ALL_TAKEN
-        )
+        if how_many <= 0:
+            return ALL_TAKEN
+        return Verdict(refused=[Refusal(entries, how_many, reason or "rejected, without a reason")])
 
 
 def _rejected(answer: bytes) -> tuple[int, str]:
