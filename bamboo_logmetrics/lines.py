@@ -40,6 +40,7 @@ class LineMaker:
 
     def start_anew(self) -> None:
         """Be another writer, as every opening and every forked child is."""
+        self.fast_path_errors = 0  # records that raised there; they were written the other way
         self.writer = self._fs.urandom(WRITER_BYTES).hex()
         self.seq = 0
 
@@ -52,15 +53,15 @@ class LineMaker:
                 if line is not None and len(line) <= self._limit:
                     self.seq = seq
                     return line
-            except Exception:  # noqa: BLE001, S110 - the other way says what is wrong
-                pass
+            except Exception:  # noqa: BLE001 - the other way writes the record, or says why it cannot
+                self.fast_path_errors += 1
         return self._step_by_step(item)
 
     def _step_by_step(self, item: Record) -> bytes | None:
         try:
             line = self._finish(self._expand(item))
         except Exception as error:  # noqa: BLE001 - whatever the value did, its place in the log must not be empty
-            line = self._finish(self._marker(item, error))
+            line = self._marker_line(item, error)
         return self._number(line)
 
     def own(self, event: SystemEvent, extra: Mapping[str, Any]) -> bytes:
@@ -95,10 +96,19 @@ class LineMaker:
         self.seq += 1
         return line + b"\n"
 
-    def _marker(self, item: Record, error: Exception) -> dict[str, Any]:
-        """Return a plain record that says what could not be encoded."""
+    def _marker_line(self, item: Record, error: Exception) -> bytes:
+        """Return a plain line that says what could not be encoded; not more than its class where even that raises."""
         event = item.event
-        what = getattr(event, "kind", type(event).__name__) if isinstance(event, MetricsEvent) else "a plain line"
+        what = "a plain line"
+        try:
+            if isinstance(event, MetricsEvent):
+                what = type(event).__name__
+                what = event.kind
+            return self._finish(self._marker(what, error))
+        except Exception:  # noqa: BLE001 - else the batch of this record could never be written
+            return self._render(self._marker(what, error))
+
+    def _marker(self, what: str, error: Exception) -> dict[str, Any]:
         return record.expand_plain(
             f"{what} could not be encoded",
             {"encode_error": type(error).__name__},

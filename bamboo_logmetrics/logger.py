@@ -13,7 +13,8 @@ import structlog.contextvars
 from structlog import BoundLoggerBase, DropEvent
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.events.model import KINDS, ChatEvent, ForwardEvent, MetricsEvent
+from bamboo_logmetrics.events.model import ChatEvent, ForwardEvent, MetricsEvent
+from bamboo_logmetrics.events.registry import KINDS, is_builtin, require_kind
 from bamboo_logmetrics.frozen import SCALARS, all_scalar, freeze_mapping, freeze_text
 from bamboo_logmetrics.options import LEVELS
 from bamboo_logmetrics.queued import Record
@@ -36,7 +37,7 @@ _CONTEXT_VARS: Any = getattr(structlog.contextvars, "_CONTEXT_VARS", {"": None})
 _NUMBERS = {number: name for name, number in LEVELS.items()}
 _NOTHING: dict[str, Any] = {}
 _are_scalars = SCALARS.issuperset
-_TYPED = frozenset(cls for cls in KINDS.values() if issubclass(cls, (ChatEvent, ForwardEvent)))
+_TYPED = frozenset(cls for cls in KINDS.values() if is_builtin(cls) and issubclass(cls, (ChatEvent, ForwardEvent)))
 
 
 class BoundLog(BoundLoggerBase):
@@ -62,7 +63,8 @@ class BoundLog(BoundLoggerBase):
         """Emit a typed event, with ``bound`` beside it; never filtered by level.
 
         Returns True when it is acknowledged as the log's durability asks, False when it is not (it is
-        then counted). Raises TypeError for anything but an event; what a processor of yours raises passes through.
+        then counted). Raises TypeError for anything but an event with a kind; what a processor of yours raises passes
+        through.
         """
         if bound or type(event) not in _TYPED or not self._scalar or self._processors or _CONTEXT_VARS:
             return self._emit(event, bound)
@@ -144,6 +146,8 @@ class BoundLog(BoundLoggerBase):
 
     def _record(self, event: Any, level: str | None, kw: dict[str, Any], time_ns: int | None = None) -> Record | None:
         """Return what is queued, with everything read that may change after the call; None for a dropped one."""
+        if isinstance(event, MetricsEvent):
+            require_kind(event)
         context: Mapping[str, Any] = self._context
         by_reference = True
         if _CONTEXT_VARS:
@@ -154,6 +158,8 @@ class BoundLog(BoundLoggerBase):
             except DropEvent:
                 return None
             context, by_reference = _NOTHING, False  # the keys of processors may be anything
+            if isinstance(event, MetricsEvent):
+                require_kind(event)  # a processor may have put another in its place
         elif not self._scalar:
             context = freeze_mapping(context)
         exception = _take_exception(kw) if "exc_info" in kw or "stack_info" in kw else None

@@ -19,7 +19,8 @@ import msgspec
 
 from bamboo_logmetrics import record
 from bamboo_logmetrics.events.base import names_of
-from bamboo_logmetrics.events.model import KINDS, MetricsEvent, SystemEvent
+from bamboo_logmetrics.events.model import MetricsEvent, SystemEvent
+from bamboo_logmetrics.events.registry import KINDS, is_builtin
 from bamboo_logmetrics.events.times import format_ns, format_utc
 from bamboo_logmetrics.frozen import SCALARS, Row, all_scalar, as_dict
 from bamboo_logmetrics.layouts import encode, encoder, escaped, integer
@@ -157,7 +158,7 @@ def _beside(cls: type[MetricsEvent], context: Mapping[str, Any]) -> Beside:
     make = _MAKE.get(cls)
     if make is None or not all_scalar(context):
         return _CLOSER_LOOK
-    fields, trace_id = record.FIELDS[cls.kind], None
+    fields, trace_id = record.fields_in_line(cls.kind), None
     same: list[tuple[Callable[[Any], Any], Any]] = []
     free: dict[str, Any] = {}
     for key, value in context.items():
@@ -247,6 +248,6 @@ def _maker(cls: type[MetricsEvent]) -> _Line:
     return line
 
 
-_TYPED = [cls for cls in KINDS.values() if not issubclass(cls, SystemEvent)]
+_TYPED = [cls for cls in KINDS.values() if is_builtin(cls) and not issubclass(cls, SystemEvent)]
 _MAKE: dict[type, _Line] = {cls: _maker(cls) for cls in _TYPED}
 _PLAIN_FIELDS = {cls: frozenset(names_of(cls)) - {"meta", "usage", "status", *record.TEXT_FIELDS} for cls in _TYPED}

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -19,23 +20,16 @@ from bamboo_logmetrics.errors import DecodeError
 from bamboo_logmetrics.events.base import names_of, snake
 from bamboo_logmetrics.events.checks import got
 from bamboo_logmetrics.events.model import (
-    KINDS,
     EventMeta,
-    ForwardStatus,
     MetricsDropped,
     MetricsEvent,
-    RequestCompleted,
-    RoundCompleted,
-    RoundStatus,
-    SessionCompleted,
-    SessionStatus,
     StorageError,
     SystemEvent,
     TokenUsage,
-    ToolCalled,
     UnknownEvent,
-    read_status,
 )
+from bamboo_logmetrics.events.registry import KINDS, is_builtin, require_kind
+from bamboo_logmetrics.events.statuses import ForwardStatus, RoundStatus, SessionStatus, read_status
 from bamboo_logmetrics.events.times import format_utc, parse_utc
 from bamboo_logmetrics.layouts import encodable, flat_of, integer
 
@@ -54,28 +48,42 @@ STATUSES = frozenset(status.value for kind in (SessionStatus, RoundStatus, Forwa
 ERROR_STATUSES = (SessionStatus.ERROR, RoundStatus.ERROR, ForwardStatus.ERROR, ForwardStatus.TIMEOUT)
 
 
-def _field_names(cls: type[MetricsEvent]) -> frozenset[str]:
+HEADER_SET = frozenset(HEADER)
+NO_FIELDS: frozenset[str] = frozenset()
+TEXT_FIELDS = ("error", "reason")  # the event fields that hold free text
+
+
+@lru_cache(maxsize=1024)
+def _field_names(cls: type) -> frozenset[str]:
     names = set(names_of(cls))
     names.update(META if "meta" in names else (), USAGE if "usage" in names else ())
     names.update(("source",) if issubclass(cls, SystemEvent) else ())
     return frozenset(names)
 
 
-HEADER_SET = frozenset(HEADER)
-FIELDS: Mapping[str, frozenset[str]] = {kind: _field_names(cls) for kind, cls in KINDS.items()}
-RESERVED: Mapping[str, frozenset[str]] = {kind: names | HEADER_SET for kind, names in FIELDS.items()}
-NO_FIELDS: frozenset[str] = frozenset()
-TEXT_FIELDS = ("error", "reason")  # the event fields that hold free text
+_BUILTIN_FIELDS = frozenset(name for cls in KINDS.values() if is_builtin(cls) for name in _field_names(cls))
+
+
+def fields_in_line(kind: str) -> frozenset[str]:
+    """Return the keys that the fields of a kind have in a line, present or not; none for an unknown kind."""
+    cls = KINDS.get(kind)
+    return NO_FIELDS if cls is None else _field_names(cls)
+
+
+def fixed_fields(kind: str) -> frozenset[str]:
+    """Return the keys of a kind's fields that are ids, names and numbers: never masked, and cut in TEXT_FIELDS only.
+
+    They are those of this package's classes. A text field that an application's own class adds may hold anything.
+    """
+    return fields_in_line(kind) & _BUILTIN_FIELDS
 
 
 def level_of(event: MetricsEvent) -> str:
     """Return the level of an event's line: error, warning or info."""
-    if isinstance(event, (RoundCompleted, SessionCompleted, RequestCompleted)):
-        return "error" if event.status in ERROR_STATUSES else "info"
-    if isinstance(event, StorageError):
+    if isinstance(event, StorageError) or getattr(event, "status", None) in ERROR_STATUSES:
         return "error"
-    failed_tool = isinstance(event, ToolCalled) and not event.success
-    return "warning" if failed_tool or isinstance(event, MetricsDropped) else "info"
+    failed = getattr(event, "success", None) is False
+    return "warning" if failed or isinstance(event, MetricsDropped) else "info"
 
 
 def fields_of(event: MetricsEvent) -> dict[str, Any]:
@@ -126,7 +134,10 @@ def expand(
         timestamp: for an event without a meta, the call's time.
         exception: the text of an exception.
         own: True for the log's own system events; others of the system family say ``"source":"app"``.
+
+    Raises TypeError for the base of a family, which has no kind.
     """
+    require_kind(event)
     fields = fields_of(event)
     meta = getattr(event, "meta", None)
     if meta is not None:
@@ -134,7 +145,7 @@ def expand(
     flat = _header(timestamp, level_of(event), event.kind, writer, seq)
     if "event_id" in fields:
         _put_trace_id(flat, fields, bound)
-    reserved = RESERVED.get(event.kind, HEADER_SET)
+    reserved = fields_in_line(event.kind) | HEADER_SET
     for name, value in fields.items():
         flat[name if name not in HEADER_SET else f"bound_{name}"] = value
     if isinstance(event, SystemEvent) and not own:

@@ -37,6 +37,11 @@ class DropReport:
                 self._said_at[reason] = now
                 yield reason, fresh, total
 
+    def take_back(self, reason: str, count: int) -> None:
+        """Announce ``count`` drops again later: their line could not be made."""
+        self._said[reason] -= count
+        self._said_at.pop(reason, None)
+
     def due_in(self, totals: Mapping[str, int]) -> float | None:
         """Return in how many seconds something is to be announced; None if nothing is."""
         waiting = [

@@ -7,7 +7,8 @@ plain stores and one call at most (see channel.py), and nothing is in neither or
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from bamboo_logmetrics._version import __version__
@@ -29,6 +30,21 @@ from bamboo_logmetrics.system import Clock, backoff
 
 BATCH = 4096  # records per step, which is one write
 _FIRST_RETRY, _LONGEST_RETRY = 0.05, 5.0  # seconds
+
+
+def _kind_of(event: object) -> str:
+    """Return what a StorageError calls a record: never an exception, or the batch would never be written."""
+    try:
+        return str(event.kind) if isinstance(event, MetricsEvent) else "plain"
+    except Exception:  # noqa: BLE001
+        return type(event).__name__
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - the text of an exception may raise anything
+        return type(error).__name__
 
 
 class _Batch:
@@ -138,15 +154,19 @@ class Step:
 
     def announce_start(self) -> None:
         """Put worker_started first."""
+        facts = started_facts(__version__, self._clock, self._sink.repaired_bytes)
         self.started = True
-        self._own(WorkerStarted(), started_facts(__version__, self._clock, self._sink.repaired_bytes))
+        self._own(WorkerStarted(), facts, undo=self._take_back_start)
+
+    def _take_back_start(self) -> None:
+        self.started = False
 
     def _encode(self) -> None:
         """Make lines of what is in hand: all of it, or nothing when something is raised."""
         if not self._hand:
             return
-        first, seq = self._hand[0].event, self._maker.seq
-        batch = _Batch(first.kind if isinstance(first, MetricsEvent) else "plain", [], [], own=False)
+        seq = self._maker.seq
+        batch = _Batch(_kind_of(self._hand[0].event), [], [], own=False)
         line_of, add = self._maker.user, batch.lines.append
         try:
             for record in self._hand:
@@ -219,10 +239,11 @@ class Step:
         """Keep what is in hand, and try again after a growing pause."""
         if self._retries is None:
             self._retries = backoff(_FIRST_RETRY, _LONGEST_RETRY)
-        self._diagnostics.say(f"cannot write, will keep trying: {type(error).__name__}: {error}")
+        text = _text_of(error)
+        self._diagnostics.say(f"cannot write, will keep trying: {text}")
         if self._failure is None:
             kind = self._pending[0].kind if self._pending else "file"
-            self._failure = StorageError(error=mask_text(f"{type(error).__name__}: {error}"), event_type=kind)
+            self._failure = StorageError(error=mask_text(text), event_type=kind)
         self._retry_at = self._clock.monotonic() + next(self._retries)
 
     def _recover(self) -> None:
@@ -240,19 +261,23 @@ class Step:
 
     # -- the log's own lines -------------------------------------------------------------
 
-    def _own(self, event: SystemEvent, extra: Mapping[str, Any]) -> None:
+    def _own(self, event: SystemEvent, extra: Mapping[str, Any], undo: Callable[[], None] | None = None) -> None:
+        """Append a line of the log itself; call ``undo`` when it cannot be made, so that it is made later."""
         seq = self._maker.seq
         try:
             batch = _Batch(event.kind, [self._maker.own(event, extra)], [], own=True)
         except BaseException:
             self._maker.seq = seq
+            if undo is not None:
+                undo()
             raise
         self._pending.append(batch)
         self._said_stop = isinstance(event, WorkerStopped)
 
     def _announce_drops(self, *, everything: bool) -> None:
         for reason, count, total in self._report.news(self._channel.drops(), everything=everything):
-            self._own(MetricsDropped(count=count, reason=reason), {"total": total})
+            undo = partial(self._report.take_back, reason, count)
+            self._own(MetricsDropped(count=count, reason=reason), {"total": total}, undo)
 
     # -- the end -------------------------------------------------------------------------
 

@@ -147,8 +147,11 @@ def backoff(first: float, most: float) -> Iterator[float]:
 
 
 def host() -> str:
-    """Return this machine's name."""
-    return socket.gethostname()
+    """Return this machine's name, ``""`` where it cannot be read."""
+    try:
+        return socket.gethostname()
+    except (OSError, UnicodeError):
+        return ""
 
 
 def process_started_at(pid: int) -> datetime | None:
@@ -159,7 +162,7 @@ def process_started_at(pid: int) -> datetime | None:
         if os.path.exists("/proc/self/stat"):
             return None
         return _started_by_ps(pid)  # pragma: no cover - macOS
-    except (OSError, ValueError):
+    except (OSError, ValueError, LookupError):
         return None
 
 

@@ -9,7 +9,9 @@ from datetime import datetime, timezone
 from hypothesis import strategies as st
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.events.model import KINDS
+from bamboo_logmetrics.events import registry
+
+KINDS = {kind: cls for kind, cls in registry.KINDS.items() if registry.is_builtin(cls)}
 
 U16, U32, U64 = (st.integers(0, 2**bits - 1) for bits in (16, 32, 64))
 TIMES = st.datetimes(timezones=st.just(timezone.utc))

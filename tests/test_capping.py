@@ -192,5 +192,5 @@ def test_any_record_is_cut_to_the_limit(event, text, bound, exception):
         assert (read.event is None) == ("plain" in flat)
         if len(line) > 1_000:
             ids = {"event_id", "trace_id", "session_id", "round_id", "request_id", "tool_call_id", "tool_name", "model"}
-            assert set(made) <= record.FIELDS[event.kind] | record.HEADER_SET | {"exception", "truncated"}
+            assert set(made) <= record.fields_in_line(event.kind) | record.HEADER_SET | {"exception", "truncated"}
             assert sum(len(encode(made[key])) for key in ids & set(made)) > 300

@@ -15,10 +15,9 @@ from http import HTTPStatus
 
 import pytest
 from hypothesis import given, settings
-from strategies import EVENTS, EXAMPLES, FULL_USAGE, USAGE, USAGES, meta
+from strategies import EVENTS, EXAMPLES, FULL_USAGE, KINDS, USAGE, USAGES, meta
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.events.model import KINDS
 
 ONE_EACH = [*{type(event): event for event in EXAMPLES}.values(), EXAMPLES[0].meta, FULL_USAGE]
 KIND_NAMES = {

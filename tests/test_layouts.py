@@ -10,13 +10,12 @@ import pytest
 from flats import FIXED, FLATS, NOW, exact, golden, there_and_back, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import EXAMPLES, HEADER, JSON, fields_in_line, meta
+from strategies import EXAMPLES, HEADER, JSON, KINDS, fields_in_line, meta
 from test_record import AT, FACTS, ROUND, TOOL
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics import layouts, record
 from bamboo_logmetrics.events.base import names_of
-from bamboo_logmetrics.events.model import KINDS
 from bamboo_logmetrics.layouts import encode, flat_of, integer
 from bamboo_logmetrics.layouts.mapping import EVERYWHERE, ONLY_IN, ROWS
 from bamboo_logmetrics.lines import LineMaker

@@ -8,12 +8,11 @@ from datetime import datetime, timezone
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import BOUND, EVENTS, EXAMPLES, FULL_USAGE, HEADER, UNKNOWN, USAGE, fields_in_line, meta
+from strategies import BOUND, EVENTS, EXAMPLES, FULL_USAGE, HEADER, KINDS, UNKNOWN, USAGE, fields_in_line, meta
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics import record
 from bamboo_logmetrics.errors import DecodeError
-from bamboo_logmetrics.events.model import KINDS
 from bamboo_logmetrics.layouts import encode
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden", "lines.jsonl")

@@ -9,12 +9,11 @@ import dataclasses_json
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from strategies import EVENTS, EXAMPLES, JSON, UNKNOWN, meta
+from strategies import EVENTS, EXAMPLES, JSON, KINDS, UNKNOWN, meta
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import DecodeError
 from bamboo_logmetrics.events import times
-from bamboo_logmetrics.events.model import KINDS
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden", "tagged.jsonl")
 with open(GOLDEN, encoding="utf-8") as _file:

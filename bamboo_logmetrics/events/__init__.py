@@ -6,7 +6,6 @@ from bamboo_logmetrics.events.model import (
     ChatEvent,
     EventMeta,
     ForwardEvent,
-    ForwardStatus,
     MessageCountUpdated,
     MetricsDropped,
     MetricsEvent,
@@ -14,10 +13,8 @@ from bamboo_logmetrics.events.model import (
     RequestStarted,
     RoundCompleted,
     RoundStarted,
-    RoundStatus,
     SessionCompleted,
     SessionStarted,
-    SessionStatus,
     StorageError,
     SystemEvent,
     TokenUsage,
@@ -26,6 +23,7 @@ from bamboo_logmetrics.events.model import (
     WorkerStarted,
     WorkerStopped,
 )
+from bamboo_logmetrics.events.statuses import ForwardStatus, RoundStatus, SessionStatus
 
 __all__ = [
     "ChatEvent",

@@ -9,7 +9,8 @@ dataclass takes ten times as long (docs/design.md). A class goes through here on
 
 1. ``class RoundCompleted(ChatEvent, frozen=True, kw_only=True)``: msgspec makes slots, constructor, ``==`` and hash;
    ``__init_subclass__`` writes the check of its values, which msgspec calls at the end of each construction.
-2. ``@model``: what makes it a dataclass, and its entry in the tables.
+2. ``@model``: the dataclass form, and its entry in the tables. A class of the application has no decorator: its
+   dataclass form is made when somebody asks for its fields.
 """
 
 from __future__ import annotations
@@ -90,6 +91,11 @@ RULES: dict[str, Rule] = {
     "datetime": Rule("type({0}) is datetime and {0}.tzinfo is utc", checks.utc),
 }
 
+# annotations that an event class of the application may use beside the text, count and status rules
+RULES["int"] = Rule(f"type({{0}}) is int and -{_SMALL} <= {{0}} <= {_SMALL}", checks.signed)
+RULES["float"] = Rule("type({0}) is float and {0} - {0} == 0", checks.number)
+RULES |= {f"{name} | None": optional(RULES[name]) for name in ("bool", "int", "float")}
+
 # what the expressions of the rules speak of
 _NAMES: dict[str, Any] = {"datetime": datetime, "utc": timezone.utc}
 
@@ -114,6 +120,24 @@ JSON_RULES: dict[str, dict[str, Callable[[Any], Any]]] = {
 MODELS: dict[str, type[Model]] = {}  # by name, as model() makes them
 
 
+class _LazyFields:
+    """``__dataclass_fields__`` of a class without ``@model``, made on first use.
+
+    msgspec knows the fields only after ``__init_subclass__``.
+    """
+
+    def __get__(self, instance: object, owner: type[Model]) -> Any:
+        make_dataclass_form(owner)
+        return owner.__dataclass_fields__
+
+
+def annotation_text(annotation: Any) -> str:
+    """Return an annotation as the tables name it: ``blm.TokenUsage``, ``Optional[str]`` as ``str | None``."""
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    text = re.sub(r"[\w.]*\bOptional\[(.*)\]", r"\1 | None", text.strip())
+    return re.sub(r"[\w.]*\.", "", text)
+
+
 class _Kept:
     __slots__ = ("_extra",)
 
@@ -136,16 +160,24 @@ class Model(_Kept, msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: 
     _annotations: ClassVar[dict[str, str]] = {}
 
     def __init_subclass__(cls, **_: Any) -> None:
-        own = inspect.get_annotations(cls)
+        own = {name: annotation_text(kind) for name, kind in inspect.get_annotations(cls).items()}
         cls._annotations = cls._annotations | {name: kind for name, kind in own.items() if "ClassVar" not in kind}
+        cls._check_annotations()
         cls._names = tuple(cls._annotations)
         cls._checks = tuple(
             (name, f"{cls.__name__}.{name}", RULES[kind].check) for name, kind in cls._annotations.items()
         )
+        parts = {name: kind.split(" ")[0] for name, kind in cls._annotations.items()}
+        cls._parts = {name: MODELS[part] for name, part in parts.items() if part in MODELS}
         made: Any = cls
+        made.__dataclass_fields__ = _LazyFields()
         made._validate = _compiled(cls._annotations)
         if "__post_init__" not in vars(cls):
             made.__post_init__ = made._validate
+
+    @classmethod
+    def _check_annotations(cls) -> None:
+        """Raise TypeError for a field that a line cannot hold."""
 
     def _validate(self) -> None:
         """Check the values, and put right what may be put right."""
@@ -206,9 +238,20 @@ def _check(self: Model) -> None:
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 def model(cls: C) -> C:
     """Make ``cls`` a dataclass, frozen and keyword-only, and enter it into the tables."""
+    make_dataclass_form(cls)
+    MODELS[cls.__name__] = cls
+    _add(cls, checks.instance(cls))
+    return cls
+
+
+def make_dataclass_form(cls: type[Model]) -> None:
+    """Give ``cls`` the attributes of a frozen, keyword-only dataclass."""
+    # not msgspec.structs.fields, which evaluates the annotations: an application may import their names for types only
+    kinds = cls._annotations
+    defaults = dict(zip(reversed(cls.__struct_fields__), reversed(cls.__struct_defaults__), strict=False))
     plain = dataclasses.make_dataclass(
         cls.__name__,
-        [(item.name, cls._annotations[item.name], _field(cls, item)) for item in msgspec.structs.fields(cls)],
+        [(name, kinds[name], _field(name, kinds[name], defaults)) for name in cls.__struct_fields__],
         frozen=True,
         kw_only=True,
         init=False,
@@ -219,11 +262,6 @@ def model(cls: C) -> C:
     made.__dataclass_fields__ = plain.__dataclass_fields__  # type: ignore[attr-defined]
     made.__dataclass_params__ = plain.__dataclass_params__  # type: ignore[attr-defined]
     made.__setattr__, made.__delattr__ = _refuse_to_set, _refuse_to_delete
-    parts = {name: kind.split(" ")[0] for name, kind in cls._annotations.items()}
-    made._parts = {name: MODELS[part] for name, part in parts.items() if part in MODELS}
-    MODELS[cls.__name__] = cls
-    _add(cls, checks.instance(cls))
-    return cls
 
 
 def add_status(cls: type[Enum], **json: Callable[[Any], Any]) -> None:
@@ -239,14 +277,15 @@ def _add(cls: type, check: checks.Check) -> None:
     RULES[f"{name} | None"] = optional(RULES[name])
 
 
-def _field(cls: type[Model], item: msgspec.structs.FieldInfo) -> Any:
+def _field(name: str, annotation: str, defaults: Mapping[str, Any]) -> Any:
     """Return a field of a Struct as dataclasses knows it."""
+    given = defaults.get(name, msgspec.NODEFAULT)
     default: dict[str, Any] = {}
-    if item.default_factory is not msgspec.NODEFAULT:
-        default["default_factory"] = item.default_factory
-    elif item.default is not msgspec.NODEFAULT:
-        default["default"] = item.default
-    rule = JSON_RULES.get(cls._annotations[item.name], {"decoder": _same})
+    if factory := getattr(given, "factory", None):
+        default["default_factory"] = factory
+    elif given is not msgspec.NODEFAULT:
+        default["default"] = given
+    rule = JSON_RULES.get(annotation, {"decoder": _same})
     return dataclasses.field(**default, metadata=MappingProxyType({"dataclasses_json": rule}))
 
 

@@ -23,6 +23,7 @@ E = TypeVar("E", bound=Enum)
 U64_MAX = 2**64 - 1
 U32_MAX = 2**32 - 1
 U16_MAX = 2**16 - 1
+I64_MIN, I64_MAX = -(2**63), 2**63 - 1
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
@@ -85,6 +86,36 @@ def _whole(where: str, value: Any, remedy: str) -> int:
             pass
     msg = f"{where} must be a whole number; {got(value)}. {remedy}"
     raise TypeError(msg)
+
+
+def signed(where: str, value: Any) -> int:
+    """Keep a whole number within signed 64 bits."""
+    remedy = "Pass a whole number, such as -1 or 1234."
+    if type(value) is not int:
+        value = _whole(where, value, remedy)
+    if I64_MIN <= value <= I64_MAX:
+        return int(value)
+    msg = f"{where} must be from {I64_MIN} to {I64_MAX}; {got(value)}. {remedy}"
+    raise ValueError(msg)
+
+
+def number(where: str, value: Any) -> float:
+    """Keep a finite number, as a float."""
+    remedy = "Pass a finite number, such as 0.5."
+    if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
+        msg = f"{where} must be a number; {got(value)}. {remedy}"
+        raise TypeError(msg)
+    if not _finite(value) or not math.isfinite(kept := _float(value)):
+        msg = f"{where} must be finite; {got(value)}. {remedy}"
+        raise ValueError(msg)
+    return kept
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def millis(where: str, value: Any) -> int:

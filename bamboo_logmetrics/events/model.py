@@ -3,58 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from enum import Enum
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import field
 from uuid_utils import uuid4
 
 from bamboo_logmetrics.errors import DecodeError
-from bamboo_logmetrics.events.base import U16, U32, U64, Id, Millis, Model, add_status, model, names_of, snake
+from bamboo_logmetrics.events import registry
+from bamboo_logmetrics.events.base import U16, U32, U64, Id, Millis, Model, model, names_of, snake
+from bamboo_logmetrics.events.registry import KINDS
+from bamboo_logmetrics.events.statuses import ForwardStatus, RoundStatus, SessionStatus
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-
-class _Status(str, Enum):
-    __str__ = str.__str__
-
-
-class SessionStatus(_Status):
-    """How a session stands."""
-
-    RUNNING = "running"
-    COMPLETED = "completed"
-    ERROR = "error"
-    CANCELLED = "cancelled"
-
-
-class RoundStatus(_Status):
-    """How a round stands."""
-
-    RUNNING = "running"
-    SUCCESS = "success"
-    ERROR = "error"
-    CANCELLED = "cancelled"
-
-
-class ForwardStatus(_Status):
-    """How a forwarded request ended."""
-
-    SUCCESS = "success"
-    ERROR = "error"
-    TIMEOUT = "timeout"
-
-
-def read_status(text: Any) -> Any:
-    """Return a status text as this version writes it: older writers say ``failed``."""
-    return "error" if text == "failed" else text
-
-
-for _status in (SessionStatus, RoundStatus, ForwardStatus):
-    add_status(_status, encoder=attrgetter("value"), decoder=read_status)
 
 
 def _new_id() -> str:
@@ -126,16 +88,39 @@ def _plus(a: int | None, b: int | None) -> int | None:
 class MetricsEvent(Model, frozen=True, kw_only=True):
     """Base of every event.
 
-    ``kind`` is the dotted name, such as ``chat.round_completed``, on the class and on its objects.
+    ``kind`` is the dotted name, such as ``chat.round_completed``, on the class and on its objects. The bases of the
+    families have none. A subclass of one of them is an event of its own kind::
+
+        class CacheWarmed(ChatEvent):  # chat.cache_warmed
+            session_id: str
+            entries: int
+
+    Its fields are ``str``, ``int`` (64 bits), ``float`` (finite), ``bool``, one of these or None, a ``usage`` of
+    TokenUsage or a ``status``. Raises TypeError, when the class is made, for other fields, for a name that a line has
+    already, and for a kind that another class has.
     """
 
     kind: ClassVar[str]
     _tag: ClassVar[tuple[str, str]]  # family and variant, as in the tagged form
+    _family: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **config: Any) -> None:
+        super().__init_subclass__(**config)
+        if "_family" not in vars(cls):
+            registry.register(cls)
+
+    @classmethod
+    def _check_annotations(cls) -> None:
+        registry.check_annotations(cls)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the tagged form, ``{"Chat": {"SessionStarted": {...}}}``, as plain data."""
+        """Return the tagged form, ``{"Chat": {"SessionStarted": {...}}}``, as plain data.
+
+        Raises TypeError for the base of a family, which has no kind.
+        """
         from bamboo_logmetrics.events import tagged  # imports dataclasses-json (150 ms) on first use
 
+        registry.require_kind(self)
         return tagged.tag(*self._tag, tagged.encode(self) or None)
 
     def to_json(self) -> str:
@@ -153,7 +138,7 @@ class MetricsEvent(Model, frozen=True, kw_only=True):
         from bamboo_logmetrics.events import tagged
 
         family, variant, body = tagged.untag(data)
-        cls = VARIANTS.get((family, variant))
+        cls = registry.VARIANTS.get((family, variant))
         if cls is None:
             payload = None if isinstance(data[family], str) else tagged.keep(body)
             try:
@@ -175,6 +160,7 @@ class MetricsEvent(Model, frozen=True, kw_only=True):
 class ChatEvent(MetricsEvent, frozen=True, kw_only=True):
     """Base of the events of the agent's own chat loop."""
 
+    _family: ClassVar[str] = "Chat"
     meta: EventMeta = field(default_factory=EventMeta)
 
 
@@ -182,6 +168,7 @@ class ChatEvent(MetricsEvent, frozen=True, kw_only=True):
 class ForwardEvent(MetricsEvent, frozen=True, kw_only=True):
     """Base of the events of requests forwarded to a provider."""
 
+    _family: ClassVar[str] = "Forward"
     meta: EventMeta = field(default_factory=EventMeta)
 
 
@@ -189,6 +176,7 @@ class ForwardEvent(MetricsEvent, frozen=True, kw_only=True):
 class SystemEvent(MetricsEvent, frozen=True, kw_only=True):
     """Base of the events about the metrics system itself; they carry no meta."""
 
+    _family: ClassVar[str] = "System"
     if TYPE_CHECKING:
 
         def __init__(self) -> None: ...
@@ -361,14 +349,16 @@ class UnknownEvent(MetricsEvent, frozen=True, kw_only=True):
     Raises ValueError for a kind that this version knows: its line would pass for that event.
     """
 
+    _family: ClassVar[str] = ""
+
     family: str
     variant: str
     payload: str | None = None
 
     def __post_init__(self) -> None:
         self._validate()
-        if self.kind in KINDS:
-            msg = f"UnknownEvent must be of an unknown kind; got {self.kind!r}. Pass {KINDS[self.kind].__name__}(...)."
+        if known := KINDS.get(self.kind):
+            msg = f"UnknownEvent must be of an unknown kind; got {self.kind!r}. Pass {known.__name__}(...)."
             raise ValueError(msg)
 
     def to_dict(self) -> dict[str, Any]:
@@ -383,16 +373,3 @@ class UnknownEvent(MetricsEvent, frozen=True, kw_only=True):
     def kind(self) -> str:  # type: ignore[override]
         """The dotted name, such as ``chat.session_paused``."""
         return f"{snake(self.family)}.{snake(self.variant)}"
-
-
-FAMILIES: dict[str, type[MetricsEvent]] = {"Chat": ChatEvent, "Forward": ForwardEvent, "System": SystemEvent}
-
-VARIANTS: dict[tuple[str, str], type[MetricsEvent]] = {
-    (family, variant.__name__): variant for family, base in FAMILIES.items() for variant in base.__subclasses__()
-}
-
-for (_family, _variant), _cls in VARIANTS.items():
-    _cls._tag = (_family, _variant)
-    _cls.kind = f"{snake(_family)}.{snake(_variant)}"
-
-KINDS: dict[str, type[MetricsEvent]] = {cls.kind: cls for cls in VARIANTS.values()}

@@ -66,7 +66,7 @@ def redact_flat(flat: MutableMapping[str, Any]) -> None:
     kind = flat.get("event")
     fields = record.NO_FIELDS
     if isinstance(kind, str):
-        fields = record.NO_FIELDS if "plain" in flat else record.FIELDS.get(kind, record.NO_FIELDS)
+        fields = record.NO_FIELDS if "plain" in flat else record.fixed_fields(kind)
         flat["event"] = kind if fields else mask_text(kind)
     for key, value in flat.items():
         if key in record.HEADER_SET or (key in fields and key not in record.TEXT_FIELDS):

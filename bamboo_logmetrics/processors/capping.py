@@ -107,7 +107,7 @@ def _texts(flat: dict[str, Any]) -> list[str]:
 
 
 def _fields(flat: dict[str, Any]) -> frozenset[str]:
-    return record.NO_FIELDS if "plain" in flat else record.FIELDS.get(flat["event"], record.NO_FIELDS)
+    return record.NO_FIELDS if "plain" in flat else record.fixed_fields(flat["event"])
 
 
 def _bound_keys(flat: dict[str, Any]) -> list[str]:

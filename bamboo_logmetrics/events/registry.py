@@ -1,0 +1,88 @@
+"""Every event class by its kind: the twelve of this package, and those of the application."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bamboo_logmetrics.events.base import RULES, names_of, snake
+
+if TYPE_CHECKING:
+    from bamboo_logmetrics.events.model import MetricsEvent
+
+KINDS: dict[str, type[MetricsEvent]] = {}  # by kind, such as chat.round_completed
+VARIANTS: dict[tuple[str, str], type[MetricsEvent]] = {}  # by family and variant, as in the tagged form
+
+# annotations that the fields of an application's own event may have
+_OWN_TYPES = ("str", "int", "float", "bool")
+_PARTS = {"usage": ("TokenUsage",), "status": ("SessionStatus", "RoundStatus", "ForwardStatus")}
+# names that a line, or every event, has already
+_TAKEN = frozenset(
+    {"timestamp", "level", "event", "v", "writer", "seq", "plain", "exception", "truncated", "source"}
+    | {"meta", "event_id", "occurred_at", "trace_id"}
+)
+_CLASS_NAME = re.compile(r"[A-Z][A-Za-z0-9]*", re.ASCII)
+_FIELD_NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+
+
+def is_builtin(cls: type) -> bool:
+    """Return True for a class of this package, False for one of the application."""
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def register(cls: type[MetricsEvent]) -> None:
+    """Enter an event class under its kind, which follows from its family and its name.
+
+    A class that is made again under the same name in the same module (a notebook's cell, a reload) takes the place of
+    the one before. Raises TypeError where the class can have no kind, or another class has it.
+    """
+    name = cls.__name__
+    if not cls._family:
+        msg = f"{name} must derive from ChatEvent, ForwardEvent or SystemEvent: its family is a part of its kind"
+        raise TypeError(msg)
+    if not _CLASS_NAME.fullmatch(name):
+        msg = f"the name of an event class must be such as CacheWarmed; got {name!r}: its kind is made of it"
+        raise TypeError(msg)
+    kind = f"{snake(cls._family)}.{snake(name)}"
+    known = KINDS.get(kind)
+    if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        msg = f"{name} would be of kind {kind!r}, as {known.__module__}.{known.__qualname__} is: give it another name"
+        raise TypeError(msg)
+    cls.kind = kind
+    cls._tag = (cls._family, name)
+    KINDS[kind] = VARIANTS[cls._tag] = cls
+
+
+def check_annotations(cls: type[MetricsEvent]) -> None:
+    """Raise TypeError for a field of an application's class that a line cannot hold, or that has a taken name."""
+    if is_builtin(cls):
+        return
+    inherited = names_of(cls.__mro__[1])
+    for name, annotation in cls._annotations.items():
+        if name not in inherited:
+            _check_field(cls, name, annotation)
+
+
+def _check_field(cls: type[MetricsEvent], name: str, annotation: str) -> None:
+    where = f"{cls.__name__}.{name}"
+    if name in _TAKEN or name.startswith("bound_") or hasattr(cls.__mro__[1], name) or not _FIELD_NAME.fullmatch(name):
+        msg = f"{where}: a field cannot have this name, which lines or events have already; use another in snake_case"
+        raise TypeError(msg)
+    allowed = _PARTS.get(name, _OWN_TYPES)
+    if annotation.removesuffix(" | None") not in allowed or annotation not in RULES:
+        msg = (
+            f"{where} must be annotated as {', '.join(allowed)}, or one of these with `| None`; got {annotation!r}. "
+            f"Bind other values beside the event: log.emit(event, {name}=...)"
+        )
+        raise TypeError(msg)
+
+
+def require_kind(event: MetricsEvent) -> None:
+    """Raise TypeError for an object of a family's base class: it has no kind, and no line could name it."""
+    if getattr(type(event), "kind", None) is None:
+        name = type(event).__name__
+        msg = (
+            f"{name} is the base of a family and has no kind: emit one of its events, such as SessionStarted(...), "
+            f"or one of your own: class CacheWarmed({name}): ..."
+        )
+        raise TypeError(msg)
