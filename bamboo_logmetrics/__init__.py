@@ -9,8 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bamboo_logmetrics._version import __version__
-from bamboo_logmetrics.audit import Report, WriterReport, read, verify
-from bamboo_logmetrics.channel import Stats
 from bamboo_logmetrics.errors import BambooLogError, ConfigError, DecodeError, PlatformError
 from bamboo_logmetrics.events import (
     ChatEvent,
@@ -36,13 +34,15 @@ from bamboo_logmetrics.events import (
     WorkerStarted,
     WorkerStopped,
 )
+from bamboo_logmetrics.format.parse import Line
 from bamboo_logmetrics.options import Options
-from bamboo_logmetrics.record import Line
+from bamboo_logmetrics.pipeline.channel import Stats
+from bamboo_logmetrics.reading import Report, WriterReport, read, verify
 
 if TYPE_CHECKING:
-    from bamboo_logmetrics.config import close, configure, flush, get_logger, open_log, stats
-    from bamboo_logmetrics.handler import FlatJsonFormatter, MetricsHandler
-    from bamboo_logmetrics.logger import BoundLog
+    from bamboo_logmetrics.logger.bound_log import BoundLog
+    from bamboo_logmetrics.logger.handler import FlatJsonFormatter, MetricsHandler
+    from bamboo_logmetrics.logger.opening import close, configure, flush, get_logger, open_log, stats
 
 __all__ = [
     "BambooLogError",
@@ -92,15 +92,15 @@ __all__ = [
 
 # What needs structlog is imported on first use: structlog imports rich wherever that is installed.
 _LATE = {
-    "BoundLog": "logger",
-    "FlatJsonFormatter": "handler",
-    "MetricsHandler": "handler",
-    "close": "config",
-    "configure": "config",
-    "flush": "config",
-    "get_logger": "config",
-    "open_log": "config",
-    "stats": "config",
+    "BoundLog": "logger.bound_log",
+    "FlatJsonFormatter": "logger.handler",
+    "MetricsHandler": "logger.handler",
+    "close": "logger.opening",
+    "configure": "logger.opening",
+    "flush": "logger.opening",
+    "get_logger": "logger.opening",
+    "open_log": "logger.opening",
+    "stats": "logger.opening",
 }
 
 

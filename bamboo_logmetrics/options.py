@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from bamboo_logmetrics.channel import OnFull
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.layouts import LAYOUTS
+from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.system import FS, Clock
 
 if TYPE_CHECKING:
@@ -22,6 +22,14 @@ PERIODS = ("hour", "day")
 COMPRESSIONS = ("gzip", "zstd")
 DURABILITIES = ("queue", "write", "fsync")
 MIN_LINE_BYTES = {"native": 1_000, "ecs": 1_500, "otel": 2_500}  # a line with every id and number of an event fits
+
+
+class OnFull(Enum):
+    """What a full queue does with one more event."""
+
+    DROP_NEWEST = "drop_newest"  # the new event is refused
+    DROP_OLDEST = "drop_oldest"  # the oldest that waits makes room
+    BLOCK = "block"  # the caller waits, up to block_timeout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

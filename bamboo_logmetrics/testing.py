@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bamboo_logmetrics import channel
-from bamboo_logmetrics.config import logger_of, open_pipeline
-from bamboo_logmetrics.events.model import MetricsEvent
-from bamboo_logmetrics.frozen import as_dict
-from bamboo_logmetrics.logger import BoundLog
-from bamboo_logmetrics.record import Line, parse_line
-from bamboo_logmetrics.sinks import Sink
+from bamboo_logmetrics.events import MetricsEvent
+from bamboo_logmetrics.format.parse import Line, parse_line
+from bamboo_logmetrics.logfiles import Sink
+from bamboo_logmetrics.logger.bound_log import BoundLog
+from bamboo_logmetrics.logger.opening import logger_of, open_pipeline
+from bamboo_logmetrics.pipeline import channel
+from bamboo_logmetrics.record.snapshot import as_dict
 from bamboo_logmetrics.system import Clock
 
 if TYPE_CHECKING:
-    from bamboo_logmetrics.queued import Record
+    from bamboo_logmetrics.record.queued import Record
     from bamboo_logmetrics.system import Lock
 
 __all__ = ["Captured", "FailingSink", "GateSink", "ManualClock", "capture_events", "open_log_on"]

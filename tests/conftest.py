@@ -13,8 +13,9 @@ import pytest
 import structlog
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics import config, lifetime, reports
-from bamboo_logmetrics.outlet import Outlet
+from bamboo_logmetrics.logger import opening as config
+from bamboo_logmetrics.logger.target import Outlet
+from bamboo_logmetrics.pipeline import diagnostics, process
 
 DATA = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
 
@@ -47,11 +48,11 @@ def pytest_collection_finish(session):
 def nothing_left_behind():
     """Fail a test that leaves a thread, an open log or a descriptor of a test's file behind."""
     before, threads = _descriptors(), set(threading.enumerate())
-    reports.stderr.be_new()  # the minute of the test before is over
+    diagnostics.stderr.be_new()  # the minute of the test before is over
     yield
     structlog.contextvars.clear_contextvars()
-    left = [pipeline.path for pipeline in lifetime.pipelines()]
-    lifetime.close_all()
+    left = [pipeline.path for pipeline in process.pipelines()]
+    process.close_all()
     for thread in set(threading.enumerate()) - threads:
         if thread.name.startswith("bamboo"):
             thread.join(10)
@@ -76,9 +77,21 @@ def open_log(tmp_path):
 
 
 @pytest.fixture
+def path(tmp_path):
+    """Return where the test's log is."""
+    return tmp_path / "a.jsonl"
+
+
+@pytest.fixture
+def log(open_log):
+    """Open the log of the test, at ``path``."""
+    return open_log()
+
+
+@pytest.fixture
 def stub():
     """Run a server that takes logs and answers as a test says."""
-    from stub_server import StubServer
+    from support.stub_server import StubServer
 
     with StubServer() as server:
         yield server
@@ -107,3 +120,21 @@ def run_python(tmp_path_factory):
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=folder, check=False)
 
     return running
+
+
+@pytest.fixture(scope="module")
+def dead_pid():
+    """Return the id of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory):
+    """Run the real logs of random programs."""
+    from support.model import Worlds
+
+    started = Worlds(tmp_path_factory.mktemp("worlds") / "stderr")
+    yield started
+    started.end()

@@ -7,15 +7,11 @@ import multiprocessing
 import threading
 
 import pytest
-from tools import balanced, dropped, flat, physical, tool, typed
+from support.counting import write_many
+from support.tools import balanced, dropped, flat, physical, tool, typed
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.testing import GateSink, open_log_on
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "a.jsonl"
 
 
 @pytest.mark.timeout(300)
@@ -53,14 +49,6 @@ def test_eight_threads_into_a_queue_of_a_thousand(path):
     assert report.ok
     (writer,) = report.writers
     assert (writer.written, dict(writer.dropped)) == (accepted, dropped(path))
-
-
-def write_many(path, name, start):
-    log = blm.open_log(path, max_bytes=1_000_000, compress="gzip", on_full="block", block_timeout=60).bind(process=name)
-    start.wait()
-    for n in range(20_000):
-        log.emit(tool(f"{name}-{n}"))
-    assert log.close(60)
 
 
 @pytest.mark.timeout(300)

@@ -43,5 +43,5 @@ def test_every_area_has_mutants():
 @pytest.mark.parametrize("source", ["", "a = 1\nb = 2\n" + 2 * ALL[0].old], ids=["nowhere", "twice"])
 def test_a_stale_mutant_is_refused(source):
     """A mutant whose lines are not there, or are there twice, is refused."""
-    with pytest.raises(ValueError, match="times in channel.py, not once"):
+    with pytest.raises(ValueError, match=r"times in pipeline/channel\.py, not once"):
         ALL[0].planted(source)

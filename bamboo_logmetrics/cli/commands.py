@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bamboo_logmetrics import __version__
+from bamboo_logmetrics._version import __version__
 from bamboo_logmetrics.cli.config import config
 from bamboo_logmetrics.cli.demo import demo
 from bamboo_logmetrics.cli.formatting import printable

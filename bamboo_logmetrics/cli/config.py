@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import click
 
-from bamboo_logmetrics import agents
+from bamboo_logmetrics import integrations
 from bamboo_logmetrics.cli.config_elastic import COMMANDS
 from bamboo_logmetrics.cli.formatting import unheard
 
@@ -95,7 +95,7 @@ def config() -> None:
 
 def _agent(name: str) -> click.Command:
     """Make the command of an agent."""
-    target = agents.TARGETS[name]
+    target = integrations.TARGETS[name]
     options = [
         click.Option(["--path"], required=True, metavar="FILE", help="The log, as the agent will see it."),
         click.Option(["--url"], required=True, metavar="URL", help=_URLS[name]),
@@ -117,7 +117,7 @@ def _agent(name: str) -> click.Command:
     def run(output: str | None, **given: str) -> None:
         told = [part for key, text in given.items() if text for part in (f"--{key}", text)]
         command = shlex.join(["bamboo-logmetrics", "config", name, *told])
-        _write(output, agents.render(name, command=command, **given))
+        _write(output, integrations.render(name, command=command, **given))
 
     command = click.Command(name, params=[*options], callback=run, help=_HELP[name])
     return _OUTPUT(command)
@@ -144,7 +144,7 @@ def grafana(alerts: bool, datasource: str, output: str | None) -> None:
     bamboo-logmetrics config grafana > bamboo.json
     bamboo-logmetrics config grafana --alerts > /etc/grafana/provisioning/alerting/bamboo.yaml
     """  # noqa: D301 - click wants the character \b itself
-    _write(output, agents.grafana.alerts(datasource) if alerts else agents.grafana.dashboard())
+    _write(output, integrations.grafana.alerts(datasource) if alerts else integrations.grafana.dashboard())
 
 
 def _write(output: str | None, text: str) -> None:
@@ -162,7 +162,7 @@ def _write(output: str | None, text: str) -> None:
         file.write(text)
 
 
-for _name in agents.TARGETS:
+for _name in integrations.TARGETS:
     config.add_command(_agent(_name))
 
 for _command in COMMANDS:  # what is applied to a server instead of read by an agent

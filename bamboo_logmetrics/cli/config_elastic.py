@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from bamboo_logmetrics.agents import elastic, kibana
-from bamboo_logmetrics.agents.elastic import KEEP, NAMES, Names, Request
 from bamboo_logmetrics.cli.extras import need
 from bamboo_logmetrics.cli.formatting import printable, unheard
+from bamboo_logmetrics.integrations import elastic, kibana
+from bamboo_logmetrics.integrations.elastic import KEEP, NAMES, Names, Request
 
 _REFUSED = 1
 
@@ -122,8 +122,8 @@ def _give(ctx: click.Context, requests: list[Request], given: dict[str, Any]) ->
 def _send(ctx: click.Context, requests: list[Request], url: str) -> int:
     """Send requests, say of each what came of it, and return the exit code."""
     try:
-        from bamboo_logmetrics.agents.elastic_sending import send
-        from bamboo_logmetrics.ship.access import Access
+        from bamboo_logmetrics.integrations.elastic_sending import send
+        from bamboo_logmetrics.ship.credentials import Access
     except ImportError as error:
         need(ctx, "ship", error)
     code = 0

@@ -10,11 +10,8 @@ from collections.abc import Iterator
 
 import click
 
-from bamboo_logmetrics import audit
-from bamboo_logmetrics.audit.files import blocks, open_files
-from bamboo_logmetrics.channel import Stats
+from bamboo_logmetrics import reading
 from bamboo_logmetrics.cli.formatting import counts, printable, show_report, unheard
-from bamboo_logmetrics.config import open_log
 from bamboo_logmetrics.events import (
     MessageCountUpdated,
     RoundCompleted,
@@ -24,7 +21,10 @@ from bamboo_logmetrics.events import (
     TokenUsage,
     ToolCalled,
 )
-from bamboo_logmetrics.logger import BoundLog
+from bamboo_logmetrics.logfiles.discovery import blocks, open_files
+from bamboo_logmetrics.logger.bound_log import BoundLog
+from bamboo_logmetrics.logger.opening import open_log
+from bamboo_logmetrics.pipeline.channel import Stats
 from bamboo_logmetrics.system import FS
 
 _AGENTS = 4
@@ -56,7 +56,7 @@ def demo(ctx: click.Context, directory: str | None) -> None:
     with unheard():
         click.echo(f"{_AGENTS} agents log into one file, with a queue of {_QUEUE} ...")
         stats = _simulate(path)
-        report = audit.verify(path)
+        report = reading.verify(path)
         _show_files(report.files)
         _show_lines(path)
         _show_counts(stats)

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-from bamboo_logmetrics.audit import Report, WriterReport
+from bamboo_logmetrics.reading import Report, WriterReport
 
 _PIPE_WIDTH = 140  # columns, where there is no terminal that has a width
 

@@ -11,13 +11,13 @@ import click
 from rich.progress import Progress
 from rich.text import Text
 
-from bamboo_logmetrics.audit import read
-from bamboo_logmetrics.audit.files import find_log
 from bamboo_logmetrics.cli.formatting import counts, plural, printable, progress_bar, unheard
-from bamboo_logmetrics.config import open_log
 from bamboo_logmetrics.events import ChatEvent, RoundCompleted, SessionStarted, ToolCalled
-from bamboo_logmetrics.importers import claude_code
-from bamboo_logmetrics.logger import BoundLog
+from bamboo_logmetrics.importers.claude_code import importer
+from bamboo_logmetrics.logfiles.discovery import find_log
+from bamboo_logmetrics.logger.bound_log import BoundLog
+from bamboo_logmetrics.logger.opening import open_log
+from bamboo_logmetrics.reading import read
 
 PATIENCE = 10.0  # seconds without anything written until the disk is given up
 _INTERRUPTED = 130
@@ -47,7 +47,7 @@ def claude_code_(ctx: click.Context, paths: tuple[Path, ...], output: str, appen
     """  # noqa: D301 - click wants the character \b itself
     there = _existing(output, append=append)
     log_path = os.path.realpath(output)
-    transcripts = [path for path in claude_code.find(paths) if find_log(path) != log_path]
+    transcripts = [path for path in importer.find(paths) if find_log(path) != log_path]
     if not transcripts:
         msg = f"no *.jsonl in {', '.join(map(str, paths))}"
         raise click.UsageError(msg)
@@ -102,13 +102,13 @@ class _Import:
         def say(problem: object) -> None:
             progress.console.print(Text(printable(str(problem))), soft_wrap=True)
 
-        def skipped(problem: claude_code.Problem) -> None:
+        def skipped(problem: importer.Problem) -> None:
             self._skipped += 1
             say(problem)
 
         for path in paths:
             try:
-                for event, bound in claude_code.convert(path, skipped, lambda size: progress.advance(task, size)):
+                for event, bound in importer.convert(path, skipped, lambda size: progress.advance(task, size)):
                     self._take(event, bound)
             except OSError as error:
                 self._unread += 1

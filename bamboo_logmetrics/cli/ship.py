@@ -12,9 +12,9 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from bamboo_logmetrics.audit.files import find_logs, size_of
 from bamboo_logmetrics.cli.extras import need
 from bamboo_logmetrics.cli.formatting import as_json, plural, print_table, printable, progress_bar, unheard
+from bamboo_logmetrics.logfiles.discovery import find_logs, size_of
 from bamboo_logmetrics.system import FS
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bamboo_logmetrics import audit
+from bamboo_logmetrics import reading
 from bamboo_logmetrics.cli.formatting import as_json, progress_bar, show_report, unheard
 
 _LONG = 100 * 1024 * 1024  # bytes; less is read before a bar could be looked at
@@ -39,7 +39,7 @@ def verify(ctx: click.Context, files: tuple[str, ...], form: str, complete: bool
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total, visible=total > _LONG)
 
-        report = audit.verify(files, complete=complete, on_progress=show)
+        report = reading.verify(files, complete=complete, on_progress=show)
     with unheard():
         if form == "json":
             click.echo(as_json(report))

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from bamboo_logmetrics.events.model import (
+from bamboo_logmetrics.events.chat import (
     ChatEvent,
-    EventMeta,
-    ForwardEvent,
     MessageCountUpdated,
-    MetricsDropped,
-    MetricsEvent,
-    RequestCompleted,
-    RequestStarted,
     RoundCompleted,
     RoundStarted,
     SessionCompleted,
     SessionStarted,
-    StorageError,
-    SystemEvent,
-    TokenUsage,
     ToolCalled,
-    UnknownEvent,
-    WorkerStarted,
-    WorkerStopped,
 )
+from bamboo_logmetrics.events.event import MetricsEvent
+from bamboo_logmetrics.events.forward import ForwardEvent, RequestCompleted, RequestStarted
+from bamboo_logmetrics.events.meta import EventMeta
 from bamboo_logmetrics.events.statuses import ForwardStatus, RoundStatus, SessionStatus
+from bamboo_logmetrics.events.system import MetricsDropped, StorageError, SystemEvent, WorkerStarted, WorkerStopped
+from bamboo_logmetrics.events.unknown import UnknownEvent
+from bamboo_logmetrics.events.usage import TokenUsage
 
 __all__ = [
     "ChatEvent",

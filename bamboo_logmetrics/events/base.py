@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeVar
 import msgspec
 from msgspec.structs import force_setattr
 
-from bamboo_logmetrics.events import checks, times
+from bamboo_logmetrics.events import times, validators
 
 if TYPE_CHECKING:
     from enum import Enum
@@ -58,42 +58,44 @@ class Rule(NamedTuple):
     """
 
     fits: str
-    check: checks.Check
+    check: validators.Check
 
 
 def optional(rule: Rule) -> Rule:
     """Return ``rule`` with None accepted."""
-    return Rule(f"{{0}} is None or {rule.fits}", checks.optional(rule.check))
+    return Rule(f"{{0}} is None or {rule.fits}", validators.optional(rule.check))
 
 
 _SMALL = 2**30 - 1  # CPython compares such numbers several times as fast; larger ones are looked at more closely
 
 
 def _unsigned(limit: int, remedy: str) -> Rule:
-    return Rule(f"type({{0}}) is int and {{0}} >= 0 and {{0}} <= {min(limit, _SMALL)}", checks.unsigned(limit, remedy))
+    return Rule(
+        f"type({{0}}) is int and {{0}} >= 0 and {{0}} <= {min(limit, _SMALL)}", validators.unsigned(limit, remedy)
+    )
 
 
 _COUNT = "Pass a count, such as 0 or 1234."
-_TEXT = Rule("type({0}) is str", checks.text)
-_U64 = _unsigned(checks.U64_MAX, _COUNT)
+_TEXT = Rule("type({0}) is str", validators.text)
+_U64 = _unsigned(validators.U64_MAX, _COUNT)
 
 # annotation -> the rule of its values; model() and add_status() add the classes as they are made
 RULES: dict[str, Rule] = {
     "str": _TEXT,
     "str | None": optional(_TEXT),
-    "Id": Rule("type({0}) is str and {0}", checks.non_empty),
-    "bool": Rule("{0} is True or {0} is False", checks.flag),
+    "Id": Rule("type({0}) is str and {0}", validators.non_empty),
+    "bool": Rule("{0} is True or {0} is False", validators.flag),
     "U64": _U64,
     "U64 | None": optional(_U64),
-    "U32": _unsigned(checks.U32_MAX, _COUNT),
-    "U16": _unsigned(checks.U16_MAX, "Pass an HTTP status code; 0 means no response."),
-    "Millis": Rule(_U64.fits, checks.millis),
-    "datetime": Rule("type({0}) is datetime and {0}.tzinfo is utc", checks.utc),
+    "U32": _unsigned(validators.U32_MAX, _COUNT),
+    "U16": _unsigned(validators.U16_MAX, "Pass an HTTP status code; 0 means no response."),
+    "Millis": Rule(_U64.fits, validators.millis),
+    "datetime": Rule("type({0}) is datetime and {0}.tzinfo is utc", validators.utc),
 }
 
 # annotations that an event class of the application may use beside the text, count and status rules
-RULES["int"] = Rule(f"type({{0}}) is int and -{_SMALL} <= {{0}} <= {_SMALL}", checks.signed)
-RULES["float"] = Rule("type({0}) is float and {0} - {0} == 0", checks.number)
+RULES["int"] = Rule(f"type({{0}}) is int and -{_SMALL} <= {{0}} <= {_SMALL}", validators.signed)
+RULES["float"] = Rule("type({0}) is float and {0} - {0} == 0", validators.number)
 RULES |= {f"{name} | None": optional(RULES[name]) for name in ("bool", "int", "float")}
 
 # what the expressions of the rules speak of
@@ -155,7 +157,7 @@ class Model(_Kept, msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: 
     if TYPE_CHECKING:
         _extra: ClassVar[str]
     _names: ClassVar[tuple[str, ...]] = ()
-    _checks: ClassVar[tuple[tuple[str, str, checks.Check], ...]] = ()
+    _checks: ClassVar[tuple[tuple[str, str, validators.Check], ...]] = ()
     _parts: ClassVar[Mapping[str, type[Model]]] = {}  # the fields that hold a model themselves
     _annotations: ClassVar[dict[str, str]] = {}
 
@@ -240,7 +242,7 @@ def model(cls: C) -> C:
     """Make ``cls`` a dataclass, frozen and keyword-only, and enter it into the tables."""
     make_dataclass_form(cls)
     MODELS[cls.__name__] = cls
-    _add(cls, checks.instance(cls))
+    _add(cls, validators.instance(cls))
     return cls
 
 
@@ -266,11 +268,11 @@ def make_dataclass_form(cls: type[Model]) -> None:
 
 def add_status(cls: type[Enum], **json: Callable[[Any], Any]) -> None:
     """Enter an enumeration into the tables, with what dataclasses-json is to be told of it."""
-    _add(cls, checks.member(cls))
+    _add(cls, validators.member(cls))
     JSON_RULES[cls.__name__] = json
 
 
-def _add(cls: type, check: checks.Check) -> None:
+def _add(cls: type, check: validators.Check) -> None:
     name = cls.__name__
     _NAMES[name] = cls
     RULES[name] = Rule(f"type({{0}}) is {name}", check)

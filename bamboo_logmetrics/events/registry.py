@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bamboo_logmetrics.events.base import RULES, names_of, snake
 
 if TYPE_CHECKING:
-    from bamboo_logmetrics.events.model import MetricsEvent
+    from bamboo_logmetrics.events.event import MetricsEvent
 
 KINDS: dict[str, type[MetricsEvent]] = {}  # by kind, such as chat.round_completed
 VARIANTS: dict[tuple[str, str], type[MetricsEvent]] = {}  # by family and variant, as in the tagged form
+unknown: Callable[..., MetricsEvent]  # makes the event of any other tag; set by the module that defines it
 
 # annotations that the fields of an application's own event may have
 _OWN_TYPES = ("str", "int", "float", "bool")

@@ -14,7 +14,7 @@ from dataclasses_json import DataClassJsonMixin
 
 from bamboo_logmetrics.errors import DecodeError
 from bamboo_logmetrics.events.base import Model, names_of
-from bamboo_logmetrics.events.checks import got
+from bamboo_logmetrics.events.validators import got
 
 M = TypeVar("M", bound=Model)
 

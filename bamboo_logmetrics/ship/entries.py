@@ -10,8 +10,8 @@ import msgspec
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events.times import EPOCH, parse_utc
-from bamboo_logmetrics.layouts import flat_of
-from bamboo_logmetrics.record import VERSION
+from bamboo_logmetrics.format.fields import VERSION
+from bamboo_logmetrics.format.layouts import flat_of
 
 _WRITER = re.compile(r"[0-9a-f]{20}", re.ASCII)
 _SECOND = len("2026-11-22T15:47:13")

@@ -17,9 +17,9 @@ import httpx
 
 from bamboo_logmetrics._version import __version__
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.processors.masking import mask_text
-from bamboo_logmetrics.processors.secrets import MASK
-from bamboo_logmetrics.ship.access import ENV_PREFIX, Access
+from bamboo_logmetrics.format.redact.patterns import MASK
+from bamboo_logmetrics.format.redact.values import mask_text
+from bamboo_logmetrics.ship.credentials import ENV_PREFIX, Access
 
 _GZIP_LEVEL = 1  # the fastest; JSON lines are a tenth of their size even so
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)

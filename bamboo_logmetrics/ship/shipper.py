@@ -9,19 +9,19 @@ from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
 
-from bamboo_logmetrics.audit.files import AnyPath, service_of
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.reports import stderr
-from bamboo_logmetrics.ship.access import Access
-from bamboo_logmetrics.ship.courier import Courier
+from bamboo_logmetrics.logfiles.checkpoint import is_name
+from bamboo_logmetrics.logfiles.discovery import AnyPath, service_of
+from bamboo_logmetrics.pipeline.diagnostics import stderr
+from bamboo_logmetrics.ship.background import Courier
+from bamboo_logmetrics.ship.credentials import Access
 from bamboo_logmetrics.ship.destinations import make_destination
 from bamboo_logmetrics.ship.destinations.base import Destination, Labels, Refusal
 from bamboo_logmetrics.ship.http import Server
-from bamboo_logmetrics.ship.sending import GivenUpError, Parcel, Sender, StoppedError, ring
-from bamboo_logmetrics.ship.shipment import Batch, Names, Shipment
-from bamboo_logmetrics.ship.tails import LOOK_EVERY, Shipped, Tail, Tails
-from bamboo_logmetrics.ship.troubles import WAITING, Notices, Troubles
-from bamboo_logmetrics.sinks.checkpoint import is_name
+from bamboo_logmetrics.ship.log_set import LOOK_EVERY, Shipped, Tail, Tails
+from bamboo_logmetrics.ship.log_source import Batch, Names, Shipment
+from bamboo_logmetrics.ship.reporters import WAITING, Notices, Troubles
+from bamboo_logmetrics.ship.sender import GivenUpError, Parcel, Sender, StoppedError, ring
 from bamboo_logmetrics.system import FS, Clock, backoff
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds, after an error of the disk

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.ship.place import Place
-from bamboo_logmetrics.sinks import checkpoint
+from bamboo_logmetrics.logfiles import checkpoint
+from bamboo_logmetrics.logfiles.position import Place
 from bamboo_logmetrics.system import FS
 
 

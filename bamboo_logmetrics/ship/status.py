@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bamboo_logmetrics.audit.files import AnyPath, find_logs
+from bamboo_logmetrics.logfiles import checkpoint
+from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs
+from bamboo_logmetrics.logfiles.position import Place
 from bamboo_logmetrics.ship.entries import entry_of
-from bamboo_logmetrics.ship.follow import Follower
-from bamboo_logmetrics.ship.place import Place
+from bamboo_logmetrics.ship.follower import Follower
 from bamboo_logmetrics.ship.state import load_state
-from bamboo_logmetrics.sinks import checkpoint
 from bamboo_logmetrics.system import FS, Clock
 
 _READ = 64 * 1024

@@ -14,10 +14,10 @@ from typing import Any
 from uuid_utils import uuid4
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.channel import watched
-from bamboo_logmetrics.lines import LineMaker
-from bamboo_logmetrics.queued import Record
-from bamboo_logmetrics.sinks import RotatingFile
+from bamboo_logmetrics.format.encoder import LineMaker
+from bamboo_logmetrics.logfiles import RotatingFile
+from bamboo_logmetrics.pipeline.channel import watched
+from bamboo_logmetrics.record.queued import Record
 from bamboo_logmetrics.system import FS, Clock
 from bamboo_logmetrics.testing import GateSink, open_log_on
 from benchmarks.events import Load

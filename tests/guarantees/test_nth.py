@@ -11,8 +11,8 @@ import itertools
 import os
 
 import pytest
-from faults import HurriedClock, assert_balanced, each_call_failing, ids, oserror, until_threads_end
-from tools import of_kind, tool
+from support.faults import HurriedClock, assert_balanced, each_call_failing, ids, oserror, until_threads_end
+from support.tools import of_kind, tool
 
 import bamboo_logmetrics as blm
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 import functools
 import json
-import os
 from pathlib import Path
 
 import pytest
-import tools
+from support import TESTS
 
 import bamboo_logmetrics as blm
 
@@ -21,8 +20,8 @@ SECRETS = ("sk-proj-abcdefghij1234567890", "hunter2", "correcthorsebattery")
 TROUBLES = """
 import errno, json, os, sys, threading, warnings
 sys.path.insert(0, sys.argv[2])
-from faults import FaultyFS, oserror
-from tools import tool
+from support.faults import FaultyFS, oserror
+from support.tools import tool
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.system import Clock
 from bamboo_logmetrics.testing import FailingSink, ManualClock, open_log_on
@@ -82,7 +81,7 @@ def emit(logs, count):
 
 
 def run(run_python, tmp_path, code):
-    done = run_python(TROUBLES + code, tmp_path, os.path.dirname(tools.__file__))
+    done = run_python(TROUBLES + code, tmp_path, TESTS)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == ""
     lines = done.stderr.splitlines()
@@ -243,11 +242,11 @@ def test_quiet_source_never_prints():
 
 def test_quiet_source_has_one_way_to_stderr():
     """stderr is written in one place."""
-    assert users_of("sys.stderr") == ["reports.py"]
+    assert users_of("sys.stderr") == ["pipeline/diagnostics.py"]
 
 
 def test_quiet_source_search_finds_something():
     """The search for names sees calls, attributes and imports."""
-    assert "lifetime.py" in users_of("atexit.register")
-    assert "channel.py" in users_of("_thread.get_ident")
+    assert "pipeline/process.py" in users_of("atexit.register")
+    assert "pipeline/channel.py" in users_of("_thread.get_ident")
     assert users_of("threading.Thread")

@@ -18,7 +18,7 @@ from itertools import chain
 from types import MappingProxyType
 
 import pytest
-from crashpoints import (
+from support.crashpoints import (
     CrashFS,
     every_point,
     exit_code,
@@ -34,7 +34,7 @@ from crashpoints import (
     torn,
     whole_lines,
 )
-from tools import tool
+from support.tools import tool
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.testing import GateSink, open_log_on

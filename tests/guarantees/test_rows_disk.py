@@ -12,8 +12,8 @@ import sys
 import threading
 
 import pytest
-import tools
-from faults import (
+from support import TESTS
+from support.faults import (
     FaultyFS,
     HurriedClock,
     PowerFS,
@@ -23,7 +23,7 @@ from faults import (
     oserror,
     until_threads_end,
 )
-from tools import dropped, flat, of_kind, physical, tool
+from support.tools import dropped, flat, of_kind, physical, tool
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.testing import ManualClock
@@ -31,11 +31,6 @@ from bamboo_logmetrics.testing import ManualClock
 FULL = {16: [errno.ENOSPC], 20: [errno.EDQUOT, errno.EFBIG]}
 PATIENT = 10_000  # seconds of a HurriedClock, ten of ours
 BY_WORKER = ("write", "bamboo-logmetrics")  # a write of the log itself that was refused
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "a.jsonl"
 
 
 def each_error(row):
@@ -245,8 +240,8 @@ def test_row_20_real_limit_on_files(run_python, path, healed):
     code = """
 import fcntl, os, resource, signal, sys
 sys.path.insert(0, sys.argv[3])
-from faults import FaultyFS, HurriedClock, assert_balanced, until_threads_end
-from tools import tool
+from support.faults import FaultyFS, HurriedClock, assert_balanced, until_threads_end
+from support.tools import tool
 import bamboo_logmetrics as blm
 
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
@@ -270,7 +265,7 @@ until_threads_end()
 stats = assert_balanced(path, log, len(answers))
 print(closed, stats.written == sum(answers), stats.dropped["queue_full"] == 50, 19_000 < len(data) <= 20_000, data[-1:] == b"\\n")
 """
-    done = run_python(code, path, healed, os.path.dirname(tools.__file__))
+    done = run_python(code, path, healed, TESTS)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(healed), str(healed), "True", "True", "True"]
     if healed:

@@ -6,11 +6,10 @@ The forks are made by a program of its own, where a hang is a death by SIGALRM.
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
-import tools
-from tools import flat, of_kind, typed
+from support import TESTS
+from support.tools import flat, of_kind, typed
 
 import bamboo_logmetrics as blm
 
@@ -18,9 +17,9 @@ START = """
 import fcntl, json, logging, multiprocessing, os, signal, sys, threading, warnings
 sys.path.insert(0, sys.argv[2])
 warnings.simplefilter("ignore")  # from 3.12 on, about forks beside threads
-import locks
-from faults import FaultyFS
-from tools import tool
+from support import locks
+from support.faults import FaultyFS
+from support.tools import tool
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.testing import GateSink, open_log_on
 
@@ -84,14 +83,9 @@ def is_free(lock_path):
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "a.jsonl"
-
-
-@pytest.fixture
 def program(run_python, path):
     def running(code, *args):
-        done = run_python(START + code, path, os.path.dirname(tools.__file__), *args)
+        done = run_python(START + code, path, TESTS, *args)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

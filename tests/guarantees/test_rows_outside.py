@@ -13,21 +13,15 @@ import threading
 from datetime import datetime, timedelta, timezone
 
 import pytest
-import tools
-from faults import FaultyFS, HurriedClock, assert_balanced, ids, oserror, until_threads_end
-from tools import balanced, of_kind, physical, tool
+from support import TESTS
+from support.faults import FaultyFS, HurriedClock, assert_balanced, ids, oserror, until_threads_end
+from support.tools import balanced, of_kind, physical, tool
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.sinks.archive import list_rotated
+from bamboo_logmetrics.logfiles.archive import list_rotated
 from bamboo_logmetrics.testing import ManualClock
 
-TESTS = os.path.dirname(tools.__file__)
 PATIENT = 10_000  # seconds of a HurriedClock, ten of ours
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "a.jsonl"
 
 
 @pytest.fixture
@@ -129,8 +123,8 @@ def test_row_21_really_no_descriptors(run_python, path):
     code = """
 import os, resource, sys
 sys.path.insert(0, sys.argv[2])
-from faults import HurriedClock, assert_balanced
-from tools import tool
+from support.faults import HurriedClock, assert_balanced
+from support.tools import tool
 import bamboo_logmetrics as blm
 
 path = sys.argv[1]
@@ -198,7 +192,7 @@ def test_row_22_moved_while_others_write(run_python, tmp_path, path, how):
     code = """
 import json, os, sys
 sys.path.insert(0, sys.argv[3])
-from tools import tool
+from support.tools import tool
 import bamboo_logmetrics as blm
 
 path, how = sys.argv[1:3]
@@ -499,7 +493,7 @@ def test_row_27_daylight_saving(run_python, tmp_path, night):
 import os, sys, time
 sys.path.insert(0, sys.argv[3])
 from datetime import datetime, timedelta, timezone
-from tools import tool
+from support.tools import tool
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.testing import ManualClock
 

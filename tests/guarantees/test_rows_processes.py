@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
-import counting
 import pytest
-from counting import findings, lines_of, tools_of_writers
-from tools import typed
+from support import TESTS
+from support.counting import findings, lines_of, tools_of_writers
+from support.tools import typed
 
 import bamboo_logmetrics as blm
 
-TESTS = os.path.dirname(counting.__file__)
 START = f"""
 import json, os, sys
 sys.path.insert(0, {TESTS!r})
 import bamboo_logmetrics as blm
-from counting import *
+from support.counting import *
 path = sys.argv[1]
 """
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "a.jsonl"
 
 
 @pytest.fixture

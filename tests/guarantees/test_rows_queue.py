@@ -6,17 +6,12 @@ import threading
 from itertools import chain, compress
 
 import pytest
-from tools import balanced, dropped, flat, of_kind, tool, typed
+from support.tools import balanced, dropped, flat, of_kind, tool, typed
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.testing import GateSink, ManualClock, open_log_on
 
 CAPACITY, EXTRA = 50, 20
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "a.jsonl"
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from crashpoints import (
+from support.crashpoints import (
     CrashFS,
     every_point,
     join_workers,
@@ -30,19 +30,14 @@ from crashpoints import (
     torn,
     whole_lines,
 )
-from faults import FaultyFS
-from tools import physical, tool
+from support.faults import FaultyFS
+from support.tools import physical, tool
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.system import FS
 
 KINDS = {"gzip": ".gz", "zstd": ".zst"}
 PACK = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor(write_checksum=True).compress}
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "a.jsonl"
 
 
 def events_in(path):

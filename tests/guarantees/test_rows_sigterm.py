@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from tools import flat, of_kind, typed
+from support.tools import flat, of_kind, typed
 
 import bamboo_logmetrics as blm
 
@@ -26,11 +26,6 @@ def wait(fd=None):
     while not select.select([] if fd is None else [fd], [], [], 0.05)[0]: pass
 """
 WAIT = "log = opened()\nfor n in range(5_000): log.emit(tool(n))\nready()\nwait()\n"
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "a.jsonl"
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import logging
 import pytest
 import structlog
 from hypothesis import given, settings
-from tools import balanced, flat, physical, tool
-from values import ANY, BREAKS, VALUES, Broken, Point
+from support.tools import balanced, flat, physical, tool
+from support.values import ANY, BREAKS, VALUES, Broken, Point
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.testing import GateSink, open_log_on

@@ -12,15 +12,14 @@ import sys
 import threading
 from contextlib import suppress
 
-import locks
 import pytest
-import tools
-from faults import WATCHED, FaultyFS
 from msgspec.structs import force_setattr
-from tools import balanced, dropped, flat, tool, typed
+from support import TESTS, locks
+from support.faults import WATCHED, FaultyFS
+from support.tools import balanced, dropped, flat, tool, typed
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics import layouts
+from bamboo_logmetrics.format import layouts
 from bamboo_logmetrics.system import FS, Clock
 from bamboo_logmetrics.testing import FailingSink, GateSink, ManualClock, open_log_on
 
@@ -36,11 +35,6 @@ class Hasty(Clock):
 
     def wait(self, lock, timeout):
         return super().wait(lock, None if timeout is None else timeout / 20)
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "a.jsonl"
 
 
 @pytest.fixture(autouse=True)
@@ -325,8 +319,10 @@ def test_row_08_no_thread_and_no_space(path, no_threads):
 THREADLESS = """
 import os, resource, sys, threading
 sys.path.insert(0, sys.argv[2])
-from tools import tool, ids
+from support.tools import tool, typed
 import bamboo_logmetrics as blm
+
+def ids(path): return [line["tool_call_id"][1:] for line in typed(path)]
 
 def starve():
     # more stack for a thread than there may be memory: the system itself refuses
@@ -361,20 +357,13 @@ assert log.close() and len(threading.enumerate()) == 1
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc to know how much memory is in use")
 def test_row_08_the_system_refuses_threads(run_python, path):
     """Where the system itself refuses threads, a forked child and a log that is opened then write at each emit."""
-    script = THREADLESS.replace("from tools import tool, ids", IDS)
-    done = run_python(script, path, os.path.dirname(tools.__file__))
+    done = run_python(THREADLESS, path, TESTS)
     if done.returncode == 77:
         pytest.skip("this system starts a thread beyond the limit of memory")
     assert done.returncode == 0, done.stderr
     expected = [f"{kind}-{n}" for kind, count in (("before", 100), ("child", 10)) for n in range(count)]
     assert ids(path) == [*expected, "parent", *(f"late-{n}" for n in range(10))]
     assert blm.verify([path], complete=True).ok
-
-
-IDS = """
-from tools import tool, typed
-def ids(path): return [line["tool_call_id"][1:] for line in typed(path)]
-"""
 
 
 # -- row 10 ------------------------------------------------------------------------------------
@@ -688,7 +677,7 @@ def test_row_11_emit_while_the_thread_waits_for_room(path, on_signal, ending):
 STORM = """
 import gc, itertools, json, signal, sys
 sys.path.insert(0, sys.argv[2])
-from tools import tool
+from support.tools import tool
 import bamboo_logmetrics as blm
 
 class Cycle:
@@ -730,7 +719,7 @@ print(json.dumps([storm(f"{sys.argv[1]}{n}", *policy) for n, policy in enumerate
 
 def test_row_11_a_storm_of_signals_and_finalisers(run_python, path):
     """Of thousands of emits from signal handlers and finalisers that strike a loop of emits, each is written or counted."""
-    done = run_python(STORM, path, os.path.dirname(tools.__file__))
+    done = run_python(STORM, path, TESTS)
     assert (done.returncode, done.stderr) == (0, "")
     for number, (closed, calls, accepted, raised) in enumerate(json.loads(done.stdout)):
         file = f"{path}{number}"

@@ -18,16 +18,16 @@ from contextlib import suppress
 
 import httpx
 import pytest
-from crashpoints import quick_folder
-from faults import FaultyFS, QuickFS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from shiplog import compress, ids_in
-from stub_server import Reply, StubServer
-from test_rows_ship import Waits, World
+from support.crashpoints import quick_folder
+from support.faults import FaultyFS, QuickFS
+from support.ship_world import Waits, World
+from support.shiplog import compress, ids_in
+from support.stub_server import Reply, StubServer
 
 from bamboo_logmetrics.ship import http
-from bamboo_logmetrics.ship.follow import Follower
+from bamboo_logmetrics.ship.follower import Follower
 
 CHANGING = ("write", "rename", "fsync", "ftruncate")
 PATIENCE = 500  # steps; then something goes round in circles

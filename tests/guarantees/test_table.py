@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
+from support import ROOT
 
-TESTS = Path(__file__).parent.parent
+TESTS = ROOT / "tests"
 TABLE = (TESTS.parent / "docs/guarantees.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 NAMED = re.compile(r"\[`([\w/]+\.py)`\]\(\.\./tests/\1\) ((?:`\w+`(?:, )?)+)")

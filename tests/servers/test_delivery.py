@@ -11,9 +11,8 @@ import threading
 import uuid
 from contextlib import ExitStack
 
-import outage
 import pytest
-import recount
+from support import outage, recount
 
 from bamboo_logmetrics.ship import status
 

@@ -11,7 +11,7 @@ from itertools import count
 
 import pytest
 from click.testing import CliRunner
-from crashpoints import (
+from support.crashpoints import (
     CrashFS,
     Told,
     exit_code,
@@ -26,7 +26,7 @@ from crashpoints import (
     torn,
     whole_lines,
 )
-from tools import tool
+from support.tools import tool
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.cli.commands import cli

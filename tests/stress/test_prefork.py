@@ -17,25 +17,18 @@ import sys
 import threading
 from contextlib import contextmanager, suppress
 
-import counting
 import pytest
-from counting import findings, lines_of
-from tools import typed
+from support.counting import findings, lines_of
+from support.tools import typed
 
 import bamboo_logmetrics as blm
 
-TESTS = os.path.dirname(counting.__file__)
 TOOL = """
 import json, os, socket, sys
 import bamboo_logmetrics as blm
 def tool(n):
     return blm.ToolCalled(tool_call_id=str(n), round_id="r", session_id="s", tool_name="t", latency_ms=1, success=True)
 """
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "a.jsonl"
 
 
 @pytest.fixture

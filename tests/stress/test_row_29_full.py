@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 
-import counting
 import pytest
-from counting import findings, lines_of, tools_of_writers
+from support import TESTS
+from support.counting import findings, lines_of, tools_of_writers
 
 import bamboo_logmetrics as blm
 
 WRITE = f"""
 import json, sys
-sys.path.insert(0, {os.path.dirname(counting.__file__)!r})
-from counting import write_at_once
+sys.path.insert(0, {TESTS!r})
+from support.counting import write_at_once
 print(json.dumps(write_at_once(sys.argv[1], 8, 20_000, max_bytes=1_000_000, compress=sys.argv[2])))
 """
 

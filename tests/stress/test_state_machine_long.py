@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "guarantees"))  # its machine and model
-from test_state_machine import ORDINARY, run_machine, worlds
+from support.state_machine import ORDINARY, run_machine, worlds
 
 __all__ = ["worlds"]  # a fixture
 

@@ -13,8 +13,8 @@ import threading
 from dataclasses import dataclass
 
 import pytest
-from crashpoints import program, rotated
-from tools import tool
+from support.crashpoints import program, rotated
+from support.tools import tool
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.system import FS

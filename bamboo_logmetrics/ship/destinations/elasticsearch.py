@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from bamboo_logmetrics.layouts import LAYOUTS, encode
+from bamboo_logmetrics.format.layouts import LAYOUTS
+from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.ship.destinations.base import Destination, Labels, Refusal, Verdict
 from bamboo_logmetrics.ship.entries import Entry
 

@@ -12,7 +12,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs
 
 from bamboo_logmetrics._version import __version__
-from bamboo_logmetrics.layouts import LAYOUTS
+from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.ship.destinations.base import ALL_TAKEN, Destination, Refusal, Verdict
 from bamboo_logmetrics.ship.entries import Entry
 

@@ -1,0 +1,80 @@
+"""The base of every event."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from bamboo_logmetrics.errors import DecodeError
+from bamboo_logmetrics.events import registry
+from bamboo_logmetrics.events.base import Model
+
+
+class MetricsEvent(Model, frozen=True, kw_only=True):
+    """Base of every event.
+
+    ``kind`` is the dotted name, such as ``chat.round_completed``, on the class and on its objects. The bases of the
+    families have none. A subclass of one of them is an event of its own kind::
+
+        class CacheWarmed(ChatEvent):  # chat.cache_warmed
+            session_id: str
+            entries: int
+
+    Its fields are ``str``, ``int`` (64 bits), ``float`` (finite), ``bool``, one of these or None, a ``usage`` of
+    TokenUsage or a ``status``. Raises TypeError, when the class is made, for other fields, for a name that a line has
+    already, and for a kind that another class has.
+    """
+
+    kind: ClassVar[str]
+    _tag: ClassVar[tuple[str, str]]  # family and variant, as in the tagged form
+    _family: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **config: Any) -> None:
+        super().__init_subclass__(**config)
+        if "_family" not in vars(cls):
+            registry.register(cls)
+
+    @classmethod
+    def _check_annotations(cls) -> None:
+        registry.check_annotations(cls)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tagged form, ``{"Chat": {"SessionStarted": {...}}}``, as plain data.
+
+        Raises TypeError for the base of a family, which has no kind.
+        """
+        from bamboo_logmetrics.events import tagged  # imports dataclasses-json (150 ms) on first use
+
+        registry.require_kind(self)
+        return tagged.tag(*self._tag, tagged.encode(self) or None)
+
+    def to_json(self) -> str:
+        """Return the tagged form as compact JSON, as the Rust system (serde) reads it."""
+        from bamboo_logmetrics.events import tagged
+
+        return tagged.dumps(self.to_dict())
+
+    @staticmethod
+    def from_dict(data: Any) -> MetricsEvent:
+        """Return the event of a tagged form; an unknown kind gives an UnknownEvent.
+
+        Raises DecodeError when it is not a tagged form, or a value is not right.
+        """
+        from bamboo_logmetrics.events import tagged
+
+        family, variant, body = tagged.untag(data)
+        cls = registry.VARIANTS.get((family, variant))
+        if cls is None:
+            payload = None if isinstance(data[family], str) else tagged.keep(body)
+            try:
+                return registry.unknown(family=family, variant=variant, payload=payload)
+            except ValueError as error:
+                raise DecodeError(str(error)) from None
+        # serde writes a unit variant bare, but reads null too
+        return tagged.decode(cls, {} if body is None else body)
+
+    @staticmethod
+    def from_json(text: str | bytes) -> MetricsEvent:
+        """Return the event of a tagged form's JSON text; raises as :meth:`from_dict`."""
+        from bamboo_logmetrics.events import tagged
+
+        return MetricsEvent.from_dict(tagged.loads(text))

@@ -1,0 +1,47 @@
+"""What identifies an event."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from functools import partial
+from typing import TYPE_CHECKING
+
+from msgspec import field
+from uuid_utils import uuid4
+
+from bamboo_logmetrics.events.base import Id, Model, model
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+def _new_id() -> str:
+    return str(uuid4())
+
+
+_now = partial(datetime.now, timezone.utc)
+
+
+@model
+class EventMeta(Model, frozen=True, kw_only=True):
+    """What identifies an event.
+
+    Args:
+        event_id: any non-empty text; a UUID v4 is made when it is left out.
+        occurred_at: when it happened, an aware datetime, kept as UTC; now when left out.
+        trace_id: what links events of one request across services, or None.
+    """
+
+    event_id: Id = field(default_factory=_new_id)
+    occurred_at: datetime = field(default_factory=_now)
+    trace_id: str | None = None
+
+    @classmethod
+    def new(cls) -> Self:
+        """Make the meta of an event that happens now, without a trace id."""
+        return cls()
+
+    @classmethod
+    def with_trace_id(cls, trace_id: str) -> Self:
+        """Make the meta of an event that happens now, within the trace ``trace_id``."""
+        return cls(trace_id=trace_id)

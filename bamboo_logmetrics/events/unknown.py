@@ -1,0 +1,51 @@
+"""Events of kinds that this version does not know."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from bamboo_logmetrics.events import registry
+from bamboo_logmetrics.events.base import model, snake
+from bamboo_logmetrics.events.event import MetricsEvent
+from bamboo_logmetrics.events.registry import KINDS
+
+
+@model
+class UnknownEvent(MetricsEvent, frozen=True, kw_only=True):
+    """An event of a kind that this version does not know, kept as it came.
+
+    Args:
+        family: the outer tag, such as ``Chat``.
+        variant: the inner tag, such as ``SessionPaused``.
+        payload: the JSON text of what stood under the inner tag; None for a bare tag.
+
+    Raises ValueError for a kind that this version knows: its line would pass for that event.
+    """
+
+    _family: ClassVar[str] = ""
+
+    family: str
+    variant: str
+    payload: str | None = None
+
+    def __post_init__(self) -> None:
+        self._validate()
+        if known := KINDS.get(self.kind):
+            msg = f"UnknownEvent must be of an unknown kind; got {self.kind!r}. Pass {known.__name__}(...)."
+            raise ValueError(msg)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tagged form as it came."""
+        from bamboo_logmetrics.events import tagged
+
+        if self.payload is None:
+            return {self.family: self.variant}
+        return {self.family: {self.variant: tagged.loads(self.payload)}}
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        """The dotted name, such as ``chat.session_paused``."""
+        return f"{snake(self.family)}.{snake(self.variant)}"
+
+
+registry.unknown = UnknownEvent

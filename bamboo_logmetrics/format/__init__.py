@@ -1,0 +1,1 @@
+"""Records to lines and lines to records, as pure functions."""

@@ -1,0 +1,55 @@
+"""The keys of a line: those of its header, its event and its end."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from bamboo_logmetrics.events import (
+    EventMeta,
+    SystemEvent,
+    TokenUsage,
+)
+from bamboo_logmetrics.events.base import names_of
+from bamboo_logmetrics.events.registry import KINDS, is_builtin
+from bamboo_logmetrics.events.statuses import ForwardStatus, RoundStatus, SessionStatus
+
+VERSION = 1  # changes only when an existing key changes its meaning
+APP = "app"  # the "source" of a system event that the application emits
+
+HEADER = ("timestamp", "level", "event", "v", "writer", "seq", "plain")
+TRAILER = ("exception", "truncated")
+META = names_of(EventMeta)
+USAGE = names_of(TokenUsage)
+
+STATUSES = frozenset(status.value for kind in (SessionStatus, RoundStatus, ForwardStatus) for status in kind)
+ERROR_STATUSES = (SessionStatus.ERROR, RoundStatus.ERROR, ForwardStatus.ERROR, ForwardStatus.TIMEOUT)
+
+
+HEADER_SET = frozenset(HEADER)
+NO_FIELDS: frozenset[str] = frozenset()
+TEXT_FIELDS = ("error", "reason")  # the event fields that hold free text
+
+
+@lru_cache(maxsize=1024)
+def _field_names(cls: type) -> frozenset[str]:
+    names = set(names_of(cls))
+    names.update(META if "meta" in names else (), USAGE if "usage" in names else ())
+    names.update(("source",) if issubclass(cls, SystemEvent) else ())
+    return frozenset(names)
+
+
+_BUILTIN_FIELDS = frozenset(name for cls in KINDS.values() if is_builtin(cls) for name in _field_names(cls))
+
+
+def fields_in_line(kind: str) -> frozenset[str]:
+    """Return the keys that the fields of a kind have in a line, present or not; none for an unknown kind."""
+    cls = KINDS.get(kind)
+    return NO_FIELDS if cls is None else _field_names(cls)
+
+
+def fixed_fields(kind: str) -> frozenset[str]:
+    """Return the keys of a kind's fields that are ids, names and numbers: never masked, and cut in TEXT_FIELDS only.
+
+    They are those of this package's classes. A text field that an application's own class adds may hold anything.
+    """
+    return fields_in_line(kind) & _BUILTIN_FIELDS

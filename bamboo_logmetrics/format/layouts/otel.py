@@ -1,0 +1,136 @@
+"""The layout ``otel``: OpenTelemetry's log data model, one OTLP/JSON log record a line.
+
+Numbers of 64 bits are decimal texts there, and every value says its type. A number beyond signed 64 bits, which OTLP
+cannot hold, is a ``doubleValue``; its digits are all there, so that the way back is exact.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+from typing import Any
+
+from bamboo_logmetrics.events.times import EPOCH, format_ns, format_utc, parse_utc
+from bamboo_logmetrics.format.layouts import semconv
+from bamboo_logmetrics.format.layouts.mapping import ROWS, is_long, rows_of
+from bamboo_logmetrics.record.integers import integer
+
+EVENT = "bamboo."  # before the kind
+BOUND = "bamboo.bound."  # before the key of what has no attribute
+TIMESTAMP = "bamboo.timestamp"  # a time that OTLP cannot hold: before 1970, or after 2262
+UID = "log.record.uid"
+
+SEVERITIES = {"debug": 5, "info": 9, "warning": 13, "error": 17, "critical": 21}
+
+_HEADER = frozenset({"timestamp", "level", "event"})
+_KEYS = {row.otel: row.key for row in ROWS}
+_TRACE_ID = re.compile(r"(?!0{32})[0-9a-fA-F]{32}", re.ASCII)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_otel(flat: dict[str, Any]) -> dict[str, Any]:
+    """Return a flat record as an OTLP/JSON log record."""
+    nanoseconds = _unix_nano(flat["timestamp"])
+    record: dict[str, Any] = {
+        "timeUnixNano": str(nanoseconds or 0),
+        "severityNumber": SEVERITIES.get(flat["level"], 0),
+        "severityText": flat["level"],
+    }
+    values: dict[str, Any] = {}
+    if "writer" in flat and "seq" in flat:
+        values[UID] = f"{flat['writer']}-{flat['seq']}"
+    if nanoseconds is None:
+        values[TIMESTAMP] = flat["timestamp"]
+    if "plain" not in flat:
+        record["eventName"] = EVENT + flat["event"]
+    rows = rows_of(flat)
+    for key, value in flat.items():
+        if key in _HEADER:
+            continue
+        row = rows.get(key)
+        if row is None or not row.type.fits(value):
+            values[BOUND + key] = value
+        elif key == "trace_id" and _TRACE_ID.fullmatch(value):
+            record["traceId"] = value
+        else:
+            values[row.otel] = value
+    values.update(semconv.common(flat))
+    if api := semconv.openai_api(flat):
+        values["openai.api.type"] = api
+    record["attributes"] = _pairs(values)
+    record["body"] = {"stringValue": flat["event"]}  # behind the ids: files shall begin differently
+    return record
+
+
+def _unix_nano(timestamp: str) -> int | None:
+    """Return a time of a line as nanoseconds since the epoch, or None where OTLP cannot hold it."""
+    try:
+        moment = parse_utc(timestamp)
+    except ValueError:
+        return None
+    nanoseconds = (moment - EPOCH) // _MICROSECOND * 1000
+    return nanoseconds if nanoseconds >= 0 and is_long(nanoseconds) and format_utc(moment) == timestamp else None
+
+
+def _pairs(values: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": any_value(value)} for key, value in values.items()]
+
+
+def any_value(value: Any) -> dict[str, Any]:  # noqa: PLR0911 - one line per type reads best
+    """Return plain data as an OTLP/JSON ``AnyValue``; null, and a number that is not finite, is an empty one."""
+    if isinstance(value, str):
+        return {"stringValue": value}
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return _number(integer(value))
+    if isinstance(value, float):
+        return {"doubleValue": value} if math.isfinite(value) else {}
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [any_value(item) for item in value]}}
+    if isinstance(value, dict):
+        return {"kvlistValue": {"values": _pairs(value)}}
+    if value is None:
+        return {}
+    msg = f"no plain data: {type(value).__name__}"
+    raise TypeError(msg)
+
+
+def _number(value: int | str) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"stringValue": value}
+    return {"intValue": str(value)} if is_long(value) else {"doubleValue": value}
+
+
+def from_otel(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the flat record of a log record of ours; raises an ordinary error for any other."""
+    values = {pair["key"]: plain_value(pair["value"]) for pair in record["attributes"]}
+    if values.get("bamboo.plain") is True:
+        event = plain_value(record["body"])
+    else:
+        event = record["eventName"].removeprefix(EVENT)
+    timestamp = values.get(TIMESTAMP)
+    if timestamp is None:
+        timestamp = format_ns(int(record["timeUnixNano"]))
+    flat = {"timestamp": timestamp, "level": record["severityText"], "event": event}
+    for name, value in values.items():
+        if name in _KEYS:
+            flat[_KEYS[name]] = value
+        elif name.startswith(BOUND):
+            flat[name.removeprefix(BOUND)] = value
+    if "traceId" in record:
+        flat["trace_id"] = record["traceId"]
+    return flat
+
+
+def plain_value(value: dict[str, Any]) -> Any:
+    """Return an OTLP/JSON ``AnyValue`` as plain data; raises as :func:`from_otel`."""
+    if not value:
+        return None
+    [(kind, content)] = value.items()
+    if kind == "kvlistValue":
+        return {pair["key"]: plain_value(pair["value"]) for pair in content["values"]}
+    if kind == "arrayValue":
+        return [plain_value(item) for item in content["values"]]
+    return int(content) if kind == "intValue" else content

@@ -1,0 +1,151 @@
+"""A line as it is read back: its event or text, and what stands beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from bamboo_logmetrics.errors import DecodeError
+from bamboo_logmetrics.events import (
+    EventMeta,
+    MetricsEvent,
+    SystemEvent,
+    TokenUsage,
+    UnknownEvent,
+)
+from bamboo_logmetrics.events.base import snake
+from bamboo_logmetrics.events.registry import KINDS
+from bamboo_logmetrics.events.statuses import read_status
+from bamboo_logmetrics.events.times import parse_utc
+from bamboo_logmetrics.events.validators import got
+from bamboo_logmetrics.format.fields import APP, HEADER, TRAILER, USAGE, VERSION
+from bamboo_logmetrics.format.layouts import flat_of
+
+# what a line's own keys hold; all but the level may be absent
+_TYPES = {"level": str, "writer": str, "seq": int, "exception": str, "truncated": list}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line as it was read.
+
+    Args:
+        event: the typed event, or None for a plain line.
+        text: the text of a plain line, or None.
+        bound: what stands beside it.
+        level: ``debug``, ``info``, ``warning``, ``error`` or ``critical``.
+        timestamp: of a chat or forward event its ``occurred_at``, else the call's time; UTC.
+        writer: the writer's 20 hex digits; None for a line made outside a log of ours.
+        seq: the line's number within its writer.
+        exception: the text of an exception, or None.
+        truncated: the names of what was cut to keep the line short.
+        source: ``"app"`` for a system event that the application emitted.
+    """
+
+    event: MetricsEvent | None
+    text: str | None
+    bound: Mapping[str, Any]
+    level: str
+    timestamp: datetime
+    writer: str | None
+    seq: int | None
+    exception: str | None = None
+    truncated: tuple[str, ...] = field(default=())
+    source: str | None = None
+
+    @property
+    def own(self) -> bool:
+        """True for a line of the log itself, such as ``system.worker_started``."""
+        return isinstance(self.event, SystemEvent) and self.source != APP
+
+
+def parse_line(data: bytes | str) -> Line:
+    """Return the line of one JSON text, of any layout; raises DecodeError."""
+    try:
+        decoded = msgspec.json.decode(data)
+    except (ValueError, RecursionError) as error:
+        msg = f"not JSON: {error}"
+        raise DecodeError(msg) from None
+    try:
+        flat = flat_of(decoded)
+    except ValueError as error:
+        msg = f"{error}: {str(data)[:80]}"
+        raise DecodeError(msg) from None
+    if type(flat["v"]) is not int or flat["v"] != VERSION:
+        msg = f"a line of version {flat['v']!r:.20}; this package reads version {VERSION}: update it"
+        raise DecodeError(msg)
+    return _parse_flat(flat)
+
+
+def _parse_flat(flat: dict[str, Any]) -> Line:
+    head = {name: flat.pop(name, None) for name in HEADER}
+    tail = {name: flat.pop(name, None) for name in TRAILER}
+    source = None
+    try:
+        _check_types(head | tail)
+        timestamp = parse_utc(head["timestamp"])
+        event = None if head["plain"] is True else _event(head["event"], timestamp, flat)
+    except (TypeError, ValueError) as error:
+        msg = f"{head['event']:.80}: {error}"
+        raise DecodeError(msg) from None
+    if isinstance(event, SystemEvent):
+        source = flat.pop("source", None)
+    return Line(
+        event=event,
+        text=head["event"] if event is None else None,
+        bound=MappingProxyType(flat),
+        level=head["level"],
+        timestamp=timestamp,
+        writer=head["writer"],
+        seq=head["seq"],
+        exception=tail["exception"],
+        truncated=tuple(tail["truncated"] or ()),
+        source=source,
+    )
+
+
+def _check_types(values: dict[str, Any]) -> None:
+    for name, kind in _TYPES.items():
+        value = values[name]
+        if type(value) is not kind and (value is not None or name == "level"):
+            msg = f"{name} must be of type {kind.__name__}; {got(value)}"
+            raise TypeError(msg)
+
+
+def _event(kind: str, timestamp: datetime, flat: dict[str, Any]) -> MetricsEvent:
+    """Take the fields of ``kind`` out of ``flat`` and return their event."""
+    cls = KINDS.get(kind)
+    if cls is None:
+        return _unknown(kind, flat)
+    values: dict[str, Any] = {}
+    for item in dataclasses.fields(cls):
+        if item.name == "meta":
+            values["meta"] = EventMeta(
+                event_id=flat.pop("event_id", ""), occurred_at=timestamp, trace_id=flat.pop("trace_id", None)
+            )
+        elif item.name == "usage":
+            parts = {name: flat.pop(name) for name in USAGE if name in flat}
+            values["usage"] = TokenUsage(**parts) if parts else None
+        elif item.name in flat:
+            value = flat.pop(item.name)
+            values[item.name] = read_status(value) if item.name == "status" else value
+    return cls(**values)
+
+
+def _unknown(kind: str, flat: dict[str, Any]) -> UnknownEvent:
+    family, _, variant = kind.partition(".")
+    payload = msgspec.json.encode(flat).decode() if flat else None
+    flat.clear()
+    return UnknownEvent(family=_camel(family), variant=_camel(variant), payload=payload)
+
+
+def _camel(name: str) -> str:
+    """Return ``round_completed`` as ``RoundCompleted``, unless the way back would not lead there."""
+    made = "".join(part.capitalize() for part in name.split("_"))
+    return made if snake(made) == name else name

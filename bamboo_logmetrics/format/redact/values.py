@@ -1,0 +1,77 @@
+"""Secrets in texts: what looks like one, and what its key says is one."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+from bamboo_logmetrics.format.redact.patterns import MASK, in_lower_case, masked, may_hold_secrets
+
+_SECRET_KEYS = re.compile(
+    r"(?:authorization|apikey|passw(?:or)?d|pwd|passphrase|secret|secretkey|accesskey|accountkey|privatekey"
+    r"|signature|credentials?|cookies?|bearer|(?:access|refresh|auth|id|session|csrf|bearer|api|security)token)$"
+)
+# a number under one of these is a count or an id
+_TEXT_KEYS = re.compile(r"(?:token|apikeys|passwords|secrets|(?:access|refresh|auth|api)tokens)$")
+_NOT_WORD = re.compile(r"[^a-z0-9]")
+
+_ID = "0123456789abcdefABCDEF-"  # what ids are made of, and no word beside a secret is
+_MOST_CLEAN, _LONGEST_CLEAN = 4_096, 200
+KNOWN_CLEAN: set[str] = set()  # short texts in which nothing was found: most come again
+
+
+def mask_text(text: str) -> str:
+    """Return ``text`` with every secret in it replaced by ``[redacted]``."""
+    if text in KNOWN_CLEAN or not text.strip(_ID):
+        return text
+    lower = in_lower_case(text)
+    shown = masked(text, lower) if may_hold_secrets(lower) else text
+    if shown is text and len(text) <= _LONGEST_CLEAN:
+        if len(KNOWN_CLEAN) >= _MOST_CLEAN:
+            KNOWN_CLEAN.clear()
+        KNOWN_CLEAN.add(text)
+    return shown
+
+
+@lru_cache(maxsize=4096)
+def is_secret_key(key: str) -> bool:
+    """Tell whether values under this key are secrets, such as ``openai_api_key``."""
+    return bool(_SECRET_KEYS.search(_NOT_WORD.sub("", key.lower())))
+
+
+@lru_cache(maxsize=4096)
+def _is_text_key(key: str) -> bool:
+    return bool(_TEXT_KEYS.search(_NOT_WORD.sub("", key.lower())))
+
+
+def may_show(key: str) -> bool:
+    """Tell whether values under this key are not hidden for its name."""
+    return not is_secret_key(key) and not _is_text_key(key)
+
+
+def mask_value(key: str, value: Any) -> Any:
+    """Return a bound value with secrets masked, nested ones too.
+
+    Under a secret's key everything but None and booleans is masked; under a key such as ``token`` or
+    ``secrets``, texts only (a number there is a count or an id).
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if is_secret_key(key):
+        return MASK
+    hidden = _is_text_key(key)
+    if isinstance(value, str):
+        return MASK if hidden else mask_text(value)
+    if isinstance(value, dict):
+        return {mask_text(name): mask_value(key if hidden else name, item) for name, item in value.items()}
+    if isinstance(value, list):
+        return _mask_list(key if hidden else "", value)
+    return value
+
+
+def _mask_list(key: str, values: list[Any]) -> list[Any]:
+    """Mask the items; of a pair such as ``["authorization", "Basic ..."]``, a header, the second."""
+    if len(values) == 2 and all(isinstance(item, str) for item in values) and is_secret_key(values[0]):  # noqa: PLR2004
+        return [values[0], MASK]
+    return [mask_value(key, item) for item in values]

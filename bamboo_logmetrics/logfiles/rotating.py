@@ -1,0 +1,363 @@
+"""The rotating file: whole lines, many processes, no byte lost that was not said to be.
+
+Each write holds the lock file while it looks whether the path still is the open file, whether its last line
+is whole, whether it must be rotated; then it is one ``os.write`` on an ``O_APPEND`` descriptor. Never a buffered
+Python file: a BufferedWriter keeps bytes that it reported as failed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import accumulate
+from threading import Thread
+
+from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.events.times import from_ns
+from bamboo_logmetrics.logfiles.archive import Archive
+from bamboo_logmetrics.logfiles.lockfile import LockFile
+from bamboo_logmetrics.logfiles.sink import Sink
+from bamboo_logmetrics.system import FS, Clock, backoff
+
+_PERIOD = {None: "", "hour": "%Y%m%d%H", "day": "%Y%m%d"}
+_FIRST_RETRY, _LONGEST_RETRY = 1.0, 60.0  # seconds until a rotation that failed is tried again
+_BLOCK = 64 * 1024
+_UNKNOWN = -1  # no size: whoever appends next looks at the last line
+
+
+class RotatingFile(Sink):
+    """A file of lines, appended to by any number of processes, rotated by rename and create.
+
+    Args:
+        path: an absolute path. Raises ConfigError when something else than a regular file is there.
+        max_bytes: rotate before the file would grow beyond this.
+        backup_count: how many rotated files to keep; None for all.
+        unshipped_backups: how many more while a shipper has not delivered them; None for as many again.
+        rotate_every: None, ``"hour"`` or ``"day"`` (UTC).
+        compress: None, ``"gzip"`` or ``"zstd"``.
+        mode: the mode of new files.
+        writer: gives the writer's id, for the names of rotated files.
+        fs, clock: the system.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        max_bytes: int,
+        backup_count: int | None,
+        unshipped_backups: int | None = None,
+        rotate_every: str | None,
+        compress: str | None,
+        mode: int,
+        writer: Callable[[], str],
+        fs: FS,
+        clock: Clock,
+    ) -> None:
+        self.path = path
+        self.repaired_bytes = 0
+        self._max_bytes = max_bytes
+        self._backup_count = backup_count
+        self._unshipped = unshipped_backups
+        self._period_format = _PERIOD[rotate_every]
+        self._compress = compress
+        self._mode = mode
+        self._writer = writer
+        self._fs = fs
+        self._clock = clock
+        self._lock = LockFile(path, mode=mode, fs=fs, clock=clock)
+        self._archive = Archive(path, fs=fs)
+        self._fd = -1
+        self._forget()
+        self._check_regular()
+
+    def _forget(self) -> None:
+        """Start as one that has not opened anything."""
+        self._whole_size = 0  # the size at which the last line is known to be whole
+        self._taken = 0  # bytes of the append under way, or of the last one
+        self._period = ""
+        self._rotate_from = 0.0  # no rotation before this time, after one that failed
+        self._retries = backoff(_FIRST_RETRY, _LONGEST_RETRY)
+        self._problems: list[str] = []
+        self._new_name = False  # opened or renamed since the directory was last synced
+        self._tidier: Thread | None = None
+        self._tidy_again = False
+
+    # -- the sink ------------------------------------------------------------------------
+
+    def open(self, deadline: float | None = None) -> None:
+        """Open or create the file and repair its last line. Raises OSError."""
+        with self._held(deadline):
+            self._be_current()
+        self._tidy()
+
+    def write(self, lines: list[bytes], deadline: float | None = None) -> None:
+        """Append lines, each with its newline; fewer than given when the file is then full: call again for the rest.
+
+        Raises OSError when none could be appended.
+        """
+        with self._held(deadline):
+            self._be_current()
+            rotated = self._rotate_if_due(len(lines[0]))
+            self._append(self._fitting(lines))
+        if rotated:
+            self._tidy()
+
+    def sync(self) -> None:
+        """Bring the file to the disk, and its directory after open, create or rename. Raises OSError."""
+        self._fs.fsync(self._fd)
+        if self._new_name:
+            self._archive.sync_directory()
+            self._new_name = False
+
+    def close(self, deadline: float | None = None) -> None:
+        """Close the file; wait until ``deadline`` (monotonic) for a compression that is under way."""
+        for close in (self._close_fd, self._lock.close):
+            try:
+                close()
+            except OSError as error:
+                self._problems.append(f"close: {error}")
+        self._wait_for_tidier(deadline)
+
+    def problems(self) -> list[str]:
+        """Return what went wrong beside the writing since the last call: rotation, compression, close."""
+        found, self._problems = self._problems, []
+        return found
+
+    def after_fork(self) -> None:
+        """Be a sink of its own in a forked child: close, and never unlock, what the parent holds."""
+        for close in (self._lock.close, self._archive.close_held, self._close_fd):
+            with suppress(OSError):
+                close()
+        self._forget()
+        self.repaired_bytes = 0
+
+    # -- under the lock ------------------------------------------------------------------
+
+    @contextmanager
+    def _held(self, deadline: float | None) -> Iterator[None]:
+        try:
+            self._lock.acquire(deadline)
+        except FileNotFoundError:  # the directory is gone, or not there yet
+            self._fs.makedirs(self._archive.directory)
+            self._lock.acquire(deadline)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _check_regular(self) -> None:
+        try:
+            mode = self._fs.stat(self.path).st_mode
+        except OSError:
+            return
+        if not stat.S_ISREG(mode):
+            msg = f"{self.path} is not a regular file; give the path of a file, new or existing"
+            raise ConfigError(msg)
+
+    def _be_current(self) -> None:
+        """Have the file open that is now at the path, with a whole last line."""
+        if self._fd >= 0 and not self._is_at_path():
+            self._close_fd()
+        if self._fd < 0:
+            self._open_fd()
+        size = self._fs.fstat(self._fd).st_size
+        if size != self._whole_size:
+            self._repair(size)
+
+    def _is_at_path(self) -> bool:
+        try:
+            there = self._fs.stat(self.path)
+        except FileNotFoundError:
+            return False
+        here = self._fs.fstat(self._fd)
+        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+
+    def _open_fd(self) -> None:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+        try:
+            fd, new = self._fs.open(self.path, flags | os.O_EXCL, self._mode), True
+        except FileExistsError:
+            fd, new = self._fs.open(self.path, flags, self._mode), False
+        try:
+            if new:
+                self._fs.fchmod(fd, self._mode)  # the umask does not count
+            found = self._fs.fstat(fd)
+            period = self._period_of(found.st_mtime_ns if found.st_size else self._clock.time_ns())
+        except BaseException:
+            self._fs.close(fd)
+            raise
+        self._fd = fd
+        self._new_name = True  # also when another process made it: it may not have synced the directory yet
+        self._whole_size = 0
+        self._period = period
+
+    def _close_fd(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            self._fs.close(fd)
+
+    def _repair(self, size: int) -> None:
+        """Cut the file back to its last newline: a killed writer may have left half a line."""
+        end = size
+        if size and self._fs.pread(self._fd, 1, size - 1) == b"\n":
+            self._whole_size = size
+            return
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            newline = self._fs.pread(self._fd, end - start, start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            self._fs.ftruncate(self._fd, end)
+            self.repaired_bytes += size - end
+        self._whole_size = end
+
+    def _fitting(self, lines: list[bytes]) -> list[bytes]:
+        """Return the lines that fit into the file, at least one."""
+        if self._clock.monotonic() < self._rotate_from:
+            return lines  # it cannot be rotated now
+        room = self._max_bytes - self._whole_size
+        if sum(map(len, lines)) <= room:
+            return lines
+        for index, line in enumerate(lines):
+            room -= len(line)
+            if room < 0:
+                return lines[: max(index, 1)]
+        return lines
+
+    def _append(self, lines: list[bytes]) -> None:
+        start, count = self._whole_size, len(lines)
+        data = b"".join(lines)
+        end = start + len(data)
+        try:
+            error = self._write_all(data)
+            if error is not None:
+                count, end = _whole(lines, self._taken)
+                self._cut(start + end)
+                end = _UNKNOWN
+                if not count:
+                    self._whole_size = end
+                    raise error  # noqa: TRY301 - it is what is being handled here
+            self._whole_size = end
+            self.stored += count
+        except BaseException:
+            if self._whole_size != end:
+                left = self._cut(start) - start
+                self._whole_size = _UNKNOWN
+                self.stored += _whole(lines, left)[0]
+            raise
+
+    def _write_all(self, data: bytes) -> OSError | None:
+        """Write until all is taken or the system refuses, and return the refusal; ``_taken`` is how many bytes were."""
+        self._taken = 0
+        view = memoryview(data)
+        while self._taken < len(data):
+            try:
+                self._taken += self._fs.write(self._fd, view[self._taken :])
+            except InterruptedError:
+                continue
+            except OSError as error:
+                return error
+        return None
+
+    def _cut(self, size: int) -> int:
+        """Cut the file back to ``size``; return the size that it has then, as far as that can be known."""
+        found = self._whole_size + self._taken
+        try:
+            found = self._fs.fstat(self._fd).st_size
+            if found > size:  # else it was truncated from outside meanwhile
+                self._fs.ftruncate(self._fd, size)
+                found = size
+        except OSError as error:
+            self._problems.append(f"truncate: {error}")  # whoever appends next repairs it
+        return found
+
+    # -- rotation ------------------------------------------------------------------------
+
+    def _period_of(self, time_ns: int) -> str:
+        return from_ns(time_ns).strftime(self._period_format)
+
+    def _rotate_if_due(self, coming: int) -> bool:
+        """Rotate a file that is full, or of an earlier hour or day; tell whether it was."""
+        if self._whole_size == 0:
+            self._period = self._period_of(self._clock.time_ns())
+            return False
+        full = self._whole_size + coming > self._max_bytes
+        if not full and self._period_of(self._clock.time_ns()) <= self._period:
+            return False  # also when the clock went backward
+        if self._clock.monotonic() < self._rotate_from:
+            return False
+        try:
+            self._rotate()
+        except OSError as error:
+            self._rotate_from = self._clock.monotonic() + next(self._retries)
+            self._problems.append(f"rotate: {error}")
+            return False
+        self._retries = backoff(_FIRST_RETRY, _LONGEST_RETRY)
+        return True
+
+    def _rotate(self) -> None:
+        target = self._archive.new_path(self._clock.time_ns(), self._writer())
+        self._fs.rename(self.path, target)
+        old, self._fd = self._fd, -1
+        try:
+            self._open_fd()
+        except BaseException:
+            self._fd = old  # no descriptor, no permission: put it back and go on with it
+            self._fs.rename(target, self.path)
+            raise
+        self._fs.close(old)
+
+    # -- housekeeping, off the worker ----------------------------------------------------
+
+    def _tidy(self) -> None:
+        """Have a thread compress and remove rotated files, if there is something of the kind to do."""
+        if not self._compress and self._backup_count is None:
+            return
+        tidier = Thread(target=self._tidy_until_done, name="bamboo-logmetrics-tidy", daemon=True)
+        self._tidy_again = True
+        if self._tidier is None:  # checked and set in one run without a call, see channel.py: it needs no lock
+            self._tidier = tidier
+            started = False
+            try:
+                tidier.start()
+                started = True
+            except (RuntimeError, MemoryError):
+                pass  # no threads any more: the next opening does it
+            finally:
+                if not started:
+                    self._tidier = None
+
+    def _tidy_until_done(self) -> None:
+        while True:
+            if not self._tidy_again:  # again in one run: who asks after it starts another
+                self._tidier = None
+                return
+            self._tidy_again = False
+            try:
+                self._archive.tidy(
+                    compress=self._compress,
+                    backup_count=self._backup_count,
+                    unshipped=self._unshipped,
+                    mode=self._mode,
+                )
+            except BaseException as error:  # noqa: BLE001 - whatever it was, the next file must be tidied again
+                self._problems.append(f"tidy: {error}")
+
+    def _wait_for_tidier(self, deadline: float | None) -> None:
+        tidier = self._tidier
+        if tidier is not None:
+            tidier.join(None if deadline is None else max(0.0, deadline - self._clock.monotonic()))
+
+
+def _whole(lines: list[bytes], size: int) -> tuple[int, int]:
+    """Return how many lines are whole within the first ``size`` bytes, and where the last of them ends."""
+    ends = [0, *accumulate(map(len, lines))]
+    count = max(0, bisect_right(ends, size) - 1)
+    return count, ends[count]

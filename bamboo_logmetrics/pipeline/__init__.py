@@ -1,0 +1,1 @@
+"""From the caller to the file: the queue, the worker and the accounting."""

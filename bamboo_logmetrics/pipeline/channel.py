@@ -1,0 +1,373 @@
+"""The bounded queue between the callers and the worker, with its policy and its counters.
+
+How it is exact without a lock. Under the GIL, CPython switches threads and runs signal handlers
+and finalisers only at calls and at jumps that are taken (the "eval breaker"; from 3.11 on only at backward ones).
+So the way through an ``if`` whose condition holds is safe, its ``else`` is not. Every decision here is
+therefore written as a run of plain attribute reads, comparisons and ``+= 1`` that ends in
+at most one call, such as ``deque.append``: nothing can come between the check, the count and the append. So the
+capacity holds exactly, nothing slips in after :meth:`Channel.close`, and a snapshot is never torn.
+"""
+
+from __future__ import annotations
+
+import weakref
+from _thread import allocate_lock, get_ident
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import repeat, starmap
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from bamboo_logmetrics.options import OnFull
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bamboo_logmetrics.record.queued import Record
+    from bamboo_logmetrics.system import Clock, Lock
+
+_PLAIN_SHARE = 0.9  # of the queue; beyond it plain lines give way to typed events
+_HIGH_WATER = 0.5  # of the queue; beyond it the worker is woken before its interval is over
+_SHUT = -1
+
+
+REASONS = ("queue_full", "plain_gave_way", "block_timeout", "too_large", "closed", "shutdown", "storage")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """One snapshot of the counters of one process; ``emitted = written + dropped_total + queued`` in each.
+
+    Args:
+        emitted: calls that passed filter and processors, refused or not.
+        written: user lines that are in the file.
+        dropped: counts by reason, only reasons that occurred.
+        dropped_total: their sum.
+        queued: waiting, or in the worker's hands.
+        own: lines of the log itself, in none of the others.
+        writer: this opening of the log by this process, 20 hex digits.
+        repaired_bytes: bytes of torn last lines that this process cut away.
+    """
+
+    emitted: int
+    written: int
+    dropped: Mapping[str, int]
+    dropped_total: int
+    queued: int
+    own: int
+    writer: str = ""
+    repaired_bytes: int = 0
+
+
+# every channel of the process, and who watches them all, the last one first
+_channels: weakref.WeakSet[Channel] = weakref.WeakSet()
+_taps: list[Callable[[Record], None]] = []
+
+
+@contextmanager
+def watched(tap: Callable[[Record], None]) -> Iterator[None]:
+    """Give every record of every channel, also of new ones, to ``tap`` instead of its queue."""
+    _taps.append(tap)
+    _watch_all()
+    try:
+        yield
+    finally:
+        _taps.remove(tap)
+        _watch_all()
+
+
+def _watch_all() -> None:
+    for channel in list(_channels):
+        channel.watch(_taps[-1] if _taps else None)
+
+
+class Channel:
+    """Bounded queue, policy and counters.
+
+    ``accepted``, ``taken`` and the limits are running totals: a record is let in at once while
+    ``accepted < limit`` (``plain_limit`` for a plain line). The limits stand below the capacity wherever a caller has
+    to do more than append: wake a worker that rests (limit 0), or one that sleeps while the queue fills; closed, or
+    watched by a test, they are -1.
+
+    Args:
+        capacity: how many records may wait.
+        on_full: the policy.
+        block_timeout: seconds that BLOCK waits.
+        clock: for that wait.
+        wake: called when the worker has something to do; False if there is none and there can be none.
+        in_step: tells whether the calling thread is the one at work: it must not wait for room that only it can make.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_append",
+        "_at_once",
+        "_block_timeout",
+        "_blocked",
+        "_capacity",
+        "_clock",
+        "_high_water",
+        "_in_step",
+        "_on_full",
+        "_open",
+        "_plain_at_once",
+        "_plain_capacity",
+        "_queue",
+        "_shut",
+        "_waiters",
+        "_wake",
+        "accepted",
+        "block_timeout",
+        "closed",
+        "limit",
+        "own",
+        "plain_gave_way",
+        "plain_limit",
+        "queue_full",
+        "refused",
+        "shutdown",
+        "storage",
+        "taken",
+        "tap",
+        "too_large",
+        "written",
+    )
+
+    def __init__(
+        self,
+        *,
+        capacity: int,
+        on_full: OnFull,
+        block_timeout: float,
+        clock: Clock,
+        wake: Callable[[], bool],
+        in_step: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._capacity = capacity
+        self._plain_capacity = capacity if on_full is OnFull.BLOCK else max(1, int(capacity * _PLAIN_SHARE))
+        self._high_water = max(1, int(capacity * _HIGH_WATER))
+        # So many are let in at once while the worker is awake. Under drop_oldest `taken` may be too high for a moment:
+        # until take, or _drop_oldest, has seen that another was faster.
+        self._at_once = self._plain_capacity if on_full is OnFull.DROP_OLDEST else capacity
+        self._plain_at_once = min(self._at_once, self._plain_capacity)
+        self._on_full = on_full
+        self._block_timeout = block_timeout
+        self._clock = clock
+        self._wake = wake
+        self._in_step = in_step
+        self._shut = False
+        self._open = True  # neither shut nor watched
+        self.tap: Callable[[Record], None] | None = None
+        self.reset()
+        _channels.add(self)
+        if _taps:
+            self.watch(_taps[-1])
+
+    def reset(self) -> None:
+        """Start anew, empty and at zero, as a forked child must."""
+        self._queue: deque[Record] = deque()
+        self._append = self._queue.append
+        self._waiters: deque[Lock] = deque()
+        self._blocked: set[int] = set()
+        self.limit = self.plain_limit = 0 if self._open else _SHUT
+        self.accepted = self.taken = self.refused = self.written = self.own = 0
+        self.queue_full = self.plain_gave_way = self.block_timeout = 0
+        self.too_large = self.closed = self.shutdown = self.storage = 0
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    # -- the caller's side ---------------------------------------------------------------
+
+    def put(self, record: Record) -> bool:
+        """Let a typed record in, or answer by the policy; tell whether it is in."""
+        if self.accepted < self.limit:
+            self.accepted += 1
+            self._append(record)
+            return True
+        return self._put_slowly(record, self._capacity)
+
+    def put_plain(self, record: Record) -> bool:
+        """Let a plain record in, or answer by the policy; tell whether it is in."""
+        if self.accepted < self.plain_limit:
+            self.accepted += 1
+            self._append(record)
+            return True
+        return self._put_slowly(record, self._plain_capacity)
+
+    def _put_slowly(self, record: Record, capacity: int) -> bool:  # noqa: C901 - one branch for each answer
+        if self.tap is not None:
+            return self._show(record, self.tap)
+        deadline = self._clock.monotonic() + self._block_timeout
+        in_time = True
+        while True:
+            if not self._shut and self.accepted - self.taken < capacity:
+                self.accepted += 1
+                self._append(record)
+                self._wake_worker()
+                return True
+            if self._shut:
+                self.closed += 1
+                self.refused += 1
+                return False
+            if self._on_full is OnFull.BLOCK:
+                if in_time:
+                    in_time = self._wait_for_room(deadline)
+                elif not self._shut:
+                    self.block_timeout += 1
+                    self.refused += 1
+                    self._wake()
+                    return False
+            elif capacity < self._capacity:
+                if not self._shut:
+                    self.plain_gave_way += 1
+                    self.refused += 1
+                    self._wake()
+                    return False
+            elif self._on_full is OnFull.DROP_NEWEST:
+                if not self._shut:
+                    self.queue_full += 1
+                    self.refused += 1
+                    self._wake()
+                    return False
+            else:
+                self._drop_oldest()
+
+    def _show(self, record: Record, tap: Callable[[Record], None]) -> bool:
+        tap(record)
+        if record.ack is not None:
+            record.ack.answer = True
+        return True
+
+    def _wake_worker(self) -> None:
+        if self._open:
+            self.limit = self.taken + self._at_once
+            self.plain_limit = self.taken + self._plain_at_once
+        woken = False
+        try:
+            woken = self._wake()
+        finally:
+            if not woken and self._open:
+                self.limit = self.plain_limit = 0  # no worker, or interrupted: the next caller comes this way too
+
+    def _drop_oldest(self) -> None:
+        self.taken += 1
+        self.queue_full += 1
+        try:
+            oldest = self._queue.popleft()
+        except IndexError:  # the worker was faster: there is room now
+            self.taken -= 1
+            self.queue_full -= 1
+            return
+        if oldest.ack is not None:
+            oldest.ack.answer = False
+
+    def _wait_for_room(self, deadline: float) -> bool:
+        """Wait until the worker has taken something; False when time is up, or waiting would be for oneself."""
+        ident = get_ident()
+        left = deadline - self._clock.monotonic()
+        if self._in_step() or ident in self._blocked or left <= 0:
+            return False
+        lock = allocate_lock()
+        lock.acquire()
+        try:
+            self._blocked.add(ident)
+            self._waiters.append(lock)
+            self._wake()
+            if self.accepted - self.taken < self._capacity or self._shut:
+                return True
+            return self._clock.wait(lock, left)
+        finally:
+            self._blocked.discard(ident)
+            with suppress(ValueError):  # it was let in
+                self._waiters.remove(lock)
+
+    # -- the worker's side ---------------------------------------------------------------
+
+    def take(self, most: int, into: list[Record]) -> None:
+        """Move up to ``most`` records, the oldest first, to the end of ``into``."""
+        count = min(len(self._queue), most)
+        pops = starmap(self._queue.popleft, repeat((), count))
+        before = len(into)
+        self.taken += count
+        try:
+            into.extend(pops)  # one call: no interrupt can come while a record is in neither
+        except IndexError:  # a caller has dropped some meanwhile
+            missing = count - (len(into) - before)
+            self.taken -= missing
+        if self._open:
+            self.limit = self.taken + self._at_once
+            self.plain_limit = self.taken + self._plain_at_once
+        self._admit()
+
+    def _admit(self) -> None:
+        with suppress(IndexError):  # there are no more
+            while True:
+                self._waiters.popleft().release()
+
+    def doze(self) -> bool:
+        """Say that the worker is about to sleep until the queue is half full; False if it is."""
+        if self._open:
+            self.limit = self.plain_limit = self.taken + self._high_water
+        return len(self._queue) < self._high_water
+
+    def rest(self) -> bool:
+        """Say that the worker is about to sleep until it is woken; False if something has come."""
+        if self._open:
+            self.limit = self.plain_limit = 0
+        return not self._queue
+
+    def close(self) -> None:
+        """Refuse everything from now on."""
+        self._shut = True
+        self._open = False
+        self.limit = self.plain_limit = _SHUT
+        self._admit()
+
+    def watch(self, tap: Callable[[Record], None] | None) -> None:
+        """Give every record to ``tap`` instead of the queue, or stop doing so; for tests."""
+        self.tap = tap
+        self._open = not self._shut and tap is None
+        self.limit = self.plain_limit = 0 if self._open else _SHUT
+
+    def discard(self) -> None:
+        """Drop what was never taken, as ``shutdown``."""
+        left: list[Record] = []
+        self.take(len(self._queue), left)
+        self.shutdown += len(left)
+        for record in left:
+            if record.ack is not None:
+                record.ack.answer = False
+
+    # -- the counts ----------------------------------------------------------------------
+
+    def drops(self) -> dict[str, int]:
+        """Return the drops so far by reason."""
+        return {reason: getattr(self, reason) for reason in REASONS}
+
+    def stats(self, writer: str = "", repaired_bytes: int = 0) -> Stats:
+        """Return one snapshot."""
+        # no call before the last of these is read, so that all are of one moment
+        emitted, written, own = self.accepted + self.refused, self.written, self.own
+        counts = (
+            self.queue_full,
+            self.plain_gave_way,
+            self.block_timeout,
+            self.too_large,
+            self.closed,
+            self.shutdown,
+            self.storage,
+        )
+        total = sum(counts)
+        return Stats(
+            emitted=emitted,
+            written=written,
+            dropped=MappingProxyType({reason: n for reason, n in zip(REASONS, counts, strict=True) if n}),
+            dropped_total=total,
+            queued=emitted - written - total,
+            own=own,
+            writer=writer,
+            repaired_bytes=repaired_bytes,
+        )

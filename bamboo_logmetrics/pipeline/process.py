@@ -1,0 +1,217 @@
+"""Exit, SIGTERM and fork: what every open pipeline of the process has to be told."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+import weakref
+from _thread import allocate_lock, start_new_thread
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.pipeline.diagnostics import stderr
+
+
+class _Ending(Protocol):
+    def start_closing(self, timeout: float) -> None: ...
+    def close(self, timeout: float = ...) -> bool: ...
+    def settle(self, timeout: float = ...) -> bool: ...
+    def after_fork(self) -> None: ...
+
+
+_EXIT_TIMEOUT = 5.0  # seconds, for all logs together
+_REPEAT_EVERY = 0.05  # seconds until a repeated SIGTERM that was not heard is sent again
+
+_open: dict[int, weakref.ref[_Ending]] = {}  # a dict: its values are listed in one step, beside other threads
+_finalized_in = 0  # the process whose multiprocessing exit calls us
+
+
+def register(pipeline: _Ending) -> None:
+    """Have ``pipeline`` closed at exit and told about forks."""
+    key = id(pipeline)
+    _open[key] = weakref.ref(pipeline, lambda _: _open.pop(key, None))
+
+
+def forget(pipeline: _Ending) -> None:
+    """Leave ``pipeline``, which has ended, alone."""
+    _open.pop(id(pipeline), None)
+
+
+def pipelines() -> list[_Ending]:
+    """Return the open pipelines."""
+    return [found for ref in list(_open.values()) if (found := ref()) is not None]
+
+
+def close_all() -> None:
+    """Close every open pipeline, all at the same time, in 5 s at most."""
+    for pipeline in pipelines():
+        _shielded(pipeline.start_closing, _EXIT_TIMEOUT)
+    for pipeline, left in _each_in_time():
+        _shielded(pipeline.close, left)
+    stderr.say_owed()
+
+
+def _settle_all() -> bool:
+    """Settle every open pipeline, in 5 s at most; False if this thread is in the middle of one's work."""
+    answers = [_shielded(pipeline.settle, left) for pipeline, left in _each_in_time()]
+    return False not in answers
+
+
+def _each_in_time() -> Iterator[tuple[_Ending, float]]:
+    until = time.monotonic() + _EXIT_TIMEOUT
+    for pipeline in pipelines():
+        yield pipeline, max(0.0, until - time.monotonic())
+
+
+def _shielded(do: Callable[[float], object], left: float) -> object:
+    """Do it to one log; when that raises, the others must have their turn."""
+    try:
+        return do(left)
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        stderr.say(f"closing a log failed: {type(error).__name__}: {error}", time.monotonic(), owed=True)
+        return None
+
+
+class _OnSigterm:
+    """The handler of SIGTERM that ``close_on_sigterm`` puts before the one that was there.
+
+    Where SIGTERM kills, the logs are closed and then it may kill. Where the application has a handler, they are settled
+    and the handler is called: they stay open, so that what is emitted while it shuts down is written too.
+
+    The main thread may be interrupted in the middle of a durable emit. It has to get out of it first, so a thread does
+    the work then, and sends the signal again.
+    """
+
+    def __init__(self, previous: Any) -> None:
+        self._previous = previous
+        self._done = False
+        self._heard = allocate_lock()  # released when the repeated signal has come
+        self._pid = 0  # the process that is being ended
+
+    def __call__(self, signum: int, frame: Any) -> None:
+        if not callable(self._previous):
+            self._done, self._pid = False, os.getpid()
+            signal.signal(signum, self._die)  # also in place of a handler that was set later and calls this one
+            self._repeat_after(close_all, signum)
+        elif self._done or _settle_all():
+            self._done = False
+            self._hear()
+            self._previous(signum, frame)
+        else:
+            self._repeat_after(_settle_all, signum)
+
+    def _repeat_after(self, work: Callable[[], object], signum: int) -> None:
+        heard = self._heard = allocate_lock()
+        heard.acquire()
+
+        def working() -> None:
+            work()
+            self._done = True
+            while True:  # a signal that comes just before the main thread waits in a system call does not end that
+                os.kill(os.getpid(), signum)
+                if heard.acquire(timeout=_REPEAT_EVERY):
+                    return
+
+        try:
+            start_new_thread(working, ())
+        except (RuntimeError, MemoryError):  # the interpreter is ending
+            working()
+
+    def _hear(self) -> None:
+        if self._heard.locked():
+            self._heard.release()
+
+    def _die(self, signum: int, frame: Any) -> None:
+        if self._pid != os.getpid():  # a child that was forked meanwhile: nobody is closing its logs
+            self(signum, frame)
+        elif self._done:
+            self._hear()
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+
+
+def catch_sigterm() -> None:
+    """Have SIGTERM write what is queued before it does what it did so far; not where it is ignored.
+
+    Raises ConfigError outside the main thread, where Python sets no handlers, and where the handler is not Python's.
+    """
+    previous = signal.getsignal(signal.SIGTERM)
+    if previous is None:
+        msg = "option close_on_sigterm=True cannot call a handler that is not Python's: leave it out, and call close()"
+        raise ConfigError(msg)
+    if previous is signal.SIG_IGN or isinstance(previous, _OnSigterm):
+        return
+    try:
+        signal.signal(signal.SIGTERM, _OnSigterm(previous))
+    except ValueError:
+        msg = "option close_on_sigterm=True needs the main thread: open the log there"
+        raise ConfigError(msg) from None
+
+
+def enter_process() -> None:
+    """Make sure of the exit of a child of multiprocessing or billiard, which never runs atexit.
+
+    concurrent.futures and Celery use such children. Called when a worker starts: in a forked child at its first emit.
+    """
+    global _finalized_in  # noqa: PLW0603 - one flag for the process
+    # While another thread imports it, the module is there without its functions: this is no child then.
+    current_process = getattr(sys.modules.get("multiprocessing"), "current_process", None)
+    if current_process is None or _finalized_in == os.getpid():
+        return
+    process = current_process()  # also a child of billiard, to which parent_process() is not told
+    if getattr(process, "_parent_pid", None) is None:
+        return
+    _finalized_in = os.getpid()
+    from multiprocessing import util
+
+    util.Finalize(None, _close_child, exitpriority=-100)
+    _close_with(getattr(process, "_target", None))
+
+
+def _close_child() -> None:
+    """Close the logs once the threads have ended that the child waits for anyway, some versions only after this."""
+    for thread in threading.enumerate():
+        if not thread.daemon and thread not in (threading.current_thread(), threading.main_thread()):
+            thread.join()
+    close_all()
+
+
+def _enter_child(_: object) -> None:
+    global _finalized_in  # noqa: PLW0603
+    _finalized_in = 0
+    enter_process()
+
+
+def _close_with(pool_worker: Any) -> None:
+    """Have a worker of billiard's pool close the logs: after its ``on_exit``, it ends by os._exit."""
+    worker_class = getattr(sys.modules.get("billiard.pool"), "Worker", None)
+    if worker_class is None or not isinstance(pool_worker, worker_class):
+        return
+    before = getattr(pool_worker, "on_exit", None)
+
+    def on_exit(*args: Any) -> None:
+        try:
+            if before is not None:
+                before(*args)
+        finally:
+            close_all()
+
+    pool_worker.on_exit = on_exit
+
+
+def _after_fork_in_child() -> None:
+    register_after_fork = getattr(sys.modules.get("multiprocessing.util"), "register_after_fork", None)
+    if register_after_fork is not None:  # in a child of its own this comes after it has forgotten all finalizers:
+        register_after_fork(stderr, _enter_child)  # somebody may have emitted before, in an at-fork hook
+    stderr.forget()
+    for pipeline in pipelines():
+        pipeline.after_fork()
+
+
+atexit.register(close_all)
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,1 @@
+"""Proof that nothing is missing in a log."""

@@ -1,0 +1,1 @@
+"""What travels from the caller to the worker."""

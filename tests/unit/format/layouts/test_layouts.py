@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import ROOT
+from support.flats import FIXED, FLATS, NOW, exact, golden, there_and_back, written
+from support.records import AT, FACTS, ROUND, TOOL
+from support.strategies import EXAMPLES, HEADER, JSON, KINDS, fields_in_line, meta
+
+import bamboo_logmetrics as blm
+from bamboo_logmetrics.events.base import names_of
+from bamboo_logmetrics.format import flatten, layouts
+from bamboo_logmetrics.format.encoder import LineMaker
+from bamboo_logmetrics.format.layouts import flat_of
+from bamboo_logmetrics.format.layouts.mapping import EVERYWHERE, ONLY_IN, ROWS
+from bamboo_logmetrics.format.parse import parse_line
+from bamboo_logmetrics.format.strict_json import encode
+from bamboo_logmetrics.options import MIN_LINE_BYTES
+from bamboo_logmetrics.record.integers import integer
+from bamboo_logmetrics.record.queued import Record
+from bamboo_logmetrics.system import FS
+from bamboo_logmetrics.testing import ManualClock
+
+ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=20)
+ANYTHING = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.floats(), ANY_TEXT, st.integers(-(2**63), 2**64 - 1)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def strict(line):
+    return json.loads(line, parse_constant=pytest.fail)
+
+
+def test_the_layouts():
+    """There are three layouts; the native one changes nothing."""
+    flat = {"b": 1, "a": [None]}
+    assert layouts.native(flat) is flat
+    assert list(layouts.LAYOUTS) == ["native", "ecs", "otel"]
+
+
+# -- the way back ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", layouts.LAYOUTS)
+@given(flat=FLATS)
+@settings(deadline=None, max_examples=400)
+def test_any_record_comes_back(layout, flat):
+    """What is read of a line is the record, with the same keys, values and types, whatever the layout is."""
+    back = there_and_back(layout, flat)
+    assert exact(back) == exact(msgspec.json.decode(encode(flat)))
+    assert list(back)[: len(HEADER)] == list(flat)[: len(HEADER)] or "plain" not in flat
+    assert list(back)[:6] == list(flat)[:6]
+
+
+@pytest.mark.parametrize("layout", ["ecs", "otel"])
+@pytest.mark.parametrize("number", range(len(FIXED)))
+def test_golden(layout, number):
+    """Each record is written as the golden line byte for byte, and that line reads as the native one does."""
+    flat, line = FIXED[number], golden(f"{layout}.jsonl")[number]
+    assert encode(layouts.LAYOUTS[layout](flat)) == line
+    assert exact(flat_of(msgspec.json.decode(line))) == exact(msgspec.json.decode(encode(flat)))
+    read, expected = parse_line(line), parse_line(encode(flat))
+    assert dataclasses.replace(read, bound=dict(read.bound)) == dataclasses.replace(
+        expected, bound=dict(expected.bound)
+    )
+
+
+@pytest.mark.parametrize("layout", ["ecs", "otel"])
+def test_golden_files_hold_each_kind(layout):
+    """The golden files have a line for each record."""
+    assert len(golden(f"{layout}.jsonl")) == len(FIXED)
+
+
+@pytest.mark.parametrize("layout", layouts.LAYOUTS)
+def test_text_that_utf8_cannot_hold(layout):
+    """Lone surrogates are replaced in keys, texts and nested values, as in the native layout."""
+    flat = flatten.expand_plain("a\ud800", {"b\udfff": ["\ud800", {"\udfff": math.inf}]}, level="info", **AT)
+    assert exact(there_and_back(layout, flat)) == exact(there_and_back("native", flat))
+
+
+def test_native_keys_that_look_like_another_layout():
+    """A native line is one, though keys of the other layouts are bound in it."""
+    flat = flatten.expand_plain("x", {"@timestamp": 1, "timeUnixNano": 2, "bamboo": 3}, level="info", seq=1, **AT)
+    assert there_and_back("native", flat) == flat
+    assert flat_of(flat) is flat
+
+
+GOOD = {layout: written(layout, flatten.expand(TOOL, {"note": 1}, seq=1, **AT)) for layout in ("ecs", "otel")}
+PLAIN = {
+    layout: written(layout, flatten.expand_plain("x", {}, level="info", seq=1, **AT)) for layout in ("ecs", "otel")
+}
+
+
+@pytest.mark.parametrize(
+    ("layout", "changed"),
+    [
+        ("ecs", {"bamboo": None}), ("ecs", {"bamboo": {}}), ("ecs", {"bamboo": {"v": 1, "bound": [5]}}),
+        ("ecs", {"event": "x"}), ("ecs", {"event": {}}), ("ecs", {"event": {"action": 5}}),
+        ("ecs", {"event": {"action": "x", "duration": "long"}}), ("ecs", {"@timestamp": ...}), ("ecs", {"log.level": ...}),
+        ("otel", {"attributes": ...}), ("otel", {"attributes": []}), ("otel", {"attributes": 5}),
+        ("otel", {"attributes": [{"key": "bamboo.v"}]}), ("otel", {"attributes": [{"key": 5, "value": {}}]}),
+        ("otel", {"attributes": [{"key": "x", "value": {"intValue": "x"}}]}),
+        ("otel", {"attributes": [{"key": "x", "value": {"intValue": "1", "stringValue": "y"}}]}),
+        ("otel", {"eventName": ...}), ("otel", {"eventName": 5}), ("otel", {"timeUnixNano": "soon"}),
+        ("otel", {"timeUnixNano": "9" * 40}), ("otel", {"severityText": ...}),
+    ],
+)  # fmt: skip
+def test_what_is_not_of_this_log(layout, changed):
+    """A document or a log record of another program, or a damaged one, is no line of this log."""
+    data = {key: value for key, value in (GOOD[layout] | changed).items() if value is not ...}
+    with pytest.raises(ValueError, match="^not a line of this log$"):
+        flat_of(data)
+
+
+@pytest.mark.parametrize(
+    ("layout", "changed"), [("ecs", {"message": ...}), ("ecs", {"message": 5}), ("otel", {"body": ...}), ("otel", {"body": {}})]
+)  # fmt: skip
+def test_a_plain_line_without_its_text(layout, changed):
+    """A plain line needs its text."""
+    data = {key: value for key, value in (PLAIN[layout] | changed).items() if value is not ...}
+    with pytest.raises(ValueError, match="^not a line of this log$"):
+        flat_of(data)
+
+
+@pytest.mark.parametrize("data", [None, 5, "event", [], ["event", "v"], {}, {"event": "x"}, {"event": 5, "v": 1}])
+def test_what_is_none_of_the_three(data):
+    """Other JSON is no line of this log."""
+    with pytest.raises(ValueError, match="^not a line of this log$"):
+        flat_of(data)
+
+
+def test_what_is_too_deep():
+    """A value that is nested too deeply to be read is no line of this log, and no crash."""
+    value = {}
+    for _ in range(100_000):
+        value = {"arrayValue": {"values": [value]}}
+    with pytest.raises(ValueError, match="^not a line of this log$"):
+        flat_of(GOOD["otel"] | {"attributes": [{"key": "x", "value": value}]})
+
+
+def test_what_others_add_is_ignored():
+    """Fields that a shipper has added beside ours do not disturb the reading."""
+    added = {"host": {"name": 5, "ip": ["::1"]}, "agent": {"id": "a"}, "error": "x", "log": {"offset": 7}}
+    assert flat_of(GOOD["ecs"] | added)["host"] == 5
+    attribute = {"key": "log.file.name", "value": {"stringValue": "a"}}
+    more = GOOD["otel"] | {"attributes": [*GOOD["otel"]["attributes"], attribute], "observedTimeUnixNano": "5"}
+    assert flat_of(more) == flat_of(GOOD["otel"])
+
+
+# -- the table ------------------------------------------------------------------------------
+
+
+def test_each_place_has_one_key():
+    """No two keys have one place, no place is within another, and nothing derived stands in a key's place."""
+    paths = {(row.ecs or row.otel): row.key for row in ROWS}
+    assert len(paths) == len({row.otel for row in ROWS}) == len(ROWS)
+    derived_fields = {
+        "event.kind", "event.dataset", "event.action", "event.category", "event.type", "event.outcome", "event.reason",
+        "error.type", "gen_ai.operation.name", "gen_ai.request.stream", "log.record.uid", "openai.api.type",
+        "bamboo.bound", "bamboo.timestamp",
+    }  # fmt: skip
+    assert not derived_fields & {*paths, *(row.otel for row in ROWS)}
+    assert not [path for path in paths for other in paths if other.startswith(path + ".")]
+    assert not [row for row in ROWS if row.otel.startswith("bamboo.bound")]
+
+
+def test_every_field_of_an_event_has_a_place():
+    """Each field of each kind, and each header key, is in the table."""
+    for cls in KINDS.values():
+        names = {*HEADER[3:], *fields_in_line(cls)} - {"meta", "usage", "occurred_at"}
+        kind = {row.key for row in (*EVERYWHERE, *ONLY_IN.get(cls.kind, ()))}
+        assert names <= kind, cls.kind
+
+
+@pytest.mark.parametrize(
+    ("key", "fitting", "others"),
+    [
+        ("model", ["", "m"], [None, 5, ["m"]]),
+        ("prompt_tokens", [0, 2**31 - 1, -(2**31)], [2**31, 1.0, True, "1", None]),
+        ("total_tokens", [2**63 - 1, -(2**63)], [2**63, 2**64 - 1, 0.5, False]),
+        ("status_code", [1, 200, 65_535], [0, -1, "200", True, 200.0, 2**63]),
+        ("latency_ms", [0, 9_223_372_036_854], [-1, 9_223_372_036_855, 1.5, True, "1"]),
+        ("is_stream", [True, False], [0, 1, "true", None]),
+        ("truncated", [[], ["a", "b"]], [["a", 1], "a", None]),
+        ("started_at", [NOW], [NOW[:-1], "2026-11-22T15:47:16Z", "soon", 5, None, "0000-11-22T15:47:16.000000Z"]),
+        ("dropped", [{}, {"storage": 1}], [[], "x", None]),
+    ],
+)
+def test_what_fits_a_row(key, fitting, others):
+    """A row takes values of its type only."""
+    row = next(row for row in ROWS if row.key == key)
+    assert [value for value in (*fitting, *others) if row.type.fits(value)] == fitting
+
+
+def test_the_table_of_the_docs():
+    """docs/line-format.md has the table as it is in the code."""
+    text = (ROOT / "docs" / "line-format.md").read_text(encoding="utf-8")
+    table = text.partition("| native key |")[2].partition("\n\n")[0].splitlines()[2:]
+    documented = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert documented == [
+        [
+            f"`{row.key}`",
+            f"`{row.otel}`",
+            f"`{row.ecs}`" if row.ecs else "the same",
+            row.type.elastic,
+            ", ".join(f"`{kind}`" for kind, rows in ONLY_IN.items() if row in rows),
+        ]
+        for row in ROWS
+    ]
+
+
+# -- the lines of a log ---------------------------------------------------------------------
+
+
+def maker(layout, limit=32_000):
+    return LineMaker(layout=layout, max_line_bytes=limit, fs=FS(), clock=ManualClock(1_795_362_433_417_696_999))
+
+
+LONG = {
+    "text": ("x" * 50_000, {}, None),
+    "other text": ("漢\u2028\n" * 20_000, {"model": "m"}, None),
+    "exception": (TOOL, {"note": "n"}, "Traceback\n" * 9_000),
+    "error": (dataclasses.replace(ROUND, error='"' * 40_000), {}, None),
+    "all": (dataclasses.replace(ROUND, error="e" * 40_000), {"a": "b" * 40_000, "model": "m" * 200}, "T" * 40_000),
+    "numbers": (TOOL, {"rows": list(range(9_000))}, None),
+    "nested": ("x" * 5_000, {"rows": [{"a": [number, None]} for number in range(5_000)]}, None),
+    "many": (TOOL, {f"key {number}": number for number in range(5_000)}, None),
+    "many lists": ("x", {f"key {number}": [number] * 9 for number in range(5_000)}, "T" * 40_000),
+}
+
+
+@pytest.mark.parametrize("layout", layouts.LAYOUTS)
+@pytest.mark.parametrize("limit", [None, 4_000, 32_000])
+@pytest.mark.parametrize("name", LONG)
+def test_long_lines_are_cut(layout, limit, name):
+    """A line of any layout is within the limit, says what was cut, and keeps its ids; the rest is used."""
+    event, bound, exception = LONG[name]
+    limit = limit or MIN_LINE_BYTES[layout]
+    line = maker(layout, limit).user(Record(event, {}, bound, "info", 1, exception))
+    assert line is not None
+    assert len(line) <= limit
+    assert len(line.decode().splitlines()) == 1
+    read = parse_line(line)
+    assert read.truncated
+    assert read.seq == 1
+    if not isinstance(event, str):
+        assert read.event.meta == event.meta
+    if name in {"text", "exception", "error", "numbers"}:
+        assert len(line) > limit - 8
+
+
+@pytest.mark.parametrize("layout", layouts.LAYOUTS)
+def test_the_shortest_limit_holds_every_event(layout):
+    """With the shortest line that the options allow, an event with all of its ids and numbers fits."""
+    uuid = "6d1f2a7e-3c5b-4e0e-9a41-0c2f4f1f9a01"
+    ids = dict.fromkeys(("session_id", "round_id", "request_id", "tool_call_id"), uuid)
+    usage = blm.TokenUsage(**dict.fromkeys(names_of(blm.TokenUsage), 2**64 - 1))
+    beside = {"event_id": uuid, "occurred_at": meta(1).occurred_at, "trace_id": uuid}
+    made = maker(layout, MIN_LINE_BYTES[layout])
+    for event in EXAMPLES[:12]:
+        names = names_of(type(event))
+        values = {key: value for key, value in ids.items() if key in names} | {"meta": blm.EventMeta(**beside)}
+        values |= {
+            key: value
+            for key, value in {"usage": usage, "latency_ms": 2**64 - 1, "error": "e" * 500}.items()
+            if key in names
+        }
+        line = made.user(Record(dataclasses.replace(event, **values), {}, {"note": "x" * 900}, "info", 1, "T" * 900))
+        assert line is not None, event.kind
+        assert parse_line(line).event.meta.event_id == uuid
+    facts = FACTS | {"host": "h" * 64}
+    assert made.own(blm.WorkerStarted(), facts)
+    reasons = ("queue_full", "plain_gave_way", "block_timeout", "too_large", "shutdown", "storage", "closed")
+    counts = {"emitted": 2**63, "written": 2**63, "dropped": dict.fromkeys(reasons, 2**63), "repaired_bytes": 2**40}
+    assert made.own(blm.WorkerStopped(), counts)
+
+
+@pytest.mark.parametrize("layout", layouts.LAYOUTS)
+def test_files_begin_differently(layout):
+    """The same text at the same time, written by two writers, differs within the first 1,024 bytes."""
+    lines = [maker(layout).user(Record("x" * 500, {}, {"note": "y" * 5_000}, "info", 1)) for _ in range(2)]
+    assert lines[0][:1024] != lines[1][:1024]
+    assert len(lines[0]) > 1024
+
+
+@pytest.mark.parametrize("layout", ["ecs", "otel"])
+def test_what_a_layout_cannot_hold_leaves_a_marker(layout):
+    """A value that is no plain data does not leave the line out: another says so."""
+    line = parse_line(maker(layout).user(Record(TOOL, {}, {"bad": object}, "info", 1)))
+    assert (line.text, line.level, line.seq) == ("chat.tool_called could not be encoded", "error", 1)
+
+
+# -- bytes ----------------------------------------------------------------------------------
+
+
+@given(JSON)
+@settings(deadline=None, max_examples=200)
+def test_json_comes_back_as_it_was(data):
+    """What JSON can hold is written compactly, in UTF-8 and in order, and comes back the same."""
+    line = encode(data)
+    assert json.dumps(strict(line)) == json.dumps(data)
+    assert msgspec.json.format(line, indent=-1) == line
+
+
+@given(ANYTHING)
+@settings(deadline=None, max_examples=300)
+def test_anything_is_one_strict_line(data):
+    """Any plain data, with non-finite numbers and lone surrogates, is strict JSON on one physical line."""
+    line = encode(data)
+    strict(line)
+    assert len(line.decode().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a\u2028b\u2029c\x85d", '"a\\u2028b\\u2029c\\u0085d"'),
+        ("\r\n\t\x0b\x0c\x1c\x00", '"\\r\\n\\t\\u000b\\f\\u001c\\u0000"'),
+        ("é“漢😀", '"é“漢😀"'),
+        ("\ud800", '"\ufffd"'),
+        ("\ud83d\ude00\udc00", '"😀\ufffd"'),
+        ({"\udfff\u2028": "x"}, '{"\ufffd\\u2028":"x"}'),
+        ([math.nan, math.inf, -math.inf, 1.0, -0.0], "[null,null,null,1.0,-0.0]"),
+        (["\ud800", math.nan, True, None, 2**64 - 1, {"a": [math.inf]}], '["\ufffd",null,true,null,18446744073709551615,{"a":[null]}]'),
+        (10**5000, f'"{hex(10**5000)}"'),
+        (["\ud800", -(2**63) - 1], '["\ufffd","-9223372036854775809"]'),
+    ],
+    ids=range(10),
+)  # fmt: skip
+def test_what_json_or_readers_cannot_hold(value, text):
+    """Line breaks are escaped, non-finite numbers null, lone surrogates U+FFFD; all else stays as it is."""
+    assert encode(value) == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (0, 0), (2**64 - 1, 2**64 - 1), (-(2**63), -(2**63)), (2**64, "18446744073709551616"),
+        (-(2**63) - 1, "-9223372036854775809"), (2**70, "1180591620717411303424"),
+        pytest.param(-(10**5000), hex(-(10**5000)), id="5001 digits"),
+    ],
+)  # fmt: skip
+def test_integers_beyond_64_bits_become_text(value, kept):
+    """An integer that fits into 64 bits stays a number; another becomes its digits, a very long one in hex."""
+    assert integer(value) == kept
+    assert type(integer(value)) is type(kept)

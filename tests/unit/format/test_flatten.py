@@ -1,0 +1,421 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from datetime import datetime, timezone
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import TESTS
+from support.records import AT, NOW, RECORDS, REQUEST, ROUND, TOOL, TRACE, WRITER
+from support.strategies import BOUND, EVENTS, EXAMPLES, FULL_USAGE, HEADER, KINDS, UNKNOWN, USAGE, fields_in_line, meta
+
+import bamboo_logmetrics as blm
+from bamboo_logmetrics.errors import DecodeError
+from bamboo_logmetrics.format import flatten, parse
+from bamboo_logmetrics.format.strict_json import encode
+
+GOLDEN = os.path.join(TESTS, "golden", "lines.jsonl")
+with open(GOLDEN, "rb") as _file:
+    LINES = _file.read().split(b"\n")[:-1]
+
+
+def line_of(event, bound=None, **more):
+    return json.loads(encode(flatten.expand(event, bound or {}, seq=1, **AT, **more)), parse_constant=pytest.fail)
+
+
+def parsed(event, bound=None, **more):
+    return parse.parse_line(encode(flatten.expand(event, bound or {}, seq=1, **AT, **more)))
+
+
+def beside(event, bound, header=HEADER):
+    """Return what should stand beside an event, by the rules of the design and not by the code."""
+    fields = fields_in_line(type(event))
+    own = {name: value for name, value in line_of(event).items() if name in {*header, *fields}}
+    exception, expected = None, {}
+    for key, value in bound.items():
+        name = key
+        if key == "trace_id" and "meta" in fields and event.meta.trace_id is None and isinstance(value, str):
+            continue
+        if key in {*header, *fields}:
+            if own.get(key) == value and type(own.get(key)) is type(value):
+                continue
+            name = f"bound_{key}"
+        elif key == "exception" and isinstance(value, str):
+            exception = value
+            continue
+        elif key in {"exception", "truncated"}:
+            name = f"bound_{key}"
+        while name in expected or name in own:
+            name = f"bound_{name}"
+        expected[name] = value
+    return expected, exception
+
+
+# -- the line -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("flat", "line"), list(zip(RECORDS, LINES, strict=True)), ids=range(1, len(LINES) + 1))
+def test_golden(flat, line):
+    """Each record is written as the golden line byte for byte; writing what was read of it gives it again."""
+    assert encode(flat) == line
+    read = parse.parse_line(line)
+    beside = dict(read.bound)
+    common = {"writer": read.writer, "seq": read.seq, "timestamp": flat["timestamp"], "exception": read.exception}
+    if read.event is None:
+        again = flatten.expand_plain(read.text, beside, level=read.level, **common)
+    else:
+        again = flatten.expand(read.event, beside, own=read.own, **common)
+    assert encode(again) == line
+
+
+def test_golden_file_holds_each_kind():
+    """The golden file has lines of every kind, emitted by the application and by the log itself."""
+    lines = [json.loads(line) for line in LINES]
+    assert set(KINDS) <= {line["event"] for line in lines if "plain" not in line}
+    system = [line for line in lines if line["event"].startswith("system.")]
+    assert [line.get("source") for line in system] == ["app"] * 4 + [None] * 4
+
+
+def test_keys_come_in_order():
+    """Header, event id, trace id, fields, bound values, exception: always in this order."""
+    event = dataclasses.replace(ROUND, error="e")
+    assert list(line_of(event, {"b": 1, "a": 2, "seq": 9}, exception="x")) == [
+        "timestamp", "level", "event", "v", "writer", "seq", "event_id", "trace_id", "round_id", "session_id", "status",
+        "prompt_tokens", "completion_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens",
+        "reasoning_tokens", "latency_ms", "error", "b", "a", "bound_seq", "exception",
+    ]  # fmt: skip
+    plain = flatten.expand_plain("t", {"b": 1, "exception": "x", "a": 2}, level="info", seq=1, **AT)
+    assert list(plain) == ["timestamp", "level", "event", "v", "writer", "seq", "plain", "b", "a", "exception"]
+
+
+def test_timestamp_is_when_it_happened():
+    """A chat or forward event has its own time, everything else the call's."""
+    assert line_of(TOOL)["timestamp"] == "2026-11-22T15:47:13.417697Z"
+    assert line_of(blm.WorkerStarted())["timestamp"] == NOW
+    assert line_of(EXAMPLES[-1])["timestamp"] == NOW
+
+
+@pytest.mark.parametrize(
+    ("cls", "level", "others"),
+    [
+        (blm.SessionCompleted, {"error": "error"}, blm.SessionStatus),
+        (blm.RoundCompleted, {"error": "error"}, blm.RoundStatus),
+        (blm.RequestCompleted, {"error": "error", "timeout": "error"}, blm.ForwardStatus),
+    ],
+)
+def test_levels_of_statuses(cls, level, others):
+    """A failed session, round or request and a timeout are errors; any other status is info."""
+    event = next(event for event in EXAMPLES if isinstance(event, cls))
+    for status in others:
+        line = line_of(dataclasses.replace(event, status=status))
+        assert line["level"] == level.get(status.value, "info")
+        assert line["status"] == status.value
+
+
+def test_levels_of_kinds():
+    """A failed tool and MetricsDropped are warnings, StorageError an error, every other kind info."""
+    levels = {(event.kind, line_of(event)["level"]) for event in EXAMPLES if not hasattr(event, "status")}
+    not_info = {
+        ("chat.tool_called", "warning"),
+        ("system.metrics_dropped", "warning"),
+        ("system.storage_error", "error"),
+    }
+    assert {item for item in levels if item[1] != "info"} == not_info
+    assert flatten.level_of(TOOL) == "info"
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: event.kind)
+def test_none_is_left_out(event):
+    """An optional field that is None has no key; a bound None is kept, as null."""
+    assert None not in line_of(event).values()
+    assert line_of(event, {"note": None})["note"] is None
+
+
+@given(EVENTS)
+@settings(deadline=None, max_examples=300)
+def test_line_and_tagged_form_hold_the_same_values(event):
+    """What msgspec writes in the line equals, field by field, what dataclasses-json writes in the tagged form."""
+    ((_, inner),) = json.loads(event.to_json()).items()
+    fields = {} if isinstance(inner, str) else next(iter(inner.values()))
+    line = line_of(event)
+    if "meta" in fields:
+        fields |= fields.pop("meta")
+        assert line["timestamp"] == fields.pop("occurred_at")
+    fields |= fields.pop("usage", None) or {}
+    expected = {name: value for name, value in fields.items() if value is not None}
+    written = {name: value for name, value in line.items() if name not in {*HEADER, "source"}}
+    assert written == expected
+    assert {name: type(value) for name, value in written.items()} == {n: type(v) for n, v in expected.items()}
+
+
+# -- reserved names -------------------------------------------------------------------------
+
+NAMES = [(event, name) for event in EXAMPLES[:16] for name in sorted({*HEADER, *fields_in_line(type(event))})]
+
+
+def test_reserved_names_become_bound():
+    """Each header name and each field of a kind, present or not, is written as ``bound_<key>`` when it was bound."""
+    for event, name in NAMES:
+        plain = line_of(event)
+        assert line_of(event, {name: ["other"]}) == plain | {f"bound_{name}": ["other"]}, (event.kind, name)
+        assert dict(parsed(event, {name: ["other"]}).bound) == {f"bound_{name}": ["other"]}, (event.kind, name)
+    assert len(NAMES) > 200
+
+
+def test_equal_values_are_left_out():
+    """A bound value that equals the event's own is not written twice, nor is None for a field that is absent."""
+    for event, name in NAMES:
+        plain = line_of(event)
+        assert line_of(event, {name: plain.get(name)}) == plain, (event.kind, name)
+        if name in plain:
+            assert line_of(event, {name: None}) == plain | {f"bound_{name}": None}, (event.kind, name)
+
+
+@pytest.mark.parametrize(
+    ("event", "name", "value"),
+    [
+        (dataclasses.replace(TOOL, latency_ms=0), "latency_ms", False),
+        (dataclasses.replace(TOOL, latency_ms=1), "latency_ms", 1.0),
+        (dataclasses.replace(TOOL, latency_ms=1), "latency_ms", True),
+        (TOOL, "success", 1),
+        (blm.WorkerStarted(), "v", True),
+        (TOOL, "seq", 1.0),
+    ],
+)
+def test_equal_is_of_the_same_type(event, name, value):
+    """0 is not False, 1 is neither True nor 1.0: such a bound value is kept beside the event's own."""
+    line = line_of(event, {name: value})
+    assert line[f"bound_{name}"] is value or type(line[f"bound_{name}"]) is type(value)
+    assert type(line[name]) is type(line_of(event)[name])
+
+
+def test_names_of_other_kinds_are_free():
+    """A name that is no field of this kind is bound as it is, an unknown kind has header names only."""
+    assert line_of(TOOL, {"model": "m", "source": "s", "prompt_tokens": 1})["model"] == "m"
+    assert line_of(EXAMPLES[0], {"source": "s"})["source"] == "s"
+    assert line_of(blm.WorkerStarted(), {"source": "web", "event_id": "e"})["bound_source"] == "web"
+    assert line_of(EXAMPLES[-1], {"level": 1, "usage": 2, "trace_id": "t"}).items() >= {
+        "bound_level": 1, "usage": 2, "trace_id": "t"
+    }.items()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("bound", "keys"),
+    [
+        ({"level": 1, "bound_level": 2}, {"bound_level": 1, "bound_bound_level": 2}),
+        ({"bound_level": 2, "level": 1}, {"bound_level": 2, "bound_bound_level": 1}),
+        (
+            {"bound_level": 1, "bound_bound_level": 2, "level": 3},
+            {"bound_level": 1, "bound_bound_level": 2, "bound_bound_bound_level": 3},
+        ),
+        ({"truncated": ["x"], "bound_truncated": 1}, {"bound_truncated": ["x"], "bound_bound_truncated": 1}),
+        ({"exception": {"type": "E"}}, {"bound_exception": {"type": "E"}}),
+        ({"exception": 5, "bound_exception": 6}, {"bound_exception": 5, "bound_bound_exception": 6}),
+    ],
+)
+def test_names_that_collide_lose_nothing(bound, keys):
+    """Where ``bound_<key>`` is taken as well, one more ``bound_`` is put before it; no value is lost."""
+    assert dict(parsed(TOOL, bound).bound) == keys
+    plain = encode(flatten.expand_plain("t", bound, level="info", seq=1, **AT))
+    assert dict(parse.parse_line(plain).bound) == keys
+
+
+def test_exception_is_the_call_s():
+    """The exception of a call is ``exception``; a text bound under that name stands in for it or beside it."""
+    assert parsed(TOOL, {"exception": "made"}).exception == "made"
+    line = parsed(TOOL, {"exception": "bound"}, exception=TRACE)
+    assert (line.exception, dict(line.bound)) == (TRACE, {"bound_exception": "bound"})
+    plain = flatten.expand_plain("t", {"exception": "bound"}, level="info", exception=TRACE, seq=1, **AT)
+    assert (plain["exception"], plain["bound_exception"]) == (TRACE, "bound")
+
+
+def test_bound_trace_id_fills_a_missing_one():
+    """A bound trace id becomes the event's when it has none, stands beside another, and must be text."""
+    without = dataclasses.replace(TOOL, meta=meta(1))
+    assert parsed(without, {"trace_id": "t-1"}).event.meta.trace_id == "t-1"
+    assert "bound_trace_id" not in line_of(without, {"trace_id": "t-1"})
+    assert line_of(without, {"trace_id": 5}).get("trace_id") is None
+    assert line_of(without, {"trace_id": 5})["bound_trace_id"] == 5
+    assert line_of(TOOL, {"trace_id": "other"})["trace_id"] == "req-1"
+    assert line_of(TOOL, {"trace_id": "other"})["bound_trace_id"] == "other"
+    assert line_of(blm.WorkerStarted(), {"trace_id": "t-1"})["trace_id"] == "t-1"
+
+
+def test_an_absent_field_is_never_forged():
+    """Bound token counts do not become the usage of a request that reported none."""
+    line = parsed(REQUEST, {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "error": "e"})
+    assert line.event == REQUEST
+    assert dict(line.bound)["bound_prompt_tokens"] == 1
+
+
+# -- reading --------------------------------------------------------------------------------
+
+
+@given(EVENTS, BOUND, st.none() | st.text(min_size=1))
+@settings(deadline=None, max_examples=300)
+def test_round_trip(event, bound, exception):
+    """Any event comes back from its line as itself, with what was bound beside it."""
+    line = parsed(event, bound, exception=exception)
+    expected, given_text = beside(event, bound)
+    if exception is not None and given_text is not None:
+        names = [f"{'bound_' * n}exception" for n in range(1, 9)]
+        assert given_text in [line.bound.get(name) for name in names]
+        return
+    filled = bound.get("trace_id")
+    if isinstance(filled, str) and hasattr(event, "meta") and event.meta.trace_id is None:
+        event = dataclasses.replace(event, meta=dataclasses.replace(event.meta, trace_id=filled))
+    assert line.event == event
+    assert dict(line.bound) == expected
+    assert json.dumps(dict(line.bound)) == json.dumps(expected)
+    assert line.exception == (given_text if exception is None else exception)
+    assert (line.text, line.writer, line.seq, line.truncated) == (None, WRITER, 1, ())
+    assert line.level == flatten.level_of(event)
+
+
+@given(st.text(), BOUND, st.sampled_from(["debug", "info", "warning", "error", "critical"]))
+@settings(deadline=None, max_examples=100)
+def test_plain_round_trip(text, bound, level):
+    """A plain line comes back with its text, level, time and what was bound; its event is None."""
+    bound = {key: value for key, value in bound.items() if key not in HEADER}
+    flat = flatten.expand_plain(text, bound, level=level, seq=1, **AT)
+    line = parse.parse_line(encode(flat).decode())
+    assert (line.event, line.text, line.level) == (None, text, level)
+    assert line.timestamp == datetime(2026, 11, 22, 15, 47, 16, tzinfo=timezone.utc)
+    exception = bound.pop("exception", None) if isinstance(bound.get("exception"), str) else None
+    assert line.exception == exception
+    assert list(line.bound.values()) == list(bound.values())
+    assert {key for key in line.bound if not key.startswith("bound_")} <= set(bound)
+
+
+def test_plain_tells_plain_from_typed():
+    """A plain line whose text is the name of a kind is still a plain line."""
+    flat = flatten.expand_plain("system.worker_stopped", {"count": 1}, level="info", seq=1, **AT)
+    line = parse.parse_line(encode(flat))
+    assert (line.event, line.text, line.own) == (None, "system.worker_stopped", False)
+
+
+def test_own_lines_are_told_from_the_application_s():
+    """A system event of the application says ``source: app`` and is never taken for one of the log's own."""
+    own, app = parsed(blm.WorkerStopped(), {"emitted": 1}, own=True), parsed(blm.WorkerStopped(), {"emitted": 1})
+    assert (own.own, own.source, dict(own.bound)) == (True, None, {"emitted": 1})
+    assert (app.own, app.source, dict(app.bound)) == (False, "app", {"emitted": 1})
+    assert not parsed(TOOL).own
+
+
+@given(UNKNOWN, BOUND)
+@settings(deadline=None, max_examples=100)
+def test_unknown_kinds_read_as_unknown_events(event, bound):
+    """A line of an unknown kind reads as UnknownEvent of that kind, whose payload is all that stood in the line."""
+    line = parsed(event, bound)
+    assert isinstance(line.event, blm.UnknownEvent)
+    assert line.event.kind == event.kind
+    flat = line_of(event, bound)
+    rest = {key: value for key, value in flat.items() if key not in {*HEADER, "exception"}}
+    assert json.loads(line.event.payload or "{}") == rest
+    assert not line.own
+
+
+def test_unknown_kinds_keep_their_fields():
+    """Of an unknown kind, meta and usage are spread out too; header names in it become ``bound_``."""
+    payload = {"meta": {"event_id": "e", "trace_id": None}, "usage": {"n": 1}, "level": 3, "x": None, "y": [None]}
+    event = blm.UnknownEvent(family="Chat", variant="Odd_Name", payload=json.dumps(payload))
+    line = line_of(event)
+    assert [(key, line[key]) for key in list(line)[6:]] == [
+        ("event_id", "e"), ("n", 1), ("bound_level", 3), ("y", [None])
+    ]  # fmt: skip
+    assert parsed(event).event.kind == line["event"] == event.kind
+    assert line_of(dataclasses.replace(event, payload="[1]"))["payload"] == [1]
+
+
+def test_unknown_keys_of_an_event_stand_beside_it():
+    """Keys that an event was read with are written in its line, as if they had been bound."""
+    event = dataclasses.replace(TOOL).with_extra('{"later":[1],"level":2,"exception":"x","truncated":1}')
+    assert dict(parsed(event, {"later": 3}, exception="boom").bound) == {
+        "later": [1], "bound_level": 2, "bound_exception": "x", "bound_truncated": 1, "bound_later": 3
+    }  # fmt: skip
+
+
+def test_failed_is_read_as_error():
+    """A line with the status ``failed`` reads as ``error``, as in the tagged form."""
+    line = encode(line_of(dataclasses.replace(ROUND, status="error")) | {"status": "failed"})
+    assert parse.parse_line(line).event.status is blm.RoundStatus.ERROR
+
+
+def test_usage_that_was_reported_is_read():
+    """A request's usage is read when its parts are there, and is None when none is."""
+    used = dataclasses.replace(REQUEST, usage=FULL_USAGE)
+    assert parsed(used).event.usage == FULL_USAGE
+    assert parsed(dataclasses.replace(REQUEST, usage=USAGE)).event.usage == USAGE
+    assert parsed(REQUEST).event.usage is None
+
+
+BROKEN = [
+    ("", "not JSON"), ("{", "not JSON"), (b"\xff", "not JSON"), ('"\ud800"', "not JSON"), ("[" * 9000, "not JSON"),
+    ('{"event":"x","v":1,"n":NaN}', "not JSON"), ('{"event":"x","v":1,"n":1e999}', "not JSON"),
+    ("[]", "not a line of this log"), ("5", "not a line"), ('"x"', "not a line"), ("null", "not a line"),
+    ("{}", "not a line"), ('{"event":5,"v":1}', "not a line"), ('{"event":"x"}', "not a line"),
+    ('{"level":"info","message":"hi","@timestamp":"2026-11-22T15:47:16Z"}', "not a line"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "fault"), BROKEN, ids=range(len(BROKEN)))
+def test_foreign_lines(data, fault):
+    """What is not strict JSON, or no line of this log, is a DecodeError that says which."""
+    with pytest.raises(DecodeError, match=f"^{fault}"):
+        parse.parse_line(data)
+
+
+@pytest.mark.parametrize("version", [0, 2, 1.0, True, "1", None, [1]])
+def test_other_versions(version):
+    """A line of another version is a DecodeError that says to update."""
+    with pytest.raises(DecodeError, match="a line of version .*; this package reads version 1: update it"):
+        parse.parse_line(encode(line_of(TOOL) | {"v": version}))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"timestamp": None}, {"timestamp": 5}, {"timestamp": "now"}, {"level": None}, {"level": 5}, {"writer": 5},
+        {"seq": "1"}, {"seq": 1.5}, {"seq": True}, {"exception": {}}, {"truncated": 5}, {"truncated": "exception"},
+        {"event_id": None}, {"event_id": ""}, {"event_id": 5}, {"trace_id": 5}, {"latency_ms": "12"},
+        {"latency_ms": -1}, {"latency_ms": None}, {"latency_ms": 2**64}, {"success": "true"}, {"success": 1},
+        {"tool_name": None}, {"event": "chat.round_completed"}, {"event": "forward.request_completed"},
+        {"event": "System.WorkerStarted"},
+    ],
+    ids=json.dumps,
+)  # fmt: skip
+def test_broken_values(changed):
+    """A line with a value of another type than its key holds is a DecodeError that names the kind."""
+    with pytest.raises(DecodeError, match=rf"^{changed.get('event', 'chat.tool_called')}: "):
+        parse.parse_line(json.dumps(line_of(TOOL) | changed))
+
+
+@pytest.mark.parametrize("name", ["event_id", "timestamp", "level", "tool_call_id", "success", "latency_ms"])
+def test_missing_keys(name):
+    """A line without a key that its kind needs is a DecodeError; without writer and seq it is another log's."""
+    flat = line_of(TOOL)
+    del flat[name]
+    with pytest.raises(DecodeError, match="chat.tool_called: "):
+        parse.parse_line(json.dumps(flat))
+    line = parse.parse_line(encode(flatten.expand(TOOL, {})))
+    assert (line.event, line.writer, line.seq) == (TOOL, None, None)
+
+
+def test_partial_usage():
+    """A usage with a part missing is a DecodeError, not a usage with made-up zeros."""
+    flat = line_of(ROUND)
+    del flat["total_tokens"]
+    with pytest.raises(DecodeError, match="chat.round_completed: .*total_tokens"):
+        parse.parse_line(json.dumps(flat))
+
+
+def test_what_was_read_cannot_be_changed():
+    """A Line and its bound values are read-only."""
+    line = parsed(TOOL, {"a": 1})
+    with pytest.raises(TypeError):
+        line.bound["a"] = 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        line.seq = 2

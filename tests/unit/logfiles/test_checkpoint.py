@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+from support.faults import FaultyFS, each_call_failing
+
+from bamboo_logmetrics.logfiles import checkpoint
+
+LOG = "/logs/a.jsonl"
+
+
+@pytest.fixture
+def fs():
+    return FaultyFS()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return checkpoint.path_beside(str(tmp_path / "a.jsonl"), "loki", "checkpoint")
+
+
+def numbered(number):
+    return {"number": number, "text": "é" * number}
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("loki", True),
+        ("a-B_9", True),
+        ("x" * 64, True),
+        ("x" * 65, False),
+        ("", False),
+        ("a.b", False),
+        ("a/b", False),
+        ("é", False),
+        ("a\n", False),
+    ],
+)
+def test_names(name, good):
+    """A shipper's name is letters, digits, _ and -, so that it is part of a file's name and of no pattern."""
+    assert checkpoint.is_name(name) is good
+
+
+def test_files_are_hidden_beside_the_log():
+    """A shipper's files stand beside the log under hidden names."""
+    assert checkpoint.path_beside(LOG, "loki", "checkpoint") == "/logs/.a.jsonl.loki.checkpoint"
+
+
+def test_logs_of_one_name_do_not_meet_in_a_directory():
+    """In a directory for checkpoints, logs of the same name from two directories have files of their own."""
+    first = checkpoint.path_beside("/one/a.jsonl", "loki", "checkpoint", "/var/ship")
+    second = checkpoint.path_beside("/two/a.jsonl", "loki", "checkpoint", "/var/ship")
+    assert first != second
+    assert os.path.dirname(first) == "/var/ship"
+    assert os.path.basename(first).startswith(".a.jsonl-")
+
+
+def test_saved_and_loaded(fs, path):
+    """What was saved last is loaded, and the one before is kept."""
+    assert checkpoint.load(fs, path) is None
+    assert not checkpoint.exists(fs, path)
+    for number in range(4):
+        checkpoint.save(fs, path, numbered(number))
+        assert checkpoint.load(fs, path) == numbered(number)
+        assert checkpoint.exists(fs, path)
+    os.unlink(path)
+    assert checkpoint.exists(fs, path)
+    assert checkpoint.load(fs, path) == numbered(2)
+    assert os.stat(path + ".old").st_mode & 0o777 == 0o640
+
+
+def test_the_order_of_the_steps(fs, path):
+    """A checkpoint is on the disk before it takes its place, and the one before is never without a name."""
+    checkpoint.save(fs, path, numbered(1))
+    fs.calls.clear()
+    checkpoint.save(fs, path, numbered(2))
+    steps = [call for call, *_ in fs.calls if call in {"write", "fsync", "rename"}]
+    assert steps == ["write", "fsync", "rename", "rename"]
+    renames = [
+        tuple(each.removeprefix(path.removesuffix(".checkpoint")) for each in names)
+        for call, *names in fs.calls
+        if call == "rename"
+    ]
+    assert renames == [(".checkpoint", ".checkpoint.old"), (".checkpoint.tmp", ".checkpoint")]
+
+
+def test_a_torn_one_at_every_byte(fs, path):
+    """A checkpoint that is cut at any byte does not count: the one before does, and a new one does not displace that."""
+    checkpoint.save(fs, path, numbered(1))
+    checkpoint.save(fs, path, numbered(2))
+    with open(path, "rb") as file:
+        whole = file.read()
+    for cut in range(len(whole)):
+        with open(path, "wb") as file:
+            file.write(whole[:cut])
+        assert checkpoint.load(fs, path) == numbered(1)
+    checkpoint.save(fs, path, numbered(3))
+    assert checkpoint.load(fs, path) == numbered(3)
+    os.unlink(path)
+    assert checkpoint.load(fs, path) == numbered(1)
+
+
+def test_any_changed_byte_is_seen(fs, path):
+    """A checkpoint with one other byte anywhere does not count."""
+    checkpoint.save(fs, path, numbered(1))
+    with open(path, "rb") as file:
+        whole = file.read()
+    for at in range(len(whole)):
+        with open(path, "wb") as file:
+            file.write(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert checkpoint.load(fs, path) is None
+        assert checkpoint.exists(fs, path)
+
+
+def test_what_is_no_object_does_not_count(fs, path):
+    """A checkpoint that holds something else than an object does not count."""
+    checkpoint.save(fs, path, [1])
+    assert checkpoint.load(fs, path) is None
+
+
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "close", "read", "rename"])
+def test_a_failed_save_leaves_what_counts(tmp_path, call):
+    """Whichever call fails, the checkpoint before still counts, or the new one, and the next save works."""
+    for number, fs in each_call_failing(call):
+        path = str(tmp_path / f".{number}.loki.checkpoint")
+        checkpoint.save(FaultyFS(), path, numbered(1))
+        failed = True
+        try:
+            checkpoint.save(fs, path, numbered(2))
+            failed = False
+        except OSError:
+            pass
+        assert failed == bool(fs.failed)
+        fs.heal()
+        assert checkpoint.load(fs, path) == numbered(1 if failed else 2)
+        checkpoint.save(fs, path, numbered(3))
+        assert checkpoint.load(fs, path) == numbered(3)
+
+
+def test_a_short_write_is_finished(fs, path):
+    """A write that takes only a part is gone on with."""
+    fs.plan["write"] = lambda fd, data: os.write(fd, bytes(data)[:3])
+    checkpoint.save(fs, path, numbered(5))
+    assert checkpoint.load(fs, path) == numbered(5)
+
+
+def test_what_cannot_be_read_is_no_missing_one(fs, path):
+    """An error of the disk is raised, and not taken for a checkpoint that is not there."""
+    checkpoint.save(fs, path, numbered(1))
+    fs.fail("open", errno.EACCES)
+    with pytest.raises(PermissionError):
+        checkpoint.load(fs, path)
+
+
+def test_the_shippers_of_a_log(tmp_path, fs):
+    """Shippers are found by their checkpoints, of one log only, also when only the one before is left."""
+    log, other = str(tmp_path / "a.jsonl"), str(tmp_path / "a.jsonl.x")
+    for each, name in [(log, "loki"), (log, "es"), (other, "otlp"), (str(tmp_path / "b.jsonl"), "loki")]:
+        checkpoint.save(fs, checkpoint.path_beside(each, name, "checkpoint"), {})
+    es = checkpoint.path_beside(log, "es", "checkpoint")
+    os.rename(es, es + ".old")
+    (tmp_path / ".a.jsonl.third.shipper").write_bytes(b"")
+    assert checkpoint.names_beside(fs, log) == ["es", "loki"]
+    assert checkpoint.names_beside(fs, log, str(tmp_path)) == []
+    checkpoint.save(fs, checkpoint.path_beside(log, "far", "checkpoint", str(tmp_path)), {})
+    assert checkpoint.names_beside(fs, log, str(tmp_path)) == ["far"]
+    assert checkpoint.names_beside(fs, log, str(tmp_path / "no")) == []
+    assert checkpoint.names_beside(fs, log, log + "/x") == []
+
+
+def test_what_all_have_passed(tmp_path, fs):
+    """The slowest shipper counts; one whose checkpoint says nothing, or cannot be read, has passed nothing."""
+    log = str(tmp_path / "a.jsonl")
+
+    def save(name, place):
+        checkpoint.save(fs, checkpoint.path_beside(log, name, "checkpoint"), {"place": place})
+
+    assert checkpoint.passed_by_all(fs, log) is None
+    save("one", {"passed": "a.jsonl.3"})
+    assert checkpoint.passed_by_all(fs, log) == "a.jsonl.3"
+    save("two", {"passed": "a.jsonl.2"})
+    assert checkpoint.passed_by_all(fs, log) == "a.jsonl.2"
+    for place in ({}, {"passed": 3}, [], None):
+        save("three", place)
+        assert checkpoint.passed_by_all(fs, log) == ""
+    save("three", {"passed": "a.jsonl.9"})
+    assert checkpoint.passed_by_all(fs, log) == "a.jsonl.2"
+    fs.fail("open", errno.EACCES, times=None)
+    assert checkpoint.passed_by_all(fs, log) == ""
+    fs.heal()
+    for suffix in ("", ".old"):
+        with open(checkpoint.path_beside(log, "three", "checkpoint") + suffix, "wb"):
+            pass
+    assert checkpoint.passed_by_all(fs, log) == ""

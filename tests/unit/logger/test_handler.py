@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+import logging.config
+
+import pytest
+import structlog
+from support.tools import flat, tool, typed
+
+import bamboo_logmetrics as blm
+
+
+@pytest.fixture
+def logger():
+    made = logging.getLogger("tests.handler")
+    made.setLevel(logging.DEBUG)
+    made.propagate = False
+    yield made
+    for handler in made.handlers[:]:
+        made.removeHandler(handler)
+        handler.close()
+
+
+@pytest.fixture
+def lines(logger, path):
+    """Return a function that gives the application's lines so far."""
+
+    def reading():
+        for handler in logger.handlers:
+            handler.flush()
+        return flat(path)[1:]
+
+    return reading
+
+
+@pytest.fixture
+def handler(logger, path):
+    made = blm.MetricsHandler(path)
+    logger.addHandler(made)
+    return made
+
+
+def test_stdlib_records_are_plain_lines(logger, handler, lines):
+    """A record is a plain line with its level, its logger's name, its own time and its extra keys."""
+    logger.warning("hello %s", "you", extra={"a": 1, "nested": {"b": [1]}})
+    (line,) = lines()
+    assert line["plain"] is True
+    assert (line["event"], line["level"], line["logger"]) == ("hello you", "warning", "tests.handler")
+    assert (line["a"], line["nested"]) == (1, {"b": [1]})
+    assert not {"args", "msg", "taskName", "process"} & line.keys()
+
+
+def test_extra_keys_that_are_no_text(logger, handler, lines):
+    """An extra key that is no text becomes one, and a private name is left out, as in python-json-logger."""
+    logger.warning("hello", extra={1: "one", "_private": 2})
+    (line,) = lines()
+    assert line["1"] == "one"
+    assert "_private" not in line
+
+
+def test_an_extra_logger_and_what_filters_add(logger, handler, lines):
+    """An extra key named logger beats the logger's name; what a filter adds or takes away counts too."""
+
+    def change(record):
+        record.added = record.levelname.lower()
+        del record.thread
+        return True
+
+    handler.addFilter(change)
+    logger.warning("hello", extra={"logger": "mine", "b": 1})
+    logger.error("again", extra={"b": 2})
+    one, two = lines()
+    assert (one["logger"], one["b"], one["added"]) == ("mine", 1, "warning")
+    assert (two["logger"], two["b"], two["added"]) == ("tests.handler", 2, "error")
+
+
+def test_values_beside_a_context(open_log, logger, lines):
+    """Bound values come first, and an extra key of the same name beats them."""
+    log = open_log().bind(project="p-1", region="eu")
+    logger.addHandler(blm.MetricsHandler(log))
+    logger.warning("hello", extra={"region": "us", "n": 1})
+    log.flush()
+    assert flat(log.path)[-1].items() >= {"project": "p-1", "region": "us", "n": 1}.items()
+
+
+def test_events_as_messages_are_typed(logger, handler, lines, path):
+    """An event logged through the stdlib is a typed line that reads back as the same event."""
+    event = tool(1)
+    logger.info(event, extra={"project": "p"})
+    lines()
+    (line,) = [line for line in blm.read(path) if line.event == event]
+    assert line.bound == {"logger": "tests.handler", "project": "p"}
+
+
+def test_a_dict_as_message(logger, handler, lines):
+    """A dict as message is merged into the line, as in python-json-logger; its message is the text."""
+    given = {"message": "text", "a": 1}
+    logger.info(given)
+    logger.info({"b": 2})
+    one, two = lines()
+    assert (one["event"], one["a"]) == ("text", 1)
+    assert (two["event"], two["b"]) == ("", 2)
+    assert given == {"message": "text", "a": 1}
+    logger.info({"message": "text", "a": 1, 2: "two"}, extra={"a": 3})
+    logger.info({"logger": "mine"})
+    three, four = lines()[2:]
+    assert three.items() >= {"event": "text", "a": 3, "2": "two", "logger": "tests.handler"}.items()
+    assert four["logger"] == "mine"
+
+
+def test_exceptions_and_stacks(logger, handler, lines):
+    """An exception is one text under exception, a stack one under stack."""
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        logger.exception("oops", stack_info=True)
+    logger.info("none", exc_info=True)
+    one, two = lines()
+    assert one["exception"].endswith("ValueError: broken")
+    assert "test_exceptions_and_stacks" in one["stack"]
+    assert "exception" not in two
+
+
+def test_a_formatted_exception_is_kept(handler, lines, logger):
+    """A record whose exception was made into text elsewhere keeps that text."""
+    record = logging.LogRecord("x", 40, "f", 1, "m", None, None)
+    record.exc_text = "Traceback: made before"
+    handler.handle(record)
+    assert lines()[0]["exception"] == "Traceback: made before"
+
+
+def test_arguments_that_do_not_fit_lose_no_line(handler, lines, logger):
+    """A wrong format string is written as it is, with its arguments beside it."""
+    handler.handle(logging.LogRecord("x", 20, "f", 1, "%d", ("x",), None))
+    (line,) = lines()
+    assert (line["event"], line["args"]) == ("%d", ["x"])
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(5, "debug"), (10, "debug"), (25, "info"), (30, "warning"), (39, "warning"), (40, "error"), (99, "critical")],
+)
+def test_levels_of_your_own(handler, lines, logger, number, name):
+    """A level between the five is written as the one below it."""
+    handler.handle(logging.LogRecord("x", number, "f", 1, "m", None, None))
+    assert lines()[0]["level"] == name
+
+
+class Text(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("message", "event"), [(Text("lazy"), "lazy"), ({"x": 1}, "{'x': 1}"), (None, "None")], ids=["str", "dict", "none"]
+)
+def test_records_of_a_class_of_your_own(handler, lines, logger, message, event):
+    """What a record class gives as its message is text in the line, whatever it is."""
+
+    class Record(logging.LogRecord):
+        def getMessage(self):
+            return message
+
+    handler.handle(Record("x", 20, "f", 1, "m", None, None))
+    assert lines()[0]["event"] == event
+
+
+def test_filters_count(logger, handler, lines):
+    """A record that a filter of the handler refuses is not emitted."""
+    handler.addFilter(lambda record: "no" not in record.msg)
+    logger.info("yes")
+    logger.info("no")
+    assert [line["event"] for line in lines()] == ["yes"]
+    assert handler.stats().emitted == 1
+
+
+def test_a_filter_that_gives_another_record(handler, lines, logger):
+    """From Python 3.12 on a filter may return another record, which is then written."""
+    handler.filter = lambda record: logging.LogRecord("other", 20, "f", 1, "replaced", None, None)
+    logger.info("original")
+    assert lines()[0]["event"] == "replaced"
+
+
+def test_context_variables_reach_stdlib_lines(logger, handler, lines):
+    """What structlog has bound to the context stands in stdlib lines too."""
+    structlog.contextvars.bind_contextvars(request="r-1")
+    logger.info("x")
+    assert lines()[0]["request"] == "r-1"
+
+
+def test_level_is_the_handlers(path, logger, lines):
+    """The option level is the handler's level, by name or number, in any case."""
+    made = blm.MetricsHandler(path, level="ERROR")
+    logger.addHandler(made)
+    logger.warning("no")
+    logger.error("yes")
+    assert made.level == logging.ERROR
+    assert [line["event"] for line in lines()] == ["yes"]
+
+
+def test_dictconfig(path):
+    """The handler is made by dictConfig with its options."""
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "handlers": {
+                "m": {
+                    "class": "bamboo_logmetrics.MetricsHandler",
+                    "path": str(path),
+                    "level": "INFO",
+                    "max_bytes": 10_000,
+                }
+            },
+            "loggers": {"tests.dictconfig": {"handlers": ["m"], "level": "DEBUG", "propagate": False}},
+        }
+    )
+    made = logging.getLogger("tests.dictconfig")
+    made.info("x")
+    made.debug("filtered by the handler")
+    (handler,) = made.handlers
+    made.removeHandler(handler)
+    handler.close()
+    assert [line["event"] for line in flat(path)[1:-1]] == ["x"]
+
+
+def test_a_shared_log_is_left_open(open_log, logger, path):
+    """A handler on an open log writes there and does not close it."""
+    log = open_log()
+    made = blm.MetricsHandler(log)
+    logger.addHandler(made)
+    logger.info("x")
+    logger.removeHandler(made)
+    made.close()
+    assert log.emit(tool())
+    log.close()
+    assert [line["event"] for line in flat(path)[1:-1]] == ["x", "chat.tool_called"]
+
+
+def test_no_lock_is_taken(handler):
+    """The handler has no lock, and the stdlib's functions that use one work."""
+    assert handler.lock is None
+    handler.acquire()
+    handler.release()
+    handler._at_fork_reinit()
+
+
+def test_a_broken_processor_does_not_reach_the_application(path, logger, capsys):
+    """What a user's processor raises goes to handleError, as with any stdlib handler."""
+
+    def broken(*_):
+        raise ZeroDivisionError
+
+    logger.addHandler(blm.MetricsHandler(path, processors=[broken]))
+    logger.info("x")
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_dropped_by_a_processor(path, logger):
+    """What a processor drops is not emitted."""
+
+    def drop(*_):
+        raise structlog.DropEvent
+
+    made = blm.MetricsHandler(path, processors=[drop])
+    logger.addHandler(made)
+    logger.info("x")
+    assert made.stats().emitted == 0
+
+
+def formatted(logger, formatter, log):
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    logger.addHandler(handler)
+    log(logger)
+    logger.removeHandler(handler)
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_the_formatter_writes_the_flat_form(logger):
+    """For handlers of your own, records and events have the line's form, without writer and seq."""
+    event = tool(1)
+    plain, typed_line = formatted(
+        logger,
+        blm.FlatJsonFormatter(),
+        lambda log: (log.info("x", extra={"api_key": "secret", "f": float("nan")}), log.info(event)),
+    )
+    assert list(plain)[:5] == ["timestamp", "level", "event", "v", "plain"]
+    assert (plain["api_key"], plain["f"], plain["logger"]) == ("[redacted]", None, "tests.handler")
+    assert typed_line["tool_call_id"] == "c1"
+    assert not {"writer", "seq"} & (plain.keys() | typed_line.keys())
+
+
+def test_the_formatter_has_python_json_loggers_options(logger):
+    """static_fields, defaults, rename_fields and prefix are those of python-json-logger."""
+    formatter = blm.FlatJsonFormatter(
+        static_fields={"env": "prod"}, defaults={"team": "a"}, rename_fields={"event": "kind"}
+    )
+    (line,) = formatted(logger, formatter, lambda log: log.info("x", extra={"team": "b"}))
+    assert (line["kind"], line["env"], line["team"]) == ("x", "prod", "b")
+    assert blm.FlatJsonFormatter(prefix="@cee:").format(logging.makeLogRecord({"msg": "x"})).startswith("@cee:{")
+
+
+def test_the_formatter_shows_exceptions_and_cuts(logger):
+    """An exception is one text, and a line that would be too long is cut."""
+
+    def log(to):
+        try:
+            raise ValueError("v" * 5000)
+        except ValueError:
+            to.exception("oops")
+
+    (line,) = formatted(logger, blm.FlatJsonFormatter(max_line_bytes=1000), log)
+    assert line["exception"].startswith("Traceback")
+    assert line["truncated"] == ["exception"]
+
+
+def test_a_formatted_line_reads_back(logger, tmp_path):
+    """A file of formatted lines is read by read(), with neither writer nor seq."""
+    path = tmp_path / "own.jsonl"
+    handler = logging.FileHandler(path)
+    handler.setFormatter(blm.FlatJsonFormatter())
+    logger.addHandler(handler)
+    event = tool(1)
+    logger.info(event)
+    logger.removeHandler(handler)
+    handler.close()
+    (line,) = blm.read(path)
+    assert (line.event, line.writer, line.seq) == (event, None, None)
+
+
+def test_a_handler_reports_its_log(handler, logger, path):
+    """The handler gives the counters of its log."""
+    logger.info(tool())
+    handler.flush()
+    assert (handler.stats().emitted, handler.stats().written) == (1, 1)
+    assert len(typed(path)) == 1

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+import structlog
+from support.tools import flat, tool, typed
+
+import bamboo_logmetrics as blm
+from bamboo_logmetrics.errors import ConfigError
+
+
+def test_configure_serves_the_whole_application(unconfigured, path):
+    """After configure, both get_logger functions write to one log, which stats, flush and close control."""
+    early = blm.get_logger(early=True)
+    early_structlog = structlog.get_logger("name", lazy=True)
+    blm.configure(path)
+    early.emit(tool(1))
+    early_structlog.info("two")
+    structlog.get_logger().bind(a=1).emit(tool(3))
+    assert blm.flush()
+    assert blm.stats().written == 3
+    assert blm.close()
+    one, two, three = flat(path)[1:-1]
+    assert (one["early"], two["lazy"], three["a"]) == (True, True, 1)
+
+
+def test_configuring_again_moves_every_logger(unconfigured, tmp_path):
+    """A second configure moves cached loggers to the new log, with its processors, and closes the old one."""
+    blm.configure(tmp_path / "one.jsonl")
+    cached, bound = structlog.get_logger(), blm.get_logger().bind(a=1)
+    cached.info("1")
+    bound.info("2")
+
+    def mark(_, __, event_dict):
+        return event_dict | {"marked": True}
+
+    blm.configure(tmp_path / "two.jsonl", processors=[mark], level="warning")
+    for log in (cached, bound, blm.get_logger()):
+        log.warning("3")
+        log.info("below the level")
+    blm.close()
+    assert [line["event"] for line in flat(tmp_path / "one.jsonl")[1:-1]] == ["1", "2"]
+    assert [(line["event"], line["marked"]) for line in flat(tmp_path / "two.jsonl")[1:-1]] == [("3", True)] * 3
+    assert blm.verify([tmp_path / "one.jsonl", tmp_path / "two.jsonl"]).ok
+
+
+def test_a_bad_second_configure_changes_nothing(unconfigured, path):
+    """When configure fails, the log that was there goes on."""
+    blm.configure(path)
+    with pytest.raises(blm.ConfigError):
+        blm.configure(path, max_bytes="many")
+    assert blm.get_logger().emit(tool())
+    blm.close()
+    assert len(typed(path)) == 1
+
+
+def test_without_configure(unconfigured, capsys):
+    """Before configure events are refused and said so on stderr once; stats, flush and close name the remedy."""
+    assert not blm.get_logger().emit(tool())
+    blm.get_logger().info("x")
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "call bamboo_logmetrics.configure(path) first" in err
+    for call in (blm.stats, blm.flush, blm.close):
+        with pytest.raises(blm.ConfigError, match="configure"):
+            call()
+
+
+def test_durable_configuration(unconfigured, path):
+    """The configured log honours durability for events and plain lines."""
+    blm.configure(path, durability="write")
+    assert blm.get_logger().emit(tool())
+    blm.get_logger().info("x")
+    assert len(flat(path)) == 3
+    blm.close()
+
+
+@pytest.mark.parametrize("path", [None, 5, object()])
+def test_a_path_that_is_none(path):
+    """What is no path is a ConfigError that says what is wanted."""
+    with pytest.raises(blm.ConfigError, match="path must be a file's path"):
+        blm.open_log(path)
+
+
+def test_a_path_without_a_name(tmp_path):
+    """A path that names no file is a ConfigError."""
+    with pytest.raises(blm.ConfigError, match="must name a file"):
+        blm.open_log(f"{tmp_path}/")
+
+
+@pytest.mark.parametrize("kind", [str, bytes, lambda path: path])
+def test_paths_of_any_kind(kind, path):
+    """A path may be a str, bytes or a pathlib.Path."""
+    given = kind(str(path)) if kind is not bytes else str(path).encode()
+    with blm.open_log(given) as log:
+        assert log.path == str(path)
+
+
+def test_a_free_threaded_build_is_refused(monkeypatch, path):
+    """Without the GIL the counts would not be exact, so opening a log is a PlatformError."""
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    with pytest.raises(blm.PlatformError, match="GIL"):
+        blm.open_log(path)
+
+
+def test_the_environment_gives_options(monkeypatch, path):
+    """An option that is not given is taken from the environment."""
+    monkeypatch.setenv("BAMBOO_LOGMETRICS_LEVEL", "error")
+    with blm.open_log(path) as log:
+        log.info("no")
+        assert log.stats().emitted == 0
+    with blm.open_log(path, level="info") as log:
+        log.info("yes")
+        assert log.stats().emitted == 1
+
+
+@pytest.mark.parametrize("name", ["clock", "fs"])
+def test_a_system_that_is_none(path, name):
+    """A clock or a file system of another type is a ConfigError, not an error at the first event."""
+    with pytest.raises(blm.ConfigError, match=f"option {name}=None must be a"):
+        blm.open_log(path, **{name: None})
+
+
+def test_a_path_with_a_nul(tmp_path):
+    """A path that no system takes is a ConfigError."""
+    with pytest.raises(blm.ConfigError, match="path must be a file's path"):
+        blm.open_log(f"{tmp_path}/a\0b")
+
+
+def test_a_relative_path_where_the_directory_is_gone(tmp_path, monkeypatch):
+    """In a current directory that was removed, a relative path is a ConfigError that says what to give."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigError, match="give an absolute path"):
+        blm.open_log("a.jsonl")

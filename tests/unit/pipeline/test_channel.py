@@ -1,0 +1,524 @@
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+import threading
+
+import pytest
+from support.tools import balanced, record, text_record, tool
+
+from bamboo_logmetrics.options import OnFull
+from bamboo_logmetrics.pipeline.channel import Channel, watched
+from bamboo_logmetrics.record.queued import Ack
+from bamboo_logmetrics.testing import ManualClock
+
+
+class Bell:
+    """Stands for the worker: counts how often it is rung."""
+
+    def __init__(self, *, answers=True):
+        self.rung = 0
+        self.answers = answers
+
+    def __call__(self):
+        self.rung += 1
+        return self.answers
+
+
+def take(channel, most=9):
+    """Return what the channel gives."""
+    taken = []
+    channel.take(most, taken)
+    return taken
+
+
+def make(capacity=10, on_full=OnFull.DROP_NEWEST, *, bell=None, clock=None, block_timeout=5.0, in_step=lambda: False):
+    return Channel(
+        in_step=in_step,
+        capacity=capacity,
+        on_full=on_full,
+        block_timeout=block_timeout,
+        clock=clock or ManualClock(),
+        wake=bell or Bell(),
+    )
+
+
+def ids(records):
+    return [item.event.tool_call_id for item in records]
+
+
+def test_records_come_out_in_order():
+    """What was put comes out in the order it was put, and no more than asked for."""
+    channel = make()
+    assert all(channel.put(record(tool(n))) for n in range(5))
+    assert ids(take(channel, 3)) == ["c0", "c1", "c2"]
+    assert ids(take(channel)) == ["c3", "c4"]
+    assert take(channel) == []
+
+
+def test_the_capacity_holds_exactly():
+    """Of capacity + 7 records, 7 are refused and counted."""
+    channel = make(10)
+    answers = [channel.put(record(tool(n))) for n in range(17)]
+    assert answers == [True] * 10 + [False] * 7
+    assert channel.stats().dropped == {"queue_full": 7}
+    assert channel.stats().queued == len(channel) == 10
+
+
+def test_capacity_holds_under_threads():
+    """8 threads fill a queue of 1,000 to the last place and not beyond."""
+    channel = make(1000)
+    results = []
+    barrier = threading.Barrier(8)
+
+    def fill():
+        barrier.wait()
+        results.append(sum(channel.put(record(tool())) for _ in range(5000)))
+
+    threads = [threading.Thread(target=fill) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(results) == len(channel) == 1000
+    assert channel.stats().dropped == {"queue_full": 39_000}
+    assert channel.stats().emitted == 40_000
+
+
+def test_what_was_taken_no_longer_fills_the_queue():
+    """A record in the worker's hands leaves its place to another."""
+    channel = make(1)
+    assert channel.put(record(tool(1)))
+    take(channel, 1)
+    assert channel.put(record(tool(2)))
+    assert not channel.put(record(tool(3)))
+
+
+def test_drop_oldest_keeps_the_newest():
+    """Under drop_oldest the last ones remain, and each that made room is counted."""
+    channel = make(3, OnFull.DROP_OLDEST)
+    assert all(channel.put(record(tool(n))) for n in range(8))
+    assert ids(take(channel)) == ["c5", "c6", "c7"]
+    assert channel.stats().dropped == {"queue_full": 5}
+    assert channel.stats().emitted == 8
+
+
+def test_a_dropped_oldest_is_answered():
+    """A caller that waits for a record which had to make room is told False."""
+    channel, ack = make(1, OnFull.DROP_OLDEST), Ack()
+    channel.put(record(tool(1), ack=ack))
+    channel.put(record(tool(2)))
+    assert ack.answer is False
+
+
+@pytest.mark.parametrize("policy", [OnFull.DROP_NEWEST, OnFull.DROP_OLDEST])
+def test_plain_lines_give_way_first(policy):
+    """From 90 % on a plain line is refused itself, while a typed event still comes in."""
+    channel = make(10, policy)
+    for n in range(9):
+        assert channel.put(record(tool(n)))
+    assert not channel.put_plain(text_record("noise"))
+    assert channel.put(record(tool(9)))
+    assert channel.stats().dropped == {"plain_gave_way": 1}
+
+
+def test_plain_lines_come_in_below_that():
+    """Below 90 % a plain line is as good as an event."""
+    channel = make(10)
+    assert all(channel.put_plain(text_record(str(n))) for n in range(9))
+    assert channel.stats().queued == 9
+
+
+def test_an_idle_worker_is_woken_by_the_first_record_only():
+    """While the worker is awake, callers do nothing but append."""
+    bell = Bell()
+    channel = make(100, bell=bell)
+    for n in range(40):
+        channel.put(record(tool(n)))
+    assert bell.rung == 1
+
+
+def test_the_worker_is_woken_at_the_high_water_mark():
+    """A queue that is half full wakes a worker that still sleeps out its interval, once."""
+    bell = Bell()
+    channel = make(100, bell=bell)
+    assert channel.doze()
+    for n in range(50):
+        channel.put(record(tool(n)))
+    assert bell.rung == 0
+    assert not channel.doze()
+    for n in range(30):
+        channel.put(record(tool(n)))
+    assert bell.rung == 1
+
+
+@pytest.mark.parametrize("policy", OnFull)
+def test_nobody_rings_for_a_worker_that_is_awake(policy):
+    """While the worker takes, callers append at once until the queue is full; under drop_oldest, nearly full."""
+    bell = Bell()
+    channel = make(100, policy, bell=bell)
+    take(channel, 9)
+    for n in range(90 if policy is OnFull.DROP_OLDEST else 100):
+        channel.put(record(tool(n)))
+    assert bell.rung == 0
+
+
+def test_resting_asks_for_the_next_wake():
+    """A worker that goes to sleep is woken by the next record, and is told if one is there already."""
+    bell = Bell()
+    channel = make(bell=bell)
+    channel.put(record(tool()))
+    assert not channel.rest()
+    take(channel, 9)
+    assert channel.rest()
+    channel.put(record(tool()))
+    assert bell.rung == 2
+
+
+def test_without_a_worker_every_caller_rings():
+    """Where no worker can be had, each put asks for its work to be done."""
+    bell = Bell(answers=False)
+    channel = make(bell=bell)
+    for n in range(5):
+        channel.put(record(tool(n)))
+    assert bell.rung == 5
+
+
+def test_closed_refuses_and_counts():
+    """After close nothing comes in, what is queued stays, and refusals are counted as closed."""
+    channel = make()
+    channel.put(record(tool(1)))
+    channel.close()
+    assert not channel.put(record(tool(2)))
+    assert not channel.put_plain(text_record("x"))
+    assert channel.stats().dropped == {"closed": 2}
+    assert ids(take(channel)) == ["c1"]
+    channel.rest()
+    assert not channel.put(record(tool(3)))
+
+
+def test_discard_counts_as_shutdown():
+    """What was never taken is counted as shutdown, and its callers are told False."""
+    channel, ack = make(), Ack()
+    channel.put(record(tool(1), ack=ack))
+    channel.put(record(tool(2)))
+    channel.discard()
+    assert channel.stats().dropped == {"shutdown": 2}
+    assert ack.answer is False
+    assert balanced(channel.stats())
+
+
+def in_thread(function):
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(function()))
+    thread.start()
+    return thread, answers
+
+
+def test_block_waits_until_there_is_room():
+    """Under block a caller waits and gets in when the worker takes something."""
+    clock = ManualClock()
+    channel = make(1, OnFull.BLOCK, clock=clock)
+    channel.put(record(tool(1)))
+    thread, answers = in_thread(lambda: channel.put(record(tool(2))))
+    assert clock.until_waiting()
+    assert channel.stats().emitted == 1
+    take(channel, 1)
+    thread.join()
+    assert answers == [True]
+    assert ids(take(channel)) == ["c2"]
+
+
+def test_block_gives_up_in_time():
+    """Under block a caller is refused and counted when block_timeout is over."""
+    clock = ManualClock()
+    channel = make(1, OnFull.BLOCK, clock=clock, block_timeout=5)
+    channel.put_plain(text_record("1"))
+    thread, answers = in_thread(lambda: channel.put_plain(text_record("2")))
+    assert clock.until_waiting()
+    clock.advance(5)
+    thread.join()
+    assert answers == [False]
+    assert channel.stats().dropped == {"block_timeout": 1}
+    assert balanced(channel.stats())
+
+
+def test_close_frees_who_is_blocked():
+    """A caller that waits for room is refused as closed when the log closes."""
+    clock = ManualClock()
+    channel = make(1, OnFull.BLOCK, clock=clock)
+    channel.put(record(tool(1)))
+    thread, answers = in_thread(lambda: channel.put(record(tool(2))))
+    assert clock.until_waiting()
+    channel.close()
+    thread.join()
+    assert answers == [False]
+    assert channel.stats().dropped == {"closed": 1}
+
+
+def test_the_thread_in_the_step_never_waits_for_itself():
+    """Under block the one that could make room is refused at once."""
+    channel = make(1, OnFull.BLOCK, in_step=lambda: True)
+    channel.put(record(tool(1)))
+    assert not channel.put(record(tool(2)))
+    assert channel.stats().dropped == {"block_timeout": 1}
+
+
+def test_a_signal_handler_does_not_wait_behind_its_own_thread():
+    """Under block, a put from a signal handler that interrupts a waiting put is refused at once."""
+    clock = ManualClock()
+    channel = make(1, OnFull.BLOCK, clock=clock)
+    channel.put(record(tool(1)))
+    answers = []
+
+    def handler(*_):
+        answers.append(channel.put(record(tool(3))))
+        take(channel, 1)
+
+    previous = signal.signal(signal.SIGUSR1, handler)
+    thread = threading.Thread(target=lambda: (clock.until_waiting(), signal.raise_signal(signal.SIGUSR1)))
+    try:
+        thread.start()
+        assert channel.put(record(tool(2)))
+    finally:
+        thread.join()
+        signal.signal(signal.SIGUSR1, previous)
+    assert answers == [False]
+
+
+def test_room_made_by_the_wake_is_used():
+    """Under block, where the wake itself does the work, nobody waits."""
+    channel = make(1, OnFull.BLOCK, bell=lambda: bool(take(channel, 9)) or True)
+    assert channel.put(record(tool(1)))
+    assert channel.put(record(tool(2)))
+    assert channel.stats().dropped_total == 0
+
+
+def test_puts_from_finalisers_are_counted_exactly():
+    """Records put by the garbage collector in the middle of puts are each counted once."""
+    channel = make(1_000_000)
+
+    class Cycle:
+        def __init__(self):
+            self.me = self
+
+        def __del__(self):
+            channel.put(record(tool()))
+
+    for n in range(3000):
+        Cycle()
+        channel.put(record(tool(n)))
+    gc.collect()
+    assert channel.stats().emitted == len(channel) == 6000
+
+
+def test_snapshots_always_add_up():
+    """Every snapshot taken while threads emit and a worker takes adds up, and totals never shrink."""
+    channel = make(50, OnFull.DROP_OLDEST)
+    done = threading.Event()
+
+    def emit():
+        while not done.is_set():
+            channel.put(record(tool()))
+
+    def work():
+        while not done.is_set():
+            channel.written += len(take(channel, 20))
+
+    threads = [threading.Thread(target=target) for target in (emit, emit, emit, work)]
+    for thread in threads:
+        thread.start()
+    last = channel.stats()
+    try:
+        for _ in range(3000):
+            now = channel.stats()
+            assert balanced(now)
+            assert now.emitted >= last.emitted
+            assert now.written >= last.written
+            assert now.dropped_total >= last.dropped_total
+            last = now
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert channel.stats().queued == len(channel)
+
+
+def test_a_snapshot_is_of_one_moment():
+    """A snapshot adds up though a record is emitted and written, and one refused, at each call within it."""
+    channel = make()
+
+    def beside(frame, event, _):
+        if frame.f_code is Channel.stats.__code__ and event == "c_call":  # there other threads may run
+            channel.accepted += 1
+            channel.written += 1
+            channel.queue_full += 1
+            channel.refused += 1
+
+    sys.setprofile(beside)
+    try:
+        now = channel.stats()
+    finally:
+        sys.setprofile(None)
+    assert balanced(now)
+    assert (now.emitted, now.written, now.queued) == (0, 0, 0)
+    assert channel.stats().written > 0
+
+
+def test_watched_channels_store_nothing():
+    """While watched, every channel, also a new one, hands its records to the watcher and counts nothing."""
+    old, seen, ack = make(), [], Ack()
+    with watched(seen.append):
+        new = make()
+        assert old.put(record(tool(1)))
+        assert new.put_plain(text_record("2"))
+        assert new.put(record(tool(3), ack=ack))
+        take(old, 1)
+        assert old.rest()
+        assert old.put(record(tool(4)))
+    assert len(seen) == 4
+    assert ack.answer is True
+    assert old.stats().emitted == new.stats().emitted == 0
+    assert old.put(record(tool(5)))
+    assert len(seen) == 4
+
+
+def test_the_inner_watcher_wins():
+    """Of two watchers the inner one sees the records, and the outer one again after it."""
+    channel, outer, inner = make(), [], []
+    with watched(outer.append):
+        with watched(inner.append):
+            channel.put(record(tool(1)))
+        channel.put(record(tool(2)))
+    assert len(inner) == len(outer) == 1
+
+
+def test_reset_starts_at_zero():
+    """A reset channel is empty, counts from zero and lets records in."""
+    channel = make(1)
+    channel.put(record(tool(1)))
+    channel.put(record(tool(2)))
+    channel.reset()
+    assert (channel.stats().emitted, len(channel)) == (0, 0)
+    assert channel.put(record(tool(3)))
+
+
+def test_losing_the_race_for_the_oldest_is_no_drop():
+    """Where the worker has taken the oldest first, nothing is dropped and nothing is counted."""
+    channel = make(1, OnFull.DROP_OLDEST)
+    channel._drop_oldest()
+    assert (channel.stats().dropped, channel.taken) == ({}, 0)
+
+
+def test_taking_beside_callers_that_drop():
+    """While a worker takes and callers drop the oldest, each record is taken or dropped, and the totals stay right."""
+    channel, done, taken = make(5, OnFull.DROP_OLDEST), threading.Event(), []
+
+    def emit():
+        for n in range(20_000):
+            channel.put(record(tool(n)))
+
+    def work():
+        while not done.is_set():
+            channel.take(3, taken)
+
+    worker = threading.Thread(target=work)
+    emitters = [threading.Thread(target=emit) for _ in range(3)]
+    worker.start()
+    for thread in emitters:
+        thread.start()
+    for thread in emitters:
+        thread.join()
+    done.set()
+    worker.join()
+    channel.take(9, taken)
+    assert len(channel) == 0
+    assert channel.taken == channel.accepted == 60_000
+    assert len(taken) + channel.stats().dropped["queue_full"] == 60_000
+
+
+def test_a_take_that_finds_less_is_put_right():
+    """When callers have dropped what the worker was about to take, it counts what it got."""
+    channel = make(3, OnFull.DROP_OLDEST)
+    for n in range(3):
+        channel.put(record(tool(n)))
+
+    class Deque(type(channel._queue)):
+        def __len__(self):
+            return super().__len__() + 1  # one more was there when the worker looked
+
+    channel._queue = Deque(channel._queue)
+    assert ids(take(channel)) == ["c0", "c1", "c2"]
+    assert channel.taken == 3
+
+
+def test_waiters_that_gave_up_are_forgotten():
+    """Callers whose time is over leave nothing behind, and with no time at all they do not wait."""
+    channel = make(1, OnFull.BLOCK, block_timeout=0)
+    channel.put(record(tool()))
+    for _ in range(100):
+        assert not channel.put(record(tool()))
+    assert len(channel._waiters) == 0
+    assert channel.stats().dropped == {"block_timeout": 100}
+
+
+def test_an_interrupted_wake_is_made_up_for():
+    """When Ctrl-C comes while the worker is being woken, the next caller wakes it."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    channel, bell = make(bell=interrupted), Bell()
+    with pytest.raises(KeyboardInterrupt):
+        channel.put(record(tool(1)))
+    channel._wake = bell
+    assert channel.put(record(tool(2)))
+    assert bell.rung == 1
+    assert len(channel) == 2
+
+
+def test_room_made_while_asking_is_used():
+    """Under block, who finds room after ringing for the worker does not wait."""
+    channel = make(1, OnFull.BLOCK)
+    channel.put(record(tool(1)))
+    channel._wake = lambda: bool(take(channel, 1)) or True
+    assert channel.put(record(tool(2)))
+    assert channel.stats().emitted == 2
+
+
+def test_a_wake_does_not_open_a_closed_channel():
+    """A caller that was waking the worker while the channel closed leaves it closed."""
+    channel = make()
+    channel.close()
+    channel._wake_worker()
+    assert not channel.put(record(tool()))
+
+
+class Closing(Channel):
+    """A channel that another thread closes between two looks at it."""
+
+    __slots__ = ("closes_at", "looks")
+
+    @property
+    def _shut(self):
+        self.looks += 1
+        return self.looks > self.closes_at
+
+    @_shut.setter
+    def _shut(self, _):
+        self.looks, self.closes_at = 0, 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("policy", "plain", "looks"),
+    [(OnFull.DROP_NEWEST, False, 2), (OnFull.DROP_NEWEST, True, 2), (OnFull.BLOCK, False, 4)],
+)
+def test_a_refusal_while_closing_counts_as_closed(policy, plain, looks):
+    """When the channel closes while a full queue is being answered, the record is refused as closed, not as dropped."""
+    channel = Closing(capacity=2, on_full=policy, block_timeout=0, clock=ManualClock(), wake=Bell())
+    assert channel.put(record(tool(1)))
+    assert channel.put(record(tool(2)))
+    channel.looks, channel.closes_at = 0, looks
+    assert not (channel.put_plain(text_record("x")) if plain else channel.put(record(tool(3))))
+    assert channel.stats().dropped == {"closed": 1}

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+import types
+
+import pytest
+from hypothesis import given, settings
+from support.tools import flat, physical, tool
+from support.values import ANY, BREAKS, VALUES, Colour, Many, Name, Point, Ratio
+
+import bamboo_logmetrics as blm
+from bamboo_logmetrics.format.strict_json import encode
+from bamboo_logmetrics.record import snapshot
+from bamboo_logmetrics.record.snapshot import freeze, freeze_mapping, freeze_text
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Bind each value to one event and one plain line of one log, and return the lines by name."""
+    path = tmp_path_factory.mktemp("values") / "a.jsonl"
+    with blm.open_log(path) as log:
+        for name, (value, _) in VALUES.items():
+            assert log.emit(tool(), name=name, value=value)
+            log.info("plain", name=name, value=value)
+            log.info(value, name=name)
+        stats = log.stats
+        assert log.flush(30)
+        assert stats().written == 3 * len(VALUES)
+    lines = physical(path)
+    for line in lines:
+        assert len(line) < 32_000
+        assert len(line.decode().splitlines()) == 1
+    made = {}
+    for row in flat(path)[1:-1]:
+        made.setdefault(row["name"], []).append(row)
+    return made
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_any_value_gives_one_strict_line(written, name):
+    """Whatever is bound, or logged as the text, gives one strict JSON line each that holds it or says what it was."""
+    event, plain, text = written[name]
+    assert (event["event"], plain["event"]) == ("chat.tool_called", "plain")
+    expected = VALUES[name][1]
+    for row in (event, plain):
+        assert expected(row["value"]) if callable(expected) else row["value"] == expected
+        assert ("truncated" in row) == (name in {"10 MB of text", "huge list", "huge dict", "endless list"})
+    assert type(event["value"]) is type(plain["value"])
+    assert ("plain" in text) == (name != "event")
+    assert isinstance(text["event"], str)
+    assert text["event"]
+
+
+class Evil(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+def test_exceptions_of_any_kind_become_text(open_log):
+    """An exception whose ``str`` raises, with breaks in its text, or with a long chain, is one line of text."""
+    chain = ValueError("first")
+    for number in range(5_000):
+        chain.__cause__, chain = None, ValueError(number)
+        chain.__context__ = ValueError("before")
+    deep_chain = ValueError("last")
+    for _ in range(5_000):
+        new = ValueError("link")
+        new.__cause__ = deep_chain
+        deep_chain = new
+    log = open_log()
+    for error in (Evil("secret"), ValueError(BREAKS), chain, deep_chain, ValueError("a\ud800")):
+        log.emit(tool(), exc_info=error)
+        log.error("failed", exc_info=error)
+    assert log.close()
+    rows = [row for row in flat(log.path) if not row["event"].startswith("system.")]
+    assert len(rows) == 10
+    assert all(isinstance(row["exception"], str) and row["exception"] for row in rows)
+    assert BREAKS in rows[2]["exception"]
+    assert rows[8]["exception"].endswith("a\ufffd")
+    assert all(len(line.decode().splitlines()) == 1 for line in physical(log.path))
+
+
+def test_change_after_the_call_has_no_effect(tmp_path):
+    """What is changed after the call, in a value, in a bound one or in a context variable, is written as it was."""
+    from bamboo_logmetrics.testing import GateSink, open_log_on
+
+    sink = GateSink(shut=True)
+    inner, words, raw, point = {"a": [1]}, ["w"], bytearray(b"abc"), Point([1])
+    log = open_log_on(sink, tmp_path / "a.jsonl").bind(context=inner)
+    log.emit(tool(), words=words, raw=raw, point=point, view=memoryview(raw), keys=inner.keys())
+    log.info("plain", words=words)
+    inner["a"].append(2)
+    inner["b"] = 3
+    words.clear()
+    raw[0] = 0
+    point.x.append(2)
+    sink.open_gate()
+    assert log.close()
+    event, plain = (line for line in sink.lines() if not line.own)
+    expected = {"words": ["w"], "context": {"a": [1]}}
+    assert dict(event.bound) == expected | {
+        "raw": "abc", "point": {"x": [1], "y": None}, "view": "abc", "keys": "dict_keys(['a'])"
+    }  # fmt: skip
+    assert dict(plain.bound) == expected
+
+
+def test_scalars_go_by_reference():
+    """A scalar is not copied, a mapping of scalars need not be, and a text of any length stays whole."""
+    text = "x" * 100_000
+    assert freeze(text) is text
+    assert freeze_text(text) is text
+    assert freeze_text(Name(text)) == text
+    assert type(freeze_text(Name("n"))) is str
+    assert snapshot.all_scalar({"a": text, "b": 1, "c": None, "d": 1.5, "e": True})
+    assert not any(snapshot.all_scalar({"a": value}) for value in ([], Name("n"), Many(1), Colour.RED, Ratio(1)))
+
+
+def test_values_are_bounded():
+    """No value holds more than 20,000 items however they are nested, and no object more than 4,000 characters."""
+    wide = freeze([list(range(1_000)) for _ in range(1_000)])
+    assert 20_000 <= sum(1 + len(row) for row in wide if isinstance(row, list)) <= 20_001
+    assert wide[-1] == snapshot.MORE
+    many = freeze(dict.fromkeys(range(30_000)))
+    assert len(many) == 20_001
+    assert many["..."] == snapshot.MORE
+    assert len(freeze_mapping({Name("k") * 3: 1})) == 1
+    assert len(freeze(types.SimpleNamespace(a="x" * 10**6))) == 4_001
+
+
+def plain_data(value):
+    if isinstance(value, dict):
+        return type(value) is dict and all(type(key) is str and plain_data(item) for key, item in value.items())
+    if isinstance(value, list):
+        return type(value) is list and all(map(plain_data, value))
+    return type(value) in snapshot.SCALARS
+
+
+@given(ANY)
+@settings(deadline=None, max_examples=300)
+def test_freeze_gives_plain_data(value):
+    """Any value becomes plain data of exact types, freezing that again changes nothing, and it is strict JSON."""
+    made = freeze(value)
+    assert plain_data(made)
+    assert repr(freeze(made)) == repr(made)
+    line = encode({"value": made})
+    json.loads(line, parse_constant=pytest.fail)
+    assert len(line.decode().splitlines()) == 1
+    assert type(freeze_text(value)) is str
+
+
+def test_a_type_that_cannot_be_hashed():
+    """A value whose very type refuses to be hashed is shown like any other object."""
+
+    class Meta(type):
+        __hash__ = None
+
+    class Thing(metaclass=Meta):
+        pass
+
+    assert not snapshot.all_scalar({"t": Thing()})
+    assert "Thing" in snapshot.freeze(Thing())
+
+
+def test_one_bad_item_does_not_hide_the_others():
+    """Of a mapping only the item that cannot be shown is marked, and keys that would be the same text stay two."""
+
+    class Bad:
+        def __repr__(self):
+            raise ValueError
+
+    assert snapshot.freeze({"user": "u1", "bad": Bad()}) == {"user": "u1", "bad": "<unprintable Bad>"}
+    assert snapshot.freeze({1: "a", "1": "b"}) == {"1": "a", "1'": "b"}
+
+
+def test_a_row_as_a_dictionary():
+    """A row has its names and values as a dictionary, and a dictionary is its own."""
+    assert snapshot.as_dict(snapshot.Row(("a", "b"), (1, None))) == {"a": 1, "b": None}
+    given = {"a": 1}
+    assert snapshot.as_dict(given) is given

@@ -1,0 +1,217 @@
+"""What a shipper must not do: skip a file, take for delivered what is not, or be silent about a loss."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+
+import pytest
+from support.faults import FaultyFS, HurriedClock, QuickFS
+from support.shiplog import HandLog, compress, line, ship
+from support.stub_server import Reply, StubServer
+
+import bamboo_logmetrics as blm
+from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.ship import GivenUpError, Shipped, Shipper, status
+from bamboo_logmetrics.ship.state import load_state
+
+
+@pytest.fixture
+def log(tmp_path):
+    return HandLog(tmp_path)
+
+
+class CompressingFS(QuickFS):
+    """Compresses a rotated file just before it is looked at for the first time."""
+
+    def __init__(self, pattern):
+        super().__init__()
+        self._pattern = pattern
+
+    def lstat(self, path):
+        if fnmatch.fnmatch(path, self._pattern) and os.path.exists(path):
+            compress(path)
+        return super().lstat(path)
+
+
+def test_a_file_that_is_compressed_while_it_is_looked_for(log, stub):
+    """A rotated file that is compressed between listing and opening is delivered, not passed."""
+    log.write(3)
+    name = log.rotate()
+    log.write(3)
+    assert ship(log, stub, fs=CompressingFS(name)) == Shipped(6, 0, 0)
+    assert stub.kept == log.written
+
+
+def test_verify_while_a_file_is_compressed(tmp_path, monkeypatch):
+    """The same for verify: a file that is compressed just then is not missing."""
+    from bamboo_logmetrics.reading.verification import verifier
+
+    path = tmp_path / "a.jsonl"
+    with blm.open_log(path, max_bytes=1_000) as log:
+        for number in range(30):
+            log.info("x", number=number)
+    monkeypatch.setattr(verifier, "FS", lambda: CompressingFS(f"{path}.2*[0-9a-f]"))
+    assert blm.verify([path]).ok
+
+
+@pytest.mark.parametrize("status_code", [200, 202, 260])
+def test_only_204_is_loki(log, stub, status_code):
+    """Another success than Loki's own, such as its word for lines that it throws away, is no delivery."""
+    log.write(2)
+    stub.reply(*[Reply(status_code, body=b"ok")] * 200)
+    with pytest.raises(GivenUpError, match=f"{status_code}, by which loki does not acknowledge"):
+        ship(log, stub, patience=5, clock=HurriedClock())
+    assert load_state(FaultyFS(), log.hidden("checkpoint")).shipped == 0
+
+
+def test_every_line_refused_at_first(log, stub):
+    """Where Elasticsearch refuses every line and has never taken one, it is not set up: nothing is thrown away."""
+    log.write(5)
+    stub.poison = lambda _: "failed to parse field [@timestamp]"
+    with pytest.raises(GivenUpError, match="so far for every line"):
+        ship(log, stub, "elasticsearch", patience=5, clock=HurriedClock())
+    stub.poison = lambda _: None
+    assert ship(log, stub, "elasticsearch") == Shipped(5, 0, 0)
+
+
+def test_a_server_is_known_again(log, stub):
+    """A server that took lines before a restart is not doubted, so that a bad line holds up nothing; another one is."""
+    log.write(1)
+    ship(log, stub)
+    log.write(1)
+    stub.poison = lambda _: "bad line"
+    assert ship(log, stub, patience=0) == Shipped(0, 1, 0)
+    log.write(1)
+    with StubServer() as other, pytest.raises(GivenUpError, match="so far for every line"):
+        other.poison = stub.poison
+        ship(log, other, moved=True, patience=0)
+
+
+def test_a_line_that_is_too_large_at_first(log, stub):
+    """Where a single line is too large and nothing was ever taken, it waits: the server's limit is wrong."""
+    log.write(1)
+    stub.largest = 10
+    with pytest.raises(GivenUpError, match="so far for every line"):
+        ship(log, stub, patience=5, clock=HurriedClock())
+
+
+def test_files_that_go_before_anything_was_delivered_are_lost(log, stub):
+    """What is removed while the server is away is lost, exactly, though nothing was delivered before."""
+    log.write(3)
+    first = log.rotate()
+    log.write(3)
+    log.rotate()
+    log.write(3)
+    stub.fail(503, times=200)
+    with pytest.raises(GivenUpError):
+        ship(log, stub, patience=5, clock=HurriedClock())
+    os.unlink(first)
+    with StubServer() as server:
+        assert ship(log, server, moved=True) == Shipped(6, 0, 3)
+    with open(log.hidden("dead-letter"), encoding="utf-8") as file:
+        letters = [json.loads(text) for text in file]
+    assert any(letter.get("lost") == [1, 3] for letter in letters)
+    assert any("is gone" in letter["reason"] for letter in letters)
+
+
+def test_each_log_has_a_checkpoint_at_once(tmp_path, stub):
+    """Retention waits for all logs from the first look on, also for those that are not under way."""
+    logs = [HandLog(tmp_path, f"{name}.jsonl") for name in "abc"]
+    for each in logs:
+        each.write(2)
+    stub.fail(503, times=200)
+    with pytest.raises(GivenUpError):
+        Shipper(f"{tmp_path}/*.jsonl", to="loki", url=stub.url, fs=QuickFS()).run(patience=0)
+    assert [found.name for found in status(f"{tmp_path}/*.jsonl")] == ["loki"] * 3
+
+
+def test_a_line_of_a_newer_version(log, stub):
+    """Lines of a newer version stop an older shipper, which throws nothing away."""
+    log.write(1)
+    log.append(line("a", 2).replace(b'"v":1', b'"v":2'))
+    with pytest.raises(ConfigError, match="a line of version 2; this package reads version 1"):
+        ship(log, stub)
+    assert not os.path.exists(log.hidden("dead-letter"))
+
+
+def test_a_line_of_somebody_else_with_a_version(log, stub):
+    """A line of somebody else's that has a version too is only refused."""
+    log.append(b'{"event":"x","v":2,"writer":"me"}\n')
+    log.write(1)
+    assert ship(log, stub) == Shipped(1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("files", "options"), [([], {}), ("a.jsonl", {"batch_bytes": 0}), ("a.jsonl", {"poll_interval": 0})]
+)
+def test_arguments_without_meaning(files, options):
+    """No files, no batch and no pause are refused."""
+    with pytest.raises(ConfigError):
+        Shipper(files, to="loki", url="http://127.0.0.1:1", **options)
+
+
+def test_dead_letters_are_as_private_as_the_log(log, stub):
+    """The dead-letter file, which holds lines, has the log's mode."""
+    log.append(b"junk\n")
+    os.chmod(log.path, 0o600)
+    assert ship(log, stub) == Shipped(0, 1, 0)
+    assert os.stat(log.hidden("dead-letter")).st_mode & 0o777 == 0o600
+
+
+def test_an_encoder_that_takes_no_line(log, stub, monkeypatch):
+    """Where no line of a batch can be encoded, it is not the lines: nothing is thrown away."""
+    from bamboo_logmetrics.ship.destinations.loki import Loki
+
+    def body(_self, _entries):
+        raise TypeError
+
+    log.write(3)
+    monkeypatch.setattr(Loki, "body", body)
+    with pytest.raises(TypeError):
+        ship(log, stub)
+
+
+def test_a_shipper_that_fails_beside_an_application(log, stub, monkeypatch):
+    """What nobody could foresee ends the shipper, not the application: it is said, and close tells that not all is settled."""
+    from bamboo_logmetrics.ship.destinations.loki import Loki
+
+    def body(_self, _entries):
+        raise TypeError("no form")
+
+    log.write(3)
+    monkeypatch.setattr(Loki, "body", body)
+    said = []
+    shipper = Shipper(log.path, to="loki", url=stub.url, fs=QuickFS(), on_trouble=said.append)
+    shipper.start()
+    assert shipper.close() is False
+    assert said == ["the shipper stopped: no form"]
+    assert load_state(FaultyFS(), log.hidden("checkpoint")).shipped == 0
+
+
+def test_a_plain_index_is_noticed_once(log, stub):
+    """What Elasticsearch puts into a plain index is delivered, and that it is one is said once."""
+    log.write(4)
+    stub.index = "logs-x"
+    notices = []
+    options = {"to": "elasticsearch", "batch_bytes": 1, "on_notice": notices.append}
+    assert ship(log, stub, **options) == Shipped(4, 0, 0)
+    assert len(stub.requests) == 4
+    [notice] = notices
+    assert notice.startswith("logs-x is a plain index and not a data stream")
+
+
+def test_waiting_for_a_log_is_not_news(log, stub, capsys):
+    """An application that has not written its log yet hears nothing of that."""
+    with Shipper(log.path, to="loki", url=stub.url, fs=QuickFS()):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+def test_an_application_hears_of_it(log, capsys):
+    """Without on_trouble, what is wrong is said on stderr, once a minute for the whole process."""
+    log.write(1)
+    with pytest.raises(GivenUpError):
+        Shipper(log.path, to="loki", url="http://127.0.0.1:1", fs=QuickFS()).run(patience=0)
+    assert "shipping to loki: ConnectError" in capsys.readouterr().err
