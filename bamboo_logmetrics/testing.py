@@ -19,7 +19,7 @@ from bamboo_logmetrics.record.snapshot import as_dict
 from bamboo_logmetrics.system import Clock
 
 if TYPE_CHECKING:
-    from bamboo_logmetrics.record.queued import Record
+    from bamboo_logmetrics.record.queued import QueuedRecord
     from bamboo_logmetrics.system import Lock
 
 __all__ = ["Captured", "FailingSink", "GateSink", "ManualClock", "capture_events", "open_log_on"]
@@ -36,7 +36,7 @@ class Captured(list[MetricsEvent]):
         self.bound: list[dict[str, Any]] = []
         self.texts: list[str] = []
 
-    def take(self, record: Record) -> None:
+    def take(self, record: QueuedRecord) -> None:
         """Keep one record."""
         if isinstance(record.event, MetricsEvent):
             self.append(record.event)

@@ -14,7 +14,7 @@ import structlog
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.logger import opening as config
-from bamboo_logmetrics.logger.target import Outlet
+from bamboo_logmetrics.logger.target import LogTarget
 from bamboo_logmetrics.pipeline import diagnostics, process
 
 DATA = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
@@ -48,7 +48,7 @@ def pytest_collection_finish(session):
 def nothing_left_behind():
     """Fail a test that leaves a thread, an open log or a descriptor of a test's file behind."""
     before, threads = _descriptors(), set(threading.enumerate())
-    diagnostics.stderr.be_new()  # the minute of the test before is over
+    diagnostics.stderr.reset()  # the minute of the test before is over
     yield
     structlog.contextvars.clear_contextvars()
     left = [pipeline.path for pipeline in process.pipelines()]
@@ -100,7 +100,7 @@ def stub():
 @pytest.fixture
 def unconfigured(monkeypatch):
     """Give the process an application log that nobody has configured, and structlog its defaults."""
-    outlet = Outlet()
+    outlet = LogTarget()
     monkeypatch.setattr(config, "_configured", outlet)
     yield outlet
     if outlet.pipeline is not None:

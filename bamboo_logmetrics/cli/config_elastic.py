@@ -10,7 +10,7 @@ import click
 from bamboo_logmetrics.cli.extras import need
 from bamboo_logmetrics.cli.formatting import printable, unheard
 from bamboo_logmetrics.integrations import elastic, kibana
-from bamboo_logmetrics.integrations.elastic import KEEP, NAMES, Names, Request
+from bamboo_logmetrics.integrations.elastic import KEEP, NAMES, Request, TemplateNames
 
 _REFUSED = 1
 
@@ -68,7 +68,7 @@ def elasticsearch(ctx: click.Context, /, name: str, pattern: str, **given: Any) 
     bamboo-logmetrics config elasticsearch
     bamboo-logmetrics config elasticsearch --keep 30 --apply --url https://localhost:9200
     """  # noqa: D301 - click wants the character \b itself
-    _give(ctx, elastic.requests("elasticsearch", Names(name, pattern), keep=given["keep"]), given)
+    _give(ctx, elastic.requests("elasticsearch", TemplateNames(name, pattern), keep=given["keep"]), given)
 
 
 @click.command("opensearch")
@@ -87,7 +87,7 @@ def opensearch(ctx: click.Context, /, name: str, pattern: str, **given: Any) -> 
     bamboo-logmetrics config opensearch
     bamboo-logmetrics config opensearch --apply --url https://localhost:9200
     """  # noqa: D301 - click wants the character \b itself
-    _give(ctx, elastic.requests("opensearch", Names(name, pattern), keep=given["keep"]), given)
+    _give(ctx, elastic.requests("opensearch", TemplateNames(name, pattern), keep=given["keep"]), given)
 
 
 @click.command("kibana")
@@ -103,7 +103,7 @@ def kibana_(name: str, pattern: str) -> None:
       --form file=@bamboo.ndjson
     """  # noqa: D301 - click wants the character \b itself
     with unheard():
-        click.echo(kibana.ndjson(kibana.saved_objects(Names(name, pattern))), nl=False)
+        click.echo(kibana.ndjson(kibana.saved_objects(TemplateNames(name, pattern))), nl=False)
 
 
 COMMANDS = (elasticsearch, opensearch, kibana_)
@@ -123,11 +123,11 @@ def _send(ctx: click.Context, requests: list[Request], url: str) -> int:
     """Send requests, say of each what came of it, and return the exit code."""
     try:
         from bamboo_logmetrics.integrations.elastic_sending import send
-        from bamboo_logmetrics.ship.credentials import Access
+        from bamboo_logmetrics.ship.credentials import Credentials
     except ImportError as error:
         need(ctx, "ship", error)
     code = 0
-    for done in send(requests, url, Access.from_environment()):
+    for done in send(requests, url, Credentials.from_environment()):
         mark = "done" if done.ok else "left out" if done.skipped else "refused"
         code = code if done.ok or done.skipped else _REFUSED
         text = f"{mark}: {done.request.method} {done.request.path}: {printable(done.said)}"

@@ -146,11 +146,11 @@ def _interruptible(shipper: Shipper) -> Iterator[None]:
 
 
 def _shipper(files: tuple[str, ...], given: dict[str, Any], on_progress: Callable[[int], None]) -> Shipper:
-    from bamboo_logmetrics.ship import Access, Shipper
+    from bamboo_logmetrics.ship import Credentials, Shipper
 
     names = ("user", "tenant", "ca", "cert", "key")
     secrets = ("password_file", "token_file", "api_key_file")
-    access = Access.from_environment(**{option: given.pop(option) for option in (*names, *secrets)})
+    access = Credentials.from_environment(**{option: given.pop(option) for option in (*names, *secrets)})
     return Shipper(files, access=access, on_trouble=_say, on_notice=_note, on_progress=on_progress, **given)
 
 

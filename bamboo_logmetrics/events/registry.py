@@ -11,7 +11,7 @@ from bamboo_logmetrics.events.base import RULES, names_of, snake
 if TYPE_CHECKING:
     from bamboo_logmetrics.events.event import MetricsEvent
 
-KINDS: dict[str, type[MetricsEvent]] = {}  # by kind, such as chat.round_completed
+EVENT_CLASSES: dict[str, type[MetricsEvent]] = {}  # by kind, such as chat.round_completed
 VARIANTS: dict[tuple[str, str], type[MetricsEvent]] = {}  # by family and variant, as in the tagged form
 unknown: Callable[..., MetricsEvent]  # makes the event of any other tag; set by the module that defines it
 
@@ -46,13 +46,13 @@ def register(cls: type[MetricsEvent]) -> None:
         msg = f"the name of an event class must be such as CacheWarmed; got {name!r}: its kind is made of it"
         raise TypeError(msg)
     kind = f"{snake(cls._family)}.{snake(name)}"
-    known = KINDS.get(kind)
+    known = EVENT_CLASSES.get(kind)
     if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
         msg = f"{name} would be of kind {kind!r}, as {known.__module__}.{known.__qualname__} is: give it another name"
         raise TypeError(msg)
     cls.kind = kind
     cls._tag = (cls._family, name)
-    KINDS[kind] = VARIANTS[cls._tag] = cls
+    EVENT_CLASSES[kind] = VARIANTS[cls._tag] = cls
 
 
 def check_annotations(cls: type[MetricsEvent]) -> None:

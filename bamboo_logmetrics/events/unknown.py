@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from bamboo_logmetrics.events import registry
 from bamboo_logmetrics.events.base import model, snake
 from bamboo_logmetrics.events.event import MetricsEvent
-from bamboo_logmetrics.events.registry import KINDS
+from bamboo_logmetrics.events.registry import EVENT_CLASSES
 
 
 @model
@@ -30,7 +30,7 @@ class UnknownEvent(MetricsEvent, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         self._validate()
-        if known := KINDS.get(self.kind):
+        if known := EVENT_CLASSES.get(self.kind):
             msg = f"UnknownEvent must be of an unknown kind; got {self.kind!r}. Pass {known.__name__}(...)."
             raise ValueError(msg)
 

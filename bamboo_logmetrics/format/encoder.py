@@ -9,12 +9,12 @@ from typing import Any
 from bamboo_logmetrics.events import MetricsEvent, SystemEvent
 from bamboo_logmetrics.events.times import format_ns, format_utc
 from bamboo_logmetrics.format import flatten
-from bamboo_logmetrics.format.fast_path import NativeLines
+from bamboo_logmetrics.format.fast_path import FastPath
 from bamboo_logmetrics.format.layouts import LAYOUTS, native
 from bamboo_logmetrics.format.redact.flat import redact_flat
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.format.truncate import cap
-from bamboo_logmetrics.record.queued import Record
+from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.record.snapshot import as_dict
 from bamboo_logmetrics.system import FS, Clock, host, process_started_at
 
@@ -22,7 +22,7 @@ _NESTED = frozenset({dict, list})
 WRITER_BYTES = 10  # 20 hex digits
 
 
-class LineMaker:
+class LineEncoder:
     """Makes the lines of one writer, numbered from 1 in the order of the calls.
 
     Args:
@@ -33,19 +33,19 @@ class LineMaker:
 
     def __init__(self, *, layout: str, max_line_bytes: int, fs: FS, clock: Clock) -> None:
         self._layout = LAYOUTS[layout]
-        self._native = NativeLines() if self._layout is native else None
+        self._native = FastPath() if self._layout is native else None
         self._limit = max_line_bytes - 1
         self._fs = fs
         self._clock = clock
-        self.start_anew()
+        self.reset_writer()
 
-    def start_anew(self) -> None:
+    def reset_writer(self) -> None:
         """Be another writer, as every opening and every forked child is."""
         self.fast_path_errors = 0  # records that raised there; they were written the other way
         self.writer = self._fs.urandom(WRITER_BYTES).hex()
         self.seq = 0
 
-    def user(self, item: Record) -> bytes | None:
+    def user(self, item: QueuedRecord) -> bytes | None:
         """Return the line of an emitted record, or None when it is too long even after cutting."""
         if self._native is not None:
             seq = self.seq + 1
@@ -58,7 +58,7 @@ class LineMaker:
                 self.fast_path_errors += 1
         return self._step_by_step(item)
 
-    def _step_by_step(self, item: Record) -> bytes | None:
+    def _step_by_step(self, item: QueuedRecord) -> bytes | None:
         try:
             line = self._finish(self._expand(item))
         except Exception as error:  # noqa: BLE001 - whatever the value did, its place in the log must not be empty
@@ -71,7 +71,7 @@ class LineMaker:
         flat = flatten.expand(event, extra, writer=self.writer, seq=self.seq + 1, timestamp=timestamp, own=True)
         return self._number(self._finish(flat)) or b""
 
-    def _expand(self, item: Record) -> dict[str, Any]:
+    def _expand(self, item: QueuedRecord) -> dict[str, Any]:
         what, beside = item.event, {**item.context, **as_dict(item.bound)}
         timestamp = "" if item.time_ns is None else format_ns(item.time_ns)
         common: dict[str, Any] = {
@@ -97,7 +97,7 @@ class LineMaker:
         self.seq += 1
         return line + b"\n"
 
-    def _marker_line(self, item: Record, error: Exception) -> bytes:
+    def _marker_line(self, item: QueuedRecord, error: Exception) -> bytes:
         """Return a plain line that says what could not be encoded; not more than its class where even that raises."""
         event = item.event
         what = "a plain line"

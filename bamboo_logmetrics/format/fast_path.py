@@ -19,7 +19,7 @@ import msgspec
 
 from bamboo_logmetrics.events import MetricsEvent, SystemEvent
 from bamboo_logmetrics.events.base import names_of
-from bamboo_logmetrics.events.registry import KINDS, is_builtin
+from bamboo_logmetrics.events.registry import EVENT_CLASSES, is_builtin
 from bamboo_logmetrics.events.times import format_ns, format_utc
 from bamboo_logmetrics.format.fields import (
     ERROR_STATUSES,
@@ -35,8 +35,8 @@ from bamboo_logmetrics.format.fields import (
 from bamboo_logmetrics.format.redact.values import KNOWN_CLEAN, mask_text, mask_value, may_show
 from bamboo_logmetrics.format.strict_json import encode, encoder, escaped
 from bamboo_logmetrics.record.integers import integer
-from bamboo_logmetrics.record.queued import Record
-from bamboo_logmetrics.record.snapshot import SCALARS, Row, all_scalar, as_dict
+from bamboo_logmetrics.record.queued import QueuedRecord
+from bamboo_logmetrics.record.snapshot import SCALARS, KeyValues, all_scalar, as_dict
 
 _MOST_CONTEXTS = 1_000  # so many are remembered, then it begins anew
 _MOST_SHAPES, _MOST_KEYS = 1_000, 50
@@ -65,7 +65,7 @@ class Beside(NamedTuple):
     trace_id: str | None
 
 
-class NativeLines:
+class FastPath:
     """Makes lines, and remembers what contexts add to them."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class NativeLines:
         self._contexts: dict[int, tuple[Mapping[str, Any], dict[type, Beside]]] = {}
         self._turn_to({})
 
-    def line(self, item: Record, writer: str, seq: int) -> bytes | None:
+    def line(self, item: QueuedRecord, writer: str, seq: int) -> bytes | None:
         """Return the line of a record, with its newline; None if that takes a closer look."""
         event, bound, context = item.event, item.bound, item.context
         kind = type(event)
@@ -108,11 +108,11 @@ class NativeLines:
         self._context, self._kinds = remembered
 
 
-def _plain(item: Record, writer: str, seq: int) -> bytes | None:
+def _plain(item: QueuedRecord, writer: str, seq: int) -> bytes | None:
     text, beside, context = item.event, item.bound, item.context
-    if context or type(beside) is not Row:
+    if context or type(beside) is not KeyValues:
         beside = {**context, **as_dict(beside)}
-        beside = Row(tuple(beside), tuple(beside.values()))
+        beside = KeyValues(tuple(beside), tuple(beside.values()))
     shape = _SHAPES.get(beside.names) or _shape(beside.names)
     if shape is None or not _is_clean(text):
         return None
@@ -259,6 +259,6 @@ def _maker(cls: type[MetricsEvent]) -> _Line:
     return line
 
 
-_TYPED = [cls for cls in KINDS.values() if is_builtin(cls) and not issubclass(cls, SystemEvent)]
+_TYPED = [cls for cls in EVENT_CLASSES.values() if is_builtin(cls) and not issubclass(cls, SystemEvent)]
 _MAKE: dict[type, _Line] = {cls: _maker(cls) for cls in _TYPED}
 _PLAIN_FIELDS = {cls: frozenset(names_of(cls)) - {"meta", "usage", "status", *TEXT_FIELDS} for cls in _TYPED}

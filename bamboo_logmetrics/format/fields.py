@@ -10,7 +10,7 @@ from bamboo_logmetrics.events import (
     TokenUsage,
 )
 from bamboo_logmetrics.events.base import names_of
-from bamboo_logmetrics.events.registry import KINDS, is_builtin
+from bamboo_logmetrics.events.registry import EVENT_CLASSES, is_builtin
 from bamboo_logmetrics.events.statuses import ForwardStatus, RoundStatus, SessionStatus
 
 VERSION = 1  # changes only when an existing key changes its meaning
@@ -38,12 +38,12 @@ def _field_names(cls: type) -> frozenset[str]:
     return frozenset(names)
 
 
-_BUILTIN_FIELDS = frozenset(name for cls in KINDS.values() if is_builtin(cls) for name in _field_names(cls))
+_BUILTIN_FIELDS = frozenset(name for cls in EVENT_CLASSES.values() if is_builtin(cls) for name in _field_names(cls))
 
 
 def fields_in_line(kind: str) -> frozenset[str]:
     """Return the keys that the fields of a kind have in a line, present or not; none for an unknown kind."""
-    cls = KINDS.get(kind)
+    cls = EVENT_CLASSES.get(kind)
     return NO_FIELDS if cls is None else _field_names(cls)
 
 

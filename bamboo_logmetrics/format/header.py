@@ -12,7 +12,7 @@ from bamboo_logmetrics.format.layouts.otel import EVENT
 NOT_JSON = (ValueError, RecursionError)  # msgspec's errors and bad UTF-8 are ValueErrors
 
 
-class Head(msgspec.Struct, gc=False):
+class LineHeader(msgspec.Struct, gc=False):
     """What is decoded of each line; msgspec checks that the rest is JSON, but for its UTF-8."""
 
     event: str
@@ -23,8 +23,8 @@ class Head(msgspec.Struct, gc=False):
     source: Any = None
 
 
-Decode = Callable[[bytes], Head]
-decode_native: Decode = msgspec.json.Decoder(Head).decode
+Decode = Callable[[bytes], LineHeader]
+decode_native: Decode = msgspec.json.Decoder(LineHeader).decode
 
 
 # -- ecs ---------------------------------------------------------------------------------
@@ -51,7 +51,7 @@ class _Document(msgspec.Struct, gc=False):
 _decode_document = msgspec.json.Decoder(_Document).decode
 
 
-def _decode_ecs(line: bytes) -> Head:
+def _decode_ecs(line: bytes) -> LineHeader:
     found = _decode_document(line)
     bamboo = found.bamboo
     event = found.message if bamboo.plain is True else found.event.action
@@ -82,7 +82,7 @@ _decode_record = msgspec.json.Decoder(_LogRecord).decode
 _NOTHING = _Value()
 
 
-def _decode_otel(line: bytes) -> Head:
+def _decode_otel(line: bytes) -> LineHeader:
     found = _decode_record(line)
     values = {pair.key: pair.value for pair in found.attributes}
     plain = values.get("bamboo.plain", _NOTHING).bool_value
@@ -94,10 +94,10 @@ def _decode_otel(line: bytes) -> Head:
     return _head(kind, v, writer, seq, plain=plain, source=source)
 
 
-def _head(event: str | None, v: int, writer: str | None, seq: int, *, plain: Any, source: Any) -> Head:
+def _head(event: str | None, v: int, writer: str | None, seq: int, *, plain: Any, source: Any) -> LineHeader:
     if event is None or v != 1 or writer is None or seq < 1:
         raise ValueError
-    return Head(event, 1, writer, seq, plain, source)
+    return LineHeader(event, 1, writer, seq, plain, source)
 
 
 # -- any ---------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def _head(event: str | None, v: int, writer: str | None, seq: int, *, plain: Any
 _DECODERS: tuple[Decode, ...] = (decode_native, _decode_ecs, _decode_otel)
 
 
-def decode_any(line: bytes) -> tuple[Decode, Head]:
+def decode_any(line: bytes) -> tuple[Decode, LineHeader]:
     """Return the head of a line of any layout, and what decodes that layout; raises one of NOT_JSON."""
     for decode in _DECODERS:
         try:

@@ -20,7 +20,7 @@ from bamboo_logmetrics.events import (
     UnknownEvent,
 )
 from bamboo_logmetrics.events.base import snake
-from bamboo_logmetrics.events.registry import KINDS
+from bamboo_logmetrics.events.registry import EVENT_CLASSES
 from bamboo_logmetrics.events.statuses import read_status
 from bamboo_logmetrics.events.times import parse_utc
 from bamboo_logmetrics.events.validators import got
@@ -120,7 +120,7 @@ def _check_types(values: dict[str, Any]) -> None:
 
 def _event(kind: str, timestamp: datetime, flat: dict[str, Any]) -> MetricsEvent:
     """Take the fields of ``kind`` out of ``flat`` and return their event."""
-    cls = KINDS.get(kind)
+    cls = EVENT_CLASSES.get(kind)
     if cls is None:
         return _unknown(kind, flat)
     values: dict[str, Any] = {}

@@ -21,7 +21,7 @@ _ROLLOVER = {"age": "30d", "size": "50gb"}
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class TemplateNames:
     """What things are called in the server.
 
     Args:
@@ -38,7 +38,7 @@ class Names:
         return f"{self.name}@mappings"
 
 
-NAMES = Names()
+NAMES = TemplateNames()
 
 
 class Request(NamedTuple):
@@ -55,7 +55,7 @@ class Request(NamedTuple):
     body: dict[str, Any]
 
 
-def requests(product: Product, names: Names = NAMES, *, keep: int = KEEP) -> list[Request]:
+def requests(product: Product, names: TemplateNames = NAMES, *, keep: int = KEEP) -> list[Request]:
     """Return what is to be sent, in order. Sending it again changes nothing.
 
     Args:
@@ -75,7 +75,7 @@ def requests(product: Product, names: Names = NAMES, *, keep: int = KEEP) -> lis
     ]
 
 
-def _lifecycle(product: Product, names: Names, keep: int) -> tuple[str, dict[str, Any]]:
+def _lifecycle(product: Product, names: TemplateNames, keep: int) -> tuple[str, dict[str, Any]]:
     if product == "elasticsearch":
         rollover = {"max_age": _ROLLOVER["age"], "max_primary_shard_size": _ROLLOVER["size"]}
         phases = {
@@ -97,7 +97,7 @@ def _lifecycle(product: Product, names: Names, keep: int) -> tuple[str, dict[str
     return f"_plugins/_ism/policies/{names.name}", {"policy": policy}
 
 
-def _index_template(product: Product, names: Names) -> dict[str, Any]:
+def _index_template(product: Product, names: TemplateNames) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "index.default_pipeline": names.name,
         "index.auto_expand_replicas": "0-1",  # one where there is a second node for it; a lone node stays green

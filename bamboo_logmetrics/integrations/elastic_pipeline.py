@@ -11,7 +11,7 @@ from typing import Any
 from bamboo_logmetrics.format.fields import HEADER
 from bamboo_logmetrics.format.layouts import mapping, otel, semconv
 from bamboo_logmetrics.format.layouts.ecs import DATASET, ECS_VERSION
-from bamboo_logmetrics.format.layouts.mapping import Row, Type
+from bamboo_logmetrics.format.layouts.mapping import FieldMapping, Type
 from bamboo_logmetrics.integrations.elastic_mapping import Product
 
 BROKEN = "bamboo_unreadable"  # the tag of what is no line
@@ -92,17 +92,17 @@ def _table() -> dict[str, Any]:
             "bound": otel.BOUND,
             "timestamp": otel.TIMESTAMP,
         },
-        "facts": {kind: _known(facts._asdict()) for kind, facts in semconv.FACTS.items()},
+        "facts": {kind: _known(facts._asdict()) for kind, facts in semconv.KIND_SEMANTICS.items()},
         "metrics": sorted(semconv.METRICS),
         "with_status": [kind for kind, found in rows.items() if "status" in found],
         "outcomes": dict(semconv.OUTCOMES),
-        "apis": [[end, api.operation] for end, api in semconv.APIS.items()],
+        "apis": [[end, api.operation] for end, api in semconv.ENDPOINT_SEMANTICS.items()],
         "other": semconv.OTHER,
         "least_error_code": semconv.LEAST_ERROR_CODE,
     }
 
 
-def _rows(rows: tuple[Row, ...]) -> dict[str, Any]:
+def _rows(rows: tuple[FieldMapping, ...]) -> dict[str, Any]:
     return {
         row.key: {"path": (row.ecs or row.otel).split("."), "type": _CHECKS[row.type], "factor": row.factor}
         for row in rows

@@ -9,7 +9,7 @@ import httpx
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.integrations.elastic import Request
-from bamboo_logmetrics.ship.credentials import Access
+from bamboo_logmetrics.ship.credentials import Credentials
 from bamboo_logmetrics.ship.http import NO_ANSWER, full_url, make_client, shown
 
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -33,7 +33,7 @@ class Done(NamedTuple):
     skipped: bool = False
 
 
-def send(requests: Iterable[Request], url: str, access: Access) -> Iterator[Done]:
+def send(requests: Iterable[Request], url: str, access: Credentials) -> Iterator[Done]:
     """Send requests in order, and tell of each what came of it; the first that is refused is the last.
 
     Args:

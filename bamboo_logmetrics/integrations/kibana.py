@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from bamboo_logmetrics.integrations.elastic import NAMES, Names
+from bamboo_logmetrics.integrations.elastic import NAMES, TemplateNames
 
 Data = dict[str, Any]
 
@@ -35,7 +35,7 @@ _FORMATS = {
 }
 
 
-def saved_objects(names: Names = NAMES) -> list[Data]:
+def saved_objects(names: TemplateNames = NAMES) -> list[Data]:
     """Return the objects, each after those that it refers to."""
     view = names.name
     errors, losses = f"{view}-errors", f"{view}-losses"

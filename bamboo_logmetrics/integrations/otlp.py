@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bamboo_logmetrics.format.layouts import mapping, semconv
-from bamboo_logmetrics.format.layouts.mapping import EVERYWHERE, ONLY_IN, Row
+from bamboo_logmetrics.format.layouts.mapping import EVERYWHERE, ONLY_IN, FieldMapping
 
 _CHECKS = {
     mapping.KEYWORD: "IsString({0})",
@@ -37,7 +37,7 @@ def statements() -> Iterator[str]:
             yield from _moved(row, f" and {_is(kind)}")
 
 
-def _moved(row: Row, condition: str) -> Iterator[str]:
+def _moved(row: FieldMapping, condition: str) -> Iterator[str]:
     source = f'log.cache["{row.key}"]'
     where = _CHECKS[row.type].format(source) + condition
     yield f'set(log.attributes["{row.otel}"], {source}) where {where}'
@@ -50,7 +50,7 @@ def _is(kind: str) -> str:
 
 def _derived() -> Iterator[str]:
     """Give what follows from the event, as ``derived`` has it."""
-    for kind, facts in semconv.FACTS.items():
+    for kind, facts in semconv.KIND_SEMANTICS.items():
         if facts.operation:
             yield f'set(log.attributes["gen_ai.operation.name"], "{facts.operation}") where {_is(kind)}'
     yield from _api()
@@ -74,7 +74,7 @@ def _derived() -> Iterator[str]:
 
 def _api() -> Iterator[str]:
     """Give what the endpoint of a request says."""
-    for end, api in semconv.APIS.items():
+    for end, api in semconv.ENDPOINT_SEMANTICS.items():
         pattern = end.removeprefix(".").replace(".", "[./]")
         where = (
             'where IsMatch(log.event_name, "^bamboo.forward.request_") and '

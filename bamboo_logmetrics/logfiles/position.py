@@ -10,7 +10,7 @@ import msgspec
 HEAD = 1024  # bytes; a file's first line holds its time, writer and number well before
 
 
-class Place(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True):
     """A place in a log.
 
     Args:
@@ -32,7 +32,7 @@ class Place(msgspec.Struct, frozen=True):
     in_oldest: bool = True
 
 
-class Piece(NamedTuple):
+class Chunk(NamedTuple):
     """What was read at once.
 
     Args:
@@ -44,7 +44,7 @@ class Piece(NamedTuple):
     """
 
     lines: list[bytes]
-    place: Place
+    place: Position
     broken: bytes = b""
     reason: str = ""
 

@@ -14,10 +14,10 @@ from structlog import BoundLoggerBase, DropEvent
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events import ChatEvent, ForwardEvent, MetricsEvent
-from bamboo_logmetrics.events.registry import KINDS, is_builtin, require_kind
+from bamboo_logmetrics.events.registry import EVENT_CLASSES, is_builtin, require_kind
 from bamboo_logmetrics.format.flatten import level_of
 from bamboo_logmetrics.options import LEVELS
-from bamboo_logmetrics.record.queued import Record
+from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.record.snapshot import SCALARS, all_scalar, freeze_mapping, freeze_text
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from structlog.typing import Context, Processor
     from typing_extensions import Self
 
-    from bamboo_logmetrics.logger.target import Outlet
+    from bamboo_logmetrics.logger.target import LogTarget
     from bamboo_logmetrics.pipeline.channel import Stats
     from bamboo_logmetrics.pipeline.pipeline import Pipeline
 
@@ -37,7 +37,9 @@ _CONTEXT_VARS: Any = getattr(structlog.contextvars, "_CONTEXT_VARS", {"": None})
 _NUMBERS = {number: name for name, number in LEVELS.items()}
 _NOTHING: dict[str, Any] = {}
 _are_scalars = SCALARS.issuperset
-_TYPED = frozenset(cls for cls in KINDS.values() if is_builtin(cls) and issubclass(cls, (ChatEvent, ForwardEvent)))
+_TYPED = frozenset(
+    cls for cls in EVENT_CLASSES.values() if is_builtin(cls) and issubclass(cls, (ChatEvent, ForwardEvent))
+)
 
 
 class BoundLog(BoundLoggerBase):
@@ -50,9 +52,9 @@ class BoundLog(BoundLoggerBase):
     ...) are ordinary structlog calls; each also takes an event in place of the text.
     """
 
-    _logger: Outlet
+    _logger: LogTarget
 
-    def __init__(self, logger: Outlet, processors: Sequence[Processor], context: Context) -> None:
+    def __init__(self, logger: LogTarget, processors: Sequence[Processor], context: Context) -> None:
         super().__init__(logger, processors, context)
         self._processors: Sequence[Processor] = processors
         self._scalar = all_scalar(context)  # then it goes by reference; else it is copied at each call
@@ -68,7 +70,7 @@ class BoundLog(BoundLoggerBase):
         """
         if bound or type(event) not in _TYPED or not self._scalar or self._processors or _CONTEXT_VARS:
             return self._emit(event, bound)
-        return self._logger.put(Record(event, _NOTHING, self._context))
+        return self._logger.put(QueuedRecord(event, _NOTHING, self._context))
 
     def _emit(self, event: MetricsEvent, bound: dict[str, Any]) -> bool:
         """Emit where more has to be looked at."""
@@ -133,10 +135,10 @@ class BoundLog(BoundLoggerBase):
         if record is not None:
             await self._put_async(self._put_of(record), record)
 
-    def _put_of(self, record: Record) -> Callable[[Record], bool]:
+    def _put_of(self, record: QueuedRecord) -> Callable[[QueuedRecord], bool]:
         return self._logger.put if isinstance(record.event, MetricsEvent) else self._logger.put_plain
 
-    async def _put_async(self, put: Callable[[Record], bool], record: Record) -> bool:
+    async def _put_async(self, put: Callable[[QueuedRecord], bool], record: QueuedRecord) -> bool:
         if not self._logger.may_block:
             return put(record)
         context = contextvars.copy_context()
@@ -144,7 +146,9 @@ class BoundLog(BoundLoggerBase):
 
     # -- one record ----------------------------------------------------------------------
 
-    def _record(self, event: Any, level: str | None, kw: dict[str, Any], time_ns: int | None = None) -> Record | None:
+    def _record(
+        self, event: Any, level: str | None, kw: dict[str, Any], time_ns: int | None = None
+    ) -> QueuedRecord | None:
         """Return what is queued, with everything read that may change after the call; None for a dropped one."""
         if isinstance(event, MetricsEvent):
             require_kind(event)
@@ -165,10 +169,10 @@ class BoundLog(BoundLoggerBase):
         exception = _take_exception(kw) if "exc_info" in kw or "stack_info" in kw else None
         beside = kw if by_reference and all_scalar(kw) else freeze_mapping(kw)
         if isinstance(event, (ChatEvent, ForwardEvent)):
-            return Record(event, beside, context, level, None, exception)
+            return QueuedRecord(event, beside, context, level, None, exception)
         if not isinstance(event, MetricsEvent):
             event, level = freeze_text(event), level or "info"
-        return Record(event, beside, context, level, time_ns or self._logger.time_ns(), exception)
+        return QueuedRecord(event, beside, context, level, time_ns or self._logger.time_ns(), exception)
 
     def _goes_as_it_is(self, values: Iterable[Any]) -> bool:
         """Tell whether a plain line takes no more than its text and ``values``. Raises what a value's type raises."""
@@ -284,7 +288,7 @@ def _methods(level: str) -> tuple[_Method, _AsyncMethod]:
         except Exception:  # noqa: BLE001 - even a type may refuse to be hashed
             quick = False
         if quick:
-            outlet.put_plain(Record(event, kw, self._context, level, outlet.time_ns()))
+            outlet.put_plain(QueuedRecord(event, kw, self._context, level, outlet.time_ns()))
         else:
             self._log(level, event, args, kw)
 

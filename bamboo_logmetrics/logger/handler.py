@@ -20,8 +20,8 @@ from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.format.truncate import cap
 from bamboo_logmetrics.logger.opening import open_log
 from bamboo_logmetrics.options import LEVELS
-from bamboo_logmetrics.record.queued import Record
-from bamboo_logmetrics.record.snapshot import Row, freeze_key, freeze_mapping, freeze_text
+from bamboo_logmetrics.record.queued import QueuedRecord
+from bamboo_logmetrics.record.snapshot import KeyValues, freeze_key, freeze_mapping, freeze_text
 
 if TYPE_CHECKING:
     from bamboo_logmetrics.logger.bound_log import BoundLog
@@ -78,7 +78,7 @@ class MetricsHandler(logging.Handler):
         except Exception:  # noqa: BLE001 - the stdlib's contract for handlers
             self.handleError(record)
 
-    def _as_it_is(self, record: logging.LogRecord) -> Record | None:
+    def _as_it_is(self, record: logging.LogRecord) -> QueuedRecord | None:
         """Return what is queued of a record that is text and scalars, as most are; None of any other."""
         log, attributes = self._log, record.__dict__
         if record.exc_info or record.exc_text or record.stack_info or type(record.msg) is not str:
@@ -94,7 +94,7 @@ class MetricsHandler(logging.Handler):
         except Exception:  # noqa: BLE001 - a type that refuses to be hashed, arguments that do not fit
             return None
         time_ns = int(record.created * _NS)
-        return Record(text, Row(names, values), log._context, _level(record.levelno or 0), time_ns)
+        return QueuedRecord(text, KeyValues(names, values), log._context, _level(record.levelno or 0), time_ns)
 
     def stats(self) -> Stats:
         """Return one snapshot of the log's counters."""

@@ -10,7 +10,7 @@ import structlog
 
 from bamboo_logmetrics.errors import ConfigError, PlatformError
 from bamboo_logmetrics.logger.bound_log import BoundLog
-from bamboo_logmetrics.logger.target import Outlet
+from bamboo_logmetrics.logger.target import LogTarget
 from bamboo_logmetrics.options import make_options
 from bamboo_logmetrics.pipeline import process
 from bamboo_logmetrics.pipeline.pipeline import Pipeline
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bamboo_logmetrics.logfiles import Sink
     from bamboo_logmetrics.pipeline.channel import Stats
 
-_configured = Outlet()
+_configured = LogTarget()
 
 
 def open_log(path: str | os.PathLike[str], **options: Any) -> BoundLog:
@@ -63,8 +63,8 @@ def open_pipeline(
 
 def logger_of(pipeline: Pipeline) -> BoundLog:
     """Return a logger that writes to ``pipeline``."""
-    outlet = Outlet()
-    outlet.point_to(pipeline)
+    outlet = LogTarget()
+    outlet.set_pipeline(pipeline)
     return BoundLog(outlet, outlet.processors, {})
 
 
@@ -76,7 +76,7 @@ def configure(path: str | os.PathLike[str], **options: Any) -> None:
     """
     pipeline = open_pipeline(path, options)
     previous = _configured.pipeline
-    _configured.point_to(pipeline)
+    _configured.set_pipeline(pipeline)
     structlog.configure(
         processors=_configured.processors,
         wrapper_class=BoundLog,

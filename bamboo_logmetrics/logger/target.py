@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bamboo_logmetrics.options import LEVELS, OnFull
 from bamboo_logmetrics.pipeline.channel import Channel
 from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
-from bamboo_logmetrics.record.queued import Record
+from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import Clock
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bamboo_logmetrics.pipeline.pipeline import Pipeline
 
 
-class Outlet:
+class LogTarget:
     """Where the records of a logger go.
 
     ``put`` and ``put_plain`` are the channel's own methods, ``time_ns`` is the clock's, so that a call costs no detour.
@@ -34,10 +34,10 @@ class Outlet:
         self.may_block = False
         self.time_ns = Clock().time_ns
         unconfigured = Unconfigured()
-        self.put: Callable[[Record], bool] = unconfigured.put
-        self.put_plain: Callable[[Record], bool] = unconfigured.put_plain
+        self.put: Callable[[QueuedRecord], bool] = unconfigured.put
+        self.put_plain: Callable[[QueuedRecord], bool] = unconfigured.put_plain
 
-    def point_to(self, pipeline: Pipeline) -> None:
+    def set_pipeline(self, pipeline: Pipeline) -> None:
         """Send everything to ``pipeline`` from now on."""
         options = pipeline.options
         self.pipeline = pipeline
@@ -64,7 +64,7 @@ class Unconfigured(Channel):
         self._diagnostics = Diagnostics("no log is configured", clock)
         self.close()
 
-    def _put_slowly(self, record: Record, capacity: int) -> bool:
+    def _put_slowly(self, record: QueuedRecord, capacity: int) -> bool:
         if self.tap is None:
             self._diagnostics.say("events are not stored; call bamboo_logmetrics.configure(path) first")
         return Channel._put_slowly(self, record, capacity)

@@ -25,7 +25,7 @@ from bamboo_logmetrics.options import OnFull
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bamboo_logmetrics.record.queued import Record
+    from bamboo_logmetrics.record.queued import QueuedRecord
     from bamboo_logmetrics.system import Clock, Lock
 
 _PLAIN_SHARE = 0.9  # of the queue; beyond it plain lines give way to typed events
@@ -63,11 +63,11 @@ class Stats:
 
 # every channel of the process, and who watches them all, the last one first
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()
-_taps: list[Callable[[Record], None]] = []
+_taps: list[Callable[[QueuedRecord], None]] = []
 
 
 @contextmanager
-def watched(tap: Callable[[Record], None]) -> Iterator[None]:
+def watched(tap: Callable[[QueuedRecord], None]) -> Iterator[None]:
     """Give every record of every channel, also of new ones, to ``tap`` instead of its queue."""
     _taps.append(tap)
     _watch_all()
@@ -159,7 +159,7 @@ class Channel:
         self._in_step = in_step
         self._shut = False
         self._open = True  # neither shut nor watched
-        self.tap: Callable[[Record], None] | None = None
+        self.tap: Callable[[QueuedRecord], None] | None = None
         self.reset()
         _channels.add(self)
         if _taps:
@@ -167,7 +167,7 @@ class Channel:
 
     def reset(self) -> None:
         """Start anew, empty and at zero, as a forked child must."""
-        self._queue: deque[Record] = deque()
+        self._queue: deque[QueuedRecord] = deque()
         self._append = self._queue.append
         self._waiters: deque[Lock] = deque()
         self._blocked: set[int] = set()
@@ -181,7 +181,7 @@ class Channel:
 
     # -- the caller's side ---------------------------------------------------------------
 
-    def put(self, record: Record) -> bool:
+    def put(self, record: QueuedRecord) -> bool:
         """Let a typed record in, or answer by the policy; tell whether it is in."""
         if self.accepted < self.limit:
             self.accepted += 1
@@ -189,7 +189,7 @@ class Channel:
             return True
         return self._put_slowly(record, self._capacity)
 
-    def put_plain(self, record: Record) -> bool:
+    def put_plain(self, record: QueuedRecord) -> bool:
         """Let a plain record in, or answer by the policy; tell whether it is in."""
         if self.accepted < self.plain_limit:
             self.accepted += 1
@@ -197,7 +197,7 @@ class Channel:
             return True
         return self._put_slowly(record, self._plain_capacity)
 
-    def _put_slowly(self, record: Record, capacity: int) -> bool:  # noqa: C901 - one branch for each answer
+    def _put_slowly(self, record: QueuedRecord, capacity: int) -> bool:  # noqa: C901 - one branch for each answer
         if self.tap is not None:
             return self._show(record, self.tap)
         deadline = self._clock.monotonic() + self._block_timeout
@@ -235,7 +235,7 @@ class Channel:
             else:
                 self._drop_oldest()
 
-    def _show(self, record: Record, tap: Callable[[Record], None]) -> bool:
+    def _show(self, record: QueuedRecord, tap: Callable[[QueuedRecord], None]) -> bool:
         tap(record)
         if record.ack is not None:
             record.ack.answer = True
@@ -286,7 +286,7 @@ class Channel:
 
     # -- the worker's side ---------------------------------------------------------------
 
-    def take(self, most: int, into: list[Record]) -> None:
+    def take(self, most: int, into: list[QueuedRecord]) -> None:
         """Move up to ``most`` records, the oldest first, to the end of ``into``."""
         count = min(len(self._queue), most)
         pops = starmap(self._queue.popleft, repeat((), count))
@@ -326,7 +326,7 @@ class Channel:
         self.limit = self.plain_limit = _SHUT
         self._admit()
 
-    def watch(self, tap: Callable[[Record], None] | None) -> None:
+    def watch(self, tap: Callable[[QueuedRecord], None] | None) -> None:
         """Give every record to ``tap`` instead of the queue, or stop doing so; for tests."""
         self.tap = tap
         self._open = not self._shut and tap is None
@@ -334,7 +334,7 @@ class Channel:
 
     def discard(self) -> None:
         """Drop what was never taken, as ``shutdown``."""
-        left: list[Record] = []
+        left: list[QueuedRecord] = []
         self.take(len(self._queue), left)
         self.shutdown += len(left)
         for record in left:

@@ -22,9 +22,9 @@ class _Stderr:
     """
 
     def __init__(self) -> None:
-        self.be_new()
+        self.reset()
 
-    def be_new(self) -> None:
+    def reset(self) -> None:
         """Start as a process that has said nothing."""
         self._next = float("-inf")
         self.forget()

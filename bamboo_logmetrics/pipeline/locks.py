@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bamboo_logmetrics.system import Lock
 
 
-class Passage:
+class OwnedLock:
     """One thread at a time, and none twice: a signal handler or a finaliser in the middle of the work is turned away.
 
     It is a re-entrant lock only because that knows its owner from the very moment it was got.
@@ -43,6 +43,6 @@ class Passage:
         return True
 
 
-def if_free(lock: Lock) -> bool:
+def try_acquire(lock: Lock) -> bool:
     """Get the lock without waiting."""
     return lock.acquire(blocking=False)

@@ -11,15 +11,15 @@ from _thread import allocate_lock, get_ident
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from bamboo_logmetrics.format.encoder import LineMaker
+from bamboo_logmetrics.format.encoder import LineEncoder
 from bamboo_logmetrics.logfiles import RotatingFile, Sink
 from bamboo_logmetrics.options import OnFull
 from bamboo_logmetrics.pipeline import process
 from bamboo_logmetrics.pipeline.channel import Channel, Stats
 from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
-from bamboo_logmetrics.pipeline.locks import Passage, if_free
+from bamboo_logmetrics.pipeline.locks import OwnedLock, try_acquire
 from bamboo_logmetrics.pipeline.step import Step
-from bamboo_logmetrics.record.queued import Ack, Record
+from bamboo_logmetrics.record.queued import Ack, QueuedRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ class Pipeline:
             wake=self.wake,
             in_step=self._inside,
         )
-        self._maker = LineMaker(
+        self._maker = LineEncoder(
             layout=options.layout, max_line_bytes=options.max_line_bytes, fs=options.fs, clock=options.clock
         )
         file = _file(path, options, lambda: self._maker.writer)
@@ -101,8 +101,8 @@ class Pipeline:
         """Start as one that has no worker, and for whom nobody waits."""
         self._bell: Lock = allocate_lock()  # released to wake the worker
         self._bell.acquire()
-        self._step_lock = Passage()
-        self._starting = Passage()
+        self._step_lock = OwnedLock()
+        self._starting = OwnedLock()
         self._alive = False
         self._worked = False
         self._closing = False
@@ -120,7 +120,7 @@ class Pipeline:
 
     # -- the caller's side ---------------------------------------------------------------
 
-    def put(self, record: Record, *, plain: bool) -> bool:
+    def put(self, record: QueuedRecord, *, plain: bool) -> bool:
         """Let one record in and wait for it to be stored; tell whether it is. For durability write and fsync.
 
         It waits up to ``block_timeout``; not at all when the calling thread is within another put or the step
@@ -225,7 +225,7 @@ class Pipeline:
     def _start_worker(self) -> bool:
         if self._ended:
             return False
-        return self._alive if self._starting.run(self._start_thread, if_free) else True  # else somebody is at it
+        return self._alive if self._starting.run(self._start_thread, try_acquire) else True  # else somebody is at it
 
     def _start_thread(self) -> None:
         if self._alive:
@@ -395,6 +395,6 @@ class Pipeline:
         """
         self._sink.after_fork()
         self.channel.reset()
-        self._maker.start_anew()
+        self._maker.reset_writer()
         self._step.reset()
         self._forget()

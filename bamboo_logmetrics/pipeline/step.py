@@ -20,13 +20,13 @@ from bamboo_logmetrics.events import (
     WorkerStarted,
     WorkerStopped,
 )
-from bamboo_logmetrics.format.encoder import LineMaker, started_facts
+from bamboo_logmetrics.format.encoder import LineEncoder, started_facts
 from bamboo_logmetrics.format.redact.values import mask_text
 from bamboo_logmetrics.logfiles import Sink
 from bamboo_logmetrics.pipeline.channel import Channel
 from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
 from bamboo_logmetrics.pipeline.drop_reporter import DropReporter
-from bamboo_logmetrics.record.queued import Ack, Record
+from bamboo_logmetrics.record.queued import Ack, QueuedRecord
 from bamboo_logmetrics.system import Clock, backoff
 
 BATCH = 4096  # records per step, which is one write
@@ -81,7 +81,7 @@ class Step:
         self,
         *,
         channel: Channel,
-        maker: LineMaker,
+        maker: LineEncoder,
         sink: Sink,
         sync: bool,
         diagnostics: Diagnostics,
@@ -97,7 +97,7 @@ class Step:
 
     def reset(self) -> None:
         """Start as one that has written nothing."""
-        self._hand: list[Record] = []
+        self._hand: list[QueuedRecord] = []
         self._pending: list[_Batch] = []
         self._seen = self._sink.stored  # of the sink's total, what has been counted
         self._report = DropReporter(self._clock)

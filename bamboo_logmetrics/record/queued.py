@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from bamboo_logmetrics.record.snapshot import Row
+    from bamboo_logmetrics.record.snapshot import KeyValues
 
 
 class Ack:
@@ -20,7 +20,7 @@ class Ack:
         self.answer: bool | None = None
 
 
-class Record(msgspec.Struct, gc=False):  # gc: it is in no cycle, and a full queue would hold up each collection
+class QueuedRecord(msgspec.Struct, gc=False):  # gc: it is in no cycle, and a full queue would hold up each collection
     """One event or plain line, with everything read that the caller could still change.
 
     Args:
@@ -34,7 +34,7 @@ class Record(msgspec.Struct, gc=False):  # gc: it is in no cycle, and a full que
     """
 
     event: Any
-    bound: Mapping[str, Any] | Row
+    bound: Mapping[str, Any] | KeyValues
     context: Mapping[str, Any]
     level: str | None = None
     time_ns: int | None = None

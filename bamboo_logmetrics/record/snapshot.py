@@ -34,7 +34,7 @@ TOO_DEEP = "<too deep>"
 MORE = "<more items left out>"
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
+class KeyValues(msgspec.Struct, frozen=True, gc=False):
     """Scalars beside the names that a call has for them; made in a fifth of a dictionary's time.
 
     Args:
@@ -46,9 +46,9 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     values: tuple[Any, ...]
 
 
-def as_dict(bound: Mapping[str, Any] | Row) -> Mapping[str, Any]:
+def as_dict(bound: Mapping[str, Any] | KeyValues) -> Mapping[str, Any]:
     """Return what is bound as a mapping."""
-    return dict(zip(bound.names, bound.values, strict=True)) if type(bound) is Row else bound  # type: ignore[return-value]
+    return dict(zip(bound.names, bound.values, strict=True)) if type(bound) is KeyValues else bound  # type: ignore[return-value]
 
 
 def freeze_mapping(values: Mapping[Any, Any]) -> dict[str, Any]:

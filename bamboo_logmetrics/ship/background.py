@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Courier(Generic[T]):
+class BackgroundCalls(Generic[T]):
     """Makes calls, in order. Its thread does not hold up the end of the process, as an Executor's would."""
 
     def __init__(self) -> None:

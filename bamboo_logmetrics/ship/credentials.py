@@ -19,7 +19,7 @@ _IN_HEADERS = ("token", "api_key", "tenant")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+class Credentials:
     """How a server is to be convinced. What is secret is in no ``repr``.
 
     Args:
@@ -60,7 +60,7 @@ class Access:
                 raise ConfigError(msg)
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None, **given: str) -> Access:
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **given: str) -> Credentials:
         """Return what the variables ``BAMBOO_LOGMETRICS_SHIP_<NAME>`` say; arguments beat them.
 
         ``password_file``, ``token_file`` and ``api_key_file``, as arguments or variables, name a file that holds the

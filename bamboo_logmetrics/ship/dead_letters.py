@@ -8,8 +8,8 @@ from typing import Any
 
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.logfiles.compression import write_all
-from bamboo_logmetrics.ship.destinations.base import Refusal
-from bamboo_logmetrics.ship.entries import Broken
+from bamboo_logmetrics.ship.destinations.base import Rejection
+from bamboo_logmetrics.ship.entries import InvalidLine
 from bamboo_logmetrics.ship.sequences import Lost
 from bamboo_logmetrics.system import FS
 
@@ -65,7 +65,7 @@ class DeadLetters:
         return end
 
 
-def of_refusal(refusal: Refusal) -> Iterator[dict[str, Any]]:
+def of_refusal(refusal: Rejection) -> Iterator[dict[str, Any]]:
     """Give the letters of what a destination refused: a line each, if it said which lines."""
     if refusal.how_many >= len(refusal.entries):
         for entry in refusal.entries:
@@ -82,7 +82,7 @@ def of_refusal(refusal: Refusal) -> Iterator[dict[str, Any]]:
     yield {"reason": refusal.reason, "refused": refusal.how_many, "among": among}
 
 
-def of_broken(broken: Broken) -> dict[str, Any]:
+def of_broken(broken: InvalidLine) -> dict[str, Any]:
     """Return the letter of what cannot be delivered."""
     return {"reason": broken.reason, "line": broken.line.decode("utf-8", "replace")}
 

@@ -20,7 +20,7 @@ _DIGITS = 6  # after the point, as every line of ours has them
 IDS = ("event_id", "trace_id", "session_id", "round_id", "tool_call_id", "request_id")
 
 
-class Head(msgspec.Struct, gc=False):
+class LineHeader(msgspec.Struct, gc=False):
     """What is decoded of each line; msgspec checks that the rest is JSON."""
 
     timestamp: str
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
     """
 
     line: bytes
-    head: Head
+    head: LineHeader
     native: bool
     time_ns: int
 
@@ -71,14 +71,14 @@ class Entry(NamedTuple):
         return found if self.native else flat_of(found)
 
 
-class Broken(NamedTuple):
+class InvalidLine(NamedTuple):
     """What cannot be delivered, and why: it is no line of a log, or not one that a server's form can hold."""
 
     line: bytes
     reason: str
 
 
-_decode_head = msgspec.json.Decoder(Head).decode
+_decode_head = msgspec.json.Decoder(LineHeader).decode
 
 
 def entry_of(line: bytes) -> Entry:
@@ -98,13 +98,13 @@ def entry_of(line: bytes) -> Entry:
     return Entry(line, head, native, time_ns(head.timestamp))
 
 
-def _head_of(line: bytes) -> tuple[Head, bool]:
+def _head_of(line: bytes) -> tuple[LineHeader, bool]:
     try:
         return _decode_head(line), True
     except msgspec.ValidationError:  # JSON of another form
         flat = flat_of(msgspec.json.decode(line))
         _check_version(flat)
-        return msgspec.convert(flat, Head), False
+        return msgspec.convert(flat, LineHeader), False
 
 
 def _check_version(flat: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from bamboo_logmetrics.logfiles.archive import Rotated, is_there, list_rotated
 from bamboo_logmetrics.logfiles.compression import SUFFIXES
 from bamboo_logmetrics.logfiles.discovery import identity_at
 from bamboo_logmetrics.logfiles.open_file import AnyFile, PackedFile, begins_with, open_file
-from bamboo_logmetrics.logfiles.position import HEAD, Piece, Place, fingerprint
+from bamboo_logmetrics.logfiles.position import HEAD, Chunk, Position, fingerprint
 from bamboo_logmetrics.system import FS
 
 GONE = "the file that was being read is gone: what stood behind the place in it is not known"
@@ -34,11 +34,11 @@ class Follower:
         fs: the system calls.
     """
 
-    def __init__(self, log: str, place: Place | None = None, *, fs: FS) -> None:
+    def __init__(self, log: str, place: Position | None = None, *, fs: FS) -> None:
         self.log = log
         self._fs = fs
         self._directory, self._name = os.path.split(log)
-        self._resume = place or Place()  # where it is while no file is open
+        self._resume = place or Position()  # where it is while no file is open
         self._passed, self._in_oldest = self._resume.passed, self._resume.in_oldest
         self._file: AnyFile | None = None
         self._head, self._head_size, self._in_line = "", 0, False
@@ -50,15 +50,15 @@ class Follower:
     # -- reading -------------------------------------------------------------------------
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Position:
         """Where it is."""
         if self._file is None:
             return self._resume
-        return Place(
+        return Position(
             self._passed, self._head, self._head_size, self._file.offset, self._in_line, in_oldest=self._in_oldest
         )
 
-    def read(self, size: int) -> Piece | None:
+    def read(self, size: int) -> Chunk | None:
         """Return about ``size`` bytes of whole lines, of one file; None at the end, for now. Raises OSError."""
         try:
             while self._file is not None or self._open_next():
@@ -66,7 +66,7 @@ class Follower:
                 self._look_for_truncation(self._file)
                 if self._gone:
                     reason, self._gone = self._gone, ""
-                    return Piece([], self.place, b"", reason)
+                    return Chunk([], self.place, b"", reason)
                 data = self._peek_lines(self._file, size)
                 self._ahead = bool(data)
                 if b"\n" in data:
@@ -85,7 +85,7 @@ class Follower:
             raise
         return None
 
-    def beginning(self) -> tuple[Place, bytes] | None:
+    def beginning(self) -> tuple[Position, bytes] | None:
         """Return the place before the first line there is, by which its file is known again, and that line.
 
         None where there is no line yet, or where it is behind one already. Raises OSError.
@@ -96,7 +96,7 @@ class Follower:
         if self._file.offset or b"\n" not in (data := self._peek_lines(self._file, HEAD)):
             return None
         head = data[: min(data.rfind(b"\n") + 1, HEAD)]
-        place = Place(self._passed, fingerprint(head), len(head), 0, in_oldest=self._in_oldest)
+        place = Position(self._passed, fingerprint(head), len(head), 0, in_oldest=self._in_oldest)
         return place, data.partition(b"\n")[0]
 
     def size_ahead(self) -> int:
@@ -131,15 +131,15 @@ class Follower:
             size = min(size * 4, _LONGEST_LINE + 1)
         return data
 
-    def _piece(self, file: AnyFile, data: bytes) -> Piece:
+    def _piece(self, file: AnyFile, data: bytes) -> Chunk:
         self._ahead = file.size_ahead() > len(data)
         self._go_on(file, data, in_line=False)
-        return Piece(data[:-1].split(b"\n"), self.place)
+        return Chunk(data[:-1].split(b"\n"), self.place)
 
-    def _too_long(self, file: AnyFile, data: bytes) -> Piece:
+    def _too_long(self, file: AnyFile, data: bytes) -> Chunk:
         self._go_on(file, data, in_line=True)
         reason = f"longer than any line; {len(data)} bytes of it are left out but for its beginning"
-        return Piece([], self.place, data[:HEAD], reason)
+        return Chunk([], self.place, data[:HEAD], reason)
 
     def _go_on(self, file: AnyFile, data: bytes, *, in_line: bool) -> None:
         if not file.offset:
@@ -169,7 +169,7 @@ class Follower:
             self._gone = TRUNCATED if self._ahead else ""
             self._head, self._head_size, self._in_line, self._in_oldest = "", 0, False, False
 
-    def _leave(self, file: AnyFile, rest: bytes) -> Piece | None:
+    def _leave(self, file: AnyFile, rest: bytes) -> Chunk | None:
         """Close a file that has been read to its end, and return what is wrong with that."""
         if file.base:
             self._passed = file.base
@@ -177,10 +177,10 @@ class Follower:
             self._passed = first.base
         file.close()
         self._file, self._done, self._left, self._in_oldest = None, False, False, False
-        self._resume = Place(self._passed, in_oldest=False)
+        self._resume = Position(self._passed, in_oldest=False)
         if not rest and not file.damage:
             return None
-        return Piece([], self._resume, rest, file.damage or "cut off: it has no newline")
+        return Chunk([], self._resume, rest, file.damage or "cut off: it has no newline")
 
     def _is_it(self, rotated: Rotated, file: AnyFile) -> bool:
         """Tell whether the active file that was open is this rotated one by now; it may be compressed already."""
@@ -205,11 +205,11 @@ class Follower:
             cut_off = known and not file.seek(place.offset, in_line=place.in_line)
         if cut_off:  # from outside
             file.close()
-            self._resume = Place(self._passed, in_oldest=False)
+            self._resume = Position(self._passed, in_oldest=False)
             there = self._open_next()
             self._gone = TRUNCATED
             return there
-        found = place if known else Place()
+        found = place if known else Position()
         self._head, self._head_size, self._in_line = found.head, found.head_size, found.in_line
         self._in_oldest = place.in_oldest and (known or not place.head)
         self._gone = GONE if place.head and not known else self._gone

@@ -19,7 +19,7 @@ from bamboo_logmetrics._version import __version__
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.redact.patterns import MASK
 from bamboo_logmetrics.format.redact.values import mask_text
-from bamboo_logmetrics.ship.credentials import ENV_PREFIX, Access
+from bamboo_logmetrics.ship.credentials import ENV_PREFIX, Credentials
 
 _GZIP_LEVEL = 1  # the fastest; JSON lines are a tenth of their size even so
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -82,7 +82,7 @@ class Server:
     used.
     """
 
-    def __init__(self, url: str, path: str, *, content_type: str, access: Access) -> None:
+    def __init__(self, url: str, path: str, *, content_type: str, access: Credentials) -> None:
         self.url = full_url(url, path)
         self.proven = False
         self._secrets = access.secrets()
@@ -135,7 +135,7 @@ def _content(response: httpx.Response) -> bytes:
     return bytes(content)
 
 
-def make_client(access: Access, *, timeout: httpx.Timeout, headers: Mapping[str, str]) -> httpx.Client:
+def make_client(access: Credentials, *, timeout: httpx.Timeout, headers: Mapping[str, str]) -> httpx.Client:
     """Return a client that is authorised. Raises ConfigError for certificates and proxies that cannot be used."""
     headers = {"User-Agent": f"bamboo-logmetrics/{__version__}", **headers, **access.headers()}
     auth = httpx.BasicAuth(access.user, access.password) if access.user else None
@@ -180,7 +180,7 @@ def full_url(url: str, path: str) -> str:
     return parts._replace(path=whole, fragment="").geturl()
 
 
-def _tls(access: Access) -> ssl.SSLContext:
+def _tls(access: Credentials) -> ssl.SSLContext:
     """Return what a server's certificate is checked with, and the client's own. Raises ConfigError."""
     path = access.ca
     try:

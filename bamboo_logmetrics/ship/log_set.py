@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles.discovery import find_log, find_logs
-from bamboo_logmetrics.ship.log_source import Shipment
-from bamboo_logmetrics.ship.reporters import WAITING, Troubles
+from bamboo_logmetrics.ship.log_source import LogSource
+from bamboo_logmetrics.ship.reporters import WAITING, ProblemReporter
 from bamboo_logmetrics.ship.sender import Sender
 from bamboo_logmetrics.ship.state import State
 from bamboo_logmetrics.system import Clock
@@ -33,10 +33,10 @@ class Shipped(NamedTuple):
     lost: int
 
 
-class Tail(NamedTuple):
+class OpenLog(NamedTuple):
     """A log, what delivers it, and what had come of it before."""
 
-    shipment: Shipment
+    shipment: LogSource
     sender: Sender
     before: State
 
@@ -47,7 +47,7 @@ class Tail(NamedTuple):
         return Shipped(*(getattr(now, name) - getattr(self.before, name) for name in Shipped._fields))
 
 
-class Tails:
+class LogSet:
     """Finds logs by their paths and patterns, and keeps what is open of them.
 
     Args:
@@ -62,11 +62,11 @@ class Tails:
     def __init__(
         self,
         files: list[str],
-        open_tail: Callable[[str, bool], Tail],
+        open_tail: Callable[[str, bool], OpenLog],
         *,
         follow: bool,
         strict: bool,
-        troubles: Troubles,
+        troubles: ProblemReporter,
         clock: Clock,
     ) -> None:
         self._files = files
@@ -75,7 +75,7 @@ class Tails:
         self._strict = strict
         self._troubles = troubles
         self._clock = clock
-        self._tails: dict[str, Tail] = {}
+        self._tails: dict[str, OpenLog] = {}
         self._errors: dict[str, Exception] = {}  # of those that cannot be gone on with, where nobody waits for them
         self._known: set[str] = set()  # the logs that were there at the first look
         self._blind = False  # whether a look at a pattern failed, so that a log may have been there
@@ -124,7 +124,7 @@ class Tails:
 
     # -- taking turns --------------------------------------------------------------------
 
-    def in_turn(self) -> Iterator[tuple[str, Tail]]:
+    def in_turn(self) -> Iterator[tuple[str, OpenLog]]:
         """Give the logs that can be read; who had a turn stands last."""
         for log, tail in list(self._tails.items()):
             if log not in self._errors:

@@ -14,12 +14,12 @@ import msgspec
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events.times import format_ns
 from bamboo_logmetrics.logfiles import checkpoint
-from bamboo_logmetrics.logfiles.position import Piece, Place
+from bamboo_logmetrics.logfiles.position import Chunk, Position
 from bamboo_logmetrics.ship.dead_letters import DeadLetters, of_broken, of_lost, of_refusal
-from bamboo_logmetrics.ship.destinations.base import Refusal
-from bamboo_logmetrics.ship.entries import Broken, Entry, entry_of
+from bamboo_logmetrics.ship.destinations.base import Rejection
+from bamboo_logmetrics.ship.entries import Entry, InvalidLine, entry_of
 from bamboo_logmetrics.ship.follower import NOT_KNOWN, Follower
-from bamboo_logmetrics.ship.sequences import Ledger, Lost, newest
+from bamboo_logmetrics.ship.sequences import Lost, SequenceTracker, newest
 from bamboo_logmetrics.ship.state import State, load_state, save_state
 from bamboo_logmetrics.system import FS, Clock
 
@@ -56,14 +56,14 @@ class Batch(NamedTuple):
     """
 
     entries: list[Entry]
-    place: Place
+    place: Position
     last: dict[str, int]
     repeated: int
     lost: list[Lost]
-    broken: list[Broken]
+    broken: list[InvalidLine]
 
 
-class Names(NamedTuple):
+class ShipperIdentity(NamedTuple):
     """What a shipper is called and where it ships to; its files are named so."""
 
     name: str
@@ -76,7 +76,7 @@ class Names(NamedTuple):
         return checkpoint.path_beside(log, self.name, what, self.directory)
 
 
-class Shipment:
+class LogSource:
     """Reads a log, and keeps its checkpoint, which is never ahead of what is settled.
 
     Args:
@@ -89,7 +89,9 @@ class Shipment:
     Raises ConfigError when another process ships this log under this name, or the checkpoint is of another URL.
     """
 
-    def __init__(self, log: str, names: Names, *, moved: bool, new: bool = False, fs: FS, clock: Clock) -> None:
+    def __init__(
+        self, log: str, names: ShipperIdentity, *, moved: bool, new: bool = False, fs: FS, clock: Clock
+    ) -> None:
         self.log = log
         self._fs = fs
         self._clock = clock
@@ -108,7 +110,7 @@ class Shipment:
             self._unlock()
             raise
         self._follower = Follower(log, self.state.place, fs=fs)
-        self._ledger = Ledger(self.state.writers)
+        self._ledger = SequenceTracker(self.state.writers)
         self._error_saved = float("-inf")
         self._saved_place = self.state.place
         self._began = bool(self.state.writers or self.state.place.head or self.state.place.passed)
@@ -120,11 +122,11 @@ class Shipment:
             self.close()
             raise
 
-    def _load(self, names: Names, *, moved: bool, new: bool) -> tuple[State, bool]:
+    def _load(self, names: ShipperIdentity, *, moved: bool, new: bool) -> tuple[State, bool]:
         """Return the state, and whether it had to begin anew since no checkpoint that is there is valid."""
         state = load_state(self._fs, self._path)
         if state is None:
-            place = Place(in_oldest=not new)
+            place = Position(in_oldest=not new)
             return State(to=names.to, url=names.url, place=place), checkpoint.exists(self._fs, self._path)
         moved = (moved and state.to == names.to) or not (state.shipped or state.refused)
         if (state.to, state.url) != (names.to, names.url) and not moved:
@@ -148,7 +150,7 @@ class Shipment:
         with suppress(ValueError):  # a line of somebody else's
             head = entry_of(line).head
             self.state.writers = {head.writer: head.seq - 1}
-            self._ledger = Ledger(self.state.writers)
+            self._ledger = SequenceTracker(self.state.writers)
 
     # -- reading -------------------------------------------------------------------------
 
@@ -162,7 +164,7 @@ class Shipment:
         piece = self._follower.read(size)
         if piece is None:
             return None
-        found: list[Entry | Broken] = []
+        found: list[Entry | InvalidLine] = []
         for line in piece.lines:
             try:
                 found.append(_entry_or_broken(line))
@@ -173,15 +175,15 @@ class Shipment:
                 return self.next_batch(sum(len(item.line) + 1 for item in found))
         return self._batch(piece, found)
 
-    def _go_back(self, place: Place) -> None:
+    def _go_back(self, place: Position) -> None:
         self._follower.close()
         self._follower = Follower(self.log, place, fs=self._fs)
 
-    def _batch(self, piece: Piece, found: list[Entry | Broken]) -> Batch:
-        batch = Batch([], piece.place, {}, 0, [], [Broken(piece.broken, piece.reason)] if piece.reason else [])
+    def _batch(self, piece: Chunk, found: list[Entry | InvalidLine]) -> Batch:
+        batch = Batch([], piece.place, {}, 0, [], [InvalidLine(piece.broken, piece.reason)] if piece.reason else [])
         repeated = 0
         for entry in found:
-            if isinstance(entry, Broken):
+            if isinstance(entry, InvalidLine):
                 self._pass_by(entry.line, batch)
                 batch.broken.append(entry)
                 continue
@@ -205,7 +207,7 @@ class Shipment:
 
     # -- settling ------------------------------------------------------------------------
 
-    def settle(self, batch: Batch, refusals: list[Refusal]) -> None:
+    def settle(self, batch: Batch, refusals: list[Rejection]) -> None:
         """Count a batch whose lines are delivered or refused; :meth:`save` brings that to the disk."""
         state = self.state
         refused = sum(refusal.how_many for refusal in refusals)
@@ -275,13 +277,13 @@ class Shipment:
         return format_ns(self._clock.time_ns())
 
 
-def _entry_or_broken(line: bytes) -> Entry | Broken:
+def _entry_or_broken(line: bytes) -> Entry | InvalidLine:
     try:
         return entry_of(line)
     except ConfigError:  # which is a ValueError
         raise
     except ValueError as error:
-        return Broken(line, f"not a line of this log: {error}")
+        return InvalidLine(line, f"not a line of this log: {error}")
 
 
 def _numbers_in(line: bytes) -> Iterator[tuple[str, int]]:

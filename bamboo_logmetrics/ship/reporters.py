@@ -7,7 +7,7 @@ from collections.abc import Callable
 WAITING = "no log is there yet: waiting for "
 
 
-class Troubles:
+class ProblemReporter:
     """What is wrong, by what has it. From any thread.
 
     Args:
@@ -34,7 +34,7 @@ class Troubles:
         return not all(error.startswith(WAITING) for error in list(self._now.values()))
 
 
-class Notices:
+class NoticeReporter:
     """What should be known, though all goes on. From any thread.
 
     Args:

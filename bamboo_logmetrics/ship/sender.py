@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from bamboo_logmetrics.ship.destinations.base import Destination, Refusal, Verdict
-from bamboo_logmetrics.ship.entries import Broken, Entry
+from bamboo_logmetrics.ship.destinations.base import DeliveryResult, Destination, Rejection
+from bamboo_logmetrics.ship.entries import Entry, InvalidLine
 from bamboo_logmetrics.ship.http import Answer, Server, compressed
 from bamboo_logmetrics.system import Clock, backoff
 
@@ -44,7 +44,7 @@ class GivenUpError(Exception):
     """Nothing could be delivered for too long."""
 
 
-class Parcel(NamedTuple):
+class EncodedBatch(NamedTuple):
     """Lines and the body of the request that delivers them."""
 
     entries: Sequence[Entry]
@@ -95,18 +95,18 @@ class Sender:
         posted_at = self._posted_at
         return 0.0 if posted_at is None else self._clock.monotonic() - posted_at
 
-    def _post(self, parcel: Parcel) -> Answer:
+    def _post(self, parcel: EncodedBatch) -> Answer:
         self._posted_at = self._clock.monotonic()
         try:
             return self._server.post(parcel.body)
         finally:
             self._posted_at = None
 
-    def prepare(self, entries: Sequence[Entry]) -> Parcel:
+    def prepare(self, entries: Sequence[Entry]) -> EncodedBatch:
         """Return lines ready to be sent."""
-        return Parcel(entries, compressed(self._destination.body(entries)))
+        return EncodedBatch(entries, compressed(self._destination.body(entries)))
 
-    def ready(self, entries: Sequence[Entry]) -> tuple[Parcel | None, list[Broken]]:
+    def ready(self, entries: Sequence[Entry]) -> tuple[EncodedBatch | None, list[InvalidLine]]:
         """Return lines ready to be sent, and those that cannot take the server's form, such as a deep one, with why."""
         try:
             return (self.prepare(entries) if entries else None), []
@@ -118,26 +118,26 @@ class Sender:
                     good.append(entry)
                 except _UNFIT as error:
                     unfit.append(
-                        Broken(entry.line, f"it cannot take the server's form: {type(error).__name__}: {error}")
+                        InvalidLine(entry.line, f"it cannot take the server's form: {type(error).__name__}: {error}")
                     )
             if not good and len(unfit) > 1:  # then it is not the lines
                 raise
         return (self.prepare(good) if good else None), unfit
 
-    def deliver(self, parcel: Parcel) -> list[Refusal]:
+    def deliver(self, parcel: EncodedBatch) -> list[Rejection]:
         """Send lines until each is taken or refused, and return what was refused.
 
         Raises StoppedError and GivenUpError.
         """
         self._last_success = self._clock.monotonic()
-        refusals: list[Refusal] = []
+        refusals: list[Rejection] = []
         self._batch = parcel.entries
         waiting = [parcel]
         while waiting:
             waiting += self._try(waiting.pop(), refusals)
         return refusals
 
-    def _try(self, parcel: Parcel, refusals: list[Refusal]) -> list[Parcel]:
+    def _try(self, parcel: EncodedBatch, refusals: list[Rejection]) -> list[EncodedBatch]:
         """Send lines once, and return what is to be sent after that; what is to be sent first comes last."""
         answer = self._post(parcel)
         if answer.status in _BAD_LINES or answer.status == _TOO_LARGE:
@@ -158,42 +158,42 @@ class Sender:
             return self._parts(parcel)
         return [parcel if len(verdict.retry) == len(parcel.entries) else self.prepare(verdict.retry)]
 
-    def _verdict(self, parcel: Parcel, answer: Answer) -> Verdict:
+    def _verdict(self, parcel: EncodedBatch, answer: Answer) -> DeliveryResult:
         """Return what is to become of lines by any answer but one that says that they are bad."""
         if answer.error:
-            return Verdict(retry=parcel.entries, error=_explained(answer))
+            return DeliveryResult(retry=parcel.entries, error=_explained(answer))
         if answer.status not in self._destination.successes:
             text = f"{answer.status}, by which {self._destination.kind} does not acknowledge; is this the right URL?"
-            return Verdict(retry=parcel.entries, error=text)
+            return DeliveryResult(retry=parcel.entries, error=text)
         try:
             verdict = self._destination.judge(parcel.entries, answer.body)
         except (ValueError, RecursionError) as error:
             text = f"an answer that is not one of {self._destination.kind}: {error}"
-            return Verdict(retry=parcel.entries, error=self._server.shown(text))
+            return DeliveryResult(retry=parcel.entries, error=self._server.shown(text))
         return replace(verdict, error=self._server.shown(verdict.error))
 
     # -- bad lines -------------------------------------------------------------------------
 
-    def _without_bad(self, parcel: Parcel, answer: Answer, refusals: list[Refusal]) -> list[Parcel]:
+    def _without_bad(self, parcel: EncodedBatch, answer: Answer, refusals: list[Rejection]) -> list[EncodedBatch]:
         """Return what is to be sent of lines that are too large together, or some of which are bad."""
         entries = parcel.entries
         if answer.status in _BAD_LINES and (bad := self._destination.named(entries, answer.body)) is not None:
-            refusals.append(Refusal(bad, len(bad), answer.error))
+            refusals.append(Rejection(bad, len(bad), answer.error))
             self._succeed()
             return []
         if (answer.status in _BAD_LINES or len(entries) == 1) and not self._server.proven and not self._scout():
             return self._doubt(parcel, answer.error, answer.wait)
         if len(entries) == 1:
-            refusals.append(Refusal(entries, 1, answer.error))
+            refusals.append(Rejection(entries, 1, answer.error))
             return []
         return self._parts(parcel)
 
-    def _doubt(self, parcel: Parcel, error: str, wait: float | None) -> list[Parcel]:
+    def _doubt(self, parcel: EncodedBatch, error: str, wait: float | None) -> list[EncodedBatch]:
         """Send lines again after a pause: where nothing was ever taken, it need not be the lines that are bad."""
         self._pause(f"{error} {_FOR_EVERY_LINE}", wait)
         return [parcel]
 
-    def _parts(self, parcel: Parcel) -> list[Parcel]:
+    def _parts(self, parcel: EncodedBatch) -> list[EncodedBatch]:
         return [self.prepare(part) for part in reversed(self._destination.split(parcel.entries))]
 
     def _scout(self) -> bool:

@@ -21,7 +21,7 @@ class Lost(NamedTuple):
         return self.last - self.first + 1
 
 
-class Ledger:
+class SequenceTracker:
     """The highest number of each writer. In the order of the files, a writer's numbers only grow."""
 
     def __init__(self, last: Mapping[str, int] | None = None) -> None:

@@ -13,15 +13,15 @@ from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles.checkpoint import is_name
 from bamboo_logmetrics.logfiles.discovery import AnyPath, service_of
 from bamboo_logmetrics.pipeline.diagnostics import stderr
-from bamboo_logmetrics.ship.background import Courier
-from bamboo_logmetrics.ship.credentials import Access
+from bamboo_logmetrics.ship.background import BackgroundCalls
+from bamboo_logmetrics.ship.credentials import Credentials
 from bamboo_logmetrics.ship.destinations import make_destination
-from bamboo_logmetrics.ship.destinations.base import Destination, Labels, Refusal
+from bamboo_logmetrics.ship.destinations.base import Destination, Rejection, ResourceDefaults
 from bamboo_logmetrics.ship.http import Server
-from bamboo_logmetrics.ship.log_set import LOOK_EVERY, Shipped, Tail, Tails
-from bamboo_logmetrics.ship.log_source import Batch, Names, Shipment
-from bamboo_logmetrics.ship.reporters import WAITING, Notices, Troubles
-from bamboo_logmetrics.ship.sender import GivenUpError, Parcel, Sender, StoppedError, ring
+from bamboo_logmetrics.ship.log_set import LOOK_EVERY, LogSet, OpenLog, Shipped
+from bamboo_logmetrics.ship.log_source import Batch, LogSource, ShipperIdentity
+from bamboo_logmetrics.ship.reporters import WAITING, NoticeReporter, ProblemReporter
+from bamboo_logmetrics.ship.sender import EncodedBatch, GivenUpError, Sender, StoppedError, ring
 from bamboo_logmetrics.system import FS, Clock, backoff
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds, after an error of the disk
@@ -73,7 +73,7 @@ class Shipper:
         service: str = "",
         env: str = "",
         data_stream: str | None = None,
-        access: Access | None = None,
+        access: Credentials | None = None,
         checkpoint_dir: str | None = None,
         batch_bytes: int = 1024 * 1024,
         poll_interval: float = 0.2,
@@ -94,9 +94,9 @@ class Shipper:
             raise ConfigError(msg)
         self._to = (to, service, env, data_stream)
         example = self._destination("")
-        access = Access.from_environment() if access is None else access
+        access = Credentials.from_environment() if access is None else access
         self._server = Server(url, example.path, content_type=example.content_type, access=access)
-        self._names = Names(
+        self._names = ShipperIdentity(
             _checked_name(to if name is None else name),
             to,
             self._server.url,
@@ -105,16 +105,16 @@ class Shipper:
         self._batch_bytes = batch_bytes
         self._poll_interval = poll_interval
         self._moved = moved
-        self._troubles = Troubles(on_trouble or self._say_on_stderr)
-        self._notices = Notices(on_notice or self._say_on_stderr)
+        self._troubles = ProblemReporter(on_trouble or self._say_on_stderr)
+        self._notices = NoticeReporter(on_notice or self._say_on_stderr)
         self._on_progress = on_progress
         self._fs = fs or FS()
         self._clock = clock or Clock()
         self._bell = threading.Lock()
         self._bell.acquire()
-        self._courier: Courier[list[Refusal]] = Courier()
-        self._tails: Tails
-        self._under_way: tuple[Tail, Batch] | None = None
+        self._courier: BackgroundCalls[list[Rejection]] = BackgroundCalls()
+        self._tails: LogSet
+        self._under_way: tuple[OpenLog, Batch] | None = None
         self._began = self._ending = self._stopped = self._over = self._failed = False
         self._follow = False
         self._patience: float | None = None
@@ -122,7 +122,7 @@ class Shipper:
 
     def _destination(self, log: str) -> Destination:
         to, service, env, data_stream = self._to
-        return make_destination(to, Labels(service or service_of(log), env), data_stream)
+        return make_destination(to, ResourceDefaults(service or service_of(log), env), data_stream)
 
     # -- running -------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class Shipper:
             raise RuntimeError(_ONCE)
         self._began = True
         self._patience, self._follow = patience, follow
-        self._tails = Tails(
+        self._tails = LogSet(
             self._files,
             self._open,
             follow=follow,
@@ -227,7 +227,7 @@ class Shipper:
             if self._clock.wait(self._bell, self._poll_interval):
                 return
 
-    def _read(self) -> tuple[Tail, Batch, Parcel | None] | None:
+    def _read(self) -> tuple[OpenLog, Batch, EncodedBatch | None] | None:
         """Return the next batch of any log, ready to be sent; each log has its turn."""
         for log, tail in self._tails.in_turn():
             try:
@@ -243,7 +243,7 @@ class Shipper:
                 return tail, batch._replace(entries=entries, broken=batch.broken + unfit), parcel
         return None
 
-    def _dispatch(self, tail: Tail, batch: Batch, parcel: Parcel | None) -> None:
+    def _dispatch(self, tail: OpenLog, batch: Batch, parcel: EncodedBatch | None) -> None:
         if parcel is None:
             self._settled(tail, batch, [])
             return
@@ -270,12 +270,12 @@ class Shipper:
             msg = f"nothing could be delivered for {passed:.0f} s: {self._server.url} does not answer"
             raise GivenUpError(msg)
 
-    def _count(self, outcome: Future[list[Refusal]]) -> None:
+    def _count(self, outcome: Future[list[Rejection]]) -> None:
         assert self._under_way is not None
         (tail, batch), self._under_way = self._under_way, None
         self._settled(tail, batch, outcome.result())
 
-    def _settled(self, tail: Tail, batch: Batch, refusals: list[Refusal]) -> None:
+    def _settled(self, tail: OpenLog, batch: Batch, refusals: list[Rejection]) -> None:
         tail.shipment.settle(batch, refusals)
         self._saved(tail.shipment.save)
         if self._on_progress is not None:
@@ -308,8 +308,8 @@ class Shipper:
             self._tails.close()
             self._server.close()
 
-    def _open(self, log: str, new: bool) -> Tail:  # noqa: FBT001 - called by Tails only
-        shipment = Shipment(log, self._names, moved=self._moved, new=new, fs=self._fs, clock=self._clock)
+    def _open(self, log: str, new: bool) -> OpenLog:  # noqa: FBT001 - called by LogSet only
+        shipment = LogSource(log, self._names, moved=self._moved, new=new, fs=self._fs, clock=self._clock)
         if shipment.starts_anew:
             self._notices.say(f"no checkpoint of {log} is valid: it is delivered from its beginning again")
 
@@ -329,7 +329,7 @@ class Shipper:
             on_notice=self._notices.say,
             patience=self._patience,
         )
-        return Tail(shipment, sender, shipment.state)
+        return OpenLog(shipment, sender, shipment.state)
 
     def _say_on_stderr(self, error: str) -> None:
         if error and not error.startswith(WAITING):

@@ -8,7 +8,7 @@ import msgspec
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles import checkpoint
-from bamboo_logmetrics.logfiles.position import Place
+from bamboo_logmetrics.logfiles.position import Position
 from bamboo_logmetrics.system import FS
 
 
@@ -32,7 +32,7 @@ class State(msgspec.Struct, kw_only=True):
 
     to: str
     url: str
-    place: Place = Place()
+    place: Position = Position()
     writers: dict[str, int] = {}
     proven: bool = False
     shipped: int = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bamboo_logmetrics.logfiles import checkpoint
 from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs
-from bamboo_logmetrics.logfiles.position import Place
+from bamboo_logmetrics.logfiles.position import Position
 from bamboo_logmetrics.ship.entries import entry_of
 from bamboo_logmetrics.ship.follower import Follower
 from bamboo_logmetrics.ship.state import load_state
@@ -99,7 +99,7 @@ def _status(fs: FS, log: str, name: str, directory: str | None) -> LogStatus:
     )
 
 
-def _lag(fs: FS, log: str, place: Place | None) -> tuple[int, float]:
+def _lag(fs: FS, log: str, place: Position | None) -> tuple[int, float]:
     """Return the bytes behind a place, and the age of the first line there in seconds."""
     follower = Follower(log, place, fs=fs)
     try:

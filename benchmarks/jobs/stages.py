@@ -14,10 +14,10 @@ from typing import Any
 from uuid_utils import uuid4
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.format.encoder import LineMaker
+from bamboo_logmetrics.format.encoder import LineEncoder
 from bamboo_logmetrics.logfiles import RotatingFile
 from bamboo_logmetrics.pipeline.channel import watched
-from bamboo_logmetrics.record.queued import Record
+from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import FS, Clock
 from bamboo_logmetrics.testing import GateSink, open_log_on
 from benchmarks.events import Load
@@ -69,18 +69,18 @@ def _through(handler: logging.Handler, load: Load) -> Call:
     return logging_calls.peer_of(handler, load, flush=int, close=int).emit
 
 
-def _records(call: Call, numbers: range) -> list[Record]:
+def _records(call: Call, numbers: range) -> list[QueuedRecord]:
     """Return what a call puts into the channel."""
-    taken: list[Record] = []
+    taken: list[QueuedRecord] = []
     with watched(taken.append):
         for number in numbers:
             call(number)
     return taken
 
 
-def _written(path: Path, records: list[Record]) -> tuple[float, float]:
+def _written(path: Path, records: list[QueuedRecord]) -> tuple[float, float]:
     """Return what making a line takes, and what its share of a write takes."""
-    maker = LineMaker(layout="native", max_line_bytes=32_000, fs=FS(), clock=Clock())
+    maker = LineEncoder(layout="native", max_line_bytes=32_000, fs=FS(), clock=Clock())
     lines: list[bytes] = []
     making = _each(lambda record: lines.append(maker.user(record) or b""), records)
     file = RotatingFile(

@@ -23,9 +23,9 @@ from support.tools import physical, tool
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.ship import Shipped, Shipper, http, status
-from bamboo_logmetrics.ship.log_source import Names, Shipment
+from bamboo_logmetrics.ship.log_source import LogSource, ShipperIdentity
 
-KINDS = ("loki", "elasticsearch", "otlp")
+DESTINATIONS = ("loki", "elasticsearch", "otlp")
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ AWAY = {
 }
 
 
-@pytest.mark.parametrize("to", KINDS)
+@pytest.mark.parametrize("to", DESTINATIONS)
 @pytest.mark.parametrize("fault", AWAY)
 def test_row_36_backoff(tmp_path, stub, to, fault):
     """While the server is away the pauses double, by chance up to a half shorter, up to 30 s; then all is there once."""
@@ -71,7 +71,7 @@ def test_row_36_backoff(tmp_path, stub, to, fault):
     assert world.said[-1] == ""
 
 
-@pytest.mark.parametrize("to", KINDS)
+@pytest.mark.parametrize("to", DESTINATIONS)
 def test_row_36_the_checkpoint_does_not_move(tmp_path, stub, to):
     """Until a batch is acknowledged the checkpoint on the disk says what it said before, but for what is wrong."""
     world = World(tmp_path, stub, to)
@@ -149,7 +149,7 @@ def test_row_36_nobody_listens(world):
 # -- row 37 --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("to", KINDS)
+@pytest.mark.parametrize("to", DESTINATIONS)
 @pytest.mark.parametrize("nth", range(4))
 def test_row_37_the_answer_is_lost(tmp_path, stub, to, nth):
     """A batch that is stored and not acknowledged is sent again, it alone: Loki and Elasticsearch keep it once."""
@@ -197,7 +197,7 @@ def test_row_38_only_the_failed_are_sent_again(tmp_path, stub):
 
 
 @pytest.mark.parametrize("numbers", [(1,), (7,), (20,), (4, 5), (1, 9, 20), tuple(range(1, 21))])
-@pytest.mark.parametrize("to", KINDS)
+@pytest.mark.parametrize("to", DESTINATIONS)
 def test_row_38_poison(tmp_path, stub, to, numbers):
     """Lines that are never taken go to the dead-letter file with the reason, and are counted; all others arrive."""
     world = World(tmp_path, stub, to)
@@ -321,11 +321,11 @@ def test_row_39_torn_at_every_byte(tmp_path, stub):
     path = world.log.hidden("checkpoint", "elasticsearch")
     with open(path, "rb") as file:
         whole = file.read()
-    names = Names("elasticsearch", "elasticsearch", world.state().url)
+    names = ShipperIdentity("elasticsearch", "elasticsearch", world.state().url)
     for cut in range(len(whole)):
         with open(path, "wb") as file:
             file.write(whole[:cut])
-        shipment = Shipment(world.log.path, names, moved=False, fs=FaultyFS(), clock=world.clock)
+        shipment = LogSource(world.log.path, names, moved=False, fs=FaultyFS(), clock=world.clock)
         assert not shipment.starts_anew
         assert shipment.state == states[-1]
         batch = shipment.next_batch(BATCH)

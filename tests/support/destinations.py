@@ -9,7 +9,7 @@ from bamboo_logmetrics.format import flatten
 from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.ship.destinations import make_destination
-from bamboo_logmetrics.ship.destinations.base import Labels
+from bamboo_logmetrics.ship.destinations.base import ResourceDefaults
 from bamboo_logmetrics.ship.entries import entry_of
 from support.tools import tool
 
@@ -17,7 +17,7 @@ WRITER = "9f3c21d07a55e8b04c1d"
 
 
 def destination(kind, service="agent", env="", data_stream=None):
-    return make_destination(kind, Labels(service, env), data_stream)
+    return make_destination(kind, ResourceDefaults(service, env), data_stream)
 
 
 def entry(flat, layout="native"):

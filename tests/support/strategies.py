@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.events import registry
 
-KINDS = {kind: cls for kind, cls in registry.KINDS.items() if registry.is_builtin(cls)}
+EVENT_CLASSES = {kind: cls for kind, cls in registry.EVENT_CLASSES.items() if registry.is_builtin(cls)}
 
 U16, U32, U64 = (st.integers(0, 2**bits - 1) for bits in (16, 32, 64))
 TIMES = st.datetimes(timezones=st.just(timezone.utc))
@@ -42,7 +42,7 @@ METAS = BY_TYPE["EventMeta"] = models(blm.EventMeta)
 USAGES = BY_TYPE["TokenUsage"] = models(blm.TokenUsage)
 BY_TYPE["TokenUsage | None"] = st.none() | USAGES
 
-EVENTS = st.one_of([models(cls) for cls in KINDS.values()])
+EVENTS = st.one_of([models(cls) for cls in EVENT_CLASSES.values()])
 
 SCALARS = st.one_of(
     st.none(),
@@ -68,7 +68,7 @@ def fields_in_line(cls):
 
 
 HEADER = ("timestamp", "level", "event", "v", "writer", "seq", "plain")
-_TAKEN = sorted({*HEADER, "exception", "truncated"}.union(*map(fields_in_line, KINDS.values())))
+_TAKEN = sorted({*HEADER, "exception", "truncated"}.union(*map(fields_in_line, EVENT_CLASSES.values())))
 KEYS = st.one_of(
     st.sampled_from(_TAKEN),
     st.sampled_from(_TAKEN).map("bound_{}".format),

@@ -7,7 +7,7 @@ import gzip
 import json
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.record.queued import Record
+from bamboo_logmetrics.record.queued import QueuedRecord
 
 
 def tool(number=0, **fields):
@@ -18,12 +18,12 @@ def tool(number=0, **fields):
 
 def record(event, bound=None, ack=None):
     """Return what a logger would queue for an event."""
-    return Record(event, bound or {}, {}, ack=ack)
+    return QueuedRecord(event, bound or {}, {}, ack=ack)
 
 
 def text_record(text, level="info", **bound):
     """Return what a logger would queue for a plain line."""
-    return Record(text, bound, {}, level, 1_700_000_000_000_000_000)
+    return QueuedRecord(text, bound, {}, level, 1_700_000_000_000_000_000)
 
 
 def _strict(name):

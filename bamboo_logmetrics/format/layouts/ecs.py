@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bamboo_logmetrics.format.layouts import semconv
-from bamboo_logmetrics.format.layouts.mapping import ROWS, Row, rows_of
+from bamboo_logmetrics.format.layouts.mapping import ROWS, FieldMapping, rows_of
 
 ECS_VERSION = "9.4.0"
 DATASET = "bamboo.events"
@@ -56,7 +56,7 @@ def _event(flat: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "dataset", DATASET
     if "plain" not in flat:
         yield "action", flat["event"]
-    if facts := semconv.FACTS.get(semconv.kind_of(flat)):
+    if facts := semconv.KIND_SEMANTICS.get(semconv.kind_of(flat)):
         yield "category", [facts.category]
         yield "type", [facts.type]
     if outcome := semconv.outcome(flat):
@@ -83,7 +83,7 @@ def from_ecs(document: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _mapped(data: dict[str, Any], before: str = "") -> Iterator[tuple[Row, Any]]:
+def _mapped(data: dict[str, Any], before: str = "") -> Iterator[tuple[FieldMapping, Any]]:
     """Give the values of an object whose paths begin with ``before``, and that have a row."""
     for name, value in data.items():
         path = before + name

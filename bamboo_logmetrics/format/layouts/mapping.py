@@ -83,7 +83,7 @@ TIME = Type("date", _is_time)
 OBJECT = Type("flattened", _is_object)
 
 
-class Row(NamedTuple):
+class FieldMapping(NamedTuple):
     """One native key.
 
     Args:
@@ -103,74 +103,78 @@ class Row(NamedTuple):
 
 # of any line
 EVERYWHERE = (
-    Row("v", LONG, "bamboo.v"),
-    Row("writer", KEYWORD, "bamboo.writer"),
-    Row("seq", LONG, "bamboo.seq"),
-    Row("plain", BOOL, "bamboo.plain"),
-    Row("source", KEYWORD, "bamboo.source"),
-    Row("event_id", KEYWORD, "bamboo.event_id", "event.id"),
-    Row("trace_id", KEYWORD, "bamboo.trace_id", "trace.id"),  # OpenTelemetry's own field, where it is one of its ids
-    Row("session_id", KEYWORD, "gen_ai.conversation.id"),
-    Row("round_id", KEYWORD, "bamboo.round.id"),
-    Row("tool_call_id", KEYWORD, "gen_ai.tool.call.id"),
-    Row("tool_name", KEYWORD, "gen_ai.tool.name"),
-    Row("request_id", KEYWORD, "bamboo.request.id", "http.request.id"),
-    Row("model", KEYWORD, "gen_ai.request.model"),
-    Row("provider", KEYWORD, "gen_ai.provider.name"),
-    Row("endpoint", KEYWORD, "bamboo.endpoint"),
-    Row("is_stream", BOOL, "bamboo.request.stream"),
-    Row("status_code", CODE, "http.response.status_code"),
-    Row("prompt_tokens", INTEGER, "gen_ai.usage.input_tokens"),
-    Row("completion_tokens", INTEGER, "gen_ai.usage.output_tokens"),
-    Row("total_tokens", LONG, "bamboo.usage.total_tokens"),
-    Row("cache_read_tokens", LONG, "gen_ai.usage.cache_read.input_tokens"),
-    Row("cache_write_tokens", LONG, "gen_ai.usage.cache_creation.input_tokens"),
-    Row("reasoning_tokens", LONG, "gen_ai.usage.reasoning.output_tokens"),
-    Row("latency_ms", MILLIS, "bamboo.duration_ms", "event.duration", _NS_OF_MS),
-    Row("message_count", LONG, "bamboo.session.message_count"),
-    Row("service_name", KEYWORD, "service.name"),
-    Row("env", KEYWORD, "deployment.environment.name", "service.environment"),
-    Row("error", TEXT, "exception.message", "error.message"),
-    Row("exception", TRACE, "exception.stacktrace", "error.stack_trace"),
-    Row("truncated", KEYWORDS, "bamboo.truncated"),
+    FieldMapping("v", LONG, "bamboo.v"),
+    FieldMapping("writer", KEYWORD, "bamboo.writer"),
+    FieldMapping("seq", LONG, "bamboo.seq"),
+    FieldMapping("plain", BOOL, "bamboo.plain"),
+    FieldMapping("source", KEYWORD, "bamboo.source"),
+    FieldMapping("event_id", KEYWORD, "bamboo.event_id", "event.id"),
+    FieldMapping(
+        "trace_id", KEYWORD, "bamboo.trace_id", "trace.id"
+    ),  # OpenTelemetry's own field, where it is one of its ids
+    FieldMapping("session_id", KEYWORD, "gen_ai.conversation.id"),
+    FieldMapping("round_id", KEYWORD, "bamboo.round.id"),
+    FieldMapping("tool_call_id", KEYWORD, "gen_ai.tool.call.id"),
+    FieldMapping("tool_name", KEYWORD, "gen_ai.tool.name"),
+    FieldMapping("request_id", KEYWORD, "bamboo.request.id", "http.request.id"),
+    FieldMapping("model", KEYWORD, "gen_ai.request.model"),
+    FieldMapping("provider", KEYWORD, "gen_ai.provider.name"),
+    FieldMapping("endpoint", KEYWORD, "bamboo.endpoint"),
+    FieldMapping("is_stream", BOOL, "bamboo.request.stream"),
+    FieldMapping("status_code", CODE, "http.response.status_code"),
+    FieldMapping("prompt_tokens", INTEGER, "gen_ai.usage.input_tokens"),
+    FieldMapping("completion_tokens", INTEGER, "gen_ai.usage.output_tokens"),
+    FieldMapping("total_tokens", LONG, "bamboo.usage.total_tokens"),
+    FieldMapping("cache_read_tokens", LONG, "gen_ai.usage.cache_read.input_tokens"),
+    FieldMapping("cache_write_tokens", LONG, "gen_ai.usage.cache_creation.input_tokens"),
+    FieldMapping("reasoning_tokens", LONG, "gen_ai.usage.reasoning.output_tokens"),
+    FieldMapping("latency_ms", MILLIS, "bamboo.duration_ms", "event.duration", _NS_OF_MS),
+    FieldMapping("message_count", LONG, "bamboo.session.message_count"),
+    FieldMapping("service_name", KEYWORD, "service.name"),
+    FieldMapping("env", KEYWORD, "deployment.environment.name", "service.environment"),
+    FieldMapping("error", TEXT, "exception.message", "error.message"),
+    FieldMapping("exception", TRACE, "exception.stacktrace", "error.stack_trace"),
+    FieldMapping("truncated", KEYWORDS, "bamboo.truncated"),
 )
 
-_REPAIRED = Row("repaired_bytes", LONG, "bamboo.worker.repaired_bytes")
+_REPAIRED = FieldMapping("repaired_bytes", LONG, "bamboo.worker.repaired_bytes")
 
 # names that mean this only beside these events: anything else may be bound under them to other lines
-ONLY_IN: Mapping[str, tuple[Row, ...]] = {
-    "chat.session_completed": (Row("status", KEYWORD, "bamboo.session.status"),),
-    "chat.round_completed": (Row("status", KEYWORD, "bamboo.round.status"),),
-    "forward.request_completed": (Row("status", KEYWORD, "bamboo.request.status"),),
-    "chat.tool_called": (Row("success", BOOL, "bamboo.tool.success"),),
+ONLY_IN: Mapping[str, tuple[FieldMapping, ...]] = {
+    "chat.session_completed": (FieldMapping("status", KEYWORD, "bamboo.session.status"),),
+    "chat.round_completed": (FieldMapping("status", KEYWORD, "bamboo.round.status"),),
+    "forward.request_completed": (FieldMapping("status", KEYWORD, "bamboo.request.status"),),
+    "chat.tool_called": (FieldMapping("success", BOOL, "bamboo.tool.success"),),
     "system.metrics_dropped": (
-        Row("count", LONG, "bamboo.dropped.count"),
-        Row("reason", KEYWORD, "bamboo.dropped.reason"),
-        Row("total", LONG, "bamboo.dropped.total"),
+        FieldMapping("count", LONG, "bamboo.dropped.count"),
+        FieldMapping("reason", KEYWORD, "bamboo.dropped.reason"),
+        FieldMapping("total", LONG, "bamboo.dropped.total"),
     ),
-    "system.storage_error": (Row("event_type", KEYWORD, "bamboo.event_type"),),
+    "system.storage_error": (FieldMapping("event_type", KEYWORD, "bamboo.event_type"),),
     "system.worker_started": (
-        Row("version", KEYWORD, "bamboo.worker.version"),
-        Row("pid", LONG, "process.pid"),
-        Row("host", KEYWORD, "host.name"),
-        Row("started_at", TIME, "process.creation.time", "process.start"),
+        FieldMapping("version", KEYWORD, "bamboo.worker.version"),
+        FieldMapping("pid", LONG, "process.pid"),
+        FieldMapping("host", KEYWORD, "host.name"),
+        FieldMapping("started_at", TIME, "process.creation.time", "process.start"),
         _REPAIRED,
     ),
     "system.worker_stopped": (
-        Row("emitted", LONG, "bamboo.worker.emitted"),
-        Row("written", LONG, "bamboo.worker.written"),
-        Row("dropped", OBJECT, "bamboo.worker.dropped"),
+        FieldMapping("emitted", LONG, "bamboo.worker.emitted"),
+        FieldMapping("written", LONG, "bamboo.worker.written"),
+        FieldMapping("dropped", OBJECT, "bamboo.worker.dropped"),
         _REPAIRED,
     ),
 }
 
 # each once; in the order in which a record that is read holds them
-ROWS: tuple[Row, ...] = tuple(dict.fromkeys((*EVERYWHERE, *(row for rows in ONLY_IN.values() for row in rows))))
+ROWS: tuple[FieldMapping, ...] = tuple(
+    dict.fromkeys((*EVERYWHERE, *(row for rows in ONLY_IN.values() for row in rows)))
+)
 
-_PLAIN_ROWS: Mapping[str, Row] = {row.key: row for row in EVERYWHERE}
+_PLAIN_ROWS: Mapping[str, FieldMapping] = {row.key: row for row in EVERYWHERE}
 _TYPED_ROWS = {kind: {row.key: row for row in (*EVERYWHERE, *rows)} for kind, rows in ONLY_IN.items()}
 
 
-def rows_of(flat: Mapping[str, Any]) -> Mapping[str, Row]:
+def rows_of(flat: Mapping[str, Any]) -> Mapping[str, FieldMapping]:
     """Return the rows for the line of a flat record, by native key."""
     return _PLAIN_ROWS if "plain" in flat else _TYPED_ROWS.get(flat["event"], _PLAIN_ROWS)

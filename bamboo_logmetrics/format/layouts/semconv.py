@@ -13,7 +13,7 @@ OTHER = "_OTHER"  # OpenTelemetry's word for an error of no known type
 LEAST_ERROR_CODE = 400
 
 
-class Facts(NamedTuple):
+class KindSemantics(NamedTuple):
     """What is the same for all events of one kind.
 
     Args:
@@ -29,19 +29,19 @@ class Facts(NamedTuple):
     operation: str | None = None
 
 
-FACTS: Mapping[str, Facts] = {
-    "chat.session_started": Facts("session", "start"),
-    "chat.session_completed": Facts("session", "end"),
-    "chat.round_started": Facts("api", "start", operation="invoke_agent"),
-    "chat.round_completed": Facts("api", "end", operation="invoke_agent"),
-    "chat.tool_called": Facts("api", "end", operation="execute_tool"),
-    "chat.message_count_updated": Facts("session", "info"),
-    "forward.request_started": Facts("api", "start", outcome="unknown"),
-    "forward.request_completed": Facts("api", "end"),
-    "system.metrics_dropped": Facts("process", "info"),
-    "system.storage_error": Facts("database", "error", outcome="failure"),
-    "system.worker_started": Facts("process", "start"),
-    "system.worker_stopped": Facts("process", "end"),
+KIND_SEMANTICS: Mapping[str, KindSemantics] = {
+    "chat.session_started": KindSemantics("session", "start"),
+    "chat.session_completed": KindSemantics("session", "end"),
+    "chat.round_started": KindSemantics("api", "start", operation="invoke_agent"),
+    "chat.round_completed": KindSemantics("api", "end", operation="invoke_agent"),
+    "chat.tool_called": KindSemantics("api", "end", operation="execute_tool"),
+    "chat.message_count_updated": KindSemantics("session", "info"),
+    "forward.request_started": KindSemantics("api", "start", outcome="unknown"),
+    "forward.request_completed": KindSemantics("api", "end"),
+    "system.metrics_dropped": KindSemantics("process", "info"),
+    "system.storage_error": KindSemantics("database", "error", outcome="failure"),
+    "system.worker_started": KindSemantics("process", "start"),
+    "system.worker_stopped": KindSemantics("process", "end"),
 }
 
 METRICS = frozenset({"chat.message_count_updated"})  # ECS "event.kind": "metric"; of all others "event"
@@ -55,7 +55,7 @@ OUTCOMES: Mapping[str, str] = {  # by status; running has none
 }
 
 
-class Api(NamedTuple):
+class EndpointSemantics(NamedTuple):
     """What an endpoint says of its requests: ``gen_ai.operation.name``, and ``openai.api.type`` where it is plain."""
 
     operation: str
@@ -63,13 +63,13 @@ class Api(NamedTuple):
 
 
 # by the end of an endpoint such as "openai.chat_completions" or "/v1/chat/completions", its parts joined by dots
-APIS: Mapping[str, Api] = {
-    ".chat_completions": Api("chat", "chat_completions"),
-    ".chat.completions": Api("chat", "chat_completions"),
-    ".responses": Api("chat", "responses"),
-    ".anthropic.messages": Api("chat"),
-    ".v1.messages": Api("chat"),
-    ".embeddings": Api("embeddings"),
+ENDPOINT_SEMANTICS: Mapping[str, EndpointSemantics] = {
+    ".chat_completions": EndpointSemantics("chat", "chat_completions"),
+    ".chat.completions": EndpointSemantics("chat", "chat_completions"),
+    ".responses": EndpointSemantics("chat", "responses"),
+    ".anthropic.messages": EndpointSemantics("chat"),
+    ".v1.messages": EndpointSemantics("chat"),
+    ".embeddings": EndpointSemantics("embeddings"),
 }
 
 
@@ -81,7 +81,7 @@ def kind_of(flat: Mapping[str, Any]) -> str:
 def outcome(flat: Mapping[str, Any]) -> str | None:
     """Return ECS ``event.outcome``."""
     kind = kind_of(flat)
-    facts = FACTS.get(kind)
+    facts = KIND_SEMANTICS.get(kind)
     return facts.outcome if facts and facts.outcome else OUTCOMES.get(_status(flat))
 
 
@@ -105,7 +105,7 @@ def error_type(flat: Mapping[str, Any]) -> str | None:
 
 def common(flat: Mapping[str, Any]) -> dict[str, str | bool]:
     """Return what both layouts say, by its name, which is the same in both."""
-    facts, api = FACTS.get(kind_of(flat)), _api(flat)
+    facts, api = KIND_SEMANTICS.get(kind_of(flat)), _api(flat)
     operation = api.operation if api else facts.operation if facts else None
     found: dict[str, str | bool] = {}
     if operation:
@@ -123,11 +123,11 @@ def openai_api(flat: Mapping[str, Any]) -> str | None:
     return api.openai if api else None
 
 
-def _api(flat: Mapping[str, Any]) -> Api | None:
+def _api(flat: Mapping[str, Any]) -> EndpointSemantics | None:
     if not kind_of(flat).startswith("forward.request_"):
         return None
     joined = "." + _text(flat, "endpoint").partition("?")[0].strip("/").replace("/", ".")
-    return next((api for end, api in APIS.items() if joined.endswith(end)), None)
+    return next((api for end, api in ENDPOINT_SEMANTICS.items() if joined.endswith(end)), None)
 
 
 _WITH_STATUS = frozenset({"chat.session_completed", "chat.round_completed", "forward.request_completed"})

@@ -70,7 +70,7 @@ def _kind(pattern: str, words: str, *, needs: str = "", starts: range | None = r
 _KNOWN = rf"{_START}(?:{_TOKENS})"
 
 # of two that start at the same place the first counts
-KINDS = (
+SECRET_PATTERNS = (
     # a block of a private key
     _kind(_PEM, "private key", needs="-", starts=None),
     # user and password in a URL
@@ -134,7 +134,7 @@ KINDS = (
 def _by_needs() -> list[tuple[str, tuple[str, ...]]]:
     """Return all words, by the characters of which one must be there: looking for one character is fast."""
     needs: dict[str, set[str]] = defaultdict(set)
-    for kind in KINDS:
+    for kind in SECRET_PATTERNS:
         for word in kind.words:
             needs[word] |= set(kind.needs or ("",))  # nothing is in every text
     groups: dict[str, list[str]] = defaultdict(list)
@@ -163,7 +163,7 @@ def may_hold_secrets(lower: str) -> bool:
 
 def masked(text: str, lower: str) -> str:
     """Return ``text`` with each secret in it replaced by MASK; ``lower`` is the text in lower case."""
-    searches = [_Search(kind, text, lower) for kind in KINDS if any(word in lower for word in kind.words)]
+    searches = [_Search(kind, text, lower) for kind in SECRET_PATTERNS if any(word in lower for word in kind.words)]
     coming = [search.first(0) for search in searches]
     kept, done = [], 0
     while found := min((match for match in coming if match), key=re.Match.start, default=None):

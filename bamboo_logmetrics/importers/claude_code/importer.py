@@ -44,7 +44,7 @@ from bamboo_logmetrics.events import (
     TokenUsage,
     ToolCalled,
 )
-from bamboo_logmetrics.importers.claude_code.transcript import Answer, Problem, Record, Said, read
+from bamboo_logmetrics.importers.claude_code.transcript import Answer, Problem, Said, TranscriptEntry, read
 
 __all__ = ["Problem", "convert", "find"]
 
@@ -173,7 +173,7 @@ class _Transcript:
         self._tools: set[str] = set()
         self._results: dict[str, tuple[datetime, bool]] = {}
 
-    def add(self, record: Record) -> None:
+    def add(self, record: TranscriptEntry) -> None:
         agent = self._agent(record) if record.is_sidechain else None
         session = self._session(record, agent, record.session_id)
         self._apply(record, session, record.parent)
@@ -181,13 +181,13 @@ class _Transcript:
             nested = self._session(inner, inner.agent_id, session.id)
             self._apply(inner, nested, nested.last_uuid)
 
-    def _agent(self, record: Record) -> str:
+    def _agent(self, record: TranscriptEntry) -> str:
         """Return the agent of a side chain; the oldest CLIs did not name it, so its first record does."""
         if record.agent_id:
             return record.agent_id
         return self._roots.setdefault(record.uuid, self._roots.get(record.parent or "", record.uuid))
 
-    def _session(self, record: Record, agent: str | None, parent_id: str) -> _Session:
+    def _session(self, record: TranscriptEntry, agent: str | None, parent_id: str) -> _Session:
         session_id = f"{record.session_id}:{agent}" if agent else record.session_id
         session = self._sessions.get(session_id)
         if session is None:
@@ -198,7 +198,7 @@ class _Transcript:
         session.span(record.at)
         return session
 
-    def _apply(self, record: Record, session: _Session, parent: str | None) -> None:
+    def _apply(self, record: TranscriptEntry, session: _Session, parent: str | None) -> None:
         round_ = self._answer(record, record.answer, session, parent) if record.answer else None
         if record.uuid not in self._seen:  # a CLI that resumes may write records again
             self._note(record, session, parent)
@@ -207,7 +207,7 @@ class _Transcript:
         for tool_id, failed in record.results:
             self._results.setdefault(tool_id, (record.at, failed))
 
-    def _answer(self, record: Record, answer: Answer, session: _Session, parent: str | None) -> _Round:
+    def _answer(self, record: TranscriptEntry, answer: Answer, session: _Session, parent: str | None) -> _Round:
         round_ = self._rounds.get(answer.message_id)
         if round_ is None:
             at = record.at
@@ -224,7 +224,7 @@ class _Transcript:
                 round_.tools.append(_Tool(tool_id, name, record.at))
         return round_
 
-    def _note(self, record: Record, session: _Session, parent: str | None) -> None:
+    def _note(self, record: TranscriptEntry, session: _Session, parent: str | None) -> None:
         """Take what a record says about its session's end and about the answer before it."""
         session.messages += record.said is Said.PROMPT
         if record.answer or record.results:

@@ -77,7 +77,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class TranscriptEntry:
     """One record of the conversation tree, without its content."""
 
     at: datetime
@@ -93,10 +93,12 @@ class Record:
     interrupted: str | None = None
     results: tuple[tuple[str, bool], ...] = ()
     answer: Answer | None = None
-    inner: Record | None = None
+    inner: TranscriptEntry | None = None
 
 
-def read(path: Path, on_problem: Callable[[Problem], None], on_progress: Callable[[int], None]) -> Iterator[Record]:
+def read(
+    path: Path, on_problem: Callable[[Problem], None], on_progress: Callable[[int], None]
+) -> Iterator[TranscriptEntry]:
     """Yield the records of a transcript in file order; what cannot be used is a problem."""
     for number, raw in _lines(path, on_progress):
         objects, fault = split(raw)
@@ -148,7 +150,7 @@ def _skip_space(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def parse(found: Any) -> Record | None:
+def parse(found: Any) -> TranscriptEntry | None:
     """Return the record of a JSON value, None for a kind that is ignored; raises BrokenRecordError."""
     line = _object(found, "the line")
     kind = _label(line.get("type")) or ""
@@ -158,7 +160,7 @@ def parse(found: Any) -> Record | None:
     if missing:
         msg = f"{kind} line without {missing[0]}"
         raise BrokenRecordError(msg)
-    return Record(
+    return TranscriptEntry(
         at=_time(line["timestamp"]),
         uuid=_id(line, "uuid"),
         parent=_id(line, "parentUuid") if line.get("parentUuid") is not None else None,

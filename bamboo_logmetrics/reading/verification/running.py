@@ -9,13 +9,13 @@ from datetime import timedelta
 
 from bamboo_logmetrics.events.times import parse_utc
 from bamboo_logmetrics.logfiles.discovery import identity
-from bamboo_logmetrics.reading.verification.tallies import Account
+from bamboo_logmetrics.reading.verification.tallies import WriterTally
 from bamboo_logmetrics.system import host, process_started_at
 
 _TOLERANCE = timedelta(seconds=2)  # start times are known to about a second
 
 
-def running(accounts: Iterable[Account]) -> set[str]:
+def running(accounts: Iterable[WriterTally]) -> set[str]:
     """Return the ids of those writers whose process lives on this host.
 
     A process is known by its id and start time from worker_started. Where retention removed that line, the writer
@@ -31,7 +31,7 @@ def running(accounts: Iterable[Account]) -> set[str]:
     return known | {account.writer for account in open_ended if not account.pid and account.log in held}
 
 
-def _lives(account: Account) -> bool:
+def _lives(account: WriterTally) -> bool:
     if account.host != host() or account.pid is None:
         return False
     started = process_started_at(account.pid)

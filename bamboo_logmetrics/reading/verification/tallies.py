@@ -17,7 +17,7 @@ OWN_KINDS = frozenset({STARTED, STOPPED, DROPPED, "system.storage_error"})
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class OwnLine(msgspec.Struct):
+class SystemLine(msgspec.Struct):
     """What the log's own lines say; each kind says a part of it."""
 
     version: str | None = None
@@ -32,7 +32,7 @@ class OwnLine(msgspec.Struct):
     dropped: dict[str, _Count] = {}
 
 
-class Numbers:
+class IntervalSet:
     """A set of numbers, as ranges: lines of one writer come in order nearly always."""
 
     __slots__ = ("ends", "starts")
@@ -68,7 +68,7 @@ class Numbers:
         return tuple((end + 1, start - 1) for end, start in pairs if start > end + 1)
 
 
-class Account:
+class WriterTally:
     """One writer while its lines are read.
 
     Args:
@@ -97,7 +97,7 @@ class Account:
     def __init__(self, writer: str, log: str) -> None:
         self.writer = writer
         self.log = log
-        self.numbers = Numbers()
+        self.numbers = IntervalSet()
         self.written = self.own = self.repeats = self.repaired_bytes = 0
         self.first_in_oldest = False
         self.dropped: Counter[str] = Counter()
@@ -106,7 +106,7 @@ class Account:
         self.started_at: str | None = None
         self.version: str | None = None
         self._stop_seq = 0
-        self._last_stop = OwnLine()
+        self._last_stop = SystemLine()
 
     def go_on_to(self, following: int) -> None:
         """Take all numbers that follow the highest one, up to the one before ``following``, as lines of the user."""
@@ -125,7 +125,7 @@ class Account:
         self.repeats += 1
         return False
 
-    def say(self, seq: int, kind: str, line: OwnLine) -> None:
+    def say(self, seq: int, kind: str, line: SystemLine) -> None:
         """Take what one of the log's own lines says."""
         self.own += 1
         self.repaired_bytes = max(self.repaired_bytes, line.repaired_bytes)  # each says the sum so far

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from bamboo_logmetrics.format.fields import APP, VERSION
-from bamboo_logmetrics.format.header import NOT_JSON, Head, decode_any, decode_native
+from bamboo_logmetrics.format.header import NOT_JSON, LineHeader, decode_any, decode_native
 from bamboo_logmetrics.format.layouts import flat_of
 from bamboo_logmetrics.logfiles.discovery import (
     AnyPath,
@@ -26,7 +26,7 @@ from bamboo_logmetrics.logfiles.discovery import (
 )
 from bamboo_logmetrics.reading.verification.report import End, Finding, FindingKind, Report
 from bamboo_logmetrics.reading.verification.running import running
-from bamboo_logmetrics.reading.verification.tallies import OWN_KINDS, Account, OwnLine
+from bamboo_logmetrics.reading.verification.tallies import OWN_KINDS, SystemLine, WriterTally
 from bamboo_logmetrics.system import FS
 
 Progress = Callable[[int, int], None]
@@ -35,7 +35,7 @@ _TRIES = 5
 _SHOWN = 5  # findings of one kind that are shown with their place
 _WRITER = re.compile(r"[0-9a-f]{20}", re.ASCII)
 _NOTES: frozenset[FindingKind] = frozenset({"foreign_line", "removed_by_retention", "running", "being_written"})
-_NOBODY = Account("", "")
+_NOBODY = WriterTally("", "")
 
 
 def verify(
@@ -78,7 +78,7 @@ class _Audit:
     def __init__(self, logs: list[str], on_progress: Progress | None) -> None:
         self._logs = logs
         self._fs = FS()
-        self._accounts: dict[str, Account] = {}
+        self._accounts: dict[str, WriterTally] = {}
         self._files: list[str] = []
         self._active: dict[str, tuple[tuple[int, int] | None, int]] = {}  # log: its active file, the bytes read of it
         self._tails: list[tuple[str, Finding]] = []  # with their logs
@@ -146,7 +146,7 @@ class _Audit:
             self._tail(log, file, number)
         return number
 
-    def _line(self, account: Account, head: Head, line: bytes, file: LogFile, number: int) -> None:
+    def _line(self, account: WriterTally, head: LineHeader, line: bytes, file: LogFile, number: int) -> None:
         """Take one line of a writer, whatever its number."""
         if not account.take(head.seq, in_oldest=file.oldest):
             self._find("repeat", f"line {head.seq} of writer {account.writer} is there again", file.path, number)
@@ -155,24 +155,24 @@ class _Audit:
         else:
             account.written += 1
 
-    def _account(self, writer: str, log: str) -> Account:
+    def _account(self, writer: str, log: str) -> WriterTally:
         """Return a writer's account; raises ValueError for what is no writer's id."""
         account = self._accounts.get(writer)
         if account is None:
             if not _WRITER.fullmatch(writer):
                 raise ValueError
-            account = self._accounts[writer] = Account(writer, log)
+            account = self._accounts[writer] = WriterTally(writer, log)
         self._used.add(log)
         return account
 
     # -- lines that are out of the ordinary ----------------------------------------------
 
-    def _own(self, account: Account, head: Head, line: bytes, path: str, number: int) -> None:
+    def _own(self, account: WriterTally, head: LineHeader, line: bytes, path: str, number: int) -> None:
         try:
-            said = msgspec.convert(flat_of(msgspec.json.decode(line)), OwnLine)
+            said = msgspec.convert(flat_of(msgspec.json.decode(line)), SystemLine)
         except NOT_JSON as error:
             self._find("broken_line", f"{head.event}: {error}", path, number)
-            said = OwnLine()
+            said = SystemLine()
         account.say(head.seq, head.event, said)
 
     def _odd(self, line: bytes, path: str, number: int) -> None:
@@ -205,7 +205,7 @@ class _Audit:
 
     # -- the outcome ---------------------------------------------------------------------
 
-    def open_ended(self) -> list[Account]:
+    def open_ended(self) -> list[WriterTally]:
         """Return the accounts of writers that have not said that they stopped."""
         return [account for account in self._accounts.values() if account.open_ended]
 
@@ -295,13 +295,13 @@ def _is_newer(version: object) -> bool:
     return type(version) is int and version > VERSION
 
 
-def _end(account: Account, alive: set[str]) -> End:
+def _end(account: WriterTally, alive: set[str]) -> End:
     if not account.open_ended:
         return "stopped"
     return "running" if account.writer in alive else "unclean end"
 
 
-def _about(account: Account, end: End) -> Iterator[Finding]:
+def _about(account: WriterTally, end: End) -> Iterator[Finding]:
     """Give what is to be said about one writer."""
 
     def finding(kind: FindingKind, text: str) -> Finding:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.ship.destinations.base import Destination, Labels
+from bamboo_logmetrics.ship.destinations.base import Destination, ResourceDefaults
 
-KINDS = ("loki", "elasticsearch", "otlp")
+DESTINATIONS = ("loki", "elasticsearch", "otlp")
 
 _DATA_STREAM = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
 
-def make_destination(kind: str, labels: Labels, data_stream: str | None = None) -> Destination:
+def make_destination(kind: str, labels: ResourceDefaults, data_stream: str | None = None) -> Destination:
     """Return a destination. Raises ConfigError for what does not fit, ImportError where its extra is not installed."""
     if data_stream is not None and kind != "elasticsearch":
         msg = f"a data stream is of Elasticsearch, not of {kind}"
@@ -32,5 +32,5 @@ def make_destination(kind: str, labels: Labels, data_stream: str | None = None) 
         from bamboo_logmetrics.ship.destinations.otlp import Otlp
 
         return Otlp(labels)
-    msg = f"to={kind!r} must be one of {', '.join(KINDS)}"
+    msg = f"to={kind!r} must be one of {', '.join(DESTINATIONS)}"
     raise ConfigError(msg)

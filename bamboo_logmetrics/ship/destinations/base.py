@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 from bamboo_logmetrics.ship.entries import Entry
 
 
-class Refusal(NamedTuple):
+class Rejection(NamedTuple):
     """Lines that a destination will never take.
 
     Args:
@@ -25,7 +25,7 @@ class Refusal(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class DeliveryResult:
     """What an answer with a status of success says of the lines that were sent.
 
     Args:
@@ -36,7 +36,7 @@ class Verdict:
     """
 
     retry: Sequence[Entry] = ()
-    refused: Sequence[Refusal] = ()
+    refused: Sequence[Rejection] = ()
     error: str = ""
     notice: str = ""
 
@@ -51,10 +51,10 @@ class Verdict:
         return not self.retry and not self.refused
 
 
-ALL_TAKEN = Verdict()
+ALL_TAKEN = DeliveryResult()
 
 
-class Labels(NamedTuple):
+class ResourceDefaults(NamedTuple):
     """What is said of lines that do not say it themselves.
 
     Args:
@@ -88,14 +88,14 @@ class Destination(ABC):
     content_type: ClassVar[str] = "application/json"
     successes: ClassVar[frozenset[int]] = frozenset({200})  # the statuses by which it acknowledges
 
-    def __init__(self, labels: Labels) -> None:
+    def __init__(self, labels: ResourceDefaults) -> None:
         self.labels = labels
 
     @abstractmethod
     def body(self, entries: Sequence[Entry]) -> bytes:
         """Return the body of the request that delivers these lines."""
 
-    def judge(self, entries: Sequence[Entry], answer: bytes) -> Verdict:  # noqa: ARG002 - for those that look
+    def judge(self, entries: Sequence[Entry], answer: bytes) -> DeliveryResult:  # noqa: ARG002 - for those that look
         """Return what the body of an acknowledgement says of the lines.
 
         Raises ValueError, or RecursionError, for one that does not say it.

@@ -13,7 +13,7 @@ import msgspec
 
 from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.strict_json import encode
-from bamboo_logmetrics.ship.destinations.base import Destination, Labels, Refusal, Verdict
+from bamboo_logmetrics.ship.destinations.base import DeliveryResult, Destination, Rejection, ResourceDefaults
 from bamboo_logmetrics.ship.entries import Entry
 
 DATA_STREAM = "logs-bamboo.events-default"
@@ -54,7 +54,7 @@ class Elasticsearch(Destination):
     kind = "elasticsearch"
     content_type = "application/x-ndjson"
 
-    def __init__(self, labels: Labels, data_stream: str = DATA_STREAM) -> None:
+    def __init__(self, labels: ResourceDefaults, data_stream: str = DATA_STREAM) -> None:
         super().__init__(labels)
         self.path = f"/{data_stream}/_bulk"
 
@@ -75,11 +75,11 @@ class Elasticsearch(Destination):
             service.setdefault("environment", self.labels.env)
         return encode(document)
 
-    def judge(self, entries: Sequence[Entry], answer: bytes) -> Verdict:
+    def judge(self, entries: Sequence[Entry], answer: bytes) -> DeliveryResult:
         """Return what became of each line. Raises ValueError for an answer that is not one of a bulk request."""
         found = _decode(answer)
         if not found.errors and not found.items:  # VictoriaLogs names no items
-            return Verdict()
+            return DeliveryResult()
         if len(found.items) != len(entries):
             msg = f"the answer is about {len(found.items)} lines instead of {len(entries)}"
             raise ValueError(msg)
@@ -87,13 +87,13 @@ class Elasticsearch(Destination):
         for entry, item in zip(entries, found.items, strict=True):
             (result,) = item.values()
             if result.failure_store == "used":  # Elasticsearch 9.1 and later: taken, but not into the stream
-                refused.append(Refusal([entry], 1, "it was refused, and is in the failure store of the data stream"))
+                refused.append(Rejection([entry], 1, "it was refused, and is in the failure store of the data stream"))
             elif result.status in _FOR_GOOD and not _can_be_mended(result.error):
-                refused.append(Refusal([entry], 1, _reason(result)))
+                refused.append(Rejection([entry], 1, _reason(result)))
             elif result.status not in _SUCCESS and result.status != _CONFLICT:
                 retry.append(entry)
                 error = error or _reason(result)
-        return Verdict(retry=retry, refused=refused, error=error, notice=_notice(found.items))
+        return DeliveryResult(retry=retry, refused=refused, error=error, notice=_notice(found.items))
 
 
 def _can_be_mended(error: _Error | None) -> bool:

@@ -13,7 +13,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs
 
 from bamboo_logmetrics._version import __version__
 from bamboo_logmetrics.format.layouts import LAYOUTS
-from bamboo_logmetrics.ship.destinations.base import ALL_TAKEN, Destination, Refusal, Verdict
+from bamboo_logmetrics.ship.destinations.base import ALL_TAKEN, DeliveryResult, Destination, Rejection
 from bamboo_logmetrics.ship.entries import Entry
 
 _SCOPE = "bamboo_logmetrics"
@@ -43,13 +43,13 @@ class Otlp(Destination):
         body: bytes = request.SerializeToString()
         return body
 
-    def judge(self, entries: Sequence[Entry], answer: bytes) -> Verdict:
+    def judge(self, entries: Sequence[Entry], answer: bytes) -> DeliveryResult:
         """Return how many were refused; the answer does not say which. Raises ValueError for another answer."""
         how_many, reason = _rejected(answer)
         how_many = min(how_many, len(entries))
         if how_many <= 0:
             return ALL_TAKEN
-        return Verdict(refused=[Refusal(entries, how_many, reason or "rejected, without a reason")])
+        return DeliveryResult(refused=[Rejection(entries, how_many, reason or "rejected, without a reason")])
 
 
 def _rejected(answer: bytes) -> tuple[int, str]:

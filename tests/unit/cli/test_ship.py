@@ -20,7 +20,7 @@ import bamboo_logmetrics as blm
 from bamboo_logmetrics.cli import ship as ship_command
 from bamboo_logmetrics.cli.commands import cli
 from bamboo_logmetrics.ship import shipper
-from bamboo_logmetrics.ship.log_source import Shipment
+from bamboo_logmetrics.ship.log_source import LogSource
 
 
 @pytest.fixture
@@ -291,14 +291,14 @@ def test_interrupted(run, stub, path):
 
 def test_interrupted_while_an_answer_is_counted(run, stub, path, monkeypatch):
     """Ctrl-C between an answer and its checkpoint has nothing delivered again."""
-    settle = Shipment.settle
+    settle = LogSource.settle
 
     def interrupted(*args):
         signal.raise_signal(signal.SIGINT)
         settle(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Shipment, "settle", interrupted)
+        patch.setattr(LogSource, "settle", interrupted)
         assert run(path, *to(stub)).exit_code == 130
     assert run(path, *to(stub)).stdout == "delivered 0 lines\n"
     assert sorted(stub.stored) == numbers(path)

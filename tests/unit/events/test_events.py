@@ -15,7 +15,7 @@ from http import HTTPStatus
 
 import pytest
 from hypothesis import given, settings
-from support.strategies import EVENTS, EXAMPLES, FULL_USAGE, KINDS, USAGE, USAGES, meta
+from support.strategies import EVENT_CLASSES, EVENTS, EXAMPLES, FULL_USAGE, USAGE, USAGES, meta
 
 import bamboo_logmetrics as blm
 
@@ -112,7 +112,7 @@ def test_fields_are_those_of_the_design_in_its_order(cls, names):
 
 def test_kinds_are_the_dotted_names():
     """The kind is family and variant in snake case, on the class and on its objects."""
-    assert {cls: cls.kind for cls in KINDS.values()} == KIND_NAMES
+    assert {cls: cls.kind for cls in EVENT_CLASSES.values()} == KIND_NAMES
     assert {type(event): event.kind for event in EXAMPLES if type(event) in KIND_NAMES} == KIND_NAMES
 
 

@@ -15,7 +15,7 @@ from support.tools import flat
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics import processors
-from bamboo_logmetrics.events.registry import KINDS, VARIANTS
+from bamboo_logmetrics.events.registry import EVENT_CLASSES, VARIANTS
 
 BASES = (blm.ChatEvent, blm.ForwardEvent, blm.SystemEvent, blm.MetricsEvent)
 
@@ -168,7 +168,7 @@ def test_a_class_made_again_takes_the_place_of_the_first():
     made = [
         type("CellEvent", (blm.ChatEvent,), {"__module__": "notebook", "__annotations__": {"n": "int"}}) for _ in "12"
     ]
-    assert KINDS["chat.cell_event"] is VARIANTS["Chat", "CellEvent"] is made[1]
+    assert EVENT_CLASSES["chat.cell_event"] is VARIANTS["Chat", "CellEvent"] is made[1]
     assert made[1](n=1).kind == made[0](n=1).kind == "chat.cell_event"
 
 
@@ -197,10 +197,10 @@ REFUSED = {
 @pytest.mark.parametrize(("name", "base", "fields", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_a_kind_is_refused_when_it_is_made(name, base, fields, message):
     """A class that no line could hold is refused as it is made, with the reason, and leaves no trace."""
-    before = dict(KINDS)
+    before = dict(EVENT_CLASSES)
     with pytest.raises(TypeError, match=message):
         type(name, (base,), {"__module__": __name__, "__annotations__": fields})
-    assert before == KINDS
+    assert before == EVENT_CLASSES
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support import TESTS
-from support.strategies import EVENTS, EXAMPLES, JSON, KINDS, UNKNOWN, meta
+from support.strategies import EVENT_CLASSES, EVENTS, EXAMPLES, JSON, UNKNOWN, meta
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import DecodeError
@@ -66,7 +66,7 @@ def test_the_examples_of_the_design():
 
 def test_golden_file_holds_each_kind():
     """The golden file has a line for every kind and for unknown ones."""
-    assert {event.kind for event in EXAMPLES} == {*KINDS, "chat.session_paused", "audit.key_rotated"}
+    assert {event.kind for event in EXAMPLES} == {*EVENT_CLASSES, "chat.session_paused", "audit.key_rotated"}
     assert len(LINES) == len(EXAMPLES)
 
 
@@ -95,7 +95,7 @@ def test_round_trip(event):
 
 def test_metadata_is_what_config_gives():
     """Each field's metadata is what ``dataclasses_json.config()`` would have made of its encoder and decoder."""
-    for cls in [blm.EventMeta, blm.TokenUsage, *KINDS.values()]:
+    for cls in [blm.EventMeta, blm.TokenUsage, *EVENT_CLASSES.values()]:
         for item in dataclasses.fields(cls):
             rule = item.metadata["dataclasses_json"]
             assert item.metadata == dataclasses_json.config(**rule), (cls, item.name)

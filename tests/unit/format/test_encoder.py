@@ -14,9 +14,9 @@ from support.tools import record, text_record, tool
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.format import encoder
-from bamboo_logmetrics.format.encoder import LineMaker, started_facts
+from bamboo_logmetrics.format.encoder import LineEncoder, started_facts
 from bamboo_logmetrics.format.parse import parse_line
-from bamboo_logmetrics.record.queued import Record
+from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
 
@@ -36,7 +36,7 @@ class CountedFS(FS):
 
 
 def maker(limit=32_000):
-    return LineMaker(layout="native", max_line_bytes=limit, fs=CountedFS(), clock=ManualClock(NOW))
+    return LineEncoder(layout="native", max_line_bytes=limit, fs=CountedFS(), clock=ManualClock(NOW))
 
 
 def test_lines_are_numbered_from_1():
@@ -53,21 +53,21 @@ def test_each_start_is_another_writer():
     """Starting anew draws 20 hex digits again and numbers from 1."""
     made = maker()
     made.user(record(tool()))
-    made.start_anew()
+    made.reset_writer()
     assert (made.writer, made.seq) == ("02" * 10, 0)
-    real = {LineMaker(layout="native", max_line_bytes=1_000, fs=FS(), clock=ManualClock()).writer for _ in range(100)}
+    real = {LineEncoder(layout="native", max_line_bytes=1_000, fs=FS(), clock=ManualClock()).writer for _ in range(100)}
     assert len(real) == 100
     assert all(re.fullmatch("[0-9a-f]{20}", writer) for writer in real)
 
 
 def test_what_travels_beside_an_event():
     """What a call binds wins over its context; level, time and exception of a plain call are its own."""
-    item = Record("text", {"a": 2, "c": 3}, {"a": 1, "b": 1}, "error", NOW, "Traceback")
+    item = QueuedRecord("text", {"a": 2, "c": 3}, {"a": 1, "b": 1}, "error", NOW, "Traceback")
     line = parse_line(maker().user(item))
     assert (line.text, line.level, line.exception) == ("text", "error", "Traceback")
     assert line.bound == {"a": 2, "b": 1, "c": 3}
     assert line.timestamp == datetime.fromisoformat("2026-11-22T15:47:13.417696+00:00")
-    assert parse_line(maker().user(Record("text", {}, {}, time_ns=NOW))).level == "info"
+    assert parse_line(maker().user(QueuedRecord("text", {}, {}, time_ns=NOW))).level == "info"
 
 
 def test_own_lines_have_the_clock_s_time_and_no_source():
@@ -142,7 +142,7 @@ def test_what_cannot_be_encoded_leaves_a_marker(item, text):
 @settings(deadline=None, max_examples=200)
 def test_any_record_is_one_strict_line(what, bound, context, exception, limit):
     """Any record gives one strict JSON line within the limit, with the kind or text that was emitted."""
-    line = maker(limit).user(Record(what, bound, context, "info", NOW, exception))
+    line = maker(limit).user(QueuedRecord(what, bound, context, "info", NOW, exception))
     assert len(line) <= limit
     assert len(line.decode().splitlines()) == 1
     flat = json.loads(line, parse_constant=pytest.fail)

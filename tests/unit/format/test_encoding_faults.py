@@ -62,7 +62,7 @@ def test_one_record_that_cannot_be_encoded(tmp_path, monkeypatch, stage, error, 
     """An error in any stage costs the one record: a marker stands in its place, what was emitted around it is there."""
     where, name, make = STAGES[stage]
     monkeypatch.setattr(where, name, make(getattr(where, name), error()))
-    monkeypatch.setattr(encoder.NativeLines, "line", lambda *_: None)
+    monkeypatch.setattr(encoder.FastPath, "line", lambda *_: None)
     log = blm.open_log(tmp_path / "a.jsonl")
     if not first:
         log.emit(tool(0))
@@ -136,14 +136,14 @@ def test_a_failing_file_is_tried_again_whatever_it_raises(tmp_path, error):
 
 def test_drops_whose_line_cannot_be_made_are_announced_later(tmp_path, monkeypatch):
     """A MetricsDropped that raises as it is encoded is announced with the next; the sum is exact."""
-    original, failures = encoder.LineMaker.own, [MemoryError()]
+    original, failures = encoder.LineEncoder.own, [MemoryError()]
 
     def fails(self, event, *args):
         if isinstance(event, blm.MetricsDropped) and failures:
             raise failures.pop()
         return original(self, event, *args)
 
-    monkeypatch.setattr(encoder.LineMaker, "own", fails)
+    monkeypatch.setattr(encoder.LineEncoder, "own", fails)
     clock = ManualClock()
     log = blm.open_log(tmp_path / "a.jsonl", clock=clock, max_line_bytes=1_000)
     log.emit(tool(1, tool_name="n" * 2_000))
@@ -215,7 +215,7 @@ def test_errors_of_the_fast_path_are_counted(tmp_path, monkeypatch):
     def fails(*_):
         raise ValueError
 
-    monkeypatch.setattr(encoder.NativeLines, "line", fails)
+    monkeypatch.setattr(encoder.FastPath, "line", fails)
     log = blm.open_log(tmp_path / "a.jsonl")
     log.emit(tool(1))
     log.info("text")

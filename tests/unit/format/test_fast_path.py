@@ -13,10 +13,10 @@ from support.tools import tool
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.format import fast_path
-from bamboo_logmetrics.format.encoder import LineMaker
-from bamboo_logmetrics.format.fast_path import NativeLines
+from bamboo_logmetrics.format.encoder import LineEncoder
+from bamboo_logmetrics.format.fast_path import FastPath
 from bamboo_logmetrics.format.redact import values
-from bamboo_logmetrics.record.queued import Record
+from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
 
@@ -28,7 +28,7 @@ CONTEXTS = st.dictionaries(
 
 
 def maker(*, step_by_step, limit=32_000):
-    made = LineMaker(layout="native", max_line_bytes=limit, fs=FS(), clock=ManualClock(1_795_362_433_417_696_999))
+    made = LineEncoder(layout="native", max_line_bytes=limit, fs=FS(), clock=ManualClock(1_795_362_433_417_696_999))
     made.writer = WRITER
     if step_by_step:
         made._native = None
@@ -37,13 +37,13 @@ def maker(*, step_by_step, limit=32_000):
 
 def one_step(what, context):
     """Return the line made in one step, or None."""
-    return NativeLines().line(Record(what, {}, context, "info", 1), WRITER, 7)
+    return FastPath().line(QueuedRecord(what, {}, context, "info", 1), WRITER, 7)
 
 
 def both(event, context, limit=32_000, bound=MappingProxyType({})):
     """Return the line of each way, twice over: what was remembered must not change it."""
     ways = [maker(step_by_step=step_by_step, limit=limit) for step_by_step in (False, True)]
-    return [[made.user(Record(event, bound, context)) for made in ways] for _ in range(2)]
+    return [[made.user(QueuedRecord(event, bound, context)) for made in ways] for _ in range(2)]
 
 
 @settings(max_examples=400)
@@ -64,7 +64,7 @@ TEXTS = st.text(max_size=20) | st.sampled_from(["", "Bearer abcdefgh12345678", "
 def test_both_ways_make_the_same_plain_line(text, context, bound, time_ns):
     """Whatever a plain record holds, the line made in one step is the one made step by step."""
     quick, thorough = (
-        maker(step_by_step=step_by_step).user(Record(text, bound, context, "info", time_ns))
+        maker(step_by_step=step_by_step).user(QueuedRecord(text, bound, context, "info", time_ns))
         for step_by_step in (False, True)
     )
     assert quick == thorough
@@ -127,7 +127,7 @@ def test_keys_that_vary_without_end(keys):
     """Plain lines whose keys are never the same, or very many, are as good as others; only so many sets are kept."""
     quick, thorough = maker(step_by_step=False), maker(step_by_step=True)
     for number in range(1_200 // keys):
-        item = Record("text", {f"key_{number}_{index}": index for index in range(keys)}, {}, "info", 1)
+        item = QueuedRecord("text", {f"key_{number}_{index}": index for index in range(keys)}, {}, "info", 1)
         assert quick.user(item) == thorough.user(item)
     assert len(fast_path._SHAPES) <= fast_path._MOST_SHAPES
 
@@ -136,7 +136,7 @@ def test_contexts_that_are_gone():
     """A context that lies where an earlier one lay is not taken for it, however many there were."""
     made = maker(step_by_step=False)
     for number in range(3_000):
-        line = made.user(Record(tool(), {}, {"number": number}))
+        line = made.user(QueuedRecord(tool(), {}, {"number": number}))
         assert line.endswith(b',"number":%d}\n' % number)
 
 
@@ -144,13 +144,13 @@ def test_contexts_that_are_gone():
 def test_a_fault_in_the_one_step(monkeypatch, error):
     """A fault in the one step is no fault of the line: it is then made step by step, with the same number."""
     made = maker(step_by_step=False)
-    first = made.user(Record(tool(), {}, {}))
+    first = made.user(QueuedRecord(tool(), {}, {}))
 
     def fails(*_):
         raise error
 
-    monkeypatch.setattr(NativeLines, "line", fails)
-    second = made.user(Record(tool(), {}, {}))
+    monkeypatch.setattr(FastPath, "line", fails)
+    second = made.user(QueuedRecord(tool(), {}, {}))
     assert (b'"seq":1,' in first, b'"seq":2,' in second) == (True, True)
 
 

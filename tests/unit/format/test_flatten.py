@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import TESTS
 from support.records import AT, NOW, RECORDS, REQUEST, ROUND, TOOL, TRACE, WRITER
-from support.strategies import BOUND, EVENTS, EXAMPLES, FULL_USAGE, HEADER, KINDS, UNKNOWN, USAGE, fields_in_line, meta
+from support.strategies import (
+    BOUND,
+    EVENT_CLASSES,
+    EVENTS,
+    EXAMPLES,
+    FULL_USAGE,
+    HEADER,
+    UNKNOWN,
+    USAGE,
+    fields_in_line,
+    meta,
+)
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import DecodeError
@@ -74,7 +85,7 @@ def test_golden(flat, line):
 def test_golden_file_holds_each_kind():
     """The golden file has lines of every kind, emitted by the application and by the log itself."""
     lines = [json.loads(line) for line in LINES]
-    assert set(KINDS) <= {line["event"] for line in lines if "plain" not in line}
+    assert set(EVENT_CLASSES) <= {line["event"] for line in lines if "plain" not in line}
     system = [line for line in lines if line["event"].startswith("system.")]
     assert [line.get("source") for line in system] == ["app"] * 4 + [None] * 4
 

@@ -22,9 +22,9 @@ from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.layouts.mapping import ROWS
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.integrations import kibana
-from bamboo_logmetrics.integrations.elastic import NAMES, Names, console, requests
+from bamboo_logmetrics.integrations.elastic import NAMES, TemplateNames, console, requests
 from bamboo_logmetrics.integrations.elastic_mapping import declared, mappings
-from bamboo_logmetrics.ship.destinations.base import Labels
+from bamboo_logmetrics.ship.destinations.base import ResourceDefaults
 from bamboo_logmetrics.ship.destinations.elasticsearch import Elasticsearch
 
 PRODUCTS = ["elasticsearch", "opensearch"]
@@ -178,7 +178,7 @@ def test_how_long_events_are_kept(product):
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_other_names(product):
     """With other names, nothing of the usual ones is left."""
-    text = json.dumps([(path, body) for _, path, body in requests(product, Names("mine", "logs-mine-*"))])
+    text = json.dumps([(path, body) for _, path, body in requests(product, TemplateNames("mine", "logs-mine-*"))])
     assert NAMES.name not in text
     assert NAMES.pattern not in text
 
@@ -213,7 +213,7 @@ def test_what_is_printed_can_be_pasted(run, product):
     assert result.exit_code == 0
     assert parsed(result.stdout) == [tuple(request) for request in requests(product)]
     assert parsed(run(product, "--keep", 7, "--name", "x", "--pattern", "logs-x-*").stdout) == [
-        tuple(request) for request in requests(product, Names("x", "logs-x-*"), keep=7)
+        tuple(request) for request in requests(product, TemplateNames("x", "logs-x-*"), keep=7)
     ]
     assert '"""\n//' in console(requests(product))
 
@@ -482,7 +482,7 @@ class Real:
     def __init__(self, client):
         mark = f"test{uuid.uuid4().hex[:12]}"
         self.client = client
-        self.names = Names(f"bamboo-{mark}", f"logs-bamboo.{mark}-*")
+        self.names = TemplateNames(f"bamboo-{mark}", f"logs-bamboo.{mark}-*")
         self.streams = []
 
     def stream(self):
@@ -709,7 +709,7 @@ def test_a_refusal_is_for_the_dead_letter_file(real):
              [(1, encode(ECS[0])), (1, encode(ECS[0])), (2, encode({**ECS[0], "event": "text"}))]]  # fmt: skip
     headers = {"Content-Type": "application/x-ndjson"}
     answer = real.client.post(f"/{name}/_bulk", content=b"\n".join([*lines, b""]), headers=headers)
-    verdict = Elasticsearch(Labels("x"), name).judge(["new", "again", "wrong"], answer.content)
+    verdict = Elasticsearch(ResourceDefaults("x"), name).judge(["new", "again", "wrong"], answer.content)
     assert not verdict.retry
     ((entries, count, reason),) = verdict.refused
     assert (entries, count) == (["wrong"], 1)

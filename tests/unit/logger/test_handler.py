@@ -158,11 +158,11 @@ class Text(str):
 def test_records_of_a_class_of_your_own(handler, lines, logger, message, event):
     """What a record class gives as its message is text in the line, whatever it is."""
 
-    class Record(logging.LogRecord):
+    class QueuedRecord(logging.LogRecord):
         def getMessage(self):
             return message
 
-    handler.handle(Record("x", 20, "f", 1, "m", None, None))
+    handler.handle(QueuedRecord("x", 20, "f", 1, "m", None, None))
     assert lines()[0]["event"] == event
 
 

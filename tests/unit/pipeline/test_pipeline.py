@@ -11,7 +11,7 @@ from support.tools import balanced, dropped, flat, of_kind, physical, tool, type
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.pipeline import pipeline, process, step
-from bamboo_logmetrics.pipeline.locks import if_free
+from bamboo_logmetrics.pipeline.locks import try_acquire
 from bamboo_logmetrics.testing import FailingSink, GateSink, ManualClock, open_log_on
 
 
@@ -765,7 +765,7 @@ def test_a_worker_is_started_once(open_log):
     assert log._pipeline._start_worker()
     alive, log._pipeline._alive = log._pipeline._alive, False
     answers = []
-    log._pipeline._starting.run(lambda: answers.append(log._pipeline._start_worker()), if_free)
+    log._pipeline._starting.run(lambda: answers.append(log._pipeline._start_worker()), try_acquire)
     log._pipeline._alive = alive
     assert answers == [True]
 

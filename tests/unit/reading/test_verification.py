@@ -912,7 +912,7 @@ def test_numbers_against_a_set():
 
     chance = random.Random(1)
     for _ in range(300):
-        numbers, known = tallies.Numbers(), set()
+        numbers, known = tallies.IntervalSet(), set()
         for _ in range(40):
             number = chance.randrange(1, 30)
             assert numbers.add(number) is (number not in known)

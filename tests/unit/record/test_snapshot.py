@@ -174,6 +174,6 @@ def test_one_bad_item_does_not_hide_the_others():
 
 def test_a_row_as_a_dictionary():
     """A row has its names and values as a dictionary, and a dictionary is its own."""
-    assert snapshot.as_dict(snapshot.Row(("a", "b"), (1, None))) == {"a": 1, "b": None}
+    assert snapshot.as_dict(snapshot.KeyValues(("a", "b"), (1, None))) == {"a": 1, "b": None}
     given = {"a": 1}
     assert snapshot.as_dict(given) is given

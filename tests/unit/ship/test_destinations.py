@@ -15,7 +15,7 @@ import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.strict_json import encode
-from bamboo_logmetrics.ship.destinations import KINDS
+from bamboo_logmetrics.ship.destinations import DESTINATIONS
 from bamboo_logmetrics.ship.entries import entry_of
 
 
@@ -39,8 +39,8 @@ def nanoseconds(timestamp):
 
 def test_kinds():
     """Each kind is made by its name, and says where it takes requests."""
-    made = [destination(kind) for kind in KINDS]
-    assert [item.kind for item in made] == list(KINDS)
+    made = [destination(kind) for kind in DESTINATIONS]
+    assert [item.kind for item in made] == list(DESTINATIONS)
     assert [item.path for item in made] == ["/loki/api/v1/push", "/logs-bamboo.events-default/_bulk", "/v1/logs"]
     types = ["application/json", "application/x-ndjson", "application/x-protobuf"]
     assert [item.content_type for item in made] == types
@@ -132,7 +132,7 @@ def test_loki_success(answer):
 
 def test_a_page_is_no_answer():
     """A page for people, as any web server gives it with 200, does not mean that the lines were taken."""
-    for kind in set(KINDS) - {"loki"}:  # for which 200 alone is no acknowledgement
+    for kind in set(DESTINATIONS) - {"loki"}:  # for which 200 alone is no acknowledgement
         with pytest.raises(ValueError):
             destination(kind).judge(entries(1), b"\n <!doctype html><html>Welcome</html>")
 

@@ -8,7 +8,7 @@ from support.faults import FaultyFS
 from support.shiplog import HandLog, compress, ids_in, line
 
 from bamboo_logmetrics.logfiles.open_file import PackedFile, PlainFile, begins_with, open_file
-from bamboo_logmetrics.logfiles.position import HEAD, Place, fingerprint
+from bamboo_logmetrics.logfiles.position import HEAD, Position, fingerprint
 from bamboo_logmetrics.ship import follower as follow
 from bamboo_logmetrics.ship.follower import GONE, TRUNCATED, Follower
 
@@ -592,4 +592,4 @@ def test_the_beginning(log, following):
 def test_a_default_place_is_the_beginning(log, following):
     """A place that says nothing is the beginning of the oldest file."""
     log.write(1)
-    assert following(Place()).read(BIG) == following().read(BIG)
+    assert following(Position()).read(BIG) == following().read(BIG)

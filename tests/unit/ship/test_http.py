@@ -24,7 +24,7 @@ from support.tools import tool
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.ship import Access, Shipper
+from bamboo_logmetrics.ship import Credentials, Shipper
 from bamboo_logmetrics.ship import http as ship_http
 from bamboo_logmetrics.ship.credentials import secret_from
 from bamboo_logmetrics.ship.http import Server, compressed, full_url
@@ -39,7 +39,7 @@ def connect():
     with contextlib.ExitStack() as stack:
 
         def connecting(url, path=PUSH, **access):
-            server = Server(url, path, content_type="application/json", access=Access(**access))
+            server = Server(url, path, content_type="application/json", access=Credentials(**access))
             stack.callback(server.close)
             return server
 
@@ -194,7 +194,7 @@ def test_authorisation_arrives(stub, connect, given, header):
 def test_access_that_cannot_be(given):
     """What contradicts itself, lacks its other half, or cannot stand in a header is refused, and not shown."""
     with pytest.raises(ConfigError) as raised:
-        Access(**given)
+        Credentials(**given)
     assert SECRET not in str(raised.value)
 
 
@@ -205,19 +205,19 @@ def test_secrets_from_the_environment():
     """Each argument has its variable, and arguments beat variables."""
     prefix = "BAMBOO_LOGMETRICS_SHIP_"
     environ = {f"{prefix}USER": "u", f"{prefix}PASSWORD": "p", f"{prefix}TENANT": "t", f"{prefix}CA": "ca"}
-    assert Access.from_environment(environ) == Access(user="u", password="p", tenant="t", ca="ca")
-    assert Access.from_environment(environ, user="me", tenant="") == Access(
+    assert Credentials.from_environment(environ) == Credentials(user="u", password="p", tenant="t", ca="ca")
+    assert Credentials.from_environment(environ, user="me", tenant="") == Credentials(
         user="me", password="p", tenant="t", ca="ca"
     )
-    assert Access.from_environment({}) == Access()
+    assert Credentials.from_environment({}) == Credentials()
     environ = {f"{prefix}CERT": "c", f"{prefix}KEY": "k", f"{prefix}TOKEN": "t"}
-    assert Access.from_environment(environ) == Access(cert="c", key="k", token="t")
+    assert Credentials.from_environment(environ) == Credentials(cert="c", key="k", token="t")
 
 
 def test_secrets_of_this_process(monkeypatch):
     """Without anything given, the process's own environment counts."""
     monkeypatch.setenv("BAMBOO_LOGMETRICS_SHIP_API_KEY", SECRET)
-    assert Access.from_environment().api_key == SECRET
+    assert Credentials.from_environment().api_key == SECRET
 
 
 @pytest.mark.parametrize("name", ["password", "token", "api_key"])
@@ -227,11 +227,11 @@ def test_secrets_from_files(tmp_path, name):
     path.write_bytes(f"{SECRET}\r\n".encode())
     variables = {f"BAMBOO_LOGMETRICS_SHIP_{name.upper()}": "other", "BAMBOO_LOGMETRICS_SHIP_USER": ""}
     user = {"user": "u"} if name == "password" else {}
-    found = Access.from_environment(variables, **{f"{name}_file": str(path)}, **user)
+    found = Credentials.from_environment(variables, **{f"{name}_file": str(path)}, **user)
     assert getattr(found, name) == SECRET
     variables = {f"BAMBOO_LOGMETRICS_SHIP_{name.upper()}_FILE": str(path)}
-    assert getattr(Access.from_environment(variables, **user), name) == SECRET
-    assert getattr(Access.from_environment(variables, **{name: "given"}, **user), name) == "given"
+    assert getattr(Credentials.from_environment(variables, **user), name) == SECRET
+    assert getattr(Credentials.from_environment(variables, **{name: "given"}, **user), name) == "given"
 
 
 def test_secret_files_that_cannot_be_read(tmp_path):
@@ -265,11 +265,17 @@ def test_secrets_are_in_no_repr(connect):
     """Neither what holds secrets nor what uses them shows them."""
     for access in ({"user": "u", "password": SECRET}, {"token": SECRET}, {"api_key": SECRET}):
         server = connect("http://localhost:3100", **access)
-        shipper = Shipper("a.jsonl", to="loki", url="http://localhost:3100", access=Access(**access))
-        for shown in (repr(Access(**access)), repr(server), repr(vars(server)), repr(shipper), repr(server._client)):
-            assert SECRET not in shown.replace(f"_secrets': {[*Access(**access).secrets()]}", "")
+        shipper = Shipper("a.jsonl", to="loki", url="http://localhost:3100", access=Credentials(**access))
+        for shown in (
+            repr(Credentials(**access)),
+            repr(server),
+            repr(vars(server)),
+            repr(shipper),
+            repr(server._client),
+        ):
+            assert SECRET not in shown.replace(f"_secrets': {[*Credentials(**access).secrets()]}", "")
         shipper._server.close()
-    assert "user='u'" in repr(Access(user="u"))
+    assert "user='u'" in repr(Credentials(user="u"))
 
 
 BASIC = base64.b64encode(f"u:{SECRET}".encode()).decode()

@@ -16,13 +16,13 @@ from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.logfiles import checkpoint
 from bamboo_logmetrics.ship import log_source as module
 from bamboo_logmetrics.ship.dead_letters import DeadLetters
-from bamboo_logmetrics.ship.destinations.base import Refusal
-from bamboo_logmetrics.ship.log_source import Names, Shipment
+from bamboo_logmetrics.ship.destinations.base import Rejection
+from bamboo_logmetrics.ship.log_source import LogSource, ShipperIdentity
 from bamboo_logmetrics.ship.state import State, load_state, save_state
 from bamboo_logmetrics.system import Clock
 from bamboo_logmetrics.testing import ManualClock
 
-NAMES = Names("loki", "loki", "http://h/push")
+NAMES = ShipperIdentity("loki", "loki", "http://h/push")
 BIG = 1024 * 1024
 A = "a" * 20
 
@@ -48,7 +48,7 @@ def opening(log, fs, clock):
     made = []
 
     def opened(names=NAMES, *, moved=False, fs=fs, clock=clock):
-        made.append(Shipment(log.path, names, moved=moved, fs=fs, clock=clock))
+        made.append(LogSource(log.path, names, moved=moved, fs=fs, clock=clock))
         return made[-1]
 
     yield opened
@@ -62,7 +62,7 @@ def deliver(shipment, size=BIG, refused=()):
     found = []
     while (batch := shipment.next_batch(size)) is not None:
         bad = [entry for entry in batch.entries if entry.head.seq in refused]
-        shipment.settle(batch, [Refusal([entry], 1, "no") for entry in bad])
+        shipment.settle(batch, [Rejection([entry], 1, "no") for entry in bad])
         shipment.save()
         found += [entry.head.seq for entry in batch.entries if entry not in bad]
     return found
@@ -208,7 +208,7 @@ def test_what_is_refused(log, opening):
     log.write(3)
     log.write(2, "b")
     batch = shipment.next_batch(BIG)
-    shipment.settle(batch, [Refusal(batch.entries, 2, "two of them")])
+    shipment.settle(batch, [Rejection(batch.entries, 2, "two of them")])
     shipment.save()
     assert (on_disk(log).shipped, on_disk(log).refused) == (6, 3)
     first, second = letters(log)
@@ -245,9 +245,9 @@ def test_a_save_that_fails_is_repeated_and_counts_once(tmp_path, call, code):
         log.append(b"junk\n")
         log.write(2)
         healthy = FaultyFS()
-        shipment = Shipment(log.path, NAMES, moved=False, fs=healthy, clock=ManualClock())
+        shipment = LogSource(log.path, NAMES, moved=False, fs=healthy, clock=ManualClock())
         batch = shipment.next_batch(BIG)
-        shipment.settle(batch, [Refusal(batch.entries[1:2], 1, "no")])
+        shipment.settle(batch, [Rejection(batch.entries[1:2], 1, "no")])
         shipment._fs = shipment._letters._fs = fs
         for _ in range(2):
             try:

@@ -7,7 +7,7 @@ import pytest
 from support.destinations import WRITER, destination, entries, timed, too_far_behind, too_old
 from support.stub_server import REASON, Reply, StubServer
 
-from bamboo_logmetrics.ship.credentials import Access
+from bamboo_logmetrics.ship.credentials import Credentials
 from bamboo_logmetrics.ship.http import Server
 from bamboo_logmetrics.ship.sender import GivenUpError, Sender, StoppedError
 from bamboo_logmetrics.testing import ManualClock
@@ -45,7 +45,7 @@ class Desk:
         self.bell.acquire()
         self.said = []
         made = destination(kind)
-        self.server = Server(self.stub.url, made.path, content_type=made.content_type, access=Access())
+        self.server = Server(self.stub.url, made.path, content_type=made.content_type, access=Credentials())
         self.server.proven = proven
         self.sender = Sender(
             made, self.server, clock=self.clock, bell=self.bell, on_trouble=self.said.append, patience=patience

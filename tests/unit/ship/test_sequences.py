@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from bamboo_logmetrics.ship import sequences
-from bamboo_logmetrics.ship.sequences import Ledger, Lost, newest
+from bamboo_logmetrics.ship.sequences import Lost, SequenceTracker, newest
 
 A, B = "a" * 20, "b" * 20
 
 
 def test_each_number_is_new_once():
     """A number is new when it is higher than all before it of its writer."""
-    book = Ledger({A: 2})
+    book = SequenceTracker({A: 2})
     taken = [book.take(*each, in_oldest=False) for each in [(A, 2), (A, 3), (B, 1), (A, 1), (A, 3), (A, 4)]]
     assert [new for new, _ in taken] == [False, True, True, False, False, True]
     assert not any(lost for _, lost in taken)
@@ -18,7 +18,7 @@ def test_each_number_is_new_once():
 
 def test_what_is_jumped_over_is_lost():
     """The numbers between two lines of a writer are lost, however many, and counted."""
-    book = Ledger()
+    book = SequenceTracker()
     assert book.take(A, 1, in_oldest=False) == (True, None)
     assert book.take(A, 5, in_oldest=False) == (True, Lost(A, 2, 4))
     assert Lost(A, 2, 4).how_many == 3
@@ -28,13 +28,13 @@ def test_what_is_jumped_over_is_lost():
 @pytest.mark.parametrize(("in_oldest", "lost"), [(True, None), (False, Lost(A, 1, 8))])
 def test_the_first_line_of_a_writer(in_oldest, lost):
     """In the oldest file of all nobody knows what stood before a writer's first line; after it, all of it is lost."""
-    assert Ledger().take(A, 9, in_oldest=in_oldest) == (True, lost)
+    assert SequenceTracker().take(A, 9, in_oldest=in_oldest) == (True, lost)
 
 
 def test_what_is_given_is_not_changed():
     """The numbers that it begins with stay those of whoever gave them."""
     given = {A: 1}
-    Ledger(given).take(A, 2, in_oldest=True)
+    SequenceTracker(given).take(A, 2, in_oldest=True)
     assert given == {A: 1}
 
 
@@ -42,7 +42,7 @@ def test_not_more_writers_than_fit(monkeypatch):
     """Of too many writers those that wrote last are remembered, in the ledger as in the checkpoint."""
     monkeypatch.setattr(sequences, "_MOST_WRITERS", 3)
     names = [letter * 20 for letter in "abcd"]
-    book = Ledger()
+    book = SequenceTracker()
     for name in names[:3]:
         book.take(name, 1, in_oldest=False)
     book.tidy({names[0]: 1})

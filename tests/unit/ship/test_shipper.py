@@ -17,7 +17,7 @@ from support.tools import physical, tool
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.ship import GivenUpError, Shipped, Shipper, shipper, status
-from bamboo_logmetrics.ship.background import Courier
+from bamboo_logmetrics.ship.background import BackgroundCalls
 from bamboo_logmetrics.ship.state import load_state
 from bamboo_logmetrics.testing import ManualClock
 
@@ -72,7 +72,7 @@ def on_disk(log, name="loki"):
 
 def test_a_courier_makes_calls_in_order():
     """Calls are made one after the other in another thread, and each outcome is given or raised."""
-    courier = Courier()
+    courier = BackgroundCalls()
     courier.start()
     names = []
     courier.send(lambda: names.append(threading.current_thread().name) or 1)
@@ -89,12 +89,12 @@ def test_a_courier_makes_calls_in_order():
 
 def test_a_wait_for_an_outcome_has_an_end():
     """Where no call has come to an end in time, there is no outcome yet."""
-    assert Courier().outcome(0.0) is None
+    assert BackgroundCalls().outcome(0.0) is None
 
 
 def test_a_nudge_ends_a_wait():
     """Whoever waits for an outcome looks up when nudged, and the last wait does not."""
-    courier = Courier()
+    courier = BackgroundCalls()
     courier.nudge()
     assert courier.outcome() is None
     courier.nudge()
@@ -768,13 +768,13 @@ def test_a_signal_while_it_waits(log, stub, number, where):
 
 def test_ctrl_c_as_a_batch_sets_out(log, stub, monkeypatch):
     """What has set out is waited for, also where Ctrl-C comes at that moment."""
-    send = Courier.send
+    send = BackgroundCalls.send
 
     def interrupted(courier, call):
         send(courier, call)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Courier, "send", interrupted)
+    monkeypatch.setattr(BackgroundCalls, "send", interrupted)
     log.write(3)
     with pytest.raises(KeyboardInterrupt):
         ship(log, stub)

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from support import ROOT
 from support.flats import FIXED, FLATS, NOW, exact, golden, there_and_back, written
 from support.records import AT, FACTS, ROUND, TOOL
-from support.strategies import EXAMPLES, HEADER, JSON, KINDS, fields_in_line, meta
+from support.strategies import EVENT_CLASSES, EXAMPLES, HEADER, JSON, fields_in_line, meta
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.events.base import names_of
 from bamboo_logmetrics.format import flatten, layouts
-from bamboo_logmetrics.format.encoder import LineMaker
+from bamboo_logmetrics.format.encoder import LineEncoder
 from bamboo_logmetrics.format.layouts import flat_of
 from bamboo_logmetrics.format.layouts.mapping import EVERYWHERE, ONLY_IN, ROWS
 from bamboo_logmetrics.format.parse import parse_line
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.options import MIN_LINE_BYTES
 from bamboo_logmetrics.record.integers import integer
-from bamboo_logmetrics.record.queued import Record
+from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
 
@@ -174,7 +174,7 @@ def test_each_place_has_one_key():
 
 def test_every_field_of_an_event_has_a_place():
     """Each field of each kind, and each header key, is in the table."""
-    for cls in KINDS.values():
+    for cls in EVENT_CLASSES.values():
         names = {*HEADER[3:], *fields_in_line(cls)} - {"meta", "usage", "occurred_at"}
         kind = {row.key for row in (*EVERYWHERE, *ONLY_IN.get(cls.kind, ()))}
         assert names <= kind, cls.kind
@@ -221,7 +221,7 @@ def test_the_table_of_the_docs():
 
 
 def maker(layout, limit=32_000):
-    return LineMaker(layout=layout, max_line_bytes=limit, fs=FS(), clock=ManualClock(1_795_362_433_417_696_999))
+    return LineEncoder(layout=layout, max_line_bytes=limit, fs=FS(), clock=ManualClock(1_795_362_433_417_696_999))
 
 
 LONG = {
@@ -244,7 +244,7 @@ def test_long_lines_are_cut(layout, limit, name):
     """A line of any layout is within the limit, says what was cut, and keeps its ids; the rest is used."""
     event, bound, exception = LONG[name]
     limit = limit or MIN_LINE_BYTES[layout]
-    line = maker(layout, limit).user(Record(event, {}, bound, "info", 1, exception))
+    line = maker(layout, limit).user(QueuedRecord(event, {}, bound, "info", 1, exception))
     assert line is not None
     assert len(line) <= limit
     assert len(line.decode().splitlines()) == 1
@@ -273,7 +273,9 @@ def test_the_shortest_limit_holds_every_event(layout):
             for key, value in {"usage": usage, "latency_ms": 2**64 - 1, "error": "e" * 500}.items()
             if key in names
         }
-        line = made.user(Record(dataclasses.replace(event, **values), {}, {"note": "x" * 900}, "info", 1, "T" * 900))
+        line = made.user(
+            QueuedRecord(dataclasses.replace(event, **values), {}, {"note": "x" * 900}, "info", 1, "T" * 900)
+        )
         assert line is not None, event.kind
         assert parse_line(line).event.meta.event_id == uuid
     facts = FACTS | {"host": "h" * 64}
@@ -286,7 +288,7 @@ def test_the_shortest_limit_holds_every_event(layout):
 @pytest.mark.parametrize("layout", layouts.LAYOUTS)
 def test_files_begin_differently(layout):
     """The same text at the same time, written by two writers, differs within the first 1,024 bytes."""
-    lines = [maker(layout).user(Record("x" * 500, {}, {"note": "y" * 5_000}, "info", 1)) for _ in range(2)]
+    lines = [maker(layout).user(QueuedRecord("x" * 500, {}, {"note": "y" * 5_000}, "info", 1)) for _ in range(2)]
     assert lines[0][:1024] != lines[1][:1024]
     assert len(lines[0]) > 1024
 
@@ -294,7 +296,7 @@ def test_files_begin_differently(layout):
 @pytest.mark.parametrize("layout", ["ecs", "otel"])
 def test_what_a_layout_cannot_hold_leaves_a_marker(layout):
     """A value that is no plain data does not leave the line out: another says so."""
-    line = parse_line(maker(layout).user(Record(TOOL, {}, {"bad": object}, "info", 1)))
+    line = parse_line(maker(layout).user(QueuedRecord(TOOL, {}, {"bad": object}, "info", 1)))
     assert (line.text, line.level, line.seq) == ("chat.tool_called could not be encoded", "error", 1)
 
 

@@ -296,10 +296,10 @@ def test_no_text_makes_the_patterns_backtrack():
 def test_no_secret_is_without_its_words():
     """Where a pattern finds something there is a word and a character of its kind, which are looked for first."""
     for text in [*KNOWN.values(), *(text for text, masked in TEXTS if text != masked)]:
-        found = {kind.pattern for kind in patterns.KINDS if kind.pattern.search(text)}
+        found = {kind.pattern for kind in patterns.SECRET_PATTERNS if kind.pattern.search(text)}
         likely = {
             kind.pattern
-            for kind in patterns.KINDS
+            for kind in patterns.SECRET_PATTERNS
             if any(word in text.lower() for word in kind.words) and (not kind.needs or set(kind.needs) & set(text))
         }
         assert found
@@ -308,7 +308,7 @@ def test_no_secret_is_without_its_words():
 
 
 PIECES = st.sampled_from(
-    [*KNOWN.values(), *(text for text, _ in TEXTS), *(word for kind in patterns.KINDS for word in kind.words),
+    [*KNOWN.values(), *(text for text, _ in TEXTS), *(word for kind in patterns.SECRET_PATTERNS for word in kind.words),
      "api-", "api", "access_", "session", "refresh-", "secret_access_", "xid_", "passphrase", "x-amz-", "\\u0026", "&", "; ",
      "=", ": ", "'", '"', "(b'", "', b'", "a1b2c3d4e5f6a7b8", "AKIA0123456789ABCDEF", SECRET, " ", "\n", "/", "é"]
 )  # fmt: skip
@@ -336,4 +336,4 @@ def test_letters_that_patterns_take_for_others():
 
 def test_ids_hold_no_words():
     """Texts of the characters of an id are not looked at: no word beside a secret is made of them."""
-    assert all(word.strip(masking._ID) for kind in patterns.KINDS for word in kind.words)
+    assert all(word.strip(masking._ID) for kind in patterns.SECRET_PATTERNS for word in kind.words)
