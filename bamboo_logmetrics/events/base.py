@@ -1,16 +1,15 @@
-"""How an event class is made: the base of every model, and the one decorator.
+"""The base class of events and their parts, and the decorator that makes a class of them.
 
-An event can be handed to another thread by reference because nothing can change it: it is a frozen dataclass, and
-each of its values is immutable.
+An event is handed to the worker by reference. That is safe because it is frozen and each of its values is immutable.
 
-To the application it is a dataclass: ``fields``, ``replace``, ``asdict``, ``match`` and dataclasses-json work as ever.
-Underneath it is a msgspec Struct, whose constructor is one call into C; the ``__init__`` of a frozen, slotted
-dataclass takes ten times as long (docs/design.md). A class goes through here once:
+For the application an event is a frozen dataclass: ``fields``, ``replace``, ``asdict``, ``match`` and dataclasses-json
+work. Underneath it is a msgspec Struct. A Struct is constructed by one call into C; the ``__init__`` of a frozen,
+slotted dataclass takes ten times as long (docs/decisions). Making a class takes two steps:
 
-1. ``class RoundCompleted(ChatEvent, frozen=True, kw_only=True)``: msgspec makes slots, constructor, ``==`` and hash;
-   ``__init_subclass__`` writes the check of its values, which msgspec calls at the end of each construction.
-2. ``@model``: the dataclass form, and its entry in the tables. A class of the application has no decorator: its
-   dataclass form is made when somebody asks for its fields.
+1. ``class RoundCompleted(ChatEvent, frozen=True, kw_only=True)``: msgspec makes slots, constructor, ``==`` and hash.
+   ``__init_subclass__`` compiles the validation, which msgspec calls at the end of each construction.
+2. ``@model`` adds what the dataclasses module looks for, and enters the class into the tables. A class of the
+   application needs no decorator: the dataclass attributes are added when its fields are first read.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ else:
 
 C = TypeVar("C", bound="type[Model]")
 
-# The names are the rules: unsigned 64, 32 and 16 bit counts, milliseconds, a non-empty text.
+# Names for annotations, each with a rule below: unsigned integers of 64, 32 and 16 bits, milliseconds, a non-empty str.
 U64 = int
 U32 = int
 U16 = int
@@ -50,23 +49,23 @@ Id = str
 
 
 class Rule(NamedTuple):
-    """What the values of an annotation must be.
+    """The rule for the values of one annotation.
 
     Args:
-        fits: an expression that holds for a value ``{0}`` that is right as it is, as nearly all are.
-        check: for all others: makes the value right, or says what is wrong.
+        fits: source of an expression that is true for a value ``{0}`` that needs no conversion; nearly all values.
+        validate: the validator for every other value; it converts the value or raises.
     """
 
     fits: str
-    check: validators.Check
+    validate: validators.Validator
 
 
 def optional(rule: Rule) -> Rule:
     """Return ``rule`` with None accepted."""
-    return Rule(f"{{0}} is None or {rule.fits}", validators.optional(rule.check))
+    return Rule(f"{{0}} is None or {rule.fits}", validators.optional(rule.validate))
 
 
-_SMALL = 2**30 - 1  # CPython compares such numbers several times as fast; larger ones are looked at more closely
+_SMALL = 2**30 - 1  # CPython compares ints of one digit several times as fast; larger ones take the validator
 
 
 def _unsigned(limit: int, remedy: str) -> Rule:
@@ -79,7 +78,7 @@ _COUNT = "Pass a count, such as 0 or 1234."
 _TEXT = Rule("type({0}) is str", validators.text)
 _U64 = _unsigned(validators.U64_MAX, _COUNT)
 
-# annotation -> the rule of its values; model() and add_status() add the classes as they are made
+# annotation -> rule; model() and add_status() add each class when it is made
 RULES: dict[str, Rule] = {
     "str": _TEXT,
     "str | None": optional(_TEXT),
@@ -93,12 +92,12 @@ RULES: dict[str, Rule] = {
     "datetime": Rule("type({0}) is datetime and {0}.tzinfo is utc", validators.utc),
 }
 
-# annotations that an event class of the application may use beside the text, count and status rules
+# additional annotations for the event classes of applications
 RULES["int"] = Rule(f"type({{0}}) is int and -{_SMALL} <= {{0}} <= {_SMALL}", validators.signed)
 RULES["float"] = Rule("type({0}) is float and {0} - {0} == 0", validators.number)
 RULES |= {f"{name} | None": optional(RULES[name]) for name in ("bool", "int", "float")}
 
-# what the expressions of the rules speak of
+# the names that the expressions of the rules use
 _NAMES: dict[str, Any] = {"datetime": datetime, "utc": timezone.utc}
 
 
@@ -110,22 +109,21 @@ def _is_none(value: Any) -> bool:
     return value is None
 
 
-# annotation -> what dataclasses-json is told (the form that its config() returns, written
-# out because importing it takes 150 ms). "decoder" is always given: without one it turns
-# '5' into 5 and 'false' into True; the rules above refuse such values instead.
+# annotation -> field metadata for dataclasses-json, in the form that its config() returns (importing it takes 150 ms).
+# A decoder is always set: without one dataclasses-json turns '5' into 5 and 'false' into True.
 JSON_RULES: dict[str, dict[str, Callable[[Any], Any]]] = {
     "datetime": {"encoder": times.format_utc, "decoder": times.parse_utc},
     "U64 | None": {"decoder": _same, "exclude": _is_none},
 }
 
 
-MODELS: dict[str, type[Model]] = {}  # by name, as model() makes them
+MODELS: dict[str, type[Model]] = {}  # by class name
 
 
 class _LazyFields:
-    """``__dataclass_fields__`` of a class without ``@model``, made on first use.
+    """Descriptor for ``__dataclass_fields__`` of a class without ``@model``; it adds the dataclass attributes.
 
-    msgspec knows the fields only after ``__init_subclass__``.
+    ``__init_subclass__`` cannot add them: msgspec sets the fields after it has run.
     """
 
     def __get__(self, instance: object, owner: type[Model]) -> Any:
@@ -134,7 +132,7 @@ class _LazyFields:
 
 
 def annotation_text(annotation: Any) -> str:
-    """Return an annotation as the tables name it: ``blm.TokenUsage``, ``Optional[str]`` as ``str | None``."""
+    """Return an annotation in the spelling of the tables, such as ``str | None`` for ``Optional[str]``."""
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     text = re.sub(r"[\w.]*\bOptional\[(.*)\]", r"\1 | None", text.strip())
     return re.sub(r"[\w.]*\.", "", text)
@@ -150,15 +148,15 @@ _set_extra = _Kept.__dict__["_extra"].__set__
 class Model(_Kept, msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: it can be in no cycle
     """Base of events and their parts.
 
-    ``_extra`` is the JSON text of keys that a newer writer sent and this version does
-    not know. It is not a field: not in init, repr or ``==``.
+    ``_extra`` holds, as JSON text, the keys that this version does not know. It is not a field: it is not in the
+    constructor, the repr or ``==``.
     """
 
     if TYPE_CHECKING:
         _extra: ClassVar[str]
     _names: ClassVar[tuple[str, ...]] = ()
-    _checks: ClassVar[tuple[tuple[str, str, validators.Check], ...]] = ()
-    _parts: ClassVar[Mapping[str, type[Model]]] = {}  # the fields that hold a model themselves
+    _validators: ClassVar[tuple[tuple[str, str, validators.Validator], ...]] = ()  # name, "Class.name", validator
+    _parts: ClassVar[Mapping[str, type[Model]]] = {}  # the fields that hold another model
     _annotations: ClassVar[dict[str, str]] = {}
 
     def __init_subclass__(cls, **_: Any) -> None:
@@ -166,26 +164,26 @@ class Model(_Kept, msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: 
         cls._annotations = cls._annotations | {name: kind for name, kind in own.items() if "ClassVar" not in kind}
         cls._check_annotations()
         cls._names = tuple(cls._annotations)
-        cls._checks = tuple(
-            (name, f"{cls.__name__}.{name}", RULES[kind].check) for name, kind in cls._annotations.items()
+        cls._validators = tuple(
+            (name, f"{cls.__name__}.{name}", RULES[kind].validate) for name, kind in cls._annotations.items()
         )
         parts = {name: kind.split(" ")[0] for name, kind in cls._annotations.items()}
         cls._parts = {name: MODELS[part] for name, part in parts.items() if part in MODELS}
-        made: Any = cls
-        made.__dataclass_fields__ = _LazyFields()
-        made._validate = _compiled(cls._annotations)
+        untyped: Any = cls
+        untyped.__dataclass_fields__ = _LazyFields()
+        untyped._validate = _compiled(cls._annotations)
         if "__post_init__" not in vars(cls):
-            made.__post_init__ = made._validate
+            untyped.__post_init__ = untyped._validate
 
     @classmethod
     def _check_annotations(cls) -> None:
         """Raise TypeError for a field that a line cannot hold."""
 
     def _validate(self) -> None:
-        """Check the values, and put right what may be put right."""
+        """Check each value and convert it where its rule allows that. Raises TypeError or ValueError."""
 
     def __post_init__(self) -> None:
-        """Be called by msgspec at the end of each construction."""
+        """Validate; msgspec calls this at the end of each construction."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return rebuild, (type(self), {name: getattr(self, name) for name in self._names}, self.extra)
@@ -198,11 +196,11 @@ class Model(_Kept, msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: 
 
     @property
     def extra(self) -> str | None:
-        """The unknown keys this object was read with, as JSON text, or None."""
+        """JSON text of the unknown keys that this object was read with, or None."""
         return getattr(self, "_extra", None)
 
     def with_extra(self, extra: str | None) -> Self:
-        """Attach the unknown keys; only to an object that nobody else has seen yet."""
+        """Attach the unknown keys and return self; only for an object that was made just now."""
         if extra:
             _set_extra(self, extra)
         return self
@@ -214,32 +212,33 @@ def names_of(cls: type[Model]) -> tuple[str, ...]:
 
 
 def rebuild(cls: type[Model], values: dict[str, Any], extra: str | None) -> Model:
-    """Make the object of a pickle."""
+    """Return the object that a pickle describes."""
     return cls(**values).with_extra(extra)
 
 
 def _compiled(annotations: Mapping[str, str]) -> Callable[[Any], None]:
-    """Return a method that looks at every value once, and at each more closely when one does not fit."""
+    """Return the ``_validate`` of a class: one expression over all values, and the validators where it is false."""
     reads = [f"    {name} = self.{name}" for name in annotations]
     fits = " and ".join(f"({RULES[kind].fits.format(name)})" for name, kind in annotations.items())
-    source = ["def validate(self):", *reads, f"    if not ({fits or True}):", "        check(self)"]
-    made: dict[str, Any] = {}
-    exec("\n".join(source), _NAMES | {"check": _check}, made)  # noqa: S102 - of the table above, as dataclasses does it
-    validate: Callable[[Any], None] = made["validate"]
+    source = ["def validate(self):", *reads, f"    if not ({fits or True}):", "        run_validators(self)"]
+    namespace: dict[str, Any] = {}
+    names = _NAMES | {"run_validators": _run_validators}
+    exec("\n".join(source), names, namespace)  # noqa: S102 - source from the table above, as the dataclasses module does
+    validate: Callable[[Any], None] = namespace["validate"]
     return validate
 
 
-def _check(self: Model) -> None:
-    for name, where, check in self._checks:
-        given = getattr(self, name)
-        kept = check(where, given)
-        if kept is not given:
-            force_setattr(self, name, kept)
+def _run_validators(self: Model) -> None:
+    for name, where, validate in self._validators:
+        value = getattr(self, name)
+        valid = validate(where, value)
+        if valid is not value:
+            force_setattr(self, name, valid)
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 def model(cls: C) -> C:
-    """Make ``cls`` a dataclass, frozen and keyword-only, and enter it into the tables."""
+    """Make ``cls`` a frozen, keyword-only dataclass and enter it into the tables."""
     make_dataclass_form(cls)
     MODELS[cls.__name__] = cls
     _add(cls, validators.instance(cls))
@@ -248,7 +247,7 @@ def model(cls: C) -> C:
 
 def make_dataclass_form(cls: type[Model]) -> None:
     """Give ``cls`` the attributes of a frozen, keyword-only dataclass."""
-    # not msgspec.structs.fields, which evaluates the annotations: an application may import their names for types only
+    # not msgspec.structs.fields: it evaluates the annotations, whose names may be imported for type checkers only
     kinds = cls._annotations
     defaults = dict(zip(reversed(cls.__struct_fields__), reversed(cls.__struct_defaults__), strict=False))
     plain = dataclasses.make_dataclass(
@@ -260,35 +259,35 @@ def make_dataclass_form(cls: type[Model]) -> None:
         repr=False,
         eq=False,
     )
-    made: Any = cls
-    made.__dataclass_fields__ = plain.__dataclass_fields__  # type: ignore[attr-defined]
-    made.__dataclass_params__ = plain.__dataclass_params__  # type: ignore[attr-defined]
-    made.__setattr__, made.__delattr__ = _refuse_to_set, _refuse_to_delete
+    untyped: Any = cls
+    untyped.__dataclass_fields__ = plain.__dataclass_fields__  # type: ignore[attr-defined]
+    untyped.__dataclass_params__ = plain.__dataclass_params__  # type: ignore[attr-defined]
+    untyped.__setattr__, untyped.__delattr__ = _refuse_to_set, _refuse_to_delete
 
 
 def add_status(cls: type[Enum], **json: Callable[[Any], Any]) -> None:
-    """Enter an enumeration into the tables, with what dataclasses-json is to be told of it."""
+    """Enter an enumeration into the tables, with its encoder and decoder for dataclasses-json."""
     _add(cls, validators.member(cls))
     JSON_RULES[cls.__name__] = json
 
 
-def _add(cls: type, check: validators.Check) -> None:
+def _add(cls: type, validate: validators.Validator) -> None:
     name = cls.__name__
     _NAMES[name] = cls
-    RULES[name] = Rule(f"type({{0}}) is {name}", check)
+    RULES[name] = Rule(f"type({{0}}) is {name}", validate)
     RULES[f"{name} | None"] = optional(RULES[name])
 
 
 def _field(name: str, annotation: str, defaults: Mapping[str, Any]) -> Any:
-    """Return a field of a Struct as dataclasses knows it."""
-    given = defaults.get(name, msgspec.NODEFAULT)
-    default: dict[str, Any] = {}
-    if factory := getattr(given, "factory", None):
-        default["default_factory"] = factory
-    elif given is not msgspec.NODEFAULT:
-        default["default"] = given
+    """Return the dataclasses field for a field of a Struct."""
+    default = defaults.get(name, msgspec.NODEFAULT)
+    arguments: dict[str, Any] = {}
+    if factory := getattr(default, "factory", None):
+        arguments["default_factory"] = factory
+    elif default is not msgspec.NODEFAULT:
+        arguments["default"] = default
     rule = JSON_RULES.get(annotation, {"decoder": _same})
-    return dataclasses.field(**default, metadata=MappingProxyType({"dataclasses_json": rule}))
+    return dataclasses.field(**arguments, metadata=MappingProxyType({"dataclasses_json": rule}))
 
 
 def _refuse_to_set(self: Model, name: str, _: object) -> NoReturn:
@@ -302,5 +301,5 @@ def _refuse_to_delete(self: Model, name: str) -> NoReturn:
 
 
 def snake(name: str) -> str:
-    """Return ``RoundCompleted`` as ``round_completed``."""
+    """Return a CamelCase name in snake_case: ``round_completed`` for ``RoundCompleted``."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

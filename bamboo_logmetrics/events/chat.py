@@ -31,7 +31,7 @@ class SessionStarted(ChatEvent, frozen=True, kw_only=True):
 
 @model
 class SessionCompleted(ChatEvent, frozen=True, kw_only=True):
-    """A conversation ended, well or not."""
+    """A conversation ended; ``status`` tells how."""
 
     session_id: str
     status: SessionStatus

@@ -12,16 +12,18 @@ from bamboo_logmetrics.events.base import Model
 class MetricsEvent(Model, frozen=True, kw_only=True):
     """Base of every event.
 
-    ``kind`` is the dotted name, such as ``chat.round_completed``, on the class and on its objects. The bases of the
-    families have none. A subclass of one of them is an event of its own kind::
+    ``kind`` is the dotted name, such as ``chat.round_completed``; the class and its objects have it. ChatEvent,
+    ForwardEvent and SystemEvent, the bases of the families, have no kind and cannot be emitted. A subclass of one of
+    them is an event of its own kind::
 
-        class CacheWarmed(ChatEvent):  # chat.cache_warmed
+        class CacheWarmed(ChatEvent):  # its kind is chat.cache_warmed
             session_id: str
             entries: int
 
-    Its fields are ``str``, ``int`` (64 bits), ``float`` (finite), ``bool``, one of these or None, a ``usage`` of
-    TokenUsage or a ``status``. Raises TypeError, when the class is made, for other fields, for a name that a line has
-    already, and for a kind that another class has.
+    A field is a ``str``, ``int`` (signed 64 bits), ``float`` (finite) or ``bool``, or one of these or None. A field
+    ``usage`` is a TokenUsage, a field ``status`` one of the statuses of this package. Text fields that no event of this
+    package has are masked and cut as bound values are. Making the class raises TypeError for any other field, for a
+    name that every line or event has already, and for a kind that another class has.
     """
 
     kind: ClassVar[str]

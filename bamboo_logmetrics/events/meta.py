@@ -1,4 +1,4 @@
-"""What identifies an event."""
+"""Identity, time and trace of an event."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _now = partial(datetime.now, timezone.utc)
 
 @model
 class EventMeta(Model, frozen=True, kw_only=True):
-    """What identifies an event.
+    """Identity, time and trace of an event.
 
     Args:
-        event_id: any non-empty text; a UUID v4 is made when it is left out.
+        event_id: any non-empty text; a UUID v4 when left out.
         occurred_at: when it happened, an aware datetime, kept as UTC; now when left out.
-        trace_id: what links events of one request across services, or None.
+        trace_id: links the events of one request across services; or None.
     """
 
     event_id: Id = field(default_factory=_new_id)

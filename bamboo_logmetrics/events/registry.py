@@ -1,4 +1,4 @@
-"""Every event class by its kind: the twelve of this package, and those of the application."""
+"""The registry of event classes: the twelve of this package and those of the application."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 EVENT_CLASSES: dict[str, type[MetricsEvent]] = {}  # by kind, such as chat.round_completed
 VARIANTS: dict[tuple[str, str], type[MetricsEvent]] = {}  # by family and variant, as in the tagged form
-unknown: Callable[..., MetricsEvent]  # makes the event of any other tag; set by the module that defines it
+unknown: Callable[..., MetricsEvent]  # UnknownEvent, for every other tag; its module sets this
 
 # annotations that the fields of an application's own event may have
 _OWN_TYPES = ("str", "int", "float", "bool")
 _PARTS = {"usage": ("TokenUsage",), "status": ("SessionStatus", "RoundStatus", "ForwardStatus")}
-# names that a line, or every event, has already
+# keys of every line, and of every event with a meta
 _TAKEN = frozenset(
     {"timestamp", "level", "event", "v", "writer", "seq", "plain", "exception", "truncated", "source"}
     | {"meta", "event_id", "occurred_at", "trace_id"}
@@ -33,22 +33,25 @@ def is_builtin(cls: type) -> bool:
 
 
 def register(cls: type[MetricsEvent]) -> None:
-    """Enter an event class under its kind, which follows from its family and its name.
+    """Enter an event class under its kind, which is made of its family and its name.
 
-    A class that is made again under the same name in the same module (a notebook's cell, a reload) takes the place of
-    the one before. Raises TypeError where the class can have no kind, or another class has it.
+    A class of the same name and module (a notebook's cell run again, a reload) replaces the one before. Raises
+    TypeError for a class that can have no kind, and for a kind that another class has.
     """
     name = cls.__name__
     if not cls._family:
-        msg = f"{name} must derive from ChatEvent, ForwardEvent or SystemEvent: its family is a part of its kind"
+        msg = (
+            f"{name} must derive from ChatEvent, ForwardEvent or SystemEvent: the family is the first part of its kind"
+        )
         raise TypeError(msg)
     if not _CLASS_NAME.fullmatch(name):
-        msg = f"the name of an event class must be such as CacheWarmed; got {name!r}: its kind is made of it"
+        msg = f"the name of an event class must be in CamelCase, such as CacheWarmed; got {name!r}"
         raise TypeError(msg)
     kind = f"{snake(cls._family)}.{snake(name)}"
     known = EVENT_CLASSES.get(kind)
     if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-        msg = f"{name} would be of kind {kind!r}, as {known.__module__}.{known.__qualname__} is: give it another name"
+        other = f"{known.__module__}.{known.__qualname__}"
+        msg = f"{name} would be of kind {kind!r}, as {other} already is: rename one of them"
         raise TypeError(msg)
     cls.kind = kind
     cls._tag = (cls._family, name)
@@ -56,7 +59,7 @@ def register(cls: type[MetricsEvent]) -> None:
 
 
 def check_annotations(cls: type[MetricsEvent]) -> None:
-    """Raise TypeError for a field of an application's class that a line cannot hold, or that has a taken name."""
+    """Raise TypeError for a field of an application's class that has a reserved name or a type that no line holds."""
     if is_builtin(cls):
         return
     inherited = names_of(cls.__mro__[1])
@@ -68,7 +71,7 @@ def check_annotations(cls: type[MetricsEvent]) -> None:
 def _check_field(cls: type[MetricsEvent], name: str, annotation: str) -> None:
     where = f"{cls.__name__}.{name}"
     if name in _TAKEN or name.startswith("bound_") or hasattr(cls.__mro__[1], name) or not _FIELD_NAME.fullmatch(name):
-        msg = f"{where}: a field cannot have this name, which lines or events have already; use another in snake_case"
+        msg = f"{where}: this name is reserved, or not in snake_case; use another"
         raise TypeError(msg)
     allowed = _PARTS.get(name, _OWN_TYPES)
     if annotation.removesuffix(" | None") not in allowed or annotation not in RULES:
@@ -80,7 +83,7 @@ def _check_field(cls: type[MetricsEvent], name: str, annotation: str) -> None:
 
 
 def require_kind(event: MetricsEvent) -> None:
-    """Raise TypeError for an object of a family's base class: it has no kind, and no line could name it."""
+    """Raise TypeError for an object of a family's base class, which has no kind."""
     if getattr(type(event), "kind", None) is None:
         name = type(event).__name__
         msg = (

@@ -1,4 +1,4 @@
-"""How sessions, rounds and requests stand or ended."""
+"""Statuses of sessions, rounds and requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class _Status(str, Enum):
 
 
 class SessionStatus(_Status):
-    """How a session stands."""
+    """Status of a session."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -23,7 +23,7 @@ class SessionStatus(_Status):
 
 
 class RoundStatus(_Status):
-    """How a round stands."""
+    """Status of a round."""
 
     RUNNING = "running"
     SUCCESS = "success"
@@ -32,7 +32,7 @@ class RoundStatus(_Status):
 
 
 class ForwardStatus(_Status):
-    """How a forwarded request ended."""
+    """Outcome of a forwarded request."""
 
     SUCCESS = "success"
     ERROR = "error"
@@ -40,7 +40,7 @@ class ForwardStatus(_Status):
 
 
 def read_status(text: Any) -> Any:
-    """Return a status text as this version writes it: older writers say ``failed``."""
+    """Return a status text as this version writes it; older writers write ``failed`` for ``error``."""
     return "error" if text == "failed" else text
 
 

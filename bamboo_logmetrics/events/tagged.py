@@ -1,7 +1,7 @@
-"""The tagged JSON form: what the Rust system (serde, externally tagged) reads and writes.
+"""The tagged JSON form, which the Rust system reads and writes (serde, externally tagged).
 
-dataclasses-json does the work, through the functions that its own decorator
-installs: decorating would put its coercing ``from_json`` in place of ours.
+dataclasses-json does the conversion. Its functions are called directly: its decorator would replace ``from_json`` with
+one that coerces values.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def dumps(data: Any) -> str:
 
 
 def keep(data: Any) -> str:
-    """Return the JSON text of what this version does not know; raises DecodeError."""
+    """Return data that this version does not know as JSON text; raises DecodeError."""
     try:
         return dumps(data)
     except (TypeError, ValueError, RecursionError) as error:
@@ -95,11 +95,11 @@ def decode(cls: type[M], body: Any) -> M:
         if known.get(name) is not None:
             known[name] = decode(part, known[name])
     try:
-        made: M = DataClassJsonMixin.from_dict.__func__(cls, known)  # type: ignore[attr-defined]
+        model: M = DataClassJsonMixin.from_dict.__func__(cls, known)  # type: ignore[attr-defined]
     except (TypeError, ValueError) as error:
         msg = f"{cls.__name__}: {error}"
         raise DecodeError(msg) from None
-    return made.with_extra(keep(unknown) if unknown else None)
+    return model.with_extra(keep(unknown) if unknown else None)
 
 
 def _require(cls: type[Model], known: dict[str, Any]) -> None:

@@ -40,11 +40,11 @@ def parse_utc(text: Any) -> datetime:
 
     Digits beyond the sixth are cut. Raises ValueError for any other text.
     """
-    found = _RFC3339.fullmatch(text) if isinstance(text, str) else None
-    if not found:
+    match = _RFC3339.fullmatch(text) if isinstance(text, str) else None
+    if not match:
         msg = f"not a time such as 2026-11-22T15:47:13.417696Z: {text!r:.60}"
         raise ValueError(msg)
-    *parts, digits, sign, hours, minutes = found.groups()
+    *parts, digits, sign, hours, minutes = match.groups()
     micro = int((digits or "0").ljust(6, "0")[:6])
     year, month, day, hour, minute, second = map(int, parts)
     moment = datetime(year, month, day, hour, minute, second, micro, timezone.utc)

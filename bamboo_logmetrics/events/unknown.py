@@ -12,12 +12,12 @@ from bamboo_logmetrics.events.registry import EVENT_CLASSES
 
 @model
 class UnknownEvent(MetricsEvent, frozen=True, kw_only=True):
-    """An event of a kind that this version does not know, kept as it came.
+    """An event of a kind that this version does not know, kept unchanged.
 
     Args:
         family: the outer tag, such as ``Chat``.
         variant: the inner tag, such as ``SessionPaused``.
-        payload: the JSON text of what stood under the inner tag; None for a bare tag.
+        payload: the JSON text of the value of the inner tag; None for a bare tag.
 
     Raises ValueError for a kind that this version knows: its line would pass for that event.
     """
@@ -35,7 +35,7 @@ class UnknownEvent(MetricsEvent, frozen=True, kw_only=True):
             raise ValueError(msg)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the tagged form as it came."""
+        """Return the tagged form unchanged."""
         from bamboo_logmetrics.events import tagged
 
         if self.payload is None:

@@ -1,8 +1,7 @@
-"""The value rules of event fields: one function per annotation.
+"""Validators of event fields: one function for each annotation.
 
-A check takes ``(where, value)``, where ``where`` is ``"Class.field"``, and
-returns the value to keep. It raises TypeError or ValueError with a message that names class,
-field, value and what would be right.
+A validator takes ``(where, value)``, where ``where`` is ``"Class.field"``, and returns the value that the event keeps.
+It raises TypeError or ValueError with a message that names class, field, value and a remedy.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, TypeVar
 
-Check = Callable[[str, Any], Any]
+Validator = Callable[[str, Any], Any]
 E = TypeVar("E", bound=Enum)
 
 U64_MAX = 2**64 - 1
@@ -30,7 +29,7 @@ _short.maxstring = _short.maxother = 60
 
 
 def got(value: object) -> str:
-    """Return a short text of a refused value and its type, for a message."""
+    """Return a short text of a refused value and its type, such as ``got 5 (int)``."""
     try:
         shown = _short.repr(value)
     except Exception:  # noqa: BLE001 - a repr may raise anything, and the message matters more
@@ -39,7 +38,7 @@ def got(value: object) -> str:
 
 
 def text(where: str, value: Any) -> str:
-    """Keep a str; a subclass becomes an exact str, so that nothing can change it later."""
+    """Return a str; an object of a subclass becomes an exact str, so that nothing can change it later."""
     if type(value) is str:
         return value
     if isinstance(value, str):
@@ -49,25 +48,25 @@ def text(where: str, value: Any) -> str:
 
 
 def non_empty(where: str, value: Any) -> str:
-    """Keep a str of at least one character."""
+    """Return a str of at least one character."""
     if not (kept := text(where, value)):
-        msg = f"{where} must not be empty; got ''. Leave it out to have one made."
+        msg = f"{where} must not be empty; got ''. Leave it out, and one is generated."
         raise ValueError(msg)
     return kept
 
 
 def flag(where: str, value: Any) -> bool:
-    """Keep a bool; 0, 1 and 'false' are refused rather than guessed."""
+    """Return a bool; 0, 1 and 'false' are refused rather than guessed."""
     if value is True or value is False:
         return bool(value)
     msg = f"{where} must be True or False; {got(value)}. Pass bool(value)."
     raise TypeError(msg)
 
 
-def unsigned(limit: int, remedy: str) -> Check:
-    """Return the check for a whole number from 0 to ``limit``."""
+def unsigned(limit: int, remedy: str) -> Validator:
+    """Return the validator for a whole number from 0 to ``limit``."""
 
-    def check(where: str, value: Any) -> int:
+    def validate(where: str, value: Any) -> int:
         if type(value) is not int:
             value = _whole(where, value, remedy)
         if 0 <= value <= limit:
@@ -75,7 +74,7 @@ def unsigned(limit: int, remedy: str) -> Check:
         msg = f"{where} must be from 0 to {limit}; {got(value)}. {remedy}"
         raise ValueError(msg)
 
-    return check
+    return validate
 
 
 def _whole(where: str, value: Any, remedy: str) -> int:
@@ -89,7 +88,7 @@ def _whole(where: str, value: Any, remedy: str) -> int:
 
 
 def signed(where: str, value: Any) -> int:
-    """Keep a whole number within signed 64 bits."""
+    """Return a whole number within signed 64 bits."""
     remedy = "Pass a whole number, such as -1 or 1234."
     if type(value) is not int:
         value = _whole(where, value, remedy)
@@ -100,7 +99,7 @@ def signed(where: str, value: Any) -> int:
 
 
 def number(where: str, value: Any) -> float:
-    """Keep a finite number, as a float."""
+    """Return a finite number, as a float."""
     remedy = "Pass a finite number, such as 0.5."
     if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
         msg = f"{where} must be a number; {got(value)}. {remedy}"
@@ -119,7 +118,7 @@ def _float(value: Any) -> float:
 
 
 def millis(where: str, value: Any) -> int:
-    """Keep a duration in milliseconds: any finite number >= 0, floored."""
+    """Return a duration in milliseconds: any finite number >= 0, floored."""
     remedy = "Pass the elapsed time in milliseconds, such as 12 or 12.5."
     if type(value) is not int:
         if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
@@ -148,7 +147,7 @@ def _finite(value: Any) -> bool:
 
 
 def utc(where: str, value: Any) -> datetime:
-    """Keep an aware datetime, as an exact ``datetime`` in UTC."""
+    """Return an aware datetime, as an exact ``datetime`` in UTC."""
     remedy = "Pass datetime.now(timezone.utc)."
     if type(value) is datetime and value.tzinfo is timezone.utc:
         return value
@@ -167,11 +166,11 @@ def utc(where: str, value: Any) -> datetime:
     return datetime(*parts, tzinfo=timezone.utc)
 
 
-def member(enum: type[E]) -> Check:
-    """Return the check for a member of ``enum``; its exact string is accepted."""
+def member(enum: type[E]) -> Validator:
+    """Return the validator for a member of ``enum``; its exact string is accepted."""
     by_value = {item.value: item for item in enum}
 
-    def check(where: str, value: Any) -> E:
+    def validate(where: str, value: Any) -> E:
         if type(value) is enum:
             return value
         if isinstance(value, str) and not isinstance(value, Enum) and value in by_value:
@@ -181,25 +180,25 @@ def member(enum: type[E]) -> Check:
         msg = f"{where} must be a {enum.__name__}, one of {names}; {got(value)}."
         raise kind(msg)
 
-    return check
+    return validate
 
 
-def instance(cls: type) -> Check:
-    """Return the check for an object of class ``cls``."""
+def instance(cls: type) -> Validator:
+    """Return the validator for an object of class ``cls``."""
 
-    def check(where: str, value: Any) -> Any:
+    def validate(where: str, value: Any) -> Any:
         if isinstance(value, cls):
             return value
         msg = f"{where} must be a {cls.__name__}; {got(value)}. Pass {cls.__name__}(...)."
         raise TypeError(msg)
 
-    return check
+    return validate
 
 
-def optional(check: Check) -> Check:
-    """Return ``check`` with None accepted."""
+def optional(validate: Validator) -> Validator:
+    """Return ``validate`` with None accepted."""
 
-    def checked(where: str, value: Any) -> Any:
-        return None if value is None else check(where, value)
+    def validate_optional(where: str, value: Any) -> Any:
+        return None if value is None else validate(where, value)
 
-    return checked
+    return validate_optional

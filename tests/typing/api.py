@@ -175,3 +175,20 @@ def capture() -> int:
         blm.get_logger().emit(started)
     assert_type(events[0], blm.MetricsEvent)
     return len(events)
+
+
+class CacheWarmed(blm.ChatEvent, frozen=True, kw_only=True):
+    """An event of the application."""
+
+    session_id: str
+    entries: int = 0
+
+
+def emit_own_event(log: blm.BoundLog) -> bool:
+    """Emit an event of the application."""
+    warmed = CacheWarmed(session_id="s-1")
+    assert_type(warmed.kind, str)
+    assert_type(warmed.entries, int)
+    CacheWarmed(session_id=1)  # type: ignore[arg-type]
+    CacheWarmed(entries=1)  # type: ignore[call-arg]
+    return log.emit(warmed)
