@@ -133,7 +133,7 @@ def profile_command(*, count: int) -> None:
 @click.option("--quick", is_flag=True, help="Small sizes, to see that things work; no number counts.")
 @click.option("--runs", type=click.IntRange(1), default=RUNS, show_default=True, help="Separate runs of the targets.")
 def all_command(*, quick: bool, runs: int) -> None:
-    """Measure everything and write docs/performance.md with its plots; takes an hour."""
+    """Measure everything and write docs/reference/performance.md with its plots; takes an hour."""
     steps: dict[str, tuple[Sizes, Callable[[Sizes], str]]] = {
         "targets": (sizes.TARGETS, lambda chosen: _section(targets.table(_target_runs(chosen, runs)), chosen)),
         "peers": (sizes.PEERS, lambda chosen: _section(comparison.table(comparison.measure(chosen)), chosen)),

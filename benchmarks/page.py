@@ -1,4 +1,4 @@
-"""``docs/performance.md``: what is measured goes between markers, what people wrote around them stays."""
+"""``docs/reference/performance.md``: what is measured goes between markers, what people wrote around them stays."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "performance.md"
-PLOTS = ROOT / "docs" / "performance"
+PAGE = ROOT / "docs" / "reference" / "performance.md"
+PLOTS = ROOT / "docs" / "reference" / "performance"
 
 
 def replace(text: str, name: str, content: str) -> str:

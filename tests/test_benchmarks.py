@@ -213,7 +213,7 @@ def test_markdown_goes_between_markers(tmp_path):
 
 
 def test_the_page_has_every_section():
-    """docs/performance.md has the markers of every section that is written."""
+    """docs/reference/performance.md has the markers of every section that is written."""
     text = page.PAGE.read_text(encoding="utf-8")
     found = re.findall(r"<!-- begin (\w+) -->", text)
     assert found == ["targets", "peers", "latency", "scaling", "profile", "machine"]

@@ -35,8 +35,8 @@ def test_every_python_example_of_the_readme_runs(run_python):
 
 
 def test_the_example_of_shipping_delivers(run_python):
-    """The example in docs/shipping.md delivers what it logs."""
-    (example,) = blocks((ROOT / "docs/shipping.md").read_text(encoding="utf-8"), "python")
+    """The example in docs/reference/shipping.md delivers what it logs."""
+    (example,) = blocks((ROOT / "docs/reference/shipping.md").read_text(encoding="utf-8"), "python")
     with StubServer() as stub:
         done = run_python(example.replace("http://localhost:3100", stub.url))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -78,10 +78,10 @@ def test_ci_runs_the_readmes_test_command():
 
 
 def test_every_command_is_documented():
-    """docs/cli.md has a section for each command, naming its options."""
+    """docs/reference/cli.md has a section for each command, naming its options."""
     from bamboo_logmetrics.cli.commands import cli
 
-    text = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
     for name, command in cli.commands.items():
         section = re.search(rf"^## bamboo-logmetrics {name}\b.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
         assert section, name
@@ -93,22 +93,22 @@ def test_every_command_is_documented():
 
 
 def test_the_tagged_examples_read_and_write():
-    """The tagged examples in docs/line-format.md are what the code writes, byte for byte."""
+    """The tagged examples in docs/reference/line-format.md are what the code writes, byte for byte."""
     from bamboo_logmetrics import MetricsEvent
 
-    _, examples = blocks((ROOT / "docs/line-format.md").read_text(encoding="utf-8"), "json")
+    _, examples = blocks((ROOT / "docs/reference/line-format.md").read_text(encoding="utf-8"), "json")
     for line in examples.splitlines():
         assert MetricsEvent.from_json(line).to_json() == line
 
 
 def test_the_examples_of_the_layouts_read_and_write():
-    """The lines of other layouts in docs/line-format.md are one and the same line, and what the code writes."""
+    """The lines of other layouts in docs/reference/line-format.md are one and the same line, and what the code writes."""
     import msgspec
 
     from bamboo_logmetrics.format.layouts import LAYOUTS, flat_of
     from bamboo_logmetrics.format.strict_json import encode
 
-    examples, _ = blocks((ROOT / "docs/line-format.md").read_text(encoding="utf-8"), "json")
+    examples, _ = blocks((ROOT / "docs/reference/line-format.md").read_text(encoding="utf-8"), "json")
     ecs, otel = examples.splitlines()
     flat = flat_of(msgspec.json.decode(ecs))
     assert flat == flat_of(msgspec.json.decode(otel))
@@ -117,6 +117,6 @@ def test_the_examples_of_the_layouts_read_and_write():
 
 def test_links_lead_somewhere():
     """Every link to a file of the project leads to one."""
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{path.name}: {target}"

@@ -244,7 +244,7 @@ def list_rotated(names: list[str], log_name: str) -> list[Rotated]:
 
 
 def _time(stamp: str) -> datetime:
-    """Return the time of a stamp. Not by strptime, which imports at its first call (see docs/design.md)."""
+    """Return the time of a stamp. Not by strptime, which imports at its first call (see docs/decisions)"""
     day, clock = stamp[:8], stamp[9:21]
     date = (int(day[:4]), int(day[4:6]), int(day[6:]))
     return datetime(*date, int(clock[:2]), int(clock[2:4]), int(clock[4:6]), int(clock[6:]), tzinfo=timezone.utc)

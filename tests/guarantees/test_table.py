@@ -1,4 +1,4 @@
-"""The table in docs/guarantees.md names every row's tests, and each is there."""
+"""The table in docs/reference/guarantees.md names every row's tests, and each is there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from support import ROOT
 
 TESTS = ROOT / "tests"
-TABLE = (TESTS.parent / "docs/guarantees.md").read_text(encoding="utf-8")
+TABLE = (TESTS.parent / "docs/reference/guarantees.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
-NAMED = re.compile(r"\[`([\w/]+\.py)`\]\(\.\./tests/\1\) ((?:`\w+`(?:, )?)+)")
+NAMED = re.compile(r"\[`([\w/]+\.py)`\]\(\.\./\.\./tests/\1\) ((?:`\w+`(?:, )?)+)")
 
 
 def defined():

@@ -201,8 +201,8 @@ def test_what_fits_a_row(key, fitting, others):
 
 
 def test_the_table_of_the_docs():
-    """docs/line-format.md has the table as it is in the code."""
-    text = (ROOT / "docs" / "line-format.md").read_text(encoding="utf-8")
+    """docs/reference/line-format.md has the table as it is in the code."""
+    text = (ROOT / "docs" / "reference" / "line-format.md").read_text(encoding="utf-8")
     table = text.partition("| native key |")[2].partition("\n\n")[0].splitlines()[2:]
     documented = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     assert documented == [
