@@ -36,7 +36,7 @@ from bamboo_logmetrics.events import (
 )
 from bamboo_logmetrics.format.parse import Line
 from bamboo_logmetrics.options import Options
-from bamboo_logmetrics.pipeline.channel import Stats
+from bamboo_logmetrics.pipeline.statistics import Stats
 from bamboo_logmetrics.reading import Report, WriterReport, read, verify
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from bamboo_logmetrics.logfiles import Sink
 from bamboo_logmetrics.logger.bound_log import BoundLog
 from bamboo_logmetrics.logger.opening import logger_of, open_pipeline
 from bamboo_logmetrics.pipeline import channel
-from bamboo_logmetrics.record.snapshot import as_dict
+from bamboo_logmetrics.record.queued import as_dict
 from bamboo_logmetrics.system import Clock
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from bamboo_logmetrics.events import (
 from bamboo_logmetrics.logfiles.discovery import blocks, open_files
 from bamboo_logmetrics.logger.bound_log import BoundLog
 from bamboo_logmetrics.logger.opening import open_log
-from bamboo_logmetrics.pipeline.channel import Stats
+from bamboo_logmetrics.pipeline.statistics import Stats
 from bamboo_logmetrics.system import FS
 
 _AGENTS = 4

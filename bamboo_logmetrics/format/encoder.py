@@ -10,12 +10,11 @@ from bamboo_logmetrics.events import MetricsEvent, SystemEvent
 from bamboo_logmetrics.events.times import format_ns, format_utc
 from bamboo_logmetrics.format import flatten
 from bamboo_logmetrics.format.fast_path import FastPath
-from bamboo_logmetrics.format.layouts import LAYOUTS, native
+from bamboo_logmetrics.format.layouts import LAYOUTS, NATIVE
 from bamboo_logmetrics.format.redact.flat import redact_flat
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.format.truncate import cap
-from bamboo_logmetrics.record.queued import QueuedRecord
-from bamboo_logmetrics.record.snapshot import as_dict
+from bamboo_logmetrics.record.queued import QueuedRecord, as_dict
 from bamboo_logmetrics.system import FS, Clock, host, process_started_at
 
 _NESTED = frozenset({dict, list})
@@ -33,7 +32,7 @@ class LineEncoder:
 
     def __init__(self, *, layout: str, max_line_bytes: int, fs: FS, clock: Clock) -> None:
         self._layout = LAYOUTS[layout]
-        self._native = FastPath() if self._layout is native else None
+        self._native = FastPath() if self._layout is NATIVE else None
         self._limit = max_line_bytes - 1
         self._fs = fs
         self._clock = clock
@@ -89,7 +88,7 @@ class LineEncoder:
         return cap(flat, self._limit, self._render)[1]
 
     def _render(self, flat: dict[str, Any]) -> bytes:
-        return encode(self._layout(flat))
+        return encode(self._layout.write(flat))
 
     def _number(self, line: bytes) -> bytes | None:
         if len(line) > self._limit:

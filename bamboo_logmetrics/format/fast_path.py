@@ -35,8 +35,8 @@ from bamboo_logmetrics.format.fields import (
 from bamboo_logmetrics.format.redact.values import KNOWN_CLEAN, mask_text, mask_value, may_show
 from bamboo_logmetrics.format.strict_json import encode, encoder, escaped
 from bamboo_logmetrics.record.integers import integer
-from bamboo_logmetrics.record.queued import QueuedRecord
-from bamboo_logmetrics.record.snapshot import SCALARS, KeyValues, all_scalar, as_dict
+from bamboo_logmetrics.record.queued import KeyValues, QueuedRecord, as_dict
+from bamboo_logmetrics.record.snapshot import SCALARS, all_scalar
 
 _MOST_CONTEXTS = 1_000  # so many are remembered, then it begins anew
 _MOST_SHAPES, _MOST_KEYS = 1_000, 50

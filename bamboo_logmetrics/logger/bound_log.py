@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from bamboo_logmetrics.logger.target import LogTarget
-    from bamboo_logmetrics.pipeline.channel import Stats
     from bamboo_logmetrics.pipeline.pipeline import Pipeline
+    from bamboo_logmetrics.pipeline.statistics import Stats
 
 # structlog's context variables by name. Reading them costs a microsecond, so it is done only where there are any.
 # The name is private: without it they are read at every call.

@@ -20,12 +20,12 @@ from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.format.truncate import cap
 from bamboo_logmetrics.logger.opening import open_log
 from bamboo_logmetrics.options import LEVELS
-from bamboo_logmetrics.record.queued import QueuedRecord
-from bamboo_logmetrics.record.snapshot import KeyValues, freeze_key, freeze_mapping, freeze_text
+from bamboo_logmetrics.record.queued import KeyValues, QueuedRecord
+from bamboo_logmetrics.record.snapshot import freeze_key, freeze_mapping, freeze_text
 
 if TYPE_CHECKING:
     from bamboo_logmetrics.logger.bound_log import BoundLog
-    from bamboo_logmetrics.pipeline.channel import Stats
+    from bamboo_logmetrics.pipeline.statistics import Stats
 
 _NS = 1_000_000_000
 _RESERVED = frozenset(RESERVED_ATTRS)

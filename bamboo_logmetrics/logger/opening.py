@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bamboo_logmetrics.logfiles import Sink
-    from bamboo_logmetrics.pipeline.channel import Stats
+    from bamboo_logmetrics.pipeline.statistics import Stats
 
 _configured = LogTarget()
 

@@ -15,51 +15,20 @@ from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import repeat, starmap
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bamboo_logmetrics.options import OnFull
+from bamboo_logmetrics.pipeline.statistics import DROP_REASONS, Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from bamboo_logmetrics.record.queued import QueuedRecord
     from bamboo_logmetrics.system import Clock, Lock
 
 _PLAIN_SHARE = 0.9  # of the queue; beyond it plain lines give way to typed events
 _HIGH_WATER = 0.5  # of the queue; beyond it the worker is woken before its interval is over
 _SHUT = -1
-
-
-REASONS = ("queue_full", "plain_gave_way", "block_timeout", "too_large", "closed", "shutdown", "storage")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
-    """One snapshot of the counters of one process; ``emitted = written + dropped_total + queued`` in each.
-
-    Args:
-        emitted: calls that passed filter and processors, refused or not.
-        written: user lines that are in the file.
-        dropped: counts by reason, only reasons that occurred.
-        dropped_total: their sum.
-        queued: waiting, or in the worker's hands.
-        own: lines of the log itself, in none of the others.
-        writer: this opening of the log by this process, 20 hex digits.
-        repaired_bytes: bytes of torn last lines that this process cut away.
-    """
-
-    emitted: int
-    written: int
-    dropped: Mapping[str, int]
-    dropped_total: int
-    queued: int
-    own: int
-    writer: str = ""
-    repaired_bytes: int = 0
-
 
 # every channel of the process, and who watches them all, the last one first
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()
@@ -345,7 +314,7 @@ class Channel:
 
     def drops(self) -> dict[str, int]:
         """Return the drops so far by reason."""
-        return {reason: getattr(self, reason) for reason in REASONS}
+        return {reason: getattr(self, reason) for reason in DROP_REASONS}
 
     def stats(self, writer: str = "", repaired_bytes: int = 0) -> Stats:
         """Return one snapshot."""
@@ -364,7 +333,7 @@ class Channel:
         return Stats(
             emitted=emitted,
             written=written,
-            dropped=MappingProxyType({reason: n for reason, n in zip(REASONS, counts, strict=True) if n}),
+            dropped=MappingProxyType({reason: n for reason, n in zip(DROP_REASONS, counts, strict=True) if n}),
             dropped_total=total,
             queued=emitted - written - total,
             own=own,

@@ -15,9 +15,10 @@ from bamboo_logmetrics.format.encoder import LineEncoder
 from bamboo_logmetrics.logfiles import RotatingFile, Sink
 from bamboo_logmetrics.options import OnFull
 from bamboo_logmetrics.pipeline import process
-from bamboo_logmetrics.pipeline.channel import Channel, Stats
+from bamboo_logmetrics.pipeline.channel import Channel
 from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
 from bamboo_logmetrics.pipeline.locks import OwnedLock, try_acquire
+from bamboo_logmetrics.pipeline.statistics import Stats
 from bamboo_logmetrics.pipeline.step import Step
 from bamboo_logmetrics.record.queued import Ack, QueuedRecord
 

@@ -1,18 +1,15 @@
-"""What travels from the caller to the worker."""
+"""A record on its way from the caller to the worker."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-if TYPE_CHECKING:
-    from bamboo_logmetrics.record.snapshot import KeyValues
-
 
 class Ack:
-    """What a caller waits for under durability ``write`` and ``fsync``: True, False, or None while open."""
+    """The answer to a caller under durability ``write`` and ``fsync``: stored, not stored, or None while open."""
 
     __slots__ = ("answer",)
 
@@ -20,17 +17,34 @@ class Ack:
         self.answer: bool | None = None
 
 
-class QueuedRecord(msgspec.Struct, gc=False):  # gc: it is in no cycle, and a full queue would hold up each collection
-    """One event or plain line, with everything read that the caller could still change.
+class KeyValues(msgspec.Struct, frozen=True, gc=False):
+    """The scalars of a call and their names; made in a fifth of the time that a dictionary takes.
+
+    Args:
+        names: the keys, the same tuple at every call.
+        values: the scalars, as many as names.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[Any, ...]
+
+
+def as_dict(bound: Mapping[str, Any] | KeyValues) -> Mapping[str, Any]:
+    """Return bound values as a mapping."""
+    return dict(zip(bound.names, bound.values, strict=True)) if type(bound) is KeyValues else bound  # type: ignore[return-value]
+
+
+class QueuedRecord(msgspec.Struct, gc=False):  # gc: it is in no cycle, and a full queue would slow each collection down
+    """One event or plain line. It holds nothing that the caller can still change.
 
     Args:
         event: the event, or the text.
-        bound: what was given in the call.
-        context: what was bound before.
-        level: of a plain line, or of a call that logged an event; None for an emitted one.
-        time_ns: when a plain line or a system event was logged, since the epoch.
-        exception: its text.
-        ack: who waits for it to be stored.
+        bound: the values of the call.
+        context: the values that were bound to the logger.
+        level: of a plain line, or of a call that logged an event; None for an emitted event.
+        time_ns: when a plain line or a system event was logged, in nanoseconds since the epoch.
+        exception: the traceback as text.
+        ack: the answer that a durable caller waits for; None if nobody waits.
     """
 
     event: Any
