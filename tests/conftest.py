@@ -1,35 +1,20 @@
-"""What every test stands on: logs that are closed, and nothing left behind."""
+"""Fixtures of all tests: logs that are closed after the test, and the check that nothing is left behind."""
 
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 import structlog
+from support.leaks import LeakCheck
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.logger import opening as config
 from bamboo_logmetrics.logger.target import LogTarget
-from bamboo_logmetrics.pipeline import diagnostics, process
-
-DATA = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
-
-
-def _descriptors() -> set[str]:
-    if not os.path.isdir("/proc/self/fd"):
-        return set()
-    links = set()
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            links.add(f"{name} {os.readlink('/proc/self/fd/' + name)}")
-        except OSError:
-            continue
-    return {link for link in links if "/pytest-" in link}
+from bamboo_logmetrics.pipeline import diagnostics
 
 
 def pytest_configure(config):
@@ -47,19 +32,11 @@ def pytest_collection_finish(session):
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
     """Fail a test that leaves a thread, an open log or a descriptor of a test's file behind."""
-    before, threads = _descriptors(), set(threading.enumerate())
+    check = LeakCheck()
     diagnostics.stderr.reset()  # the minute of the test before is over
     yield
     structlog.contextvars.clear_contextvars()
-    left = [pipeline.path for pipeline in process.pipelines()]
-    process.close_all()
-    for thread in set(threading.enumerate()) - threads:
-        if thread.name.startswith("bamboo"):
-            thread.join(10)
-    assert not left, f"logs left open: {left}"
-    assert not [t for t in threading.enumerate() if t.name.startswith("bamboo") and t not in threads]
-    gc.collect()
-    assert _descriptors() <= before
+    assert check.leaks() == []
 
 
 @pytest.fixture
