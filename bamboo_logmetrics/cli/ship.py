@@ -83,7 +83,7 @@ def ship(ctx: click.Context, /, files: tuple[str, ...], *, show: bool, form: str
     bamboo-logmetrics ship logs/agent.jsonl --status
     """  # noqa: D301 - click wants the character \b itself
     try:
-        import bamboo_logmetrics.ship  # noqa: F401
+        from bamboo_logmetrics.ship import Shipper  # noqa: F401 - here, where a missing extra is reported
     except ImportError as error:
         need(ctx, "ship", error)
     if show:
