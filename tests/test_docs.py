@@ -112,7 +112,7 @@ def test_the_examples_of_the_layouts_read_and_write():
     ecs, otel = examples.splitlines()
     flat = flat_of(msgspec.json.decode(ecs))
     assert flat == flat_of(msgspec.json.decode(otel))
-    assert [encode(LAYOUTS[layout](flat)).decode() for layout in ("ecs", "otel")] == [ecs, otel]
+    assert [encode(LAYOUTS[layout].write(flat)).decode() for layout in ("ecs", "otel")] == [ecs, otel]
 
 
 def test_links_lead_somewhere():

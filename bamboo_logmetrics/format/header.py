@@ -1,19 +1,33 @@
-"""What ``verify`` reads of each line: whose it is, and which number it has. There is a decoder for each layout."""
+"""The header of a line: which writer wrote it, and its number within that writer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from bamboo_logmetrics.format.layouts.otel import EVENT
+from bamboo_logmetrics.format.fields import VERSION
 
-NOT_JSON = (ValueError, RecursionError)  # msgspec's errors and bad UTF-8 are ValueErrors
+NOT_JSON = (ValueError, RecursionError)  # msgspec's errors and those of UTF-8 are ValueErrors
+
+WRITER_BYTES = 10  # 20 hex digits
+_WRITER_ID = re.compile(rf"[0-9a-f]{{{2 * WRITER_BYTES}}}", re.ASCII)
 
 
 class LineHeader(msgspec.Struct, gc=False):
-    """What is decoded of each line; msgspec checks that the rest is JSON, but for its UTF-8."""
+    """The few keys that ``verify`` needs of every line.
+
+    Decoding with msgspec also checks that the rest of the line is JSON, but not that it is UTF-8.
+
+    Args:
+        event: the kind of a typed event, or the text of a plain line.
+        v: the version of the line's form.
+        writer: the writer's id.
+        seq: the line's number within its writer, from 1.
+        plain: True for a plain line.
+        source: ``"app"`` for a system event that the application emitted.
+    """
 
     event: str
     v: Literal[1]
@@ -23,93 +37,18 @@ class LineHeader(msgspec.Struct, gc=False):
     source: Any = None
 
 
-Decode = Callable[[bytes], LineHeader]
-decode_native: Decode = msgspec.json.Decoder(LineHeader).decode
-
-
-# -- ecs ---------------------------------------------------------------------------------
-
-
-class _Bamboo(msgspec.Struct, gc=False):
-    v: Literal[1]
-    writer: str
-    seq: Annotated[int, msgspec.Meta(ge=1)]
-    plain: Any = None
-    source: Any = None
-
-
-class _Event(msgspec.Struct, gc=False):
-    action: str | None = None
-
-
-class _Document(msgspec.Struct, gc=False):
-    message: str
-    bamboo: _Bamboo
-    event: _Event
-
-
-_decode_document = msgspec.json.Decoder(_Document).decode
-
-
-def _decode_ecs(line: bytes) -> LineHeader:
-    found = _decode_document(line)
-    bamboo = found.bamboo
-    event = found.message if bamboo.plain is True else found.event.action
-    return _head(event, bamboo.v, bamboo.writer, bamboo.seq, plain=bamboo.plain, source=bamboo.source)
-
-
-# -- otel --------------------------------------------------------------------------------
-
-
-class _Value(msgspec.Struct, rename="camel", gc=False):
-    string_value: str | None = None
-    int_value: str | int | None = None
-    bool_value: bool | None = None
-
-
-class _Pair(msgspec.Struct, gc=False):
-    key: str
-    value: _Value
-
-
-class _LogRecord(msgspec.Struct, rename="camel", gc=False):
-    attributes: list[_Pair]
-    event_name: str | None = None
-    body: _Value = msgspec.field(default_factory=_Value)
-
-
-_decode_record = msgspec.json.Decoder(_LogRecord).decode
-_NOTHING = _Value()
-
-
-def _decode_otel(line: bytes) -> LineHeader:
-    found = _decode_record(line)
-    values = {pair.key: pair.value for pair in found.attributes}
-    plain = values.get("bamboo.plain", _NOTHING).bool_value
-    event = found.body.string_value if plain else found.event_name
-    v, seq = (int(values.get(name, _NOTHING).int_value or 0) for name in ("bamboo.v", "bamboo.seq"))
-    writer = values.get("bamboo.writer", _NOTHING).string_value
-    source = values.get("bamboo.source", _NOTHING).string_value
-    kind = event if plain or event is None else event.removeprefix(EVENT)
-    return _head(kind, v, writer, seq, plain=plain, source=source)
-
-
-def _head(event: str | None, v: int, writer: str | None, seq: int, *, plain: Any, source: Any) -> LineHeader:
-    if event is None or v != 1 or writer is None or seq < 1:
+def make_header(event: str | None, v: int, writer: str | None, seq: int, *, plain: Any, source: Any) -> LineHeader:
+    """Return a header after checking its values. Raises ValueError for a missing or wrong one."""
+    if event is None or v != VERSION or writer is None or seq < 1:
         raise ValueError
     return LineHeader(event, 1, writer, seq, plain, source)
 
 
-# -- any ---------------------------------------------------------------------------------
+def is_writer_id(text: str) -> bool:
+    """Return True if a text has the form of a writer's id: 20 lower-case hex digits."""
+    return _WRITER_ID.fullmatch(text) is not None
 
-_DECODERS: tuple[Decode, ...] = (decode_native, _decode_ecs, _decode_otel)
 
-
-def decode_any(line: bytes) -> tuple[Decode, LineHeader]:
-    """Return the head of a line of any layout, and what decodes that layout; raises one of NOT_JSON."""
-    for decode in _DECODERS:
-        try:
-            return decode, decode(line)
-        except NOT_JSON:
-            continue
-    raise ValueError
+def is_newer(version: object) -> bool:
+    """Return True if a line's version is one that only a later release of this package reads."""
+    return type(version) is int and version > VERSION

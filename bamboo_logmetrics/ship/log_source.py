@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ import msgspec
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events.times import format_ns
+from bamboo_logmetrics.format.layouts import find_ids
 from bamboo_logmetrics.logfiles import checkpoint
 from bamboo_logmetrics.logfiles.position import Chunk, Position
 from bamboo_logmetrics.ship.dead_letters import DeadLetters, of_broken, of_lost, of_refusal
@@ -35,12 +35,6 @@ def _close_locks() -> None:
 
 
 os.register_at_fork(after_in_child=_close_locks)
-
-
-_NUMBER = re.compile(  # as each layout writes it
-    rb'"(?:writer":"(?P<a>[0-9a-f]{20})","seq":(?P<b>\d{1,16})'
-    rb'|log\.record\.uid","value":{"stringValue":"(?P<c>[0-9a-f]{20})-(?P<d>\d{1,16})")'
-)
 
 
 class Batch(NamedTuple):
@@ -201,7 +195,7 @@ class LogSource:
 
     def _pass_by(self, line: bytes, batch: Batch) -> None:
         """Take the number that a broken line had for one that is there: the line is refused, and not lost as well."""
-        for writer, seq in _numbers_in(line):
+        for writer, seq in find_ids(line):
             if self._ledger.pass_by(writer, seq):
                 batch.last[writer] = seq
 
@@ -284,12 +278,6 @@ def _entry_or_broken(line: bytes) -> Entry | InvalidLine:
         raise
     except ValueError as error:
         return InvalidLine(line, f"not a line of this log: {error}")
-
-
-def _numbers_in(line: bytes) -> Iterator[tuple[str, int]]:
-    """Give the writers and numbers in a broken line; two lines may have become one."""
-    for found in _NUMBER.finditer(line):
-        yield (found["a"] or found["c"]).decode(), int(found["b"] or found["d"])
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import pytest
 from msgspec.structs import force_setattr
 from support import TESTS, locks
 from support.faults import WATCHED, FaultyFS
+from support.layouts import WrittenBy
 from support.tools import balanced, dropped, flat, tool, typed
 
 import bamboo_logmetrics as blm
@@ -73,7 +74,7 @@ def test_row_06_a_record_that_the_encoder_refuses(path, monkeypatch, durability,
             raise error
         return record
 
-    monkeypatch.setitem(layouts.LAYOUTS, "native", layout)
+    monkeypatch.setitem(layouts.LAYOUTS, "native", WrittenBy(layout))
     with blm.open_log(path, durability=durability) as log:
         assert [log.emit(tool(n)) for n in range(7)] == [True] * 7
     lines = flat(path)[1:8]
@@ -182,7 +183,7 @@ def test_row_07_faults_in_the_encoder(path, monkeypatch, capsys, error):
             raise error
         return record
 
-    monkeypatch.setitem(layouts.LAYOUTS, "native", layout)
+    monkeypatch.setitem(layouts.LAYOUTS, "native", WrittenBy(layout))
     with blm.open_log(path, clock=Hasty()) as log:
         for n in range(20):
             log.emit(tool(n))

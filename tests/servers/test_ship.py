@@ -83,7 +83,7 @@ class Hand:
                     meta=meta, tool_call_id=f"c{seq}", round_id="r", session_id="größe", tool_name="t", latency_ms=1, success=seq % 2 == 0
                 )  # fmt: skip
                 line = flatten.expand(event, {**bound, "note": text} if text else bound, writer=self.writer, seq=seq)
-                file.write(encode(LAYOUTS[self.layout](line)) + b"\n")
+                file.write(encode(LAYOUTS[self.layout].write(line)) + b"\n")
                 self.ids.append((self.writer, seq))
 
 
@@ -330,14 +330,14 @@ def in_elasticsearch(url, index):
 def test_elasticsearch(elasticsearch, index, ship, *, service, tmp_path, layout):
     """Each line is one document under its id, as the layout ecs writes it; sent twice it is there once."""
     lines = write_every_kind(tmp_path / "a.jsonl")
-    written = [encode(LAYOUTS[layout](line)) + b"\n" for line in flat(tmp_path / "a.jsonl")]
+    written = [encode(LAYOUTS[layout].write(line)) + b"\n" for line in flat(tmp_path / "a.jsonl")]
     (tmp_path / "a.jsonl").write_bytes(b"".join(written))
     for name in ("first", "second"):
         done, said = ship("elasticsearch", elasticsearch, name, data_stream=index)
         assert (done, set(said) - {""}) == ((len(lines), 0, 0), set())
     expected = {}
     for (writer, seq), line in lines.items():
-        expected[f"{writer}-{seq}"] = json.loads(encode(LAYOUTS["ecs"](line))) | {"service": {"name": service, "environment": "test"}}  # fmt: skip
+        expected[f"{writer}-{seq}"] = json.loads(encode(LAYOUTS["ecs"].write(line))) | {"service": {"name": service, "environment": "test"}}  # fmt: skip
     assert in_elasticsearch(elasticsearch, index) == expected
 
 
@@ -418,12 +418,12 @@ def test_otlp(ship, collected, tmp_path, layout):
     """A collector writes each log record as the layout otel does: times, severities, attributes and names."""
     url = variable("OTLP_URL")
     lines = write_every_kind(tmp_path / "a.jsonl", **ODD)
-    written = [encode(LAYOUTS[layout](line)) + b"\n" for line in flat(tmp_path / "a.jsonl")]
+    written = [encode(LAYOUTS[layout].write(line)) + b"\n" for line in flat(tmp_path / "a.jsonl")]
     (tmp_path / "a.jsonl").write_bytes(b"".join(written))
     assert ship("otlp", url)[0] == (len(lines), 0, 0)
     found = collected(len(lines))
     assert len(found) == len(lines)
-    expected = {f"{writer}-{seq}": json.loads(encode(LAYOUTS["otel"](line))) for (writer, seq), line in lines.items()}
+    expected = {f"{writer}-{seq}": json.loads(encode(LAYOUTS["otel"].write(line))) for (writer, seq), line in lines.items()}
     for item in found:
         attributes = {pair["key"]: pair["value"] for pair in item["attributes"]}
         wanted = expected.pop(attributes["log.record.uid"]["stringValue"])

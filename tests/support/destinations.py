@@ -22,7 +22,7 @@ def destination(kind, service="agent", env="", data_stream=None):
 
 def entry(flat, layout="native"):
     """Return the entry of a record that was written in a layout."""
-    return entry_of(encode(LAYOUTS[layout](flat)))
+    return entry_of(encode(LAYOUTS[layout].write(flat)))
 
 
 def entries(*numbers, **bound):

@@ -1,55 +1,70 @@
-"""The forms of a line, and the way from a record to its bytes.
+"""The layouts by their names, and reading back a line of any of them.
 
-A layout is a function from the flat record to the object that is written; ``native`` is the record itself. The table
-in ``mapping`` says where its keys stand in the two others. :func:`flat_of` is the way back, from any of the three.
+Each layout is one object in a module of its own. ``mapping`` has the table by which ``ecs`` and ``otel`` name the keys
+of a record, and ``semconv`` the values that their conventions ask for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from bamboo_logmetrics.format.layouts.ecs import from_ecs, to_ecs
-from bamboo_logmetrics.format.layouts.otel import from_otel, to_otel
+from bamboo_logmetrics.format.header import NOT_JSON, LineHeader
+from bamboo_logmetrics.format.layouts.base import Layout
+from bamboo_logmetrics.format.layouts.ecs import ECS
+from bamboo_logmetrics.format.layouts.native import NATIVE
+from bamboo_logmetrics.format.layouts.otel import OTEL
 
-__all__ = ["LAYOUTS", "Layout", "flat_of", "native"]
+__all__ = [
+    "ECS", "LAYOUTS", "NATIVE", "OTEL", "DecodeHeader", "Layout", "decode_header", "find_ids", "flat_of",
+    "register_layout",
+]  # fmt: skip
 
-Layout = Callable[[dict[str, Any]], dict[str, Any]]
+DecodeHeader = Callable[[bytes], LineHeader]
 
-
-def native(flat: dict[str, Any]) -> dict[str, Any]:
-    """Return the flat record as it is."""
-    return flat
-
-
-LAYOUTS: Mapping[str, Layout] = {"native": native, "ecs": to_ecs, "otel": to_otel}
+_layouts: dict[str, Layout] = {layout.name: layout for layout in (NATIVE, ECS, OTEL)}
+LAYOUTS: Mapping[str, Layout] = _layouts  # in the order in which reading tries them
 
 
-# by a key that each line of the layout has
-_WAYS_BACK: Mapping[str, Layout] = {"@timestamp": from_ecs, "timeUnixNano": from_otel}
+def register_layout(layout: Layout) -> None:
+    """Make a layout known to the option ``layout`` and to everything that reads lines.
 
-# what a way back may meet in JSON of another form
-_FOREIGN = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
+    Raises ValueError if another layout has its name.
+    """
+    if _layouts.setdefault(layout.name, layout) is not layout:
+        msg = f"a layout named {layout.name!r} is registered already; choose another name"
+        raise ValueError(msg)
 
 
 def flat_of(decoded: Any) -> dict[str, Any]:
-    """Return the flat record of a decoded line, in whatever layout it was written; its header comes first.
+    """Return the flat record of a decoded line of any layout, its header first.
 
-    Raises ValueError for what is no line of this log. Whether its version is known, and its values are right, is for
-    :func:`bamboo_logmetrics.format.parse.parse_line` to say.
+    Raises ValueError for a line of another program. The version and the values are not checked here but in
+    :func:`bamboo_logmetrics.format.parse.parse_line`.
     """
-    if _is_flat(decoded):
-        return decoded  # type: ignore[no-any-return]
-    for name, way_back in _WAYS_BACK.items():
-        try:
-            flat = way_back(decoded) if name in decoded else {}
-        except _FOREIGN:
-            continue
-        if _is_flat(flat):
+    for layout in _layouts.values():
+        flat = layout.try_read_back(decoded)
+        if flat is not None:
             return flat
     msg = "not a line of this log"
     raise ValueError(msg)
 
 
-def _is_flat(data: Any) -> bool:
-    return isinstance(data, dict) and isinstance(data.get("event"), str) and "v" in data
+def decode_header(line: bytes) -> tuple[DecodeHeader, LineHeader]:
+    """Return the header of a line of any layout, and the function that decodes headers of that layout.
+
+    Raises one of NOT_JSON for any other line.
+    """
+    for layout in _layouts.values():
+        try:
+            return layout.decode_header, layout.decode_header(line)
+        except NOT_JSON:
+            continue
+    raise ValueError
+
+
+def find_ids(line: bytes) -> Iterator[tuple[str, int]]:
+    """Give each writer's id and number in a line that cannot be parsed: two lines may have run into one."""
+    for pattern in dict.fromkeys(layout.id_pattern for layout in _layouts.values()):
+        for match in pattern.finditer(line):
+            yield match["writer"].decode(), int(match["seq"])

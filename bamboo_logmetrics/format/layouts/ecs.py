@@ -7,9 +7,13 @@ lines; all else stands in nested objects.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
+
+from bamboo_logmetrics.format.header import LineHeader, make_header
 from bamboo_logmetrics.format.layouts import semconv
+from bamboo_logmetrics.format.layouts.base import Layout
 from bamboo_logmetrics.format.layouts.mapping import ROWS, FieldMapping, rows_of
 
 ECS_VERSION = "9.4.0"
@@ -21,7 +25,7 @@ _PATHS = {row.otel: tuple(path.split(".")) for path, row in _ROWS.items()}
 _OBJECTS = {".".join(path[:depth]) for path in _PATHS.values() for depth in range(1, len(path))}
 
 
-def to_ecs(flat: dict[str, Any]) -> dict[str, Any]:
+def _write(flat: dict[str, Any]) -> dict[str, Any]:
     """Return a flat record as an ECS document."""
     event: dict[str, Any] = {"kind": "metric" if semconv.kind_of(flat) in semconv.METRICS else "event"}
     bamboo: dict[str, Any] = {}  # first of the objects: files shall begin differently
@@ -72,12 +76,12 @@ def _put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     data[last] = value
 
 
-def from_ecs(document: dict[str, Any]) -> dict[str, Any]:
+def _read_back(decoded: Any) -> dict[str, Any]:
     """Return the flat record of an ECS document of ours; raises an ordinary error for any other."""
-    bamboo = document["bamboo"]
-    text = document["message"] if bamboo.get("plain") is True else document["event"]["action"]
-    flat = {"timestamp": document["@timestamp"], "level": document["log.level"], "event": text}
-    for row, value in _mapped(document):
+    bamboo = decoded["bamboo"]
+    text = decoded["message"] if bamboo.get("plain") is True else decoded["event"]["action"]
+    flat = {"timestamp": decoded["@timestamp"], "level": decoded["log.level"], "event": text}
+    for row, value in _mapped(decoded):
         flat[row.key] = value if row.factor == 1 else value // row.factor
     flat.update(bamboo.get("bound", {}))
     return flat
@@ -91,3 +95,45 @@ def _mapped(data: dict[str, Any], before: str = "") -> Iterator[tuple[FieldMappi
             yield row, value
         elif path in _OBJECTS and isinstance(value, dict):
             yield from _mapped(value, path + ".")
+
+
+# -- the header ------------------------------------------------------------------------------
+
+
+class _Bamboo(msgspec.Struct, gc=False):
+    v: Literal[1]
+    writer: str
+    seq: Annotated[int, msgspec.Meta(ge=1)]
+    plain: Any = None
+    source: Any = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    action: str | None = None
+
+
+class _Document(msgspec.Struct, gc=False):
+    message: str
+    bamboo: _Bamboo
+    event: _Event
+
+
+_decode_document = msgspec.json.Decoder(_Document).decode
+
+
+def _decode_header(line: bytes) -> LineHeader:
+    document = _decode_document(line)
+    bamboo = document.bamboo
+    event = document.message if bamboo.plain is True else document.event.action
+    return make_header(event, bamboo.v, bamboo.writer, bamboo.seq, plain=bamboo.plain, source=bamboo.source)
+
+
+class _Ecs(Layout):
+    name = "ecs"
+    min_line_bytes = 1_500
+    write = staticmethod(_write)
+    read_back = staticmethod(_read_back)
+    decode_header = staticmethod(_decode_header)
+
+
+ECS = _Ecs()

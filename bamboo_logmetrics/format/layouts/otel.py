@@ -11,8 +11,12 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+
 from bamboo_logmetrics.events.times import EPOCH, format_ns, format_utc, parse_utc
+from bamboo_logmetrics.format.header import LineHeader, make_header
 from bamboo_logmetrics.format.layouts import semconv
+from bamboo_logmetrics.format.layouts.base import Layout
 from bamboo_logmetrics.format.layouts.mapping import ROWS, is_long, rows_of
 from bamboo_logmetrics.record.integers import integer
 
@@ -29,7 +33,7 @@ _TRACE_ID = re.compile(r"(?!0{32})[0-9a-fA-F]{32}", re.ASCII)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def to_otel(flat: dict[str, Any]) -> dict[str, Any]:
+def _write(flat: dict[str, Any]) -> dict[str, Any]:
     """Return a flat record as an OTLP/JSON log record."""
     nanoseconds = _unix_nano(flat["timestamp"])
     record: dict[str, Any] = {
@@ -103,29 +107,30 @@ def _number(value: int | str) -> dict[str, Any]:
     return {"intValue": str(value)} if is_long(value) else {"doubleValue": value}
 
 
-def from_otel(record: dict[str, Any]) -> dict[str, Any]:
+def _read_back(decoded: Any) -> dict[str, Any]:
     """Return the flat record of a log record of ours; raises an ordinary error for any other."""
-    values = {pair["key"]: plain_value(pair["value"]) for pair in record["attributes"]}
+    nanoseconds = int(decoded["timeUnixNano"])
+    values = {pair["key"]: plain_value(pair["value"]) for pair in decoded["attributes"]}
     if values.get("bamboo.plain") is True:
-        event = plain_value(record["body"])
+        event = plain_value(decoded["body"])
     else:
-        event = record["eventName"].removeprefix(EVENT)
+        event = decoded["eventName"].removeprefix(EVENT)
     timestamp = values.get(TIMESTAMP)
     if timestamp is None:
-        timestamp = format_ns(int(record["timeUnixNano"]))
-    flat = {"timestamp": timestamp, "level": record["severityText"], "event": event}
+        timestamp = format_ns(nanoseconds)
+    flat = {"timestamp": timestamp, "level": decoded["severityText"], "event": event}
     for name, value in values.items():
         if name in _KEYS:
             flat[_KEYS[name]] = value
         elif name.startswith(BOUND):
             flat[name.removeprefix(BOUND)] = value
-    if "traceId" in record:
-        flat["trace_id"] = record["traceId"]
+    if "traceId" in decoded:
+        flat["trace_id"] = decoded["traceId"]
     return flat
 
 
 def plain_value(value: dict[str, Any]) -> Any:
-    """Return an OTLP/JSON ``AnyValue`` as plain data; raises as :func:`from_otel`."""
+    """Return an OTLP/JSON ``AnyValue`` as plain data; raises an ordinary exception for any other value."""
     if not value:
         return None
     [(kind, content)] = value.items()
@@ -134,3 +139,51 @@ def plain_value(value: dict[str, Any]) -> Any:
     if kind == "arrayValue":
         return [plain_value(item) for item in content["values"]]
     return int(content) if kind == "intValue" else content
+
+
+# -- the header ------------------------------------------------------------------------------
+
+
+class _Value(msgspec.Struct, rename="camel", gc=False):
+    string_value: str | None = None
+    int_value: str | int | None = None
+    bool_value: bool | None = None
+
+
+class _Pair(msgspec.Struct, gc=False):
+    key: str
+    value: _Value
+
+
+class _LogRecord(msgspec.Struct, rename="camel", gc=False):
+    attributes: list[_Pair]
+    event_name: str | None = None
+    body: _Value = msgspec.field(default_factory=_Value)
+
+
+_decode_record = msgspec.json.Decoder(_LogRecord).decode
+_NO_VALUE = _Value()
+
+
+def _decode_header(line: bytes) -> LineHeader:
+    record = _decode_record(line)
+    values = {pair.key: pair.value for pair in record.attributes}
+    plain = values.get("bamboo.plain", _NO_VALUE).bool_value
+    event = record.body.string_value if plain else record.event_name
+    v, seq = (int(values.get(name, _NO_VALUE).int_value or 0) for name in ("bamboo.v", "bamboo.seq"))
+    writer = values.get("bamboo.writer", _NO_VALUE).string_value
+    source = values.get("bamboo.source", _NO_VALUE).string_value
+    kind = event if plain or event is None else event.removeprefix(EVENT)
+    return make_header(kind, v, writer, seq, plain=plain, source=source)
+
+
+class _Otel(Layout):
+    name = "otel"
+    min_line_bytes = 2_500
+    id_pattern = re.compile(rb'"log\.record\.uid","value":{"stringValue":"(?P<writer>[0-9a-f]{20})-(?P<seq>\d{1,16})"')
+    write = staticmethod(_write)
+    read_back = staticmethod(_read_back)
+    decode_header = staticmethod(_decode_header)
+
+
+OTEL = _Otel()

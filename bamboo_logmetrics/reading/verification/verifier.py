@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from bamboo_logmetrics.format.fields import APP, VERSION
-from bamboo_logmetrics.format.header import NOT_JSON, LineHeader, decode_any, decode_native
-from bamboo_logmetrics.format.layouts import flat_of
+from bamboo_logmetrics.format.header import NOT_JSON, LineHeader
+from bamboo_logmetrics.format.layouts import NATIVE, DecodeHeader, decode_header, flat_of
 from bamboo_logmetrics.logfiles.discovery import (
     AnyPath,
     FileGoneError,
@@ -86,7 +86,7 @@ class _Audit:
         self._counts: Counter[FindingKind] = Counter()
         self._findings: list[Finding] = []
         self._lines = 0
-        self._decode = decode_native  # fits the last line; nearly always the next one, too
+        self._decode: DecodeHeader = NATIVE.decode_header  # fits the last line; nearly always the next one, too
         self._meter = _Meter(sum(size_of(log, self._fs) for log in logs), on_progress) if on_progress else None
 
     # -- reading -------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class _Audit:
                 try:
                     head = decode(line)
                 except NOT_JSON:
-                    decode, head = decode_any(line)
+                    decode, head = decode_header(line)
                 if head.seq == following and head.writer == account.writer and sound and head.event not in OWN_KINDS:
                     following += 1  # nearly all lines: counted together
                     continue

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from bamboo_logmetrics.format.layouts import LAYOUTS
+from bamboo_logmetrics.format.layouts import ECS
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.ship.destinations.base import DeliveryResult, Destination, Rejection, ResourceDefaults
 from bamboo_logmetrics.ship.entries import Entry
@@ -68,7 +68,7 @@ class Elasticsearch(Destination):
         return b"\n".join((*lines, b""))
 
     def _document(self, entry: Entry) -> bytes:
-        document = LAYOUTS["ecs"](entry.flat())
+        document = ECS.write(entry.flat())
         service: dict[str, Any] = document.setdefault("service", {})
         service.setdefault("name", self.labels.service)
         if self.labels.env:

@@ -12,7 +12,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs
 
 from bamboo_logmetrics._version import __version__
-from bamboo_logmetrics.format.layouts import LAYOUTS
+from bamboo_logmetrics.format.layouts import OTEL
 from bamboo_logmetrics.ship.destinations.base import ALL_TAKEN, DeliveryResult, Destination, Rejection
 from bamboo_logmetrics.ship.entries import Entry
 
@@ -37,7 +37,7 @@ class Otlp(Destination):
             if key not in resources:
                 resources[key] = _resource(request, key)
             try:
-                resources[key].scope_logs[0].log_records.append(_record_of(LAYOUTS["otel"](entry.flat())))
+                resources[key].scope_logs[0].log_records.append(_record_of(OTEL.write(entry.flat())))
             except Error as error:  # too deep for protobuf
                 raise ValueError(str(error)) from None
         body: bytes = request.SerializeToString()

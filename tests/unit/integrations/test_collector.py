@@ -254,7 +254,7 @@ def one_of_each(log):
 
 def expected(line):
     """Return what the layout "otel" has of a line, as the receiver would have it."""
-    record = LAYOUTS["otel"](line)
+    record = LAYOUTS["otel"].write(line)
     found = {pair["key"]: plain(pair["value"]) for pair in record["attributes"]}
     return (
         int(record["timeUnixNano"]), record["severityNumber"], record["severityText"], record.get("eventName", ""),
@@ -292,7 +292,7 @@ def test_lines_of_other_layouts_arrive_as_they_are(tmp_path, collector, receiver
     with blm.open_log(tmp_path / "native.jsonl") as log:
         one_of_each(log)
     lines = flat(tmp_path / "native.jsonl")
-    written = [json.dumps(LAYOUTS[layout](line)) for line in lines]
+    written = [json.dumps(LAYOUTS[layout].write(line)) for line in lines]
     path.write_text("".join(f"{line}\n" for line in written), encoding="utf-8")
     with collector(path, receiver.url):
         receiver.wait(len(lines))

@@ -590,7 +590,7 @@ def test_every_golden_line_becomes_its_ecs_document(real, way):
 @settings(deadline=None, max_examples=15)
 def test_any_line_becomes_its_ecs_document(real, layout, flats):
     """The same for lines of any form and layout, as text."""
-    lines = [{"message": encode(LAYOUTS[layout](flat)).decode()} for flat in flats]
+    lines = [{"message": encode(LAYOUTS[layout].write(flat)).decode()} for flat in flats]
     for document, flat in zip(real.simulate(lines), flats, strict=True):
         wanted = quoted(written("ecs", flat)) if layout == "ecs" else written("ecs", quoted(flat))
         assert exact(document) == exact(wanted)

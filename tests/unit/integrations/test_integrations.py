@@ -325,7 +325,7 @@ def lines(tmp_path):
     flats = [json.loads(line) for line in (tmp_path / "a.jsonl").read_bytes().splitlines()]
     return [
         (
-            json.dumps(layout(flat), separators=(",", ":"), ensure_ascii=False),
+            json.dumps(layout.write(flat), separators=(",", ":"), ensure_ascii=False),
             f"{flat['writer']}-{flat['seq']}",
             flat["timestamp"],
         )

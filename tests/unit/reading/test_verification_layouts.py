@@ -14,8 +14,7 @@ from support.strategies import EXAMPLES
 from support.tools import tool
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.format import header
-from bamboo_logmetrics.format.layouts import LAYOUTS, flat_of
+from bamboo_logmetrics.format.layouts import LAYOUTS, NATIVE, decode_header, flat_of
 from bamboo_logmetrics.format.parse import parse_line
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.reading import verify
@@ -27,7 +26,7 @@ def translated(line, layout):
     """Return a native line in another layout, and any other line as it is."""
     try:
         flat = msgspec.json.decode(line)
-        return encode(LAYOUTS[layout](flat_of(flat)))
+        return encode(LAYOUTS[layout].write(flat_of(flat)))
     except (ValueError, KeyError, RecursionError):
         return line
 
@@ -304,15 +303,15 @@ def otel(attributes=(), **changed):
 def test_the_shortest_lines_of_each_layout():
     """What the following tests change is a line of ours."""
     for data in (ecs(), otel(), otel(body=...), otel({"bamboo.v": {"intValue": 1}, "bamboo.seq": {"intValue": 1}})):
-        decode, head = header.decode_any(encode(data))
+        decode, head = decode_header(encode(data))
         assert (head.event, head.writer, head.seq) == ("chat.tool_called", "a" * 20, 1)
-        assert decode is not header.decode_native
+        assert decode is not NATIVE.decode_header
         assert flat_of(data)["writer"] == "a" * 20
     for data in (
         ecs({"plain": True}, message="text"),
         otel({"bamboo.plain": {"boolValue": True}}, body={"stringValue": "text"}),
     ):
-        head = header.decode_any(encode(data))[1]
+        head = decode_header(encode(data))[1]
         assert (head.event, head.plain) == ("text", True)
 
 

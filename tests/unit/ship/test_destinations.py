@@ -197,7 +197,7 @@ def test_elasticsearch(flat, layout):
     action, document, end = body.split(b"\n")
     assert json.loads(action) == {"create": {"_id": f"{flat['writer']}-{flat['seq']}"}}
     assert end == b""
-    expected = json.loads(encode(LAYOUTS["ecs"](flat)))
+    expected = json.loads(encode(LAYOUTS["ecs"].write(flat)))
     expected["service"] = {"name": "agent", "environment": "test"} | expected.get("service", {})
     assert json.loads(document) == expected
     assert list(json.loads(document))[:4] == ["@timestamp", "log.level", "message", "ecs.version"]
@@ -206,7 +206,7 @@ def test_elasticsearch(flat, layout):
 def test_elasticsearch_of_an_ecs_line():
     """A line that names its service, and was written in the layout ecs, is the document byte for byte."""
     [made] = entries(1, service_name="shop")
-    line = encode(LAYOUTS["ecs"](made.flat()))
+    line = encode(LAYOUTS["ecs"].write(made.flat()))
     assert destination("elasticsearch").body([entry_of(line)]).split(b"\n")[1] == line
 
 
@@ -385,7 +385,7 @@ def test_otlp(flat, layout):
         "service.name": service if isinstance(service, str) else "agent",
         "deployment.environment.name": env if isinstance(env, str) else "test",
     }
-    expected = json.loads(encode(LAYOUTS["otel"](flat)))
+    expected = json.loads(encode(LAYOUTS["otel"].write(flat)))
     assert found.time_unix_nano == found.observed_time_unix_nano == int(expected["timeUnixNano"])
     assert found.time_unix_nano in {nanoseconds(flat["timestamp"]), 0}
     assert (found.severity_number, found.severity_text) == (expected["severityNumber"], flat["level"])

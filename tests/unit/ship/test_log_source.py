@@ -470,7 +470,7 @@ def test_another_server_is_not_proven(log, opening):
 @pytest.mark.parametrize("glued", [1, 2])
 def test_a_broken_line_is_not_lost_as_well(log, opening, layout, glued):
     """The number of a line that is broken, or of two that became one, is passed by: it is refused, and nothing is lost."""
-    written = [encode(LAYOUTS[layout](json.loads(log.make(1)))) for _ in range(6)]
+    written = [encode(LAYOUTS[layout].write(json.loads(log.make(1)))) for _ in range(6)]
     bad = b"".join(written[2 : 2 + glued]).replace(b"tool_called", b"tool_\xffcalled")
     log.append(b"\n".join([*written[:2], bad, *written[2 + glued :]]) + b"\n")
     shipment = opening()

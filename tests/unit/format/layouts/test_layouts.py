@@ -21,7 +21,6 @@ from bamboo_logmetrics.format.layouts import flat_of
 from bamboo_logmetrics.format.layouts.mapping import EVERYWHERE, ONLY_IN, ROWS
 from bamboo_logmetrics.format.parse import parse_line
 from bamboo_logmetrics.format.strict_json import encode
-from bamboo_logmetrics.options import MIN_LINE_BYTES
 from bamboo_logmetrics.record.integers import integer
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import FS
@@ -42,7 +41,7 @@ def strict(line):
 def test_the_layouts():
     """There are three layouts; the native one changes nothing."""
     flat = {"b": 1, "a": [None]}
-    assert layouts.native(flat) is flat
+    assert layouts.NATIVE.write(flat) is flat
     assert list(layouts.LAYOUTS) == ["native", "ecs", "otel"]
 
 
@@ -65,7 +64,7 @@ def test_any_record_comes_back(layout, flat):
 def test_golden(layout, number):
     """Each record is written as the golden line byte for byte, and that line reads as the native one does."""
     flat, line = FIXED[number], golden(f"{layout}.jsonl")[number]
-    assert encode(layouts.LAYOUTS[layout](flat)) == line
+    assert encode(layouts.LAYOUTS[layout].write(flat)) == line
     assert exact(flat_of(msgspec.json.decode(line))) == exact(msgspec.json.decode(encode(flat)))
     read, expected = parse_line(line), parse_line(encode(flat))
     assert dataclasses.replace(read, bound=dict(read.bound)) == dataclasses.replace(
@@ -243,7 +242,7 @@ LONG = {
 def test_long_lines_are_cut(layout, limit, name):
     """A line of any layout is within the limit, says what was cut, and keeps its ids; the rest is used."""
     event, bound, exception = LONG[name]
-    limit = limit or MIN_LINE_BYTES[layout]
+    limit = limit or layouts.LAYOUTS[layout].min_line_bytes
     line = maker(layout, limit).user(QueuedRecord(event, {}, bound, "info", 1, exception))
     assert line is not None
     assert len(line) <= limit
@@ -264,7 +263,7 @@ def test_the_shortest_limit_holds_every_event(layout):
     ids = dict.fromkeys(("session_id", "round_id", "request_id", "tool_call_id"), uuid)
     usage = blm.TokenUsage(**dict.fromkeys(names_of(blm.TokenUsage), 2**64 - 1))
     beside = {"event_id": uuid, "occurred_at": meta(1).occurred_at, "trace_id": uuid}
-    made = maker(layout, MIN_LINE_BYTES[layout])
+    made = maker(layout, layouts.LAYOUTS[layout].min_line_bytes)
     for event in EXAMPLES[:12]:
         names = names_of(type(event))
         values = {key: value for key, value in ids.items() if key in names} | {"meta": blm.EventMeta(**beside)}

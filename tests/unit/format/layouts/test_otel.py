@@ -218,7 +218,7 @@ def test_times_that_otlp_cannot_hold(timestamp):
     data = written("otel", flat)
     assert data["timeUnixNano"] == "0"
     assert values(data)[otel.TIMESTAMP] == {"stringValue": timestamp}
-    assert otel.from_otel(data)["timestamp"] == timestamp
+    assert otel.OTEL.read_back(data)["timestamp"] == timestamp
 
 
 @pytest.mark.parametrize("trace_id", [TRACE_ID, TRACE_ID.upper(), "0" * 31 + "1"])
