@@ -32,6 +32,7 @@ from bamboo_logmetrics.format.fields import (
     VERSION,
     fields_in_line,
 )
+from bamboo_logmetrics.format.layouts import NATIVE, Layout
 from bamboo_logmetrics.format.redact.values import KNOWN_CLEAN, mask_text, mask_value, may_show
 from bamboo_logmetrics.format.strict_json import encode, encoder, escaped
 from bamboo_logmetrics.record.integers import integer
@@ -262,3 +263,5 @@ def _maker(cls: type[MetricsEvent]) -> _Line:
 _TYPED = [cls for cls in EVENT_CLASSES.values() if is_builtin(cls) and not issubclass(cls, SystemEvent)]
 _MAKE: dict[type, _Line] = {cls: _maker(cls) for cls in _TYPED}
 _PLAIN_FIELDS = {cls: frozenset(names_of(cls)) - {"meta", "usage", "status", *TEXT_FIELDS} for cls in _TYPED}
+
+FAST_PATHS: Mapping[Layout, Callable[[], FastPath]] = {NATIVE: FastPath}

@@ -7,6 +7,7 @@ plain stores and one call at most (see channel.py), and nothing is in neither or
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -20,14 +21,15 @@ from bamboo_logmetrics.events import (
     WorkerStarted,
     WorkerStopped,
 )
-from bamboo_logmetrics.format.encoder import LineEncoder, started_facts
+from bamboo_logmetrics.events.times import format_ns, format_utc
+from bamboo_logmetrics.format.encoder import LineEncoder
 from bamboo_logmetrics.format.redact.values import mask_text
 from bamboo_logmetrics.logfiles import Sink
 from bamboo_logmetrics.pipeline.channel import Channel
 from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
 from bamboo_logmetrics.pipeline.drop_reporter import DropReporter
 from bamboo_logmetrics.record.queued import Ack, QueuedRecord
-from bamboo_logmetrics.system import Clock, backoff
+from bamboo_logmetrics.system import Clock, backoff, host, process_started_at
 
 BATCH = 4096  # records per step, which is one write
 _FIRST_RETRY, _LONGEST_RETRY = 0.05, 5.0  # seconds
@@ -46,6 +48,19 @@ def _text_of(error: BaseException) -> str:
         return f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - the text of an exception may raise anything
         return type(error).__name__
+
+
+def worker_started_fields(version: str, clock: Clock, repaired_bytes: int) -> dict[str, Any]:
+    """Return the fields of a worker_started line, which identify the process and its machine."""
+    pid = os.getpid()
+    started = process_started_at(pid)
+    return {
+        "version": version,
+        "pid": pid,
+        "host": host(),
+        "started_at": format_utc(started) if started else format_ns(clock.time_ns()),
+        "repaired_bytes": repaired_bytes,
+    }
 
 
 class _Batch:
@@ -155,9 +170,9 @@ class Step:
 
     def announce_start(self) -> None:
         """Put worker_started first."""
-        facts = started_facts(__version__, self._clock, self._sink.repaired_bytes)
+        fields = worker_started_fields(__version__, self._clock, self._sink.repaired_bytes)
         self.started = True
-        self._own(WorkerStarted(), facts, undo=self._take_back_start)
+        self._own(WorkerStarted(), fields, undo=self._take_back_start)
 
     def _take_back_start(self) -> None:
         self.started = False
@@ -168,7 +183,7 @@ class Step:
             return
         seq = self._maker.seq
         batch = _Batch(_kind_of(self._hand[0].event), [], [], own=False)
-        line_of, add = self._maker.user, batch.lines.append
+        line_of, add = self._maker.encode, batch.lines.append
         try:
             for record in self._hand:
                 line, ack = line_of(record), record.ack
@@ -266,7 +281,7 @@ class Step:
         """Append a line of the log itself; call ``undo`` when it cannot be made, so that it is made later."""
         seq = self._maker.seq
         try:
-            batch = _Batch(event.kind, [self._maker.own(event, extra)], [], own=True)
+            batch = _Batch(event.kind, [self._maker.encode_internal(event, extra)], [], own=True)
         except BaseException:
             self._maker.seq = seq
             if undo is not None:

@@ -82,7 +82,7 @@ def _written(path: Path, records: list[QueuedRecord]) -> tuple[float, float]:
     """Return what making a line takes, and what its share of a write takes."""
     maker = LineEncoder(layout="native", max_line_bytes=32_000, fs=FS(), clock=Clock())
     lines: list[bytes] = []
-    making = _each(lambda record: lines.append(maker.user(record) or b""), records)
+    making = _each(lambda record: lines.append(maker.encode(record) or b""), records)
     file = RotatingFile(
         str(path), max_bytes=10**12, backup_count=None, rotate_every=None, compress=None, mode=0o640,
         writer=lambda: maker.writer, fs=FS(), clock=Clock(),

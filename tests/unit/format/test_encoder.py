@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import socket
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +11,7 @@ from support.strategies import BOUND, EVENTS, UNKNOWN
 from support.tools import record, text_record, tool
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.format import encoder
-from bamboo_logmetrics.format.encoder import LineEncoder, started_facts
+from bamboo_logmetrics.format.encoder import LineEncoder
 from bamboo_logmetrics.format.parse import parse_line
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import FS
@@ -42,7 +39,11 @@ def maker(limit=32_000):
 def test_lines_are_numbered_from_1():
     """The lines of one writer, the user's and its own, are numbered from 1 without a gap; each ends in a newline."""
     made = maker()
-    rows = [made.own(blm.WorkerStarted(), {}), made.user(record(tool())), made.user(text_record("text"))]
+    rows = [
+        made.encode_internal(blm.WorkerStarted(), {}),
+        made.encode(record(tool())),
+        made.encode(text_record("text")),
+    ]
     assert all(row.endswith(b"\n") and row.count(b"\n") == 1 for row in rows)
     read = [parse_line(row) for row in rows]
     assert [(line.writer, line.seq) for line in read] == [("01" * 10, 1), ("01" * 10, 2), ("01" * 10, 3)]
@@ -52,7 +53,7 @@ def test_lines_are_numbered_from_1():
 def test_each_start_is_another_writer():
     """Starting anew draws 20 hex digits again and numbers from 1."""
     made = maker()
-    made.user(record(tool()))
+    made.encode(record(tool()))
     made.reset_writer()
     assert (made.writer, made.seq) == ("02" * 10, 0)
     real = {LineEncoder(layout="native", max_line_bytes=1_000, fs=FS(), clock=ManualClock()).writer for _ in range(100)}
@@ -63,16 +64,18 @@ def test_each_start_is_another_writer():
 def test_what_travels_beside_an_event():
     """What a call binds wins over its context; level, time and exception of a plain call are its own."""
     item = QueuedRecord("text", {"a": 2, "c": 3}, {"a": 1, "b": 1}, "error", NOW, "Traceback")
-    line = parse_line(maker().user(item))
+    line = parse_line(maker().encode(item))
     assert (line.text, line.level, line.exception) == ("text", "error", "Traceback")
     assert line.bound == {"a": 2, "b": 1, "c": 3}
     assert line.timestamp == datetime.fromisoformat("2026-11-22T15:47:13.417696+00:00")
-    assert parse_line(maker().user(QueuedRecord("text", {}, {}, time_ns=NOW))).level == "info"
+    assert parse_line(maker().encode(QueuedRecord("text", {}, {}, time_ns=NOW))).level == "info"
 
 
 def test_own_lines_have_the_clock_s_time_and_no_source():
     """A line of the log itself says when it was written and what stands beside it."""
-    line = parse_line(maker().own(blm.MetricsDropped(count=2, reason="storage"), {"total": 5, "level": "x"}))
+    line = parse_line(
+        maker().encode_internal(blm.MetricsDropped(count=2, reason="storage"), {"total": 5, "level": "x"})
+    )
     assert (line.event, line.own, line.level) == (blm.MetricsDropped(count=2, reason="storage"), True, "warning")
     assert line.bound == {"total": 5, "bound_level": "x"}
     assert line.timestamp == datetime(2026, 11, 22, 15, 47, 13, 417_696, timezone.utc)
@@ -81,7 +84,7 @@ def test_own_lines_have_the_clock_s_time_and_no_source():
 def test_secrets_are_masked_and_long_lines_cut():
     """Masking comes before cutting, so that no half of a secret is left at the cut."""
     for padding in range(700, 900, 7):
-        line = maker(1_000).user(text_record("x" * padding + " " + SECRET + " y" * 500))
+        line = maker(1_000).encode(text_record("x" * padding + " " + SECRET + " y" * 500))
         assert b"sk-proj" not in line
         assert b"abcdefgh" not in line
         assert len(line) <= 1_000
@@ -92,13 +95,13 @@ def test_the_limit_includes_the_newline(size):
     """No line, with its newline, is longer than ``max_line_bytes``."""
     made = maker(1_000)
     for item in (text_record("漢" * size), record(tool(), {"note": "x" * size})):
-        assert len(made.user(item)) <= 1_000
+        assert len(made.encode(item)) <= 1_000
 
 
 def test_the_limit_is_used_to_the_last_byte():
     """A line of exactly ``max_line_bytes`` is left whole, one byte more is cut."""
-    bare = len(maker(1_000).user(text_record("")))
-    whole, cut = (maker(1_000).user(text_record("x" * (1_000 - bare + more))) for more in (0, 1))
+    bare = len(maker(1_000).encode(text_record("")))
+    whole, cut = (maker(1_000).encode(text_record("x" * (1_000 - bare + more))) for more in (0, 1))
     assert (len(whole), parse_line(whole).truncated) == (1_000, ())
     assert len(cut) <= 1_000
     assert parse_line(cut).truncated == ("event",)
@@ -107,9 +110,9 @@ def test_the_limit_is_used_to_the_last_byte():
 def test_what_stays_too_long_has_no_line_and_no_number():
     """A record whose ids alone are too long gives None, and the next line has the next number."""
     made = maker(1_000)
-    assert made.user(record(tool(session_id="s" * 2_000, tool_name="t"))) is None
-    assert parse_line(made.user(record(tool()))).seq == 1
-    assert made.own(blm.StorageError(error="e", event_type="t" * 2_000), {}) == b""
+    assert made.encode(record(tool(session_id="s" * 2_000, tool_name="t"))) is None
+    assert parse_line(made.encode(record(tool()))).seq == 1
+    assert made.encode_internal(blm.StorageError(error="e", event_type="t" * 2_000), {}) == b""
     assert made.seq == 1
 
 
@@ -131,18 +134,18 @@ class Unencodable:
 def test_what_cannot_be_encoded_leaves_a_marker(item, text):
     """Its place in the log is not empty: a plain line at level error says what it was and why not."""
     made = maker()
-    line = parse_line(made.user(item))
+    line = parse_line(made.encode(item))
     assert (line.text, line.level, line.seq) == (text, "error", 1)
     assert set(line.bound) == {"encode_error"}
     assert line.timestamp == datetime(2026, 11, 22, 15, 47, 13, 417_696, timezone.utc)
-    assert parse_line(made.user(record(tool()))).seq == 2
+    assert parse_line(made.encode(record(tool()))).seq == 2
 
 
 @given(EVENTS | UNKNOWN | st.text(), BOUND, BOUND, st.none() | st.text(), st.sampled_from([1_000, 32_000]))
 @settings(deadline=None, max_examples=200)
 def test_any_record_is_one_strict_line(what, bound, context, exception, limit):
     """Any record gives one strict JSON line within the limit, with the kind or text that was emitted."""
-    line = maker(limit).user(QueuedRecord(what, bound, context, "info", NOW, exception))
+    line = maker(limit).encode(QueuedRecord(what, bound, context, "info", NOW, exception))
     assert len(line) <= limit
     assert len(line.decode().splitlines()) == 1
     flat = json.loads(line, parse_constant=pytest.fail)
@@ -152,20 +155,3 @@ def test_any_record_is_one_strict_line(what, bound, context, exception, limit):
     if isinstance(what, blm.MetricsEvent):
         assert read.event.kind == what.kind
         assert "encode_error" not in read.bound
-
-
-def test_started_facts():
-    """A worker_started line says which process of which machine it is, alive since when, and what was repaired."""
-    facts = started_facts("1.2.3", ManualClock(), 17)
-    assert list(facts) == ["version", "pid", "host", "started_at", "repaired_bytes"]
-    assert (facts["version"], facts["pid"], facts["repaired_bytes"]) == ("1.2.3", os.getpid(), 17)
-    assert facts["host"] == socket.gethostname()
-    started = datetime.fromisoformat(facts["started_at"].replace("Z", "+00:00"))
-    now = datetime.now(timezone.utc)
-    assert now - timedelta(hours=24) < started < now + timedelta(seconds=2)
-
-
-def test_started_facts_where_the_start_is_unknown(monkeypatch):
-    """Where the system does not tell when the process was started, the time is now."""
-    monkeypatch.setattr(encoder, "process_started_at", lambda _: None)
-    assert started_facts("1", ManualClock(NOW), 0)["started_at"] == "2026-11-22T15:47:13.417696Z"

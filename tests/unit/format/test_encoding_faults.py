@@ -10,7 +10,7 @@ from support.tools import balanced, dropped, flat, of_kind, tool
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics import system
-from bamboo_logmetrics.format import encoder, flatten
+from bamboo_logmetrics.format import encoder, fast_path, flatten
 from bamboo_logmetrics.pipeline import step
 from bamboo_logmetrics.testing import FailingSink, ManualClock, open_log_on
 
@@ -62,7 +62,7 @@ def test_one_record_that_cannot_be_encoded(tmp_path, monkeypatch, stage, error, 
     """An error in any stage costs the one record: a marker stands in its place, what was emitted around it is there."""
     where, name, make = STAGES[stage]
     monkeypatch.setattr(where, name, make(getattr(where, name), error()))
-    monkeypatch.setattr(encoder.FastPath, "line", lambda *_: None)
+    monkeypatch.setattr(fast_path.FastPath, "line", lambda *_: None)
     log = blm.open_log(tmp_path / "a.jsonl")
     if not first:
         log.emit(tool(0))
@@ -136,14 +136,14 @@ def test_a_failing_file_is_tried_again_whatever_it_raises(tmp_path, error):
 
 def test_drops_whose_line_cannot_be_made_are_announced_later(tmp_path, monkeypatch):
     """A MetricsDropped that raises as it is encoded is announced with the next; the sum is exact."""
-    original, failures = encoder.LineEncoder.own, [MemoryError()]
+    original, failures = encoder.LineEncoder.encode_internal, [MemoryError()]
 
     def fails(self, event, *args):
         if isinstance(event, blm.MetricsDropped) and failures:
             raise failures.pop()
         return original(self, event, *args)
 
-    monkeypatch.setattr(encoder.LineEncoder, "own", fails)
+    monkeypatch.setattr(encoder.LineEncoder, "encode_internal", fails)
     clock = ManualClock()
     log = blm.open_log(tmp_path / "a.jsonl", clock=clock, max_line_bytes=1_000)
     log.emit(tool(1, tool_name="n" * 2_000))
@@ -160,7 +160,7 @@ def test_drops_whose_line_cannot_be_made_are_announced_later(tmp_path, monkeypat
 
 def test_a_start_that_cannot_be_said_is_said_later(tmp_path, monkeypatch):
     """A worker_started that raises as it is made is made at the next attempt, and is still the first line."""
-    original, failures = step.started_facts, [MemoryError()]
+    original, failures = step.worker_started_fields, [MemoryError()]
 
     def fails(*args):
         if failures:
@@ -169,7 +169,7 @@ def test_a_start_that_cannot_be_said_is_said_later(tmp_path, monkeypatch):
 
     log = blm.open_log(tmp_path / "a.jsonl")
     assert log._pipeline.settle()
-    monkeypatch.setattr(step, "started_facts", fails)
+    monkeypatch.setattr(step, "worker_started_fields", fails)
     log.emit(tool(1))
     assert log.close()
     assert failures == []
@@ -215,7 +215,7 @@ def test_errors_of_the_fast_path_are_counted(tmp_path, monkeypatch):
     def fails(*_):
         raise ValueError
 
-    monkeypatch.setattr(encoder.FastPath, "line", fails)
+    monkeypatch.setattr(fast_path.FastPath, "line", fails)
     log = blm.open_log(tmp_path / "a.jsonl")
     log.emit(tool(1))
     log.info("text")

@@ -31,7 +31,7 @@ def maker(*, step_by_step, limit=32_000):
     made = LineEncoder(layout="native", max_line_bytes=limit, fs=FS(), clock=ManualClock(1_795_362_433_417_696_999))
     made.writer = WRITER
     if step_by_step:
-        made._native = None
+        made._fast_path = None
     return made
 
 
@@ -43,7 +43,7 @@ def one_step(what, context):
 def both(event, context, limit=32_000, bound=MappingProxyType({})):
     """Return the line of each way, twice over: what was remembered must not change it."""
     ways = [maker(step_by_step=step_by_step, limit=limit) for step_by_step in (False, True)]
-    return [[made.user(QueuedRecord(event, bound, context)) for made in ways] for _ in range(2)]
+    return [[made.encode(QueuedRecord(event, bound, context)) for made in ways] for _ in range(2)]
 
 
 @settings(max_examples=400)
@@ -64,7 +64,7 @@ TEXTS = st.text(max_size=20) | st.sampled_from(["", "Bearer abcdefgh12345678", "
 def test_both_ways_make_the_same_plain_line(text, context, bound, time_ns):
     """Whatever a plain record holds, the line made in one step is the one made step by step."""
     quick, thorough = (
-        maker(step_by_step=step_by_step).user(QueuedRecord(text, bound, context, "info", time_ns))
+        maker(step_by_step=step_by_step).encode(QueuedRecord(text, bound, context, "info", time_ns))
         for step_by_step in (False, True)
     )
     assert quick == thorough
@@ -128,7 +128,7 @@ def test_keys_that_vary_without_end(keys):
     quick, thorough = maker(step_by_step=False), maker(step_by_step=True)
     for number in range(1_200 // keys):
         item = QueuedRecord("text", {f"key_{number}_{index}": index for index in range(keys)}, {}, "info", 1)
-        assert quick.user(item) == thorough.user(item)
+        assert quick.encode(item) == thorough.encode(item)
     assert len(fast_path._SHAPES) <= fast_path._MOST_SHAPES
 
 
@@ -136,7 +136,7 @@ def test_contexts_that_are_gone():
     """A context that lies where an earlier one lay is not taken for it, however many there were."""
     made = maker(step_by_step=False)
     for number in range(3_000):
-        line = made.user(QueuedRecord(tool(), {}, {"number": number}))
+        line = made.encode(QueuedRecord(tool(), {}, {"number": number}))
         assert line.endswith(b',"number":%d}\n' % number)
 
 
@@ -144,13 +144,13 @@ def test_contexts_that_are_gone():
 def test_a_fault_in_the_one_step(monkeypatch, error):
     """A fault in the one step is no fault of the line: it is then made step by step, with the same number."""
     made = maker(step_by_step=False)
-    first = made.user(QueuedRecord(tool(), {}, {}))
+    first = made.encode(QueuedRecord(tool(), {}, {}))
 
     def fails(*_):
         raise error
 
     monkeypatch.setattr(FastPath, "line", fails)
-    second = made.user(QueuedRecord(tool(), {}, {}))
+    second = made.encode(QueuedRecord(tool(), {}, {}))
     assert (b'"seq":1,' in first, b'"seq":2,' in second) == (True, True)
 
 

@@ -701,15 +701,15 @@ def test_a_fault_in_the_middle_of_a_batch_loses_nothing(open_log, path, monkeypa
     log = open_log()
     assert log.flush()
     maker = log._pipeline._maker
-    real, calls = maker.user, []
+    real, calls = maker.encode, []
 
-    def user(item):
+    def encode(item):
         calls.append(item)
         if len(calls) == 3:
             raise SystemExit
         return real(item)
 
-    monkeypatch.setattr(maker, "user", user)
+    monkeypatch.setattr(maker, "encode", encode)
     for n in range(6):
         log.emit(tool(n))
     assert log.flush()
@@ -936,14 +936,14 @@ def test_a_fault_in_making_an_own_line_leaves_no_gap(open_log, path, monkeypatch
     log.emit(tool(1))
     assert log.flush()
     maker = log._pipeline._maker
-    real = maker.own
+    real = maker.encode_internal
 
-    def own(event, extra):
-        monkeypatch.setattr(maker, "own", real)
-        real(event, extra)
+    def encode_internal(event, fields):
+        monkeypatch.setattr(maker, "encode_internal", real)
+        real(event, fields)
         raise SystemExit
 
-    monkeypatch.setattr(maker, "own", own)
+    monkeypatch.setattr(maker, "encode_internal", encode_internal)
     assert log.close()
     assert [line["seq"] for line in flat(path)] == list(range(1, len(flat(path)) + 1))
     assert kinds(path)[-1] == "system.worker_stopped"

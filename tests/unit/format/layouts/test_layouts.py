@@ -243,7 +243,7 @@ def test_long_lines_are_cut(layout, limit, name):
     """A line of any layout is within the limit, says what was cut, and keeps its ids; the rest is used."""
     event, bound, exception = LONG[name]
     limit = limit or layouts.LAYOUTS[layout].min_line_bytes
-    line = maker(layout, limit).user(QueuedRecord(event, {}, bound, "info", 1, exception))
+    line = maker(layout, limit).encode(QueuedRecord(event, {}, bound, "info", 1, exception))
     assert line is not None
     assert len(line) <= limit
     assert len(line.decode().splitlines()) == 1
@@ -272,22 +272,22 @@ def test_the_shortest_limit_holds_every_event(layout):
             for key, value in {"usage": usage, "latency_ms": 2**64 - 1, "error": "e" * 500}.items()
             if key in names
         }
-        line = made.user(
+        line = made.encode(
             QueuedRecord(dataclasses.replace(event, **values), {}, {"note": "x" * 900}, "info", 1, "T" * 900)
         )
         assert line is not None, event.kind
         assert parse_line(line).event.meta.event_id == uuid
     facts = FACTS | {"host": "h" * 64}
-    assert made.own(blm.WorkerStarted(), facts)
+    assert made.encode_internal(blm.WorkerStarted(), facts)
     reasons = ("queue_full", "plain_gave_way", "block_timeout", "too_large", "shutdown", "storage", "closed")
     counts = {"emitted": 2**63, "written": 2**63, "dropped": dict.fromkeys(reasons, 2**63), "repaired_bytes": 2**40}
-    assert made.own(blm.WorkerStopped(), counts)
+    assert made.encode_internal(blm.WorkerStopped(), counts)
 
 
 @pytest.mark.parametrize("layout", layouts.LAYOUTS)
 def test_files_begin_differently(layout):
     """The same text at the same time, written by two writers, differs within the first 1,024 bytes."""
-    lines = [maker(layout).user(QueuedRecord("x" * 500, {}, {"note": "y" * 5_000}, "info", 1)) for _ in range(2)]
+    lines = [maker(layout).encode(QueuedRecord("x" * 500, {}, {"note": "y" * 5_000}, "info", 1)) for _ in range(2)]
     assert lines[0][:1024] != lines[1][:1024]
     assert len(lines[0]) > 1024
 
@@ -295,7 +295,7 @@ def test_files_begin_differently(layout):
 @pytest.mark.parametrize("layout", ["ecs", "otel"])
 def test_what_a_layout_cannot_hold_leaves_a_marker(layout):
     """A value that is no plain data does not leave the line out: another says so."""
-    line = parse_line(maker(layout).user(QueuedRecord(TOOL, {}, {"bad": object}, "info", 1)))
+    line = parse_line(maker(layout).encode(QueuedRecord(TOOL, {}, {"bad": object}, "info", 1)))
     assert (line.text, line.level, line.seq) == ("chat.tool_called could not be encoded", "error", 1)
 
 
