@@ -41,7 +41,8 @@ from bamboo_logmetrics.reading import Report, WriterReport, read, verify
 
 if TYPE_CHECKING:
     from bamboo_logmetrics.logger.bound_log import BoundLog
-    from bamboo_logmetrics.logger.handler import FlatJsonFormatter, MetricsHandler
+    from bamboo_logmetrics.logger.formatter import FlatJsonFormatter
+    from bamboo_logmetrics.logger.handler import MetricsHandler
     from bamboo_logmetrics.logger.opening import close, configure, flush, get_logger, open_log, stats
 
 __all__ = [
@@ -93,7 +94,7 @@ __all__ = [
 # What needs structlog is imported on first use: structlog imports rich wherever that is installed.
 _LATE = {
     "BoundLog": "logger.bound_log",
-    "FlatJsonFormatter": "logger.handler",
+    "FlatJsonFormatter": "logger.formatter",
     "MetricsHandler": "logger.handler",
     "close": "logger.opening",
     "configure": "logger.opening",

@@ -1,248 +1,335 @@
-"""The options of a log: their defaults, their environment names, and what is allowed."""
+"""The options of a log: one table, in which each option is one entry.
+
+A field of :class:`Options` holds all that is known about an option: its default, the values it takes, and its
+documentation. Arguments, environment variables, messages and ``help(Options)`` follow from it.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+import textwrap
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.format.layouts import LAYOUTS
+from bamboo_logmetrics.format.layouts import LAYOUTS, NATIVE
+from bamboo_logmetrics.logfiles import compression
+from bamboo_logmetrics.record.levels import LEVELS, level_name
 from bamboo_logmetrics.system import FS, Clock
 
 if TYPE_CHECKING:
     from structlog.typing import Processor
+    from typing_extensions import TypeVar
+
+    _AnyOptions = TypeVar("_AnyOptions", bound="Options", default="Options")
 
 ENV_PREFIX = "BAMBOO_LOGMETRICS_"
 
-LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-PERIODS = ("hour", "day")
-COMPRESSIONS = ("gzip", "zstd")
-DURABILITIES = ("queue", "write", "fsync")
-MIN_LINE_BYTES = {"native": 1_000, "ecs": 1_500, "otel": 2_500}  # a line with every id and number of an event fits
+_MAX_SECONDS = 1e9
+_MAX_MODE = 0o777
 
 
 class OnFull(Enum):
-    """What a full queue does with one more event."""
+    """Policies of a full queue for one more record."""
 
-    DROP_NEWEST = "drop_newest"  # the new event is refused
-    DROP_OLDEST = "drop_oldest"  # the oldest that waits makes room
+    DROP_NEWEST = "drop_newest"  # the new record is refused
+    DROP_OLDEST = "drop_oldest"  # the record that has waited longest makes room
     BLOCK = "block"  # the caller waits, up to block_timeout
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How a log works; the same for ``open_log``, ``configure`` and ``MetricsHandler``.
+# -- the values that an option takes -----------------------------------------------------
 
-    Each may also come from the environment, as ``BAMBOO_LOGMETRICS_MAX_BYTES`` and so on (an argument
-    beats it); all but ``processors``, ``clock`` and ``fs``.
+
+@dataclass(frozen=True, slots=True)
+class ValueType:
+    """The values that an option takes, and how a text of the environment becomes one of them.
 
     Args:
-        level: plain lines below it are not emitted: debug, info, warning, error or critical.
-        max_bytes: a file is rotated before it would grow beyond this many bytes.
-        backup_count: how many rotated files are kept; None keeps all.
-        unshipped_backups: how many more are kept while a shipper whose checkpoint is beside the log has not delivered
-            them; None for as many as ``backup_count``. What has to go even so is announced as a StorageError.
-        rotate_every: None, ``"hour"`` or ``"day"``, in UTC.
-        compress: None, ``"gzip"`` or ``"zstd"`` (extra ``zstd``), for all rotated files but the newest.
-        queue_size: how many records may wait for the worker.
-        on_full: ``"drop_newest"``, ``"drop_oldest"`` or ``"block"``.
-        block_timeout: seconds that ``"block"`` waits for room, and ``durability`` for the disk.
-        durability: an emit is acknowledged ``"queue"`` once queued, ``"write"`` once in the kernel,
-            ``"fsync"`` once on the disk.
-        flush_interval: seconds between two writes while events come.
-        max_line_bytes: a longer line is cut (Fluent Bit's default limit is 32 KiB).
-        layout: the form of a line: ``"native"``, ``"ecs"`` (Elastic Common Schema) or ``"otel"`` (OTLP/JSON log
-            record). The last two take longer lines, and several times as long to make.
-        close_on_sigterm: True to write what is queued when SIGTERM comes, and only then let it do what it did so far:
-            kill, or call the application's handler. For all logs of the process; from the main thread only.
-        processors: structlog processors, run at the caller.
-        mode: the mode of the files made.
-        clock: the clock; for tests.
-        fs: the system calls on files; for tests.
+        words: the allowed values in words, such as "a whole number"; ``choices`` follow.
+        accepts: returns True for an allowed value.
+        parse: reads the text of an environment variable, raises ValueError for an invalid one; None where no text can
+            stand for a value.
+        normalize: turns an argument into the form that is kept.
+        choices: the allowed values where they are few. It may grow: ``register_layout`` adds to the layouts.
     """
 
-    level: str = "debug"
-    max_bytes: int = 64 * 1024 * 1024
-    backup_count: int | None = None
-    unshipped_backups: int | None = None
-    rotate_every: str | None = None
-    compress: str | None = None
-    queue_size: int = 65_536
-    on_full: str = "drop_newest"
-    block_timeout: float = 5.0
-    durability: str = "queue"
-    flush_interval: float = 0.05
-    max_line_bytes: int = 32_000
-    layout: str = "native"
-    close_on_sigterm: bool = False
-    processors: Sequence[Processor] = ()
-    mode: int = 0o640
-    clock: Clock = field(default_factory=Clock)
-    fs: FS = field(default_factory=FS)
+    words: str
+    accepts: Callable[[Any], bool]
+    parse: Callable[[str], Any] | None = None
+    normalize: Callable[[Any], Any] = lambda value: value
+    choices: Collection[str | None] = ()
 
-    def __post_init__(self) -> None:
-        for name, check in _CHECKS.items():
-            check(name, getattr(self, name))
-        least = MIN_LINE_BYTES[self.layout]
-        if self.max_line_bytes < least:
-            _fail("max_line_bytes", self.max_line_bytes, f"a whole number from {least} on with layout={self.layout!r}")
-        if self.compress == "zstd":
-            _need_zstandard()
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words, for messages and documentation."""
+        return self.words + ", ".join(map(repr, self.choices))
 
 
-def make_options(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Options:
-    """Return the options from arguments and, for those not given, the environment.
-
-    Raises ConfigError for an unknown option or a value without meaning.
-    """
-    environ = os.environ if environ is None else environ
-    known = {item.name for item in fields(Options)}
-    for name in given:
-        if name not in known:
-            msg = f"unknown option {name!r}; the options are {', '.join(sorted(known))}"
-            raise ConfigError(msg)
-    values = dict(given)
-    for name, parse in _PARSERS.items():
-        if name not in values and (text := environ.get(ENV_PREFIX + name.upper())):
-            try:
-                values[name] = parse(text.strip())
-            except ValueError:
-                msg = f"{ENV_PREFIX}{name.upper()}={text!r} has no meaning: {_SUGGESTION[parse]}"
-                raise ConfigError(msg) from None
-    if "level" in values:
-        values["level"] = _level_name(values["level"])
-    return Options(**values)
+def one_of(choices: Collection[str | None], normalize: Callable[[Any], Any] = lambda value: value) -> ValueType:
+    """Return the type of an option that is one of a few texts, or None where None is among them."""
+    parse = _text_or_none if None in choices else str
+    return ValueType("one of ", lambda value: value in list(choices), parse, normalize, choices)
 
 
-def _level_name(level: Any) -> Any:
-    """Return ``logging.INFO`` and ``"INFO"`` as ``"info"``."""
-    if isinstance(level, str):
-        return level.lower()
-    return next((name for name, number in LEVELS.items() if number == level), level)
+def whole_number(least: int, *, or_none: bool = False) -> ValueType:
+    """Return the type of an option that is an int from ``least`` on, or None where ``or_none`` is True."""
+    allowed = f"a whole number from {least} on" + (", or None" if or_none else "")
+    return ValueType(
+        allowed,
+        lambda value: (or_none and value is None) or (_is_int(value) and value >= least),
+        _int_or_none if or_none else int,
+    )
 
 
-def _octal(text: str) -> int:
-    return int(text, 8)
+def instance_of(cls: type) -> ValueType:
+    """Return the type of an option that is an object of ``cls``; the environment cannot set it."""
+    return ValueType(f"a {cls.__name__}", lambda value: isinstance(value, cls))
 
 
-def _yes_or_no(text: str) -> bool:
-    answers = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-    if text.lower() not in answers:
-        raise ValueError(text)
-    return answers[text.lower()]
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _text_or_none(text: str) -> str | None:
-    return None if text.lower() == "none" else text
+def _is_seconds(value: Any) -> bool:
+    return (_is_int(value) or isinstance(value, float)) and 0 <= value < _MAX_SECONDS
+
+
+def _are_callables(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(map(callable, value))
 
 
 def _int_or_none(text: str) -> int | None:
     return None if text.lower() == "none" else int(text)
 
 
-_SUGGESTION: dict[Any, str] = {
-    int: "give a whole number such as 1000000",
-    _int_or_none: "give a whole number such as 10, or none",
-    float: "give seconds such as 0.5",
-    _octal: "give an octal mode such as 640",
-    _yes_or_no: "give 1 or 0",
-}
-
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "level": str,
-    "max_bytes": int,
-    "backup_count": _int_or_none,
-    "unshipped_backups": _int_or_none,
-    "rotate_every": _text_or_none,
-    "compress": _text_or_none,
-    "queue_size": int,
-    "on_full": str,
-    "block_timeout": float,
-    "durability": str,
-    "flush_interval": float,
-    "max_line_bytes": int,
-    "layout": str,
-    "close_on_sigterm": _yes_or_no,
-    "mode": _octal,
-}
-
-_Rule = Callable[[str, Any], None]
+def _text_or_none(text: str) -> str | None:
+    return None if text.lower() == "none" else text
 
 
-def _fail(name: str, value: object, right: str) -> None:
-    msg = f"option {name}={value!r} must be {right}"
+def _true_or_false(text: str) -> bool:
+    answers = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.lower() not in answers:
+        raise ValueError(text)
+    return answers[text.lower()]
+
+
+SECONDS = ValueType("seconds, from 0 on", _is_seconds, float)
+TRUE_OR_FALSE = ValueType("True or False", lambda value: isinstance(value, bool), _true_or_false)
+FILE_MODE = ValueType(
+    "a file mode such as 0o640", lambda value: _is_int(value) and 0 <= value <= _MAX_MODE, lambda text: int(text, 8)
+)
+PROCESSORS = ValueType("a list of structlog processors", _are_callables)
+
+
+# -- the table ---------------------------------------------------------------------------
+
+
+def option(default: Any, value_type: ValueType, doc: str) -> Any:
+    """Return the dataclass field of one option.
+
+    Args:
+        default: the default; a class is called for the default of each :class:`Options`.
+        value_type: the values that the option takes.
+        doc: the documentation, for ``help()``, the API reference and the command line.
+    """
+    metadata = {"value_type": value_type, "doc": doc}
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Options of a log; the same for ``open_log``, ``configure`` and ``MetricsHandler``.
+
+    Each option whose value a text can express is also read from the environment, ``max_bytes`` from
+    ``BAMBOO_LOGMETRICS_MAX_BYTES`` and so on. An argument takes precedence over the environment.
+
+    Raises :class:`ConfigError` for a value that is not allowed.
+    """
+
+    level: str = option(
+        "debug",
+        one_of(LEVELS, normalize=lambda level: level_name(level) or level),
+        "Plain lines below this level are not written; typed events always are. A number of the standard library such "
+        "as logging.INFO is accepted too.",
+    )
+    max_bytes: int = option(
+        64 * 1024 * 1024,
+        whole_number(1),
+        "Size of a file in bytes. The file is rotated before a line would make it larger.",
+    )
+    backup_count: int | None = option(
+        None,
+        whole_number(0, or_none=True),
+        "Number of rotated files to keep; None keeps all.",
+    )
+    unshipped_backups: int | None = option(
+        None,
+        whole_number(0, or_none=True),
+        "Number of rotated files to keep beyond backup_count while a shipper, whose checkpoint is in the log's "
+        "directory, has not delivered them; None for as many as backup_count. When a file has to be removed before it "
+        "is delivered, a StorageError event announces that.",
+    )
+    rotate_every: str | None = option(
+        None,
+        one_of([None, "hour", "day"]),
+        "Period after which the file is rotated too, in UTC; None rotates by size only.",
+    )
+    compress: str | None = option(
+        None,
+        one_of([None, *compression.SUFFIX]),
+        "Compression of all rotated files but the newest. 'zstd' needs the extra: pip install bamboo_logmetrics[zstd].",
+    )
+    queue_size: int = option(
+        65_536,
+        whole_number(1),
+        "Number of records that may wait for the worker.",
+    )
+    on_full: str = option(
+        OnFull.DROP_NEWEST.value,
+        one_of([policy.value for policy in OnFull]),
+        "Policy of a full queue: refuse the new record, drop the oldest one, or block the caller.",
+    )
+    block_timeout: float = option(
+        5.0,
+        SECONDS,
+        "Time that a call waits at most: for room with on_full='block', for the disk with durability 'write' or "
+        "'fsync'.",
+    )
+    durability: str = option(
+        "queue",
+        one_of(["queue", "write", "fsync"]),
+        "Acknowledge a record when it is queued, when the kernel has it ('write': survives a kill of the process), or "
+        "when the disk has it ('fsync': survives a power failure).",
+    )
+    flush_interval: float = option(
+        0.05,
+        SECONDS,
+        "Time between two writes while records come.",
+    )
+    max_line_bytes: int = option(
+        32_000,
+        whole_number(NATIVE.min_line_bytes),
+        "Length of a line in bytes; a longer line is cut. Fluent Bit's default limit is 32 KiB. The layouts 'ecs' and "
+        "'otel' need longer lines than 'native'.",
+    )
+    layout: str = option(
+        "native",
+        one_of(LAYOUTS),
+        "Form of a line: 'native', 'ecs' (Elastic Common Schema) or 'otel' (OTLP/JSON log record). The last two make "
+        "longer lines and take several times as long to write.",
+    )
+    close_on_sigterm: bool = option(
+        False,
+        TRUE_OR_FALSE,
+        "Write all queued records when SIGTERM arrives, then let the signal do what it did before: end the process, or "
+        "call the application's handler. Applies to all logs of the process; must be set in the main thread.",
+    )
+    processors: Sequence[Processor] = option((), PROCESSORS, "structlog processors, run in the caller's thread.")
+    mode: int = option(0o640, FILE_MODE, "Permissions of the files that are created.")
+    clock: Clock = option(Clock, instance_of(Clock), "The clock, for tests.")  # noqa: RUF009 - a dataclass field
+    fs: FS = option(FS, instance_of(FS), "The system calls on files, for tests.")  # noqa: RUF009
+
+    def __post_init__(self) -> None:
+        for item in options_table(type(self)):
+            value = getattr(self, item.name)
+            if not item.value_type.accepts(value):
+                _fail(item.name, value, item.value_type.allowed)
+        least = LAYOUTS[self.layout].min_line_bytes
+        if self.max_line_bytes < least:
+            _fail("max_line_bytes", self.max_line_bytes, f"a whole number from {least} on with layout={self.layout!r}")
+        if self.compress == "zstd":
+            _need_zstandard()
+
+
+@dataclass(frozen=True, slots=True)
+class OptionInfo:
+    """Everything about one option.
+
+    Args:
+        name: the option's name.
+        default: its default value.
+        environment: the name of its environment variable; None where the environment cannot set it.
+        doc: its documentation.
+        value_type: the values that it takes.
+    """
+
+    name: str
+    default: Any
+    environment: str | None
+    doc: str
+    value_type: ValueType
+
+
+def options_table(cls: type[Options] = Options) -> list[OptionInfo]:
+    """Return all options of ``cls``, in the order of their definition."""
+    return [_info(item) for item in fields(cls)]
+
+
+def _info(item: Field[Any]) -> OptionInfo:
+    value_type = item.metadata["value_type"]
+    default = item.default if item.default_factory is MISSING else item.default_factory()
+    environment = ENV_PREFIX + item.name.upper() if value_type.parse else None
+    return OptionInfo(item.name, default, environment, item.metadata["doc"], value_type)
+
+
+def _documented() -> str:
+    entries = [f"{item.name}: {item.doc} Allowed: {item.value_type.allowed}." for item in options_table()]
+    lines = [textwrap.fill(entry, 116, initial_indent=" " * 8, subsequent_indent=" " * 12) for entry in entries]
+    return "\n".join([(Options.__doc__ or "").rstrip(), "", "    Args:", *lines, "    "])
+
+
+Options.__doc__ = _documented()
+
+
+def make_options(
+    values: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    cls: type[_AnyOptions] = Options,  # type: ignore[assignment]
+) -> _AnyOptions:
+    """Return the options from arguments and, for those left out, from the environment.
+
+    Args:
+        values: the arguments by name.
+        environ: the environment; that of the process when left out.
+        cls: the class of the options, for a subclass with more of them.
+
+    Raises:
+        ConfigError: an option is unknown, or its value is not allowed.
+    """
+    environ = os.environ if environ is None else environ
+    table = {item.name: item for item in options_table(cls)}
+    if unknown := [name for name in values if name not in table]:
+        msg = f"unknown option {unknown[0]!r}; the options are {', '.join(sorted(table))}"
+        raise ConfigError(msg)
+    chosen = {name: table[name].value_type.normalize(value) for name, value in values.items()}
+    for item in table.values():
+        if item.name not in chosen and item.environment and (text := environ.get(item.environment)):
+            chosen[item.name] = _read(item, text)
+    return cls(**chosen)
+
+
+def _read(item: OptionInfo, text: str) -> Any:
+    """Return an option's value from the text of its environment variable."""
+    value_type = item.value_type
+    try:
+        value = value_type.normalize(value_type.parse(text.strip()) if value_type.parse else text)
+    except ValueError:
+        accepted = False
+    else:
+        accepted = value_type.accepts(value)
+    if not accepted:
+        msg = f"environment variable {item.environment}={text!r} must be {value_type.allowed}"
+        raise ConfigError(msg)
+    return value
+
+
+def _fail(name: str, value: object, allowed: str) -> None:
+    msg = f"option {name}={value!r} must be {allowed}"
     raise ConfigError(msg)
-
-
-def _one_of(*choices: object) -> _Rule:
-    def check(name: str, value: Any) -> None:
-        if value not in choices:
-            _fail(name, value, "one of " + ", ".join(repr(choice) for choice in choices))
-
-    return check
-
-
-def _int_from(least: int, *, or_none: bool = False) -> _Rule:
-    def check(name: str, value: Any) -> None:
-        if or_none and value is None:
-            return
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            _fail(name, value, f"a whole number from {least} on" + (", or None" if or_none else ""))
-
-    return check
-
-
-def _seconds(name: str, value: Any) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1e9:  # noqa: PLR2004
-        _fail(name, value, "seconds, from 0 on")
-
-
-def _callables(name: str, value: Any) -> None:
-    if isinstance(value, str) or not isinstance(value, Sequence) or not all(callable(item) for item in value):
-        _fail(name, value, "a list of structlog processors")
-
-
-def _bool(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        _fail(name, value, "True or False")
-
-
-def _mode(name: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 0o777:  # noqa: PLR2004
-        _fail(name, value, "a file mode such as 0o640")
-
-
-def _instance_of(cls: type) -> _Rule:
-    def check(name: str, value: Any) -> None:
-        if not isinstance(value, cls):
-            _fail(name, value, f"a {cls.__name__}")
-
-    return check
-
-
-_CHECKS: dict[str, _Rule] = {
-    "level": _one_of(*LEVELS),
-    "max_bytes": _int_from(1),
-    "backup_count": _int_from(0, or_none=True),
-    "unshipped_backups": _int_from(0, or_none=True),
-    "rotate_every": _one_of(None, *PERIODS),
-    "compress": _one_of(None, *COMPRESSIONS),
-    "queue_size": _int_from(1),
-    "on_full": _one_of(*(policy.value for policy in OnFull)),
-    "block_timeout": _seconds,
-    "durability": _one_of(*DURABILITIES),
-    "flush_interval": _seconds,
-    "max_line_bytes": _int_from(MIN_LINE_BYTES["native"]),
-    "layout": _one_of(*LAYOUTS),
-    "close_on_sigterm": _bool,
-    "processors": _callables,
-    "mode": _mode,
-    "clock": _instance_of(Clock),
-    "fs": _instance_of(FS),
-}
 
 
 def _need_zstandard() -> None:

@@ -1,1 +1,1 @@
-"""The application's side: loggers, the stdlib's handler, and opening a log."""
+"""Loggers: code that runs in the application's threads and puts records into a pipeline."""

@@ -4,52 +4,58 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import sys
-import traceback
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog.contextvars
 from structlog import BoundLoggerBase, DropEvent
 
-from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events import ChatEvent, ForwardEvent, MetricsEvent
 from bamboo_logmetrics.events.registry import EVENT_CLASSES, is_builtin, require_kind
 from bamboo_logmetrics.format.flatten import level_of
-from bamboo_logmetrics.options import LEVELS
+from bamboo_logmetrics.logger.control import LogControl
+from bamboo_logmetrics.logger.exceptions import take_exception
+from bamboo_logmetrics.record.levels import LEVELS, level_name
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.record.snapshot import SCALARS, all_scalar, freeze_mapping, freeze_text
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from structlog.typing import Context, Processor
     from typing_extensions import Self
 
-    from bamboo_logmetrics.logger.target import LogTarget
-    from bamboo_logmetrics.pipeline.pipeline import Pipeline
-    from bamboo_logmetrics.pipeline.statistics import Stats
+    from bamboo_logmetrics.logger.target import LogTarget, Put
 
-# structlog's context variables by name. Reading them costs a microsecond, so it is done only where there are any.
+# structlog's context variables by name. Reading them costs a microsecond, so it is done only if there are any.
 # The name is private: without it they are read at every call.
 _CONTEXT_VARS: Any = getattr(structlog.contextvars, "_CONTEXT_VARS", {"": None})
 
-_NUMBERS = {number: name for name, number in LEVELS.items()}
-_NOTHING: dict[str, Any] = {}
+_EMPTY: dict[str, Any] = {}
 _are_scalars = SCALARS.issuperset
 _TYPED = frozenset(
     cls for cls in EVENT_CLASSES.values() if is_builtin(cls) and issubclass(cls, (ChatEvent, ForwardEvent))
 )
 
 
-class BoundLog(BoundLoggerBase):
-    """A structlog bound logger with a pipeline.
+class BoundLog(LogControl, BoundLoggerBase):
+    """A logger: structlog's bound logger, with typed events and a pipeline.
 
-    ``bind``, ``unbind``, ``try_unbind`` and ``new`` are structlog's and return another BoundLog of the same log;
+    :func:`open_log` and :func:`get_logger` return one, and so does ``structlog.get_logger()`` after
+    :func:`configure`::
+
+        with bamboo_logmetrics.open_log("metrics.jsonl") as log:
+            log = log.bind(project="p-1")
+            log.emit(ToolCalled(...))
+            log.info("cache warmed", entries=312)
+
+    ``bind``, ``unbind``, ``try_unbind`` and ``new`` are structlog's. Each returns another BoundLog of the same log;
     closing any of them closes the log.
 
-    ``debug`` to ``critical``, ``exception``, ``log`` and their async forms (``ainfo``
-    ...) are ordinary structlog calls; each also takes an event in place of the text.
+    ``debug``, ``info``, ``warning``, ``error``, ``critical``, ``exception`` and ``log`` write a plain line, as in
+    structlog: a text, whose ``%s`` positional arguments fill in, and values by name. Each also takes an event in place
+    of the text. The names with an ``a`` before them (``ainfo`` and so on) are for coroutines: they do not block the
+    event loop where the log may wait for room or for the disk.
+
+    Values are copied at the call, so that a later change of a list or a dict is not seen in the line.
     """
 
     _logger: LogTarget
@@ -57,30 +63,38 @@ class BoundLog(BoundLoggerBase):
     def __init__(self, logger: LogTarget, processors: Sequence[Processor], context: Context) -> None:
         super().__init__(logger, processors, context)
         self._processors: Sequence[Processor] = processors
-        self._scalar = all_scalar(context)  # then it goes by reference; else it is copied at each call
+        self._scalar = all_scalar(context)  # then a record refers to the context; else each call copies it
 
     # -- events --------------------------------------------------------------------------
 
     def emit(self, event: MetricsEvent, /, **bound: Any) -> bool:
-        """Emit a typed event, with ``bound`` beside it; never filtered by level.
+        """Emit a typed event, whatever the level of the log.
 
-        Returns True when it is acknowledged as the log's durability asks, False when it is not (it is
-        then counted). Raises TypeError for anything but an event with a kind; what a processor of yours raises passes
-        through.
+        Args:
+            event: the event.
+            bound: values to write beside its fields.
+
+        Returns:
+            True if the event is acknowledged as the option ``durability`` says. False if it was dropped, which
+            :meth:`stats` counts, or if a processor dropped it.
+
+        Raises:
+            TypeError: ``event`` is not an event, or a base class such as ``ChatEvent``.
+            Exception: a processor of the application raised it.
         """
         if bound or type(event) not in _TYPED or not self._scalar or self._processors or _CONTEXT_VARS:
             return self._emit(event, bound)
-        return self._logger.put(QueuedRecord(event, _NOTHING, self._context))
+        return self._logger.put(QueuedRecord(event, _EMPTY, self._context))
 
     def _emit(self, event: MetricsEvent, bound: dict[str, Any]) -> bool:
-        """Emit where more has to be looked at."""
+        """Emit an event that needs more than its own fields and the context as it is."""
         if not isinstance(event, MetricsEvent):
             _not_an_event(event)
         record = self._record(event, None, bound)
         return record is not None and self._logger.put(record)
 
     async def aemit(self, event: MetricsEvent, /, **bound: Any) -> bool:
-        """Emit as :meth:`emit`, without holding up the event loop where the log may block."""
+        """Emit as :meth:`emit`, without blocking the event loop."""
         if not isinstance(event, MetricsEvent):
             _not_an_event(event)
         record = self._record(event, None, bound)
@@ -89,29 +103,40 @@ class BoundLog(BoundLoggerBase):
     # -- plain lines ---------------------------------------------------------------------
 
     def log(self, level: int | str, event: Any, *args: Any, **kw: Any) -> None:
-        """Log at ``level``, a name or a number of the stdlib."""
-        self._log(_level_name(level), event, args, kw)
+        """Log a text, or an event, at a level.
+
+        Args:
+            level: a name such as ``"info"``, or a number of the standard library such as ``logging.INFO``.
+            event: the text, or the event.
+            args: values for ``%s`` in the text.
+            kw: values by name; ``exc_info`` and ``stack_info`` as in structlog.
+
+        Raises:
+            ValueError: there is no such level.
+            TypeError: ``args`` do not fit the text.
+        """
+        self._log(_require_level(level), event, args, kw)
 
     async def alog(self, level: int | str, event: Any, *args: Any, **kw: Any) -> None:
-        """Log as :meth:`log`, without holding up the event loop."""
-        await self._alog(_level_name(level), event, args, kw)
+        """Log as :meth:`log`, without blocking the event loop."""
+        await self._alog(_require_level(level), event, args, kw)
 
     def exception(self, event: Any, *args: Any, **kw: Any) -> None:
-        """Log an error with the exception being handled (as text, without locals)."""
+        """Log at level error with the traceback of the exception being handled, without local variables."""
         kw.setdefault("exc_info", True)
         self._log("error", event, args, kw)
 
     async def aexception(self, event: Any, *args: Any, **kw: Any) -> None:
-        """Log as :meth:`exception`, without holding up the event loop."""
+        """Log as :meth:`exception`, without blocking the event loop."""
         kw.setdefault("exc_info", True)
         await self._alog("error", event, args, kw)
 
     def is_enabled_for(self, level: int) -> bool:
-        """Tell whether lines of this stdlib level are emitted."""
+        """Return True if plain lines of this level, a number of the standard library, are written."""
         return level >= self._logger.level
 
     def get_effective_level(self) -> int:
-        """Return the stdlib number of the lowest level that is emitted."""
+        """Return the standard library's number of the lowest level that is written."""
         return self._logger.level
 
     isEnabledFor = is_enabled_for  # noqa: N815 - as structlog and the stdlib name them
@@ -135,10 +160,10 @@ class BoundLog(BoundLoggerBase):
         if record is not None:
             await self._put_async(self._put_of(record), record)
 
-    def _put_of(self, record: QueuedRecord) -> Callable[[QueuedRecord], bool]:
+    def _put_of(self, record: QueuedRecord) -> Put:
         return self._logger.put if isinstance(record.event, MetricsEvent) else self._logger.put_plain
 
-    async def _put_async(self, put: Callable[[QueuedRecord], bool], record: QueuedRecord) -> bool:
+    async def _put_async(self, put: Put, record: QueuedRecord) -> bool:
         if not self._logger.may_block:
             return put(record)
         context = contextvars.copy_context()
@@ -149,7 +174,7 @@ class BoundLog(BoundLoggerBase):
     def _record(
         self, event: Any, level: str | None, kw: dict[str, Any], time_ns: int | None = None
     ) -> QueuedRecord | None:
-        """Return what is queued, with everything read that may change after the call; None for a dropped one."""
+        """Return the record of a call, with a copy of all that may change later; None if a processor dropped it."""
         if isinstance(event, MetricsEvent):
             require_kind(event)
         context: Mapping[str, Any] = self._context
@@ -161,92 +186,41 @@ class BoundLog(BoundLoggerBase):
                 event, kw = self._processed(level or level_of(event), event, kw)
             except DropEvent:
                 return None
-            context, by_reference = _NOTHING, False  # the keys of processors may be anything
+            context, by_reference = _EMPTY, False  # the keys of processors may be anything
             if isinstance(event, MetricsEvent):
-                require_kind(event)  # a processor may have put another in its place
+                require_kind(event)  # a processor may have replaced the event
         elif not self._scalar:
             context = freeze_mapping(context)
-        exception = _take_exception(kw) if "exc_info" in kw or "stack_info" in kw else None
-        beside = kw if by_reference and all_scalar(kw) else freeze_mapping(kw)
+        exception = take_exception(kw) if "exc_info" in kw or "stack_info" in kw else None
+        bound = kw if by_reference and all_scalar(kw) else freeze_mapping(kw)
         if isinstance(event, (ChatEvent, ForwardEvent)):
-            return QueuedRecord(event, beside, context, level, None, exception)
+            return QueuedRecord(event, bound, context, level, None, exception)
         if not isinstance(event, MetricsEvent):
             event, level = freeze_text(event), level or "info"
-        return QueuedRecord(event, beside, context, level, time_ns or self._logger.time_ns(), exception)
+        return QueuedRecord(event, bound, context, level, time_ns or self._logger.time_ns(), exception)
 
-    def _goes_as_it_is(self, values: Iterable[Any]) -> bool:
-        """Tell whether a plain line takes no more than its text and ``values``. Raises what a value's type raises."""
+    def _is_simple(self, values: Iterable[Any]) -> bool:
+        """Return True if a plain line needs only its text, ``values`` and the context as it is.
+
+        Raises whatever the type of a value raises when it is hashed.
+        """
         return self._scalar and not self._processors and not _CONTEXT_VARS and _are_scalars(map(type, values))
 
     def _processed(self, method_name: str, event: Any, kw: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Run the user's processors. A renderer among them makes a plain line of its text."""
+        """Run the application's processors. The text that a renderer among them returns becomes a plain line."""
         args, processed = self._process_event(method_name, event, kw)
-        beside = dict(processed)
-        event = args[0] if args else beside.pop("event", "")
-        return (bytes(event).decode("utf-8", "replace") if isinstance(event, (bytes, bytearray)) else event), beside
+        fields = dict(processed)
+        event = args[0] if args else fields.pop("event", "")
+        return (bytes(event).decode("utf-8", "replace") if isinstance(event, (bytes, bytearray)) else event), fields
 
     # -- structlog -----------------------------------------------------------------------
 
     def new(self, **new_values: Any) -> Self:
-        """Return a logger with only ``new_values`` bound; unlike structlog's, it leaves this one as it is."""
+        """Return a logger with only ``new_values`` bound. Unlike structlog's ``new``, leave this logger unchanged."""
         return self.__class__(self._logger, self._processors, self._context.__class__(**new_values))
 
-    # -- the log -------------------------------------------------------------------------
-
-    def stats(self) -> Stats:
-        """Return one snapshot of the counters."""
-        return self._pipeline.stats()
-
-    def flush(self, timeout: float = 5.0) -> bool:
-        """Wait up to ``timeout`` seconds until all that was emitted before is in the file; tell whether it is."""
-        return self._pipeline.flush(timeout)
-
-    def close(self, timeout: float = 5.0) -> bool:
-        """Write what is queued and end the log, in ``timeout`` seconds; tell whether all was written.
-
-        Later calls of any logger of this log are counted as ``closed``.
-        """
-        return self._pipeline.close(timeout)
-
-    async def aflush(self, timeout: float = 5.0) -> bool:
-        """Flush as :meth:`flush`, without holding up the event loop."""
-        return await asyncio.to_thread(self.flush, timeout)
-
-    async def aclose(self, timeout: float = 5.0) -> bool:
-        """Close as :meth:`close`, without holding up the event loop."""
-        return await asyncio.to_thread(self.close, timeout)
-
-    @property
-    def path(self) -> str:
-        """The absolute path of the file."""
-        return self._pipeline.path
-
-    @property
-    def _pipeline(self) -> Pipeline:
-        pipeline = self._logger.pipeline
-        if pipeline is None:
-            msg = "no log is configured; call bamboo_logmetrics.configure(path) first"
-            raise ConfigError(msg)
-        return pipeline
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
     if TYPE_CHECKING:
-        # made below, one pair for each level
+        # defined below, one pair for each level
 
         def debug(self, event: Any, *args: Any, **kw: Any) -> None: ...  # noqa: D102
         def info(self, event: Any, *args: Any, **kw: Any) -> None: ...  # noqa: D102
@@ -274,21 +248,22 @@ _AsyncMethod = Callable[..., Coroutine[Any, Any, None]]
 
 
 def _methods(level: str) -> tuple[_Method, _AsyncMethod]:
+    """Return the methods of :class:`BoundLog` for one level: the ordinary and the asynchronous one."""
     number = LEVELS[level]
 
     def method(self: BoundLog, event: Any, *args: Any, **kw: Any) -> None:
-        outlet = self._logger
-        if number < outlet.level:
+        target = self._logger
+        if number < target.level:
             return
         try:
-            quick = (
+            simple = (
                 not args and type(event) is str and self._scalar and not self._processors and not _CONTEXT_VARS
                 and "exc_info" not in kw and "stack_info" not in kw and _are_scalars(map(type, kw.values()))
             )  # fmt: skip
         except Exception:  # noqa: BLE001 - even a type may refuse to be hashed
-            quick = False
-        if quick:
-            outlet.put_plain(QueuedRecord(event, kw, self._context, level, outlet.time_ns()))
+            simple = False
+        if simple:
+            target.put_plain(QueuedRecord(event, kw, self._context, level, target.time_ns()))
         else:
             self._log(level, event, args, kw)
 
@@ -296,8 +271,17 @@ def _methods(level: str) -> tuple[_Method, _AsyncMethod]:
         await self._alog(level, event, args, kw)
 
     method.__name__, amethod.__name__ = level, f"a{level}"
-    method.__doc__ = f"Log text, or an event, at level {level}; ``exc_info`` and ``stack_info`` as in structlog."
-    amethod.__doc__ = f"Log at level {level} without holding up the event loop."
+    method.__doc__ = f"""Log a text, or an event, at level {level}.
+
+        Args:
+            event: the text, or the event.
+            args: values for ``%s`` in the text.
+            kw: values by name; ``exc_info`` and ``stack_info`` as in structlog.
+
+        Raises:
+            TypeError: ``args`` do not fit the text.
+        """
+    amethod.__doc__ = f"Log as :meth:`{level}`, without blocking the event loop."
     return method, amethod
 
 
@@ -310,12 +294,12 @@ for _name in LEVELS:
         setattr(BoundLog, f"a{_alias}", _async_method)
 
 
-def _level_name(level: int | str) -> str:
-    name = level.lower() if isinstance(level, str) else _NUMBERS.get(level, "")
-    if name in LEVELS:
-        return name
-    msg = f"level must be one of {', '.join(LEVELS)}, or a number of the stdlib; got {level!r}"
-    raise ValueError(msg)
+def _require_level(level: int | str) -> str:
+    name = level_name(level)
+    if name is None:
+        msg = f"level must be one of {', '.join(LEVELS)}, or a number of the standard library; got {level!r}"
+        raise ValueError(msg)
+    return name
 
 
 def _not_an_event(event: object) -> NoReturn:
@@ -324,42 +308,16 @@ def _not_an_event(event: object) -> NoReturn:
 
 
 def _interpolate(event: Any, args: tuple[Any, ...]) -> Any:
-    """Fill ``%s`` as structlog and the stdlib do. Raises TypeError where they do not fit."""
+    """Return a text with its ``%s`` filled in, as structlog does. Raise TypeError if ``args`` do not fit."""
     if isinstance(event, MetricsEvent):
-        msg = f"{type(event).__name__} takes no positional arguments beside it; bind them by name"
+        msg = f"{type(event).__name__} takes no positional arguments; pass values by name, such as attempt=2"
         raise TypeError(msg)
     if len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
         return event % args[0]
     return event % args
 
 
-def _with_context_vars(context: Mapping[str, Any], beside: dict[str, Any]) -> dict[str, Any]:
-    """Add what structlog's context variables hold; what is bound or given in the call wins."""
-    held = structlog.contextvars.get_contextvars()
-    return beside | {key: value for key, value in held.items() if key not in context and key not in beside}
-
-
-def _take_exception(kw: dict[str, Any]) -> str | None:
-    """Take ``exc_info`` and ``stack_info`` out of a call's keywords, as text."""
-    if kw.pop("stack_info", False):
-        kw["stack"] = "".join(traceback.format_stack(sys._getframe(3))).rstrip()
-    exc_info = kw.pop("exc_info", None)
-    return None if exc_info is None or exc_info is False else format_exception(exc_info)
-
-
-def format_exception(exc_info: Any) -> str | None:
-    """Return an exception's traceback as text, without locals; None if there is none.
-
-    Args:
-        exc_info: True for the one being handled, an exception, or a tuple as ``sys.exc_info()`` gives.
-    """
-    if isinstance(exc_info, tuple):
-        error = exc_info[1] if len(exc_info) > 1 else None
-    else:
-        error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
-    if not isinstance(error, BaseException):
-        return None
-    try:
-        return "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip("\n")
-    except Exception:  # noqa: BLE001 - an exception's own __str__ may raise anything
-        return f"<unprintable {type(error).__name__}>"
+def _with_context_vars(context: Mapping[str, Any], kw: dict[str, Any]) -> dict[str, Any]:
+    """Return ``kw`` with structlog's context variables; bound values and those of the call take precedence."""
+    variables = structlog.contextvars.get_contextvars()
+    return kw | {key: value for key, value in variables.items() if key not in context and key not in kw}

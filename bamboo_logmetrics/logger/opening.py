@@ -25,14 +25,24 @@ _configured = LogTarget()
 
 
 def open_log(path: str | os.PathLike[str], **options: Any) -> BoundLog:
-    """Open the log at ``path`` and return a logger with a pipeline of its own; also a context manager.
+    """Open a log, and return a logger with a pipeline of its own; also a context manager.
+
+    ::
+
+        with bamboo_logmetrics.open_log("metrics.jsonl", max_bytes=10_000_000) as log:
+            log.emit(ToolCalled(...))
+
+    A file that cannot be opened at the moment (permissions, a full disk) is no error: it is reported on stderr and
+    tried again.
 
     Args:
-        path: the file; it and its directory are made if need be. Resolved now, so that a later chdir has no effect.
-        options: see :class:`bamboo_logmetrics.Options`.
+        path: the file; it and its directory are created if needed. A relative path is resolved now, so that a later
+            ``chdir`` has no effect.
+        options: see :class:`Options`.
 
-    Raises ConfigError for an option without meaning, or a path where something else than a regular file is. A file
-    that cannot be opened now (permissions, a full disk) is tried again, and said on stderr.
+    Raises:
+        ConfigError: an option is unknown or its value is not allowed, or ``path`` is not a regular file.
+        PlatformError: Python is a free-threaded build.
     """
     return logger_of(open_pipeline(path, options))
 
@@ -40,13 +50,22 @@ def open_log(path: str | os.PathLike[str], **options: Any) -> BoundLog:
 def open_pipeline(
     path: str | os.PathLike[str], options: dict[str, Any], around: Callable[[Sink], Sink] | None = None
 ) -> Pipeline:
-    """Open a pipeline; arguments as for :func:`open_log` and :class:`Pipeline`."""
+    """Open a pipeline; arguments and errors as for :func:`open_log` and :class:`Pipeline`."""
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         msg = "bamboo_logmetrics counts exactly only under the GIL: use the ordinary build of Python"
         raise PlatformError(msg)
+    resolved = _resolve(path)
+    checked = make_options(options)
+    if checked.close_on_sigterm:
+        process.catch_sigterm()
+    return Pipeline(resolved, checked, around)
+
+
+def _resolve(path: str | os.PathLike[str]) -> str:
+    """Return the absolute path of a log's file; raise ConfigError if ``path`` cannot be one."""
     try:
         resolved = os.path.realpath(os.fsdecode(path))  # a link is followed now: rotation renames files, not links
-    except (TypeError, ValueError):  # ValueError: a NUL in it
+    except (TypeError, ValueError):  # ValueError: a NUL in the path
         msg = f"path must be a file's path, as str or pathlib.Path; got {path!r}"
         raise ConfigError(msg) from None
     except OSError as error:  # the current directory is gone
@@ -55,24 +74,34 @@ def open_pipeline(
     if not os.path.basename(os.fsdecode(path)):
         msg = f"path must name a file; got {os.fsdecode(path)!r}"
         raise ConfigError(msg)
-    made = make_options(options)
-    if made.close_on_sigterm:
-        process.catch_sigterm()
-    return Pipeline(resolved, made, around)
+    return resolved
 
 
 def logger_of(pipeline: Pipeline) -> BoundLog:
     """Return a logger that writes to ``pipeline``."""
-    outlet = LogTarget()
-    outlet.set_pipeline(pipeline)
-    return BoundLog(outlet, outlet.processors, {})
+    target = LogTarget()
+    target.set_pipeline(pipeline)
+    return BoundLog(target, target.processors, {})
 
 
 def configure(path: str | os.PathLike[str], **options: Any) -> None:
-    """Open the application's log: ``structlog.get_logger()`` and ``get_logger()`` write to it from now on.
+    """Open the application's log, to which ``structlog.get_logger()`` and :func:`get_logger` write from now on.
 
-    Arguments and errors as for :func:`open_log`. It is closed at exit. Called again, it opens
-    the new log, moves every logger there, cached ones too, and closes the old one.
+    ::
+
+        bamboo_logmetrics.configure("metrics.jsonl", level="info")
+        structlog.get_logger().info("ready")
+
+    The log is closed at exit. A second call opens the new log, moves all loggers there, cached ones too, and closes the
+    old log; if it fails, the old log stays in use.
+
+    Args:
+        path: as for :func:`open_log`.
+        options: as for :func:`open_log`.
+
+    Raises:
+        ConfigError: as for :func:`open_log`.
+        PlatformError: as for :func:`open_log`.
     """
     pipeline = open_pipeline(path, options)
     previous = _configured.pipeline
@@ -89,20 +118,48 @@ def configure(path: str | os.PathLike[str], **options: Any) -> None:
 
 
 def get_logger(**initial_values: Any) -> BoundLog:
-    """Return a logger of the application's log, also before :func:`configure` is called."""
+    """Return a logger of the application's log; it may be called before :func:`configure`.
+
+    Args:
+        initial_values: values to bind, as ``BoundLog.bind`` does.
+    """
     return BoundLog(_configured, _configured.processors, initial_values)
 
 
 def stats() -> Stats:
-    """Return one snapshot of the configured log's counters. Raises ConfigError if none is configured."""
+    """Return one snapshot of the application's log in this process.
+
+    Raises:
+        ConfigError: no log is configured.
+    """
     return get_logger().stats()
 
 
 def flush(timeout: float = 5.0) -> bool:
-    """Flush the configured log, as :meth:`BoundLog.flush`. Raises ConfigError if none is configured."""
+    """Wait until all that was emitted before is in the application's log.
+
+    Args:
+        timeout: seconds to wait at most.
+
+    Returns:
+        True if all of it is in the file.
+
+    Raises:
+        ConfigError: no log is configured.
+    """
     return get_logger().flush(timeout)
 
 
 def close(timeout: float = 5.0) -> bool:
-    """Close the configured log, as :meth:`BoundLog.close`. Raises ConfigError if none is configured."""
+    """Write what is queued, and end the application's log.
+
+    Args:
+        timeout: seconds to wait at most; see :meth:`BoundLog.close`.
+
+    Returns:
+        True if everything was written.
+
+    Raises:
+        ConfigError: no log is configured.
+    """
     return get_logger().close(timeout)

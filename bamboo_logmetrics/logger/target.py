@@ -1,28 +1,39 @@
-"""What loggers hold: the place their records go to, which ``configure`` can point elsewhere."""
+"""The target of loggers: a pipeline, which ``configure`` can replace while loggers exist."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bamboo_logmetrics.options import LEVELS, OnFull
+from bamboo_logmetrics.options import OnFull
 from bamboo_logmetrics.pipeline.channel import Channel
 from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
+from bamboo_logmetrics.record.levels import LEVELS
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Protocol
 
     from structlog.typing import Processor
 
     from bamboo_logmetrics.pipeline.pipeline import Pipeline
 
+    class Put(Protocol):
+        """A call that puts one record into a log and returns True if the record is acknowledged.
+
+        One of :meth:`Channel.put`, :meth:`Channel.put_plain`, :meth:`Pipeline.put` (durable logs) and the methods of
+        :class:`Unconfigured`.
+        """
+
+        def __call__(self, record: QueuedRecord, /) -> bool: ...  # noqa: D102
+
 
 class LogTarget:
-    """Where the records of a logger go.
+    """The target of all loggers of one log.
 
-    ``put`` and ``put_plain`` are the channel's own methods, ``time_ns`` is the clock's, so that a call costs no detour.
+    ``put`` and ``put_plain`` are the channel's own methods and ``time_ns`` is the clock's, so that a logger calls them
+    without a detour. They change when :meth:`set_pipeline` is called.
     """
 
     __slots__ = ("level", "may_block", "pipeline", "processors", "put", "put_plain", "time_ns")
@@ -30,18 +41,18 @@ class LogTarget:
     def __init__(self) -> None:
         self.pipeline: Pipeline | None = None
         self.processors: list[Processor] = []
-        self.level = 0
-        self.may_block = False
+        self.level = 0  # number of the lowest level that is written
+        self.may_block = False  # True if put and put_plain may wait for room or for the disk
         self.time_ns = Clock().time_ns
         unconfigured = Unconfigured()
-        self.put: Callable[[QueuedRecord], bool] = unconfigured.put
-        self.put_plain: Callable[[QueuedRecord], bool] = unconfigured.put_plain
+        self.put: Put = unconfigured.put
+        self.put_plain: Put = unconfigured.put_plain
 
     def set_pipeline(self, pipeline: Pipeline) -> None:
-        """Send everything to ``pipeline`` from now on."""
+        """Send all further records to ``pipeline``."""
         options = pipeline.options
         self.pipeline = pipeline
-        self.processors[:] = options.processors  # in place: loggers that exist share the list
+        self.processors[:] = options.processors  # in place: existing loggers share the list
         self.level = LEVELS[options.level]
         self.time_ns = options.clock.time_ns
         self.may_block = pipeline.durable or options.on_full == OnFull.BLOCK.value
@@ -54,7 +65,7 @@ class LogTarget:
 
 
 class Unconfigured(Channel):
-    """The channel before ``configure``: it refuses everything, and says so once a minute on stderr."""
+    """The channel before ``configure`` is called: refuse every record, and report that on stderr once a minute."""
 
     __slots__ = ("_diagnostics",)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import logging
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import BambooLogError, ConfigError
-from bamboo_logmetrics.options import ENV_PREFIX, Options, make_options
+from bamboo_logmetrics.options import ENV_PREFIX, Options, make_options, one_of, option, options_table
 from bamboo_logmetrics.system import FS, Clock
 
 DEFAULTS = {
@@ -17,76 +18,76 @@ DEFAULTS = {
     "max_line_bytes": 32_000, "layout": "native", "close_on_sigterm": False, "processors": (), "mode": 0o640,
 }  # fmt: skip
 
-# option: (good values, bad values, what the message says is right, good texts of the environment with their values,
-#          bad texts with what the message suggests)
+# option: (good values, bad values, what the message says is allowed, good texts of the environment with their values,
+#          bad texts)
 OPTIONS = {
     "level": (
         ["debug", "info", "warning", "error", "critical"], ["", "warn", "loud", None, 15, True, b"info", ["info"]],
-        "one of 'debug', 'info', 'warning', 'error', 'critical'", {"ERROR": "error", " info ": "info"}, {"loud": "one of"},
+        "one of 'debug', 'info', 'warning', 'error', 'critical'", {"ERROR": "error", " info ": "info"}, ["loud", "15"],
     ),
     "max_bytes": (
         [1, 10**12], [0, -1, None, 1.5, True, "5", b"5"],
-        "a whole number from 1 on", {"1000": 1000, "1_000": 1000}, {"64MB": "a whole number such as 1000000", "0": "from 1 on"},
+        "a whole number from 1 on", {"1000": 1000, "1_000": 1000}, ["64MB", "0"],
     ),
     "backup_count": (
         [None, 0, 7], [-1, 1.0, False, "7"],
-        "a whole number from 0 on, or None", {"7": 7, "none": None, "None": None}, {"x": "a whole number such as 10, or none"},
+        "a whole number from 0 on, or None", {"7": 7, "none": None, "None": None}, ["x", "-1"],
     ),
     "unshipped_backups": (
         [None, 0, 7], [-1, 1.0, False, "7"],
-        "a whole number from 0 on, or None", {"7": 7, "none": None}, {"x": "a whole number such as 10, or none"},
+        "a whole number from 0 on, or None", {"7": 7, "none": None}, ["x", "-1"],
     ),
     "rotate_every": (
         [None, "hour", "day"], ["", "minute", "DAY", 60, True, ["day"]],
-        "one of None, 'hour', 'day'", {"hour": "hour", "none": None}, {"week": "one of None, 'hour', 'day'"},
+        "one of None, 'hour', 'day'", {"hour": "hour", "none": None}, ["week"],
     ),
     "compress": (
         [None, "gzip", "zstd"], ["", "gz", "GZIP", 9, True],
-        "one of None, 'gzip', 'zstd'", {"gzip": "gzip", "NONE": None}, {"lzma": "one of None, 'gzip', 'zstd'"},
+        "one of None, 'gzip', 'zstd'", {"gzip": "gzip", "NONE": None}, ["lzma"],
     ),
     "queue_size": (
         [1, 10**6], [0, -5, None, 2.5, True, "100"],
-        "a whole number from 1 on", {"100": 100}, {"many": "a whole number", "0": "from 1 on"},
+        "a whole number from 1 on", {"100": 100}, ["many", "0"],
     ),
     "on_full": (
         ["drop_newest", "drop_oldest", "block"], ["drop", "BLOCK", None, True, 1],
-        "one of 'drop_newest', 'drop_oldest', 'block'", {"block": "block"}, {"wait": "one of 'drop_newest'"},
+        "one of 'drop_newest', 'drop_oldest', 'block'", {"block": "block"}, ["wait"],
     ),
     "block_timeout": (
         [0, 0.5, 30], [-0.1, float("nan"), float("inf"), None, True, "5"],
-        "seconds, from 0 on", {"0.5": 0.5, "2": 2.0}, {"5s": "give seconds such as 0.5", "nan": "seconds, from 0 on"},
+        "seconds, from 0 on", {"0.5": 0.5, "2": 2.0}, ["5s", "nan"],
     ),
     "durability": (
         ["queue", "write", "fsync"], ["", "disk", None, True],
-        "one of 'queue', 'write', 'fsync'", {"fsync": "fsync"}, {"none": "one of 'queue', 'write', 'fsync'"},
+        "one of 'queue', 'write', 'fsync'", {"fsync": "fsync"}, ["none"],
     ),
     "flush_interval": (
         [0, 0.05, 1], [-1, float("-inf"), None, False, "0.05", [1]],
-        "seconds, from 0 on", {"1e-2": 0.01}, {"fast": "give seconds such as 0.5", "-1": "seconds, from 0 on"},
+        "seconds, from 0 on", {"1e-2": 0.01}, ["fast", "-1"],
     ),
     "max_line_bytes": (
         [1_000, 256_000], [999, 0, None, 32_000.0, True, "32000"],
-        "a whole number from 1000 on", {"1000": 1000}, {"32k": "a whole number", "10": "from 1000 on"},
+        "a whole number from 1000 on", {"1000": 1000}, ["32k", "10"],
     ),
     "layout": (
         ["native", "ecs", "otel"], ["ECS", "json", "", None, 1], "one of 'native', 'ecs', 'otel'",
-        {"native": "native", "otel": "otel"}, {"json": "one of 'native', 'ecs', 'otel'"},
+        {"native": "native", "otel": "otel"}, ["json"],
     ),
     "close_on_sigterm": (
         [False, True], [0, 1, None, "yes", "1"],
-        "True or False", {"1": True, "TRUE": True, "yes": True, "0": False, "no": False, "false": False}, {"on": "give 1 or 0", "2": "give 1 or 0"},
+        "True or False", {"1": True, "TRUE": True, "yes": True, "0": False, "no": False, "false": False}, ["on", "2"],
     ),
     "processors": ([(), [], [print], (print, len)], ["x", None, 5, [5], [None], {print}, print, [print, "x"]],
-                   "a list of structlog processors", {}, {}),
+                   "a list of structlog processors", {}, []),
     "mode": (
         [0, 0o600, 0o777], [-1, 0o1000, None, "640", 0.5, True],
-        "a file mode such as 0o640", {"640": 0o640, "0o600": 0o600}, {"rw": "an octal mode such as 640", "1777": "a file mode"},
+        "a file mode such as 0o640", {"640": 0o640, "0o600": 0o600}, ["rw", "1777"],
     ),
 }  # fmt: skip
 
 
-def made(environ=None, **given):
-    return make_options(given, environ or {})
+def options_of(environ=None, **values):
+    return make_options(values, environ or {})
 
 
 def env(name, text):
@@ -95,7 +96,7 @@ def env(name, text):
 
 def test_defaults():
     """The defaults are those of DESIGN 2, with a real clock and the real system calls."""
-    options = made()
+    options = options_of()
     assert {name: getattr(options, name) for name in DEFAULTS} == DEFAULTS
     assert (type(options.clock), type(options.fs)) == (Clock, FS)
     assert [item.name for item in dataclasses.fields(Options)] == [*DEFAULTS, "clock", "fs"]
@@ -108,7 +109,7 @@ def test_defaults():
 def test_good_values(name):
     """Every good value of an option is taken as it is."""
     for value in OPTIONS[name][0]:
-        assert getattr(made(**{name: value}), name) == value
+        assert getattr(options_of(**{name: value}), name) == value
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -116,7 +117,7 @@ def test_bad_values(name):
     """A value without meaning is a ConfigError that names the option, the value and what would be right."""
     for value in OPTIONS[name][1]:
         with pytest.raises(ConfigError) as caught:
-            made(**{name: value})
+            options_of(**{name: value})
         assert str(caught.value) == f"option {name}={value!r} must be {OPTIONS[name][2]}"
         assert isinstance(caught.value, (ValueError, BambooLogError))
 
@@ -126,27 +127,26 @@ def test_the_environment(name):
     """An option not given is read from ``BAMBOO_LOGMETRICS_<NAME>``; an argument beats it, an empty text is nothing."""
     good = OPTIONS[name][0]
     for text, value in OPTIONS[name][3].items():
-        assert getattr(made(env(name, text)), name) == value
-        assert getattr(made(env(name, text), **{name: good[-1]}), name) == good[-1]
-    assert getattr(made(env(name, "")), name) == DEFAULTS[name]
+        assert getattr(options_of(env(name, text)), name) == value
+        assert getattr(options_of(env(name, text), **{name: good[-1]}), name) == good[-1]
+    assert getattr(options_of(env(name, "")), name) == DEFAULTS[name]
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_bad_texts_in_the_environment(name):
-    """A text without meaning is a ConfigError that names it and what to give; an argument still beats it."""
-    for text, suggestion in OPTIONS[name][4].items():
+    """A text that is not allowed is a ConfigError that names the variable and what is; an argument still beats it."""
+    for text in OPTIONS[name][4]:
         with pytest.raises(ConfigError) as caught:
-            made(env(name, text))
-        message = str(caught.value)
-        assert suggestion in message
-        assert message.startswith((f"{ENV_PREFIX}{name.upper()}={text!r} has no meaning: give ", f"option {name}="))
-        assert getattr(made(env(name, text), **{name: OPTIONS[name][0][0]}), name) == OPTIONS[name][0][0]
+            options_of(env(name, text))
+        variable = ENV_PREFIX + name.upper()
+        assert str(caught.value) == f"environment variable {variable}={text!r} must be {OPTIONS[name][2]}"
+        assert getattr(options_of(env(name, text), **{name: OPTIONS[name][0][0]}), name) == OPTIONS[name][0][0]
 
 
 @pytest.mark.parametrize("name", ["processors", "clock", "fs"])
 def test_objects_do_not_come_from_the_environment(name):
-    """What is no plain value is never read from the environment."""
-    assert type(getattr(made(env(name, "x")), name)) is type(getattr(made(), name))
+    """An object is never read from the environment."""
+    assert type(getattr(options_of(env(name, "x")), name)) is type(getattr(options_of(), name))
 
 
 def test_the_process_s_environment_is_the_default(monkeypatch, tmp_path):
@@ -158,13 +158,13 @@ def test_the_process_s_environment_is_the_default(monkeypatch, tmp_path):
     with blm.open_log(tmp_path / "a.jsonl", level="info") as log:
         assert log.get_effective_level() == logging.INFO
     monkeypatch.setenv("BAMBOO_LOGMETRICS_LEVEL", "loud")
-    with pytest.raises(ConfigError, match="option level='loud' must be one of 'debug'"):
+    with pytest.raises(ConfigError, match="environment variable BAMBOO_LOGMETRICS_LEVEL='loud' must be one of 'debug'"):
         blm.open_log(tmp_path / "b.jsonl")
     assert not (tmp_path / "b.jsonl").exists()
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("level", "kept"),
     [
         (logging.DEBUG, "debug"),
         (logging.INFO, "info"),
@@ -174,9 +174,9 @@ def test_the_process_s_environment_is_the_default(monkeypatch, tmp_path):
         ("INFO", "info"),
     ],
 )
-def test_levels_of_the_stdlib(given, kept):
+def test_levels_of_the_stdlib(level, kept):
     """A level may be the stdlib's number, or its name in any case."""
-    assert made(level=given).level == kept
+    assert options_of(level=level).level == kept
 
 
 def test_unknown_options():
@@ -184,7 +184,7 @@ def test_unknown_options():
     with pytest.raises(
         ConfigError, match=r"^unknown option 'maxbytes'; the options are backup_count, block_timeout, clock"
     ):
-        made(maxbytes=5)
+        options_of(maxbytes=5)
     with pytest.raises(ConfigError, match="unknown option 'backups'"):
         blm.open_log("never.jsonl", backups=5)
 
@@ -192,21 +192,77 @@ def test_unknown_options():
 @pytest.mark.parametrize(("layout", "least"), [("native", 1_000), ("ecs", 1_500), ("otel", 2_500)])
 def test_the_shortest_line_of_a_layout(layout, least):
     """A layout with longer lines needs a higher limit, so that no event is too long for it."""
-    assert made(layout=layout, max_line_bytes=least).max_line_bytes == least
+    assert options_of(layout=layout, max_line_bytes=least).max_line_bytes == least
     with pytest.raises(ConfigError, match=f"max_line_bytes={least - 1} must be a whole number from {least} on"):
-        made(layout=layout, max_line_bytes=least - 1)
+        options_of(layout=layout, max_line_bytes=least - 1)
 
 
 def test_zstd_needs_its_extra(monkeypatch):
     """Asking for zstd without the package is a ConfigError that says what to install."""
     monkeypatch.setitem(sys.modules, "zstandard", None)
     with pytest.raises(ConfigError, match=r"pip install 'bamboo_logmetrics\[zstd\]'"):
-        made(compress="zstd")
-    assert made(compress="gzip").compress == "gzip"
+        options_of(compress="zstd")
+    assert options_of(compress="gzip").compress == "gzip"
 
 
 def test_clock_and_fs_are_taken_as_they_are():
     """A test's clock and system calls are used as given."""
     clock, fs = Clock(), FS()
-    options = made(clock=clock, fs=fs)
+    options = options_of(clock=clock, fs=fs)
     assert (options.clock, options.fs) == (clock, fs)
+
+
+def test_the_table_has_every_option():
+    """The table gives each option's default, environment variable, allowed values and documentation."""
+    table = {item.name: item for item in options_table()}
+    assert list(table) == [*DEFAULTS, "clock", "fs"]
+    assert {name: table[name].default for name in DEFAULTS} == DEFAULTS
+    without = {name for name, item in table.items() if item.environment is None}
+    assert without == {"processors", "clock", "fs"}
+    assert {item.environment for item in table.values() if item.environment} == {
+        f"BAMBOO_LOGMETRICS_{name.upper()}" for name in DEFAULTS.keys() - without
+    }
+    assert {name: table[name].value_type.allowed for name in OPTIONS} == {
+        name: example[2] for name, example in OPTIONS.items()
+    }
+
+
+def test_every_option_is_documented():
+    """help() of the options has each of them, with its documentation and the values that are allowed."""
+    text = " ".join(inspect.getdoc(Options).split())
+    for item in options_table():
+        assert item.doc.endswith(".")
+        assert f"{item.name}: {item.doc} Allowed: {item.value_type.allowed}." in text
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ToyOptions(Options):
+    """Options with one more."""
+
+    flavour: str = option("sweet", one_of(["sweet", "sour"]), "Taste of a line.")
+
+
+def test_a_subclass_adds_an_option():
+    """An option of a subclass has a default, is read from the environment, and is checked like any other."""
+    assert make_options({}, {}, ToyOptions).flavour == "sweet"
+    options = make_options({"max_bytes": 5}, {"BAMBOO_LOGMETRICS_FLAVOUR": "sour"}, cls=ToyOptions)
+    assert (type(options), options.flavour, options.max_bytes) == (ToyOptions, "sour", 5)
+    with pytest.raises(ConfigError, match="^option flavour='salty' must be one of 'sweet', 'sour'$"):
+        make_options({"flavour": "salty"}, {}, ToyOptions)
+    with pytest.raises(ConfigError, match="^environment variable BAMBOO_LOGMETRICS_FLAVOUR='x' must be one of 'sweet'"):
+        make_options({}, {"BAMBOO_LOGMETRICS_FLAVOUR": "x"}, ToyOptions)
+    with pytest.raises(ConfigError, match=r"unknown option 'flavor'; the options are .*, flavour, "):
+        make_options({"flavor": "sour"}, {}, ToyOptions)
+    with pytest.raises(ConfigError, match="option max_bytes=0 must be"):
+        ToyOptions(max_bytes=0)
+    assert options_table(ToyOptions)[-1].doc == "Taste of a line."
+
+
+def test_choices_may_grow():
+    """A choice that is added later, as by ``register_layout``, is allowed and named."""
+    choices = {"native": 1}
+    value_type = one_of(choices)
+    choices["toy"] = 2
+    assert value_type.accepts("toy")
+    assert not value_type.accepts(["toy"])
+    assert value_type.allowed == "one of 'native', 'toy'"

@@ -8,7 +8,7 @@ import structlog
 from support.tools import flat, tool, typed
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.logger.bound_log import format_exception
+from bamboo_logmetrics.logger.exceptions import format_exception
 from bamboo_logmetrics.testing import GateSink, open_log_on
 
 
