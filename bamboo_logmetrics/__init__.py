@@ -1,6 +1,14 @@
 """Typed metrics events of LLM agents and proxies as structured log lines.
 
-They never slow the application, and the log always accounts for what was lost.
+Logging does not hold up the application, and each lost record is counted::
+
+    import bamboo_logmetrics as blm
+
+    with blm.open_log("metrics.jsonl") as log:
+        log.emit(blm.SessionStarted(session_id="s-1", model="m-1"))
+
+    for line in blm.read("metrics.jsonl"):
+        print(line.event)
 """
 
 from __future__ import annotations
@@ -91,7 +99,7 @@ __all__ = [
     "verify",
 ]
 
-# What needs structlog is imported on first use: structlog imports rich wherever that is installed.
+# Names that need structlog are imported on first use: structlog imports rich wherever that is installed.
 _LATE = {
     "BoundLog": "logger.bound_log",
     "FlatJsonFormatter": "logger.formatter",

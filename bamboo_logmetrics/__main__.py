@@ -1,4 +1,4 @@
-"""``python -m bamboo_logmetrics`` is the command ``bamboo-logmetrics``."""
+"""``python -m bamboo_logmetrics`` runs the command ``bamboo-logmetrics``."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""What this package raises.
+"""The exceptions of this package.
 
 BambooLogError
-├── ConfigError     a bad option, or a path that is not a regular file (also a ValueError)
-├── DecodeError     a text that is not one of our events or lines (also a ValueError)
-└── PlatformError   a platform the promises do not hold on (also a RuntimeError)
+├── ConfigError     an option or a path that is not allowed (also a ValueError)
+├── DecodeError     a text that is not an event or a line of this package (also a ValueError)
+└── PlatformError   a platform without what the guarantees need (also a RuntimeError)
 
-Logging itself never raises any of these: a disk that fails is counted and
-reported as a :class:`~bamboo_logmetrics.StorageError` *event*.
+Logging itself raises none of these: records that a failing disk loses are counted, and reported as a
+:class:`~bamboo_logmetrics.StorageError` *event*.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ __all__ = ["BambooLogError", "ConfigError", "DecodeError", "PlatformError"]
 
 
 class BambooLogError(Exception):
-    """Base of everything this package raises."""
+    """Base class of the exceptions of this package."""
 
 
 class ConfigError(BambooLogError, ValueError):
-    """An option has no meaning, or the path is not a regular file."""
+    """An option is unknown or its value is not allowed, a path is not a regular file, or no log is configured.
+
+    The message names the option or the path, the value, and the values that are allowed.
+    """
 
 
 class DecodeError(BambooLogError, ValueError):
-    """A text is not an event or a line that this version understands."""
+    """A text is not an event or a line that this version can read."""
 
 
 class PlatformError(BambooLogError, RuntimeError):
-    """The platform lacks what the guarantees rest on (``fcntl``, or the GIL)."""
+    """The platform lacks what the guarantees need: ``fcntl.flock`` (Windows), or the GIL (free-threaded builds)."""

@@ -1,7 +1,7 @@
-"""The package's own steps as ordinary structlog processors.
+"""structlog processors for applications that keep their own structlog configuration, renderer and handlers.
 
-Somebody who keeps his own structlog configuration, renderer and handlers gets typed
-events by adding :func:`expand` before his renderer; :func:`redact` and :class:`Cap` may follow it::
+Add :func:`expand` before the renderer to write typed events in the native layout; :func:`redact` and :class:`Cap` may
+follow it::
 
     structlog.configure(processors=[
         structlog.contextvars.merge_contextvars,
@@ -31,10 +31,21 @@ __all__ = ["Cap", "expand", "redact"]
 
 
 def expand(logger: WrappedLogger, method_name: str, event_dict: EventDict) -> EventDict:
-    """Turn an event that was logged into its flat record; mark any other line as plain.
+    """Turn an event that was logged into its flat record, and mark any other line as plain.
 
-    A plain line keeps the ``level`` and ``timestamp`` that earlier processors gave it. It never raises because of a
-    value.
+    A plain line keeps the ``level`` and ``timestamp`` that earlier processors set; without them it gets the name of
+    the method and the current time. Values of any type are turned into plain data, without an exception.
+
+    Args:
+        logger: as structlog passes it; not used.
+        method_name: the level of a plain line without one.
+        event_dict: structlog's event dictionary, with the event or the text under ``event``.
+
+    Returns:
+        The flat record, a new dictionary; ``exc_info`` stays in it for the renderer.
+
+    Raises:
+        TypeError: the event is a base class such as ``ChatEvent``, which has no kind.
     """
     event = event_dict.pop("event", "")
     bound = dict(event_dict)
@@ -45,7 +56,7 @@ def expand(logger: WrappedLogger, method_name: str, event_dict: EventDict) -> Ev
         level = str(bound.pop("level", method_name))
         timestamp = str(bound.pop("timestamp", None) or format_ns(time.time_ns()))
         flat = flatten.expand_plain(str(event), freeze_mapping(bound), level=level, timestamp=timestamp)
-    if exc_info is not None:  # the renderer's or the formatter's to show
+    if exc_info is not None:  # the renderer or the formatter shows it
         flat["exc_info"] = exc_info
     return flat
 
@@ -54,25 +65,36 @@ def redact(logger: WrappedLogger, method_name: str, event_dict: EventDict) -> Ev
     """Mask secrets in the plain text, errors, exceptions and bound values of a flat record.
 
     Ids, counts and the other fields of an event are left as they are.
+
+    Args:
+        logger: as structlog passes it; not used.
+        method_name: as structlog passes it; not used.
+        event_dict: the flat record, which is changed in place.
+
+    Returns:
+        The same dictionary.
     """
     redact_flat(event_dict)
     return event_dict
 
 
 class Cap:
-    """Cut a flat record whose JSON would be longer than ``max_line_bytes``.
+    """Cut a flat record whose JSON would be longer than a limit.
 
-    It is cut in the exception, then in bound values, then in the error or the plain text, never in ids;
-    ``truncated`` names what was cut.
+    The exception is cut first, then bound values, then the error or the plain text; ids are never cut. ``truncated``
+    in the record names the keys that were cut.
+
+    Args:
+        max_line_bytes: the limit in bytes.
     """
 
     def __init__(self, max_line_bytes: int = 32_000) -> None:
         self.max_line_bytes = max_line_bytes
 
     def __call__(self, logger: WrappedLogger, method_name: str, event_dict: EventDict) -> EventDict:
-        """Return the record, cut where it was too long."""
+        """Return a new record, cut if it was too long; ``exc_info`` stays in it for the renderer."""
         flat = dict(event_dict)
-        exc_info = flat.pop("exc_info", None)  # the renderer's or the formatter's to show
+        exc_info = flat.pop("exc_info", None)  # the renderer or the formatter shows it
         flat, _ = truncate.cap(flat if all_scalar(flat) else freeze_mapping(flat), self.max_line_bytes)
         if exc_info is not None:
             flat["exc_info"] = exc_info

@@ -1,4 +1,4 @@
-"""Every system call and the clock, in two objects that a test can replace."""
+"""The system calls on files, and the clock: two objects that a test can replace."""
 
 from __future__ import annotations
 
@@ -25,21 +25,24 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Lock(Protocol):
-        """A raw lock, as ``_thread.allocate_lock()`` makes."""
+        """A raw lock, as ``_thread.allocate_lock()`` returns it."""
 
         def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...  # noqa: D102, FBT001, FBT002
         def release(self) -> None: ...  # noqa: D102
         def locked(self) -> bool: ...  # noqa: D102
 
 
-_STANDARD = 2  # the last of the descriptors stdin, stdout and stderr
+_STANDARD = 2  # the highest descriptor of stdin, stdout and stderr
 
 
 class FS:
-    """The system calls on files. A test passes a subclass as ``fs=``."""
+    """The system calls on files. A test passes a subclass as the option ``fs``. All methods raise OSError."""
 
     def open(self, path: str, flags: int, mode: int = 0o640) -> int:
-        """Open and return a descriptor, closed on exec; never 0 to 2, into which others write when they are free."""
+        """Open a file and return its descriptor, which is closed on exec.
+
+        It is never 0 to 2: where those are free, other code may write to them as stdout or stderr.
+        """
         fd = os.open(path, flags | os.O_CLOEXEC, mode)
         if fd > _STANDARD:
             return fd
@@ -61,7 +64,7 @@ class FS:
         return os.pread(fd, size, offset)
 
     def write(self, fd: int, data: bytes | memoryview) -> int:
-        """Write and return how many bytes were taken, which may be fewer than given."""
+        """Write, and return the number of bytes written, which may be smaller than that of ``data``."""
         return os.write(fd, data)
 
     def ftruncate(self, fd: int, size: int) -> None:
@@ -73,19 +76,19 @@ class FS:
         os.fchmod(fd, mode)
 
     def fsync(self, fd: int) -> None:
-        """Bring a file or directory to the disk."""
+        """Force a file or a directory to the disk."""
         os.fsync(fd)
 
     def fstat(self, fd: int) -> os.stat_result:
-        """Return what a descriptor refers to."""
+        """Return the status of an open file."""
         return os.fstat(fd)
 
     def stat(self, path: str) -> os.stat_result:
-        """Return what a path refers to."""
+        """Return the status of the file at a path; follow a link."""
         return os.stat(path)
 
     def lstat(self, path: str) -> os.stat_result:
-        """Return what is at a path, also when it is a link."""
+        """Return the status of the file at a path; of a link, its own."""
         return os.lstat(path)
 
     def rename(self, old: str, new: str) -> None:
@@ -97,7 +100,7 @@ class FS:
         os.unlink(path)
 
     def makedirs(self, path: str) -> None:
-        """Make a directory and its parents."""
+        """Create a directory and its parents, unless they exist."""
         os.makedirs(path, exist_ok=True)
 
     def listdir(self, path: str) -> list[str]:
@@ -105,7 +108,7 @@ class FS:
         return os.listdir(path)
 
     def lock(self, fd: int) -> bool:
-        """Take the exclusive lock of an open file if it is free; tell whether it was."""
+        """Acquire the exclusive lock of an open file without waiting; return True if it is acquired."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -124,22 +127,29 @@ class FS:
 
 
 class Clock:
-    """The time, and all waiting. A test passes :class:`bamboo_logmetrics.testing.ManualClock`."""
+    """The time, and all waiting. A test passes :class:`~bamboo_logmetrics.testing.ManualClock` as option ``clock``."""
 
-    time_ns = staticmethod(time.time_ns)  # the system's own function: loggers call it at every plain line
+    time_ns = staticmethod(time.time_ns)  # the stdlib's own function, since loggers call it for every plain line
     """Return the wall clock, in nanoseconds since the epoch."""
 
     def monotonic(self) -> float:
-        """Return seconds on a clock that never goes backward; for deadlines and rates."""
+        """Return the seconds of a clock that never goes backward, for deadlines and rates."""
         return time.monotonic()
 
     def wait(self, lock: Lock, timeout: float | None) -> bool:
-        """Take ``lock``, waiting up to ``timeout`` seconds (None: for ever); tell whether it was taken."""
+        """Acquire ``lock``, waiting up to ``timeout`` seconds (None: without limit); return True if it is acquired."""
         return lock.acquire(timeout=-1 if timeout is None else min(max(timeout, 0), TIMEOUT_MAX))
 
 
+def write_all(fs: FS, fd: int, data: bytes) -> None:
+    """Write all of ``data``, continuing after short writes. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[fs.write(fd, view) :]
+
+
 def backoff(first: float, most: float) -> Iterator[float]:
-    """Give pauses in seconds that double from ``first`` up to ``most``."""
+    """Yield pauses in seconds that double from ``first`` up to ``most``."""
     pause = first
     while True:
         yield pause
@@ -147,7 +157,7 @@ def backoff(first: float, most: float) -> Iterator[float]:
 
 
 def host() -> str:
-    """Return this machine's name, ``""`` where it cannot be read."""
+    """Return the host name of this machine; ``""`` if it cannot be read."""
     try:
         return socket.gethostname()
     except (OSError, UnicodeError):
@@ -155,7 +165,7 @@ def host() -> str:
 
 
 def process_started_at(pid: int) -> datetime | None:
-    """Return when a living process was started, in UTC, to about a second; None if there is none."""
+    """Return the start of a running process, in UTC, to about a second; None if there is no such process."""
     try:
         return _started_by_proc(pid)
     except FileNotFoundError:
@@ -179,13 +189,13 @@ def _started_by_proc(pid: int) -> datetime | None:
 
 
 def _started_by_ps(pid: int) -> datetime | None:  # pragma: no cover - macOS
-    found = subprocess.run(  # noqa: S603
+    output = subprocess.run(  # noqa: S603
         ["/bin/ps", "-o", "lstart=", "-p", str(pid)],
         capture_output=True,
         text=True,
         check=False,
         env={"LC_ALL": "C", "TZ": "UTC"},
-    )
-    if not found.stdout.strip():
+    ).stdout
+    if not output.strip():
         return None
-    return datetime.strptime(found.stdout.strip(), "%a %b %d %H:%M:%S %Y").replace(tzinfo=timezone.utc)
+    return datetime.strptime(output.strip(), "%a %b %d %H:%M:%S %Y").replace(tzinfo=timezone.utc)

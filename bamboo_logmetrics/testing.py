@@ -1,11 +1,14 @@
-"""For the tests of applications that log, and of this package."""
+"""Test doubles: captured events, a manual clock, and sinks that fail or stand still.
+
+For the tests of applications that log, and for those of this package.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +29,11 @@ __all__ = ["Captured", "FailingSink", "GateSink", "ManualClock", "capture_events
 
 
 class Captured(list[MetricsEvent]):
-    """The events that were emitted, in order.
+    """The list of the events that were emitted, in order.
 
-    ``bound`` holds what was bound beside each, and ``texts`` the plain lines.
+    Attributes:
+        bound: for each event, a dict of the values bound to the logger or given in the call.
+        texts: the texts of the plain lines.
     """
 
     def __init__(self) -> None:
@@ -37,7 +42,7 @@ class Captured(list[MetricsEvent]):
         self.texts: list[str] = []
 
     def take(self, record: QueuedRecord) -> None:
-        """Keep one record."""
+        """Add one record, instead of the queue."""
         if isinstance(record.event, MetricsEvent):
             self.append(record.event)
             self.bound.append({**record.context, **as_dict(record.bound)})
@@ -47,13 +52,17 @@ class Captured(list[MetricsEvent]):
 
 @contextmanager
 def capture_events() -> Iterator[Captured]:
-    """Capture what every log of the process is given, from any thread, instead of writing it.
+    """Capture the events and plain lines of all logs of the process, from any thread, instead of writing them.
 
-    Loggers that were cached or bound before are captured too, and no log needs to be configured::
+    Loggers that were cached or bound before are captured too, and no log needs to be configured. ``emit`` returns
+    True for a captured event::
 
         with capture_events() as events:
             handle_request()
         assert [event.kind for event in events] == ["forward.request_started", "forward.request_completed"]
+
+    Yields:
+        The events so far, as a list that grows.
     """
     captured = Captured()
     with channel.watched(captured.take):
@@ -61,13 +70,13 @@ def capture_events() -> Iterator[Captured]:
 
 
 class ManualClock(Clock):
-    """A clock that stands still until the test moves it.
+    """A clock that stands still until the test moves it; pass it as the option ``clock``.
 
     Args:
-        start_ns: nanoseconds since the epoch at which the wall clock starts; now when left out.
+        start_ns: start of the wall clock in nanoseconds since the epoch; the current time when left out.
     """
 
-    _LOOK = 0.005  # real seconds between two looks at the time that the test sets
+    _POLL_INTERVAL = 0.005  # real seconds between two looks at the time that the test sets
 
     def __init__(self, start_ns: int | None = None) -> None:
         self._wall = time.time_ns() if start_ns is None else start_ns
@@ -76,7 +85,7 @@ class ManualClock(Clock):
         self._waiting = 0
 
     def time_ns(self) -> int:
-        """Return the wall clock as the test has set it."""
+        """Return the wall clock, in nanoseconds since the epoch, as the test has set it."""
         return self._wall
 
     def monotonic(self) -> float:
@@ -84,30 +93,30 @@ class ManualClock(Clock):
         return self._passed
 
     def advance(self, seconds: float) -> None:
-        """Let ``seconds`` pass; waits whose time is up end."""
+        """Move both clocks by ``seconds``; waits whose time is up end."""
         with self._guard:
             self._passed += seconds
             self._wall += round(seconds * 1e9)
 
     def until_waiting(self, count: int = 1, timeout: float = 10.0) -> bool:
-        """Wait until ``count`` threads wait on this clock; tell whether they do after ``timeout`` real seconds."""
+        """Wait up to ``timeout`` real seconds until ``count`` threads wait on this clock; return True if they do."""
         with self._guard:
             return self._guard.wait_for(lambda: self._waiting >= count, timeout)
 
     def set_wall(self, time_ns: int) -> None:
-        """Set the wall clock, backward too, while no time passes."""
+        """Set the wall clock to nanoseconds since the epoch, backward too; the monotonic clock stands still."""
         self._wall = time_ns
 
     def wait(self, lock: Lock, timeout: float | None) -> bool:
-        """Take ``lock``, or give up when the test has let ``timeout`` seconds pass."""
+        """Acquire ``lock``; return False once the test has moved the clock by ``timeout`` seconds (None: never)."""
         until = None if timeout is None else self._passed + timeout
         with self._guard:
             self._waiting += 1
             self._guard.notify_all()
         try:
-            while not lock.acquire(timeout=self._LOOK):
+            while not lock.acquire(timeout=self._POLL_INTERVAL):
                 if not threading.main_thread().is_alive():
-                    self._passed += self._LOOK  # the program ends, and nobody will move the clock any more
+                    self._passed += self._POLL_INTERVAL  # at the end of the program nobody moves the clock any more
                 if until is not None and self._passed >= until:
                     return False
             return True
@@ -116,24 +125,24 @@ class ManualClock(Clock):
                 self._waiting -= 1
 
 
-class _Around(Sink):
-    """A sink around another, or with none of its own: then it keeps the lines."""
+class _WrappingSink(Sink):
+    """A sink that passes lines on to another one, if it has one, and keeps those that were stored."""
 
     def __init__(self) -> None:
         self.inner: Sink | None = None
         self.seen: list[bytes] = []  # the lines that were stored
 
     def around(self, inner: Sink) -> Sink:
-        """Pass on to ``inner`` what gets through; given to :func:`open_log_on`."""
+        """Pass lines on to ``inner``; return this sink. :func:`open_log_on` calls it."""
         self.inner = inner
         return self
 
     def lines(self) -> list[Line]:
-        """Return what was stored, parsed."""
+        """Return the lines that were stored, parsed."""
         return [parse_line(line) for line in self.seen]
 
     def write(self, lines: list[bytes], deadline: float | None = None) -> None:
-        """Store lines and pass them on."""
+        """Pass lines on, and keep those that were stored."""
         before = len(lines) if self.inner is None else self.inner.stored
         try:
             if self.inner is not None:
@@ -163,16 +172,16 @@ class _Around(Sink):
         return [] if self.inner is None else self.inner.problems()
 
     def after_fork(self) -> None:
-        """Tell the inner sink."""
+        """Reset the inner sink in a forked child."""
         if self.inner is not None:
             self.inner.after_fork()
 
 
-class GateSink(_Around):
-    """A sink that lets nothing through while it is shut; a slow disk at its slowest.
+class GateSink(_WrappingSink):
+    """A sink that holds up every write while it is shut, as a disk does that stands still.
 
     Args:
-        shut: whether it starts shut.
+        shut: True to start shut.
     """
 
     def __init__(self, *, shut: bool = True) -> None:
@@ -183,15 +192,15 @@ class GateSink(_Around):
             self._open.set()
 
     def open_gate(self) -> None:
-        """Let everything through from now on."""
+        """Let all writes pass, the one that waits too."""
         self._open.set()
 
     def shut_gate(self) -> None:
-        """Hold up the next write."""
+        """Hold up all writes from the next one on."""
         self._open.clear()
 
     def wait_for_writer(self, timeout: float = 10.0) -> bool:
-        """Wait until a write has reached the gate since the last call; tell whether one has."""
+        """Wait up to ``timeout`` seconds for a write at the gate since the last call; return True if there is one."""
         return self._reached.acquire(timeout=timeout)
 
     def write(self, lines: list[bytes], deadline: float | None = None) -> None:
@@ -201,21 +210,25 @@ class GateSink(_Around):
         super().write(lines, deadline)
 
 
-class FailingSink(_Around):
+class FailingSink(_WrappingSink):
     """A sink whose writes fail as the test says.
 
     Args:
-        failures: an exception for each of the first writes, None for one that works; later ones work.
+        failures: an exception for each of the first writes, None for one that works. Later writes work.
+
+    Attributes:
+        always: an exception for all writes from now on, or None.
+        calls: the number of writes so far.
     """
 
     def __init__(self, *failures: BaseException | None) -> None:
         super().__init__()
         self.failures = list(failures)
-        self.always: BaseException | None = None  # set it to fail from now on
+        self.always: BaseException | None = None
         self.calls = 0
 
     def write(self, lines: list[bytes], deadline: float | None = None) -> None:
-        """Raise what is due, or store the lines."""
+        """Raise the exception that is due, or store the lines."""
         self.calls += 1
         failure = self.always or (self.failures.pop(0) if self.failures else None)
         if failure is not None:
@@ -224,6 +237,11 @@ class FailingSink(_Around):
 
 
 def open_log_on(sink: GateSink | FailingSink, path: str | os.PathLike[str], **options: Any) -> BoundLog:
-    """Open a log as :func:`bamboo_logmetrics.open_log` does, with ``sink`` before its file."""
-    around: Callable[[Sink], Sink] = sink.around
-    return logger_of(open_pipeline(path, options, around))
+    """Open a log whose worker writes to ``sink``, which passes the lines on to the file.
+
+    Args:
+        sink: the sink of the test.
+        path: as for :func:`bamboo_logmetrics.open_log`.
+        options: as for :func:`bamboo_logmetrics.open_log`.
+    """
+    return logger_of(open_pipeline(path, options, sink.around))
