@@ -21,7 +21,7 @@ from bamboo_logmetrics.events import (
     TokenUsage,
     ToolCalled,
 )
-from bamboo_logmetrics.logfiles.discovery import blocks, open_files
+from bamboo_logmetrics.logfiles.discovery import open_files
 from bamboo_logmetrics.logger.bound_log import BoundLog
 from bamboo_logmetrics.logger.opening import open_log
 from bamboo_logmetrics.pipeline.statistics import Stats
@@ -170,8 +170,8 @@ def _show_lines(path: str) -> None:
 
 def _first_lines(path: str, wanted: list[str]) -> Iterator[str]:
     marks = [f'"event":"{kind}"'.encode() for kind in (*wanted, "system.worker_stopped")]
-    for file in open_files(path, FS(), all_of_them=False):
-        for block in blocks(file, FS()):
+    for file in open_files(FS(), path, skip_removed=True):
+        for block in file.blocks():
             for line in block.splitlines():
                 for mark in marks:
                     if mark in line:

@@ -155,7 +155,7 @@ def _shipper(files: tuple[str, ...], given: dict[str, Any], on_progress: Callabl
 
 
 def _size(files: tuple[str, ...]) -> int:
-    return sum(size_of(log, FS()) for log in find_logs(files))
+    return sum(size_of(FS(), log) for log in find_logs(files))
 
 
 def _say(trouble: str) -> None:

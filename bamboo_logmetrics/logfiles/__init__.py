@@ -1,4 +1,4 @@
-"""Where lines go."""
+"""Files on disk: the sink, the rotating file, the names of its files, and how they are found and read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compressing one closed file, and reading it back: gzip, and zstd with the extra."""
+"""Compression of a closed file, and decompression: gzip, and zstd with the extra."""
 
 from __future__ import annotations
 
@@ -8,25 +8,36 @@ from collections.abc import Iterator
 from typing import Any
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.system import FS
+from bamboo_logmetrics.system import FS, write_all
 
 SUFFIX = {"gzip": ".gz", "zstd": ".zst"}
 SUFFIXES = tuple(SUFFIX.values())
-_CHUNK = 256 * 1024
+
+_KIND = {suffix: kind for kind, suffix in SUFFIX.items()}
+_CHUNK = 256 * 1024  # bytes
 _GZIP_WINDOW = 31  # zlib's code for a gzip header and trailer
 
 
-def compress(fs: FS, source: int, target: str, kind: str, mode: int) -> None:
-    """Compress the open file ``source`` into the new file ``target`` and verify it.
+class DamagedFileError(OSError):
+    """Compressed data is damaged, cut off, or followed by other data."""
 
-    The target is on the disk when this returns. Raises OSError; also when what was written does not read back.
+
+def kind_of(path: str) -> str | None:
+    """Return ``"gzip"`` or ``"zstd"`` by a file's suffix; None for a plain file."""
+    return _KIND.get(os.path.splitext(path)[1])
+
+
+def compress(fs: FS, source: int, target: str, kind: str, mode: int) -> None:
+    """Compress the open file ``source`` into the new file ``target``, bring it to the disk and verify it.
+
+    Raises OSError, also if the target does not decompress to the source.
     """
     fd = fs.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, mode)
     try:
         fs.fchmod(fd, mode)
         before = _compress(fs, source, fd, kind)
         fs.fsync(fd)
-        after = _fingerprint(decompressed(fs, fd, kind))
+        after = _checksum(decompress(fs, fd, kind))
     finally:
         fs.close(fd)
     if before != after:
@@ -35,24 +46,18 @@ def compress(fs: FS, source: int, target: str, kind: str, mode: int) -> None:
 
 
 def _compress(fs: FS, source: int, target: int, kind: str) -> tuple[int, int]:
-    packer = _packer(kind)
+    """Return the size and checksum of the source."""
+    compressor = _compressor(kind)
     size = checksum = 0
     while chunk := fs.pread(source, _CHUNK, size):
         size += len(chunk)
         checksum = zlib.crc32(chunk, checksum)
-        write_all(fs, target, packer.compress(chunk))
-    write_all(fs, target, packer.flush())
+        write_all(fs, target, compressor.compress(chunk))
+    write_all(fs, target, compressor.flush())
     return size, checksum
 
 
-def write_all(fs: FS, fd: int, data: bytes) -> None:
-    """Write all of ``data``, going on after short writes."""
-    view = memoryview(data)
-    while view:
-        view = view[fs.write(fd, view) :]
-
-
-def _fingerprint(chunks: Iterator[bytes]) -> tuple[int, int]:
+def _checksum(chunks: Iterator[bytes]) -> tuple[int, int]:
     size = checksum = 0
     for chunk in chunks:
         size += len(chunk)
@@ -60,33 +65,37 @@ def _fingerprint(chunks: Iterator[bytes]) -> tuple[int, int]:
     return size, checksum
 
 
-def decompressed(fs: FS, fd: int, kind: str) -> Iterator[bytes]:
-    """Give the plain bytes of an open compressed file, in chunks. Raises OSError where it is damaged or cut off."""
-    unpacker = _unpacker(kind)
+def decompress(fs: FS, fd: int, kind: str) -> Iterator[bytes]:
+    """Yield the plain bytes of an open compressed file, in chunks.
+
+    Raises DamagedFileError where it is damaged or cut off, OSError where it cannot be read, and ConfigError if the
+    package for this kind is not installed.
+    """
+    decompressor = _decompressor(kind)
     offset = 0
     try:
         while chunk := fs.pread(fd, _CHUNK, offset):
             offset += len(chunk)
-            if plain := unpacker.decompress(chunk):
+            if plain := decompressor.decompress(chunk):
                 yield plain
     except _errors(kind) as error:
         msg = f"damaged {kind} data: {error}"
-        raise OSError(msg) from None
-    if unpacker.unused_data:
+        raise DamagedFileError(msg) from None
+    if decompressor.unused_data:
         msg = f"something follows the {kind} data"
-        raise OSError(msg)
-    if not unpacker.eof:
+        raise DamagedFileError(msg)
+    if not decompressor.eof:
         msg = f"{kind} data ends too early"
-        raise OSError(msg)
+        raise DamagedFileError(msg)
 
 
-def _packer(kind: str) -> Any:
+def _compressor(kind: str) -> Any:
     if kind == "gzip":
         return zlib.compressobj(6, zlib.DEFLATED, _GZIP_WINDOW)
     return _zstandard().ZstdCompressor(write_checksum=True).compressobj()
 
 
-def _unpacker(kind: str) -> Any:
+def _decompressor(kind: str) -> Any:
     if kind == "gzip":
         return zlib.decompressobj(_GZIP_WINDOW)
     return _zstandard().ZstdDecompressor().decompressobj()

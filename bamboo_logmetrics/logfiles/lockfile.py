@@ -1,4 +1,4 @@
-"""One writer at a time, over all processes: an exclusive flock on a hidden file."""
+"""The lock of a log's writers: one at a time, over all processes, by an exclusive flock on a hidden file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 from _thread import allocate_lock
 from contextlib import suppress
 
+from bamboo_logmetrics.logfiles.names import lock_path
 from bamboo_logmetrics.system import FS, Clock, backoff
 
-_FIRST_PAUSE = 0.000_2
+_FIRST_PAUSE = 0.000_2  # seconds
 _LONGEST_PAUSE = 0.02
-_PATIENCE = 5.0  # seconds; a holder that was stopped must not hold up the others for ever
+_TIMEOUT = 5.0  # seconds; a stopped holder must not stop the others for ever
 
 
 class LockTimeoutError(OSError):
@@ -18,25 +19,29 @@ class LockTimeoutError(OSError):
 
 
 class LockFile:
-    """The lock beside a log file.
+    """The lock file beside a log.
 
-    It is taken without blocking, with growing pauses, so that a holder that does not run cannot
-    hang anyone beyond his deadline.
+    The lock is taken without blocking, with growing pauses, so that a stopped holder cannot make anyone wait beyond
+    the deadline.
+
+    Args:
+        path: the path of the log.
+        mode: the mode of the lock file.
+        fs, clock: the system.
     """
 
     def __init__(self, path: str, *, mode: int, fs: FS, clock: Clock) -> None:
-        directory, name = os.path.split(path)
-        self.path = os.path.join(directory, f".{name}.lock")
+        self.path = lock_path(path)
         self._mode = mode
         self._fs = fs
         self._clock = clock
         self._fd = -1
-        self._never = allocate_lock()  # what a pause waits for
-        self._never.acquire()
+        self._sleep_lock = allocate_lock()  # always held: waiting for it is a pause
+        self._sleep_lock.acquire()
 
     def acquire(self, deadline: float | None) -> None:
         """Take the lock. Raises LockTimeoutError at ``deadline`` (monotonic; None: after 5 s), or OSError."""
-        until = self._clock.monotonic() + _PATIENCE if deadline is None else deadline
+        until = self._clock.monotonic() + _TIMEOUT if deadline is None else deadline
         pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             if self._fd < 0:
@@ -44,26 +49,26 @@ class LockFile:
             if self._fs.lock(self._fd):
                 if self._is_at_path():
                     return
-                self.close()  # moved or removed from outside: a lock that others do not see
+                self.close()  # moved or removed from outside: the other writers do not see this lock
                 continue
             left = until - self._clock.monotonic()
             if left <= 0:
-                msg = f"{self.path} is held by another process that does not let go of it"
+                msg = f"{self.path} is held by another process that does not release it"
                 raise LockTimeoutError(msg)
-            self._clock.wait(self._never, min(next(pauses), left))
+            self._clock.wait(self._sleep_lock, min(next(pauses), left))
 
     def _is_at_path(self) -> bool:
         try:
             there, here = self._fs.stat(self.path), self._fs.fstat(self._fd)
         except FileNotFoundError:
             return False
-        except BaseException:  # it is locked: nobody would release it
+        except BaseException:  # it is locked, and nobody would release it
             self.close()
             raise
         return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
 
     def release(self) -> None:
-        """Let others have the lock. It never raises: what it guarded is done."""
+        """Release the lock. It never raises: the work that the lock guarded is done."""
         if self._fd >= 0:
             try:
                 self._fs.unlock(self._fd)
@@ -72,7 +77,7 @@ class LockFile:
                     self.close()
 
     def close(self) -> None:
-        """Close the descriptor, which frees the lock; in a forked child it does not free the parent's."""
+        """Close the descriptor, which releases the lock; in a forked child it does not release the parent's."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             self._fs.close(fd)

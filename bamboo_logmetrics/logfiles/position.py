@@ -1,4 +1,4 @@
-"""Where in a log a shipper is: in which file, and how far in it."""
+"""A position in a log: the file, and the offset in it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import NamedTuple
 
 import msgspec
 
-HEAD = 1024  # bytes; a file's first line holds its time, writer and number well before
+HEAD = 1024  # bytes; the first line of a file has its time, writer and number well before
 
 
 class Position(msgspec.Struct, frozen=True):
-    """A place in a log.
+    """A position in a log. The file is known by a fingerprint of its beginning, whatever its name is by now.
 
     Args:
-        passed: the name, without a compression's suffix, of the newest rotated file that lies wholly behind it; empty
-            for none.
-        head: the SHA-256 of the beginning of the file that it lies in, as hex digits; empty at the beginning of the
-            file that follows ``passed``.
-        head_size: so many bytes of the beginning, at most 1,024.
-        offset: the bytes of that file, decompressed, that lie before it.
-        in_line: True within a line that is longer than any.
-        in_oldest: True in the first file of all: what a writer wrote before that, nobody can know.
+        passed: the name, without a compression's suffix, of the newest rotated file that lies wholly before the
+            position; empty for none.
+        head: the SHA-256 of the beginning of the file that the position lies in, in hex digits; empty at the
+            beginning of the file that follows ``passed``.
+        head_size: how many bytes of the beginning that is, at most 1,024.
+        offset: how many bytes of that file, decompressed, lie before the position.
+        in_line: True within a line that is longer than any valid line.
+        in_oldest: True in the oldest file of the log: nothing is known about the lines before it.
     """
 
     passed: str = ""
@@ -33,22 +33,21 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Chunk(NamedTuple):
-    """What was read at once.
+    """The result of one read: lines, or bytes that are not a line.
 
     Args:
         lines: whole lines, without their newlines.
-        place: the place behind them.
-        broken: what cannot be a line, when there is something of the kind: a last line without its end in a file that
-            nobody writes any more.
-        reason: why it cannot be one.
+        position: the position behind them.
+        broken: bytes that cannot be a line, such as a last line without its newline in a rotated file.
+        reason: why they cannot be one; empty if there are none.
     """
 
     lines: list[bytes]
-    place: Position
+    position: Position
     broken: bytes = b""
     reason: str = ""
 
 
 def fingerprint(head: bytes) -> str:
-    """Return the SHA-256 of a file's beginning."""
+    """Return the SHA-256 of a file's beginning, in hex digits."""
     return hashlib.sha256(head).hexdigest()

@@ -129,7 +129,7 @@ class RotatingFile(Sink):
 
     def after_fork(self) -> None:
         """Be a sink of its own in a forked child: close, and never unlock, what the parent holds."""
-        for close in (self._lock.close, self._archive.close_held, self._close_fd):
+        for close in (self._lock.close, self._archive.close_locked, self._close_fd):
             with suppress(OSError):
                 close()
         self._forget()

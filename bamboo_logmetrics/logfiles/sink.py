@@ -1,4 +1,4 @@
-"""What a sink is."""
+"""The contract of a sink."""
 
 from __future__ import annotations
 
@@ -6,37 +6,42 @@ from abc import ABC, abstractmethod
 
 
 class Sink(ABC):
-    """Takes whole lines, each with its newline. Two methods make one; the others have a default."""
+    """Stores whole lines, each with its newline. ``write`` and ``close`` make a sink; the other methods have defaults.
 
-    stored = 0  # lines that it has ever stored whole; ``write`` adds to it
-    repaired_bytes = 0  # of torn last lines that were cut away
+    Attributes:
+        stored: lines ever stored whole; ``write`` adds to it.
+        repaired_bytes: bytes of torn last lines that were cut away.
+    """
+
+    stored = 0
+    repaired_bytes = 0
 
     @abstractmethod
     def write(self, lines: list[bytes], deadline: float | None = None) -> None:
         """Store lines in order, as many as fit, at least one, and add their number to ``stored``.
 
-        ``stored`` is right also when something is raised; the caller counts by it.
+        ``stored`` is right also when an exception is raised: the caller counts by it, and writes the rest again.
 
         Args:
             lines: at least one.
-            deadline: on the monotonic clock, when to give up waiting for other processes.
+            deadline: on the monotonic clock, when to give up waiting for other processes; None for the default.
 
-        Raises OSError when none could be stored.
+        Raises OSError if none could be stored.
         """
 
     @abstractmethod
     def close(self, deadline: float | None = None) -> None:
-        """Let go of everything; a second call does nothing."""
+        """Release all resources; a second call does nothing."""
 
     def open(self, deadline: float | None = None) -> None:  # noqa: B027 - many sinks need nothing
-        """Get ready. Raises OSError; ``write`` then tries again."""
+        """Prepare for writing. Raises OSError; ``write`` then tries again."""
 
     def sync(self) -> None:  # noqa: B027
-        """Bring what was written to the disk. Raises OSError."""
+        """Bring the stored lines to the disk. Raises OSError."""
 
     def problems(self) -> list[str]:
-        """Return what went wrong beside the writing since the last call."""
+        """Return the errors since the last call that did not make ``write`` fail."""
         return []
 
     def after_fork(self) -> None:  # noqa: B027
-        """Be a sink of its own in a forked child."""
+        """Become an independent sink in a forked child."""

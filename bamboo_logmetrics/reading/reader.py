@@ -7,7 +7,8 @@ from typing import Literal
 
 from bamboo_logmetrics.errors import DecodeError
 from bamboo_logmetrics.format.parse import Line, parse_line
-from bamboo_logmetrics.logfiles.discovery import AnyPath, LogFile, blocks, find_log, open_files
+from bamboo_logmetrics.logfiles.discovery import AnyPath, find_log, open_files
+from bamboo_logmetrics.logfiles.log_file import LogFile
 from bamboo_logmetrics.system import FS
 
 
@@ -30,8 +31,8 @@ def read(path: AnyPath, *, on_error: Literal["raise", "skip"] = "raise") -> Iter
 
 def _read(log: str, *, skip: bool) -> Iterator[Line]:
     fs = FS()
-    for file in open_files(log, fs, all_of_them=False):
-        for number, found in enumerate(_lines(file, fs), 1):
+    for file in open_files(fs, log, skip_removed=True):
+        for number, found in enumerate(_lines(file), 1):
             try:
                 line = _parse(found)
             except DecodeError as error:
@@ -42,10 +43,10 @@ def _read(log: str, *, skip: bool) -> Iterator[Line]:
             yield line
 
 
-def _lines(file: LogFile, fs: FS) -> Iterator[bytes | OSError]:
+def _lines(file: LogFile) -> Iterator[bytes | OSError]:
     """Give a file's lines without their newlines; in the place of what cannot be read, the reason."""
     try:
-        for block in blocks(file, fs):
+        for block in file.blocks():
             *lines, rest = block.split(b"\n")
             yield from lines
             if rest and not file.active:

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from bamboo_logmetrics.format.strict_json import encode
-from bamboo_logmetrics.logfiles.compression import write_all
 from bamboo_logmetrics.ship.destinations.base import Rejection
 from bamboo_logmetrics.ship.entries import InvalidLine
 from bamboo_logmetrics.ship.sequences import Lost
-from bamboo_logmetrics.system import FS
+from bamboo_logmetrics.system import FS, write_all
 
 _READ = 64 * 1024
 

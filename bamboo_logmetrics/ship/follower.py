@@ -11,18 +11,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bamboo_logmetrics.logfiles.archive import Rotated, is_there, list_rotated
-from bamboo_logmetrics.logfiles.compression import SUFFIXES
-from bamboo_logmetrics.logfiles.discovery import identity_at
-from bamboo_logmetrics.logfiles.open_file import AnyFile, PackedFile, begins_with, open_file
+from bamboo_logmetrics.logfiles.discovery import size_at
+from bamboo_logmetrics.logfiles.log_file import LONGEST_LINE, LogFile, identity_at, open_file, open_rotated
+from bamboo_logmetrics.logfiles.names import Rotated, exists, rotated_files
 from bamboo_logmetrics.logfiles.position import HEAD, Chunk, Position, fingerprint
 from bamboo_logmetrics.system import FS
 
 GONE = "the file that was being read is gone: what stood behind the place in it is not known"
 TRUNCATED = "the file that was being read was truncated: what stood behind the place in it is not known"
 NOT_KNOWN = (GONE, TRUNCATED)  # reasons of pieces that are no lines
-
-_LONGEST_LINE = 64 * 1024 * 1024
 
 
 class Follower:
@@ -37,10 +34,9 @@ class Follower:
     def __init__(self, log: str, place: Position | None = None, *, fs: FS) -> None:
         self.log = log
         self._fs = fs
-        self._directory, self._name = os.path.split(log)
         self._resume = place or Position()  # where it is while no file is open
         self._passed, self._in_oldest = self._resume.passed, self._resume.in_oldest
-        self._file: AnyFile | None = None
+        self._file: LogFile | None = None
         self._head, self._head_size, self._in_line = "", 0, False
         self._done = False  # nobody appends to the file any more
         self._left = False  # the active file is gone, and is not waited for any more
@@ -71,7 +67,7 @@ class Follower:
                 self._ahead = bool(data)
                 if b"\n" in data:
                     return self._piece(self._file, data[: data.rfind(b"\n") + 1])
-                if len(data) > _LONGEST_LINE:
+                if len(data) > LONGEST_LINE:
                     return self._too_long(self._file, data)
                 if not self._done:
                     if self._may_grow(self._file):
@@ -80,7 +76,7 @@ class Follower:
                 elif (rest := self._leave(self._file, data)) is not None:
                     return rest
         except OSError:
-            if isinstance(self._file, PackedFile):
+            if self._file is not None and self._file.compressed:
                 self.close()  # it cannot be gone on with in the middle: it is opened again
             raise
         return None
@@ -106,8 +102,12 @@ class Follower:
         assert self._file is not None
         size = self._file.size_ahead()
         if self._file.base:
-            size += sum(self._size_of(item.name) for item in self._rotated() if item.base > self._file.base)
-            size += self._size_of(self._name)
+            size += sum(
+                size_at(self._fs, os.path.join(os.path.dirname(self.log), item.name))
+                for item in rotated_files(self._fs, self.log)
+                if item.base > self._file.base
+            )
+            size += size_at(self._fs, self.log)
         return size
 
     def leave_gone(self) -> bool:
@@ -125,23 +125,23 @@ class Follower:
             self._file.close()
             self._file, self._done = None, False
 
-    def _peek_lines(self, file: AnyFile, size: int) -> bytes:
+    def _peek_lines(self, file: LogFile, size: int) -> bytes:
         """Return about ``size`` bytes, or more when not even one line ends within them."""
-        while len(data := file.peek(size)) == size and b"\n" not in data and size <= _LONGEST_LINE:
-            size = min(size * 4, _LONGEST_LINE + 1)
+        while len(data := file.peek(size)) == size and b"\n" not in data and size <= LONGEST_LINE:
+            size = min(size * 4, LONGEST_LINE + 1)
         return data
 
-    def _piece(self, file: AnyFile, data: bytes) -> Chunk:
+    def _piece(self, file: LogFile, data: bytes) -> Chunk:
         self._ahead = file.size_ahead() > len(data)
         self._go_on(file, data, in_line=False)
         return Chunk(data[:-1].split(b"\n"), self.place)
 
-    def _too_long(self, file: AnyFile, data: bytes) -> Chunk:
+    def _too_long(self, file: LogFile, data: bytes) -> Chunk:
         self._go_on(file, data, in_line=True)
         reason = f"longer than any line; {len(data)} bytes of it are left out but for its beginning"
         return Chunk([], self.place, data[:HEAD], reason)
 
-    def _go_on(self, file: AnyFile, data: bytes, *, in_line: bool) -> None:
+    def _go_on(self, file: LogFile, data: bytes, *, in_line: bool) -> None:
         if not file.offset:
             self._head_size = min(len(data), HEAD)
             self._head = fingerprint(data[: self._head_size])
@@ -150,26 +150,26 @@ class Follower:
 
     # -- which file ----------------------------------------------------------------------
 
-    def _may_grow(self, file: AnyFile) -> bool:
+    def _may_grow(self, file: LogFile) -> bool:
         """Tell whether a file is the active one, or will be: while it is rotated, none is, and that may be put back."""
         if file.base or self._left:
             return False
-        active = identity_at(self.log, self._fs)
+        active = identity_at(self._fs, self.log)
         if active is not None:
             return active == file.identity
         return all(self._is_it(item, file) for item in self._not_passed())
 
-    def _look_for_truncation(self, file: AnyFile) -> None:
+    def _look_for_truncation(self, file: LogFile) -> None:
         """Go back to the beginning of a file that was truncated, and perhaps written again, from outside."""
         if file.base or not file.offset:
             return
-        there = begins_with(file, self._head, self._head_size) and file.seek(file.offset, in_line=self._in_line)
+        there = file.begins_with(self._head, self._head_size) and file.seek(file.offset, in_line=self._in_line)
         if not there:
             file.seek(0)
             self._gone = TRUNCATED if self._ahead else ""
             self._head, self._head_size, self._in_line, self._in_oldest = "", 0, False, False
 
-    def _leave(self, file: AnyFile, rest: bytes) -> Chunk | None:
+    def _leave(self, file: LogFile, rest: bytes) -> Chunk | None:
         """Close a file that has been read to its end, and return what is wrong with that."""
         if file.base:
             self._passed = file.base
@@ -182,14 +182,14 @@ class Follower:
             return None
         return Chunk([], self._resume, rest, file.damage or "cut off: it has no newline")
 
-    def _is_it(self, rotated: Rotated, file: AnyFile) -> bool:
+    def _is_it(self, rotated: Rotated, file: LogFile) -> bool:
         """Tell whether the active file that was open is this rotated one by now; it may be compressed already."""
-        found = self._open_rotated(rotated)
+        found = open_rotated(self._fs, self.log, rotated)
         if found is None:
             return False
         try:
             return found.identity == file.identity or (
-                bool(self._head) and begins_with(found, self._head, self._head_size)
+                bool(self._head) and found.begins_with(self._head, self._head_size)
             )
         finally:
             found.close()
@@ -201,7 +201,7 @@ class Follower:
             return False
         with _closing_what_fails(file):
             place = self._resume
-            known = bool(place.head) and begins_with(file, place.head, place.head_size)
+            known = bool(place.head) and file.begins_with(place.head, place.head_size)
             cut_off = known and not file.seek(place.offset, in_line=place.in_line)
         if cut_off:  # from outside
             file.close()
@@ -216,11 +216,11 @@ class Follower:
         self._file = file
         return True
 
-    def _next_file(self) -> AnyFile | None:
-        active = self._open(self.log, "")  # before the others are listed: it may be rotated just now
+    def _next_file(self) -> LogFile | None:
+        active = open_file(self._fs, self.log)  # before the others are listed: it may be rotated just now
         with _closing_what_fails(active):
             for item in self._not_passed():
-                if (found := self._open_rotated(item)) is not None:
+                if (found := open_rotated(self._fs, self.log, item)) is not None:
                     if active is not None:
                         active.close()
                     return found
@@ -228,38 +228,14 @@ class Follower:
 
     def _not_passed(self) -> Iterator[Rotated]:
         """Give the rotated files that have not been passed, the oldest first."""
-        found = self._rotated()
+        found = rotated_files(self._fs, self.log)
         if found and found[0].base < self._passed and self._passed not in {item.base for item in found}:
             self._passed = ""  # the clock went back, or names were changed: the ledger knows what is there again
-        return (item for item in found if item.base > self._passed and is_there(self._fs, self._directory, item))
-
-    def _rotated(self) -> list[Rotated]:
-        try:
-            return list_rotated(self._fs.listdir(self._directory), self._name)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-
-    def _size_of(self, name: str) -> int:
-        try:
-            return self._fs.stat(os.path.join(self._directory, name)).st_size
-        except FileNotFoundError:
-            return 0
-
-    def _open_rotated(self, item: Rotated) -> AnyFile | None:
-        for suffix in ("", *SUFFIXES):
-            if (found := self._open(os.path.join(self._directory, item.base + suffix), item.base)) is not None:
-                return found
-        return None
-
-    def _open(self, path: str, base: str) -> AnyFile | None:
-        try:
-            return open_file(path, base, self._fs)
-        except FileNotFoundError:
-            return None
+        return (item for item in found if item.base > self._passed and exists(self._fs, self.log, item))
 
 
 @contextmanager
-def _closing_what_fails(file: AnyFile | None) -> Iterator[None]:
+def _closing_what_fails(file: LogFile | None) -> Iterator[None]:
     """Close a file where something is raised."""
     try:
         yield

@@ -14,6 +14,7 @@ from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events.times import format_ns
 from bamboo_logmetrics.format.layouts import find_ids
 from bamboo_logmetrics.logfiles import checkpoint
+from bamboo_logmetrics.logfiles.names import shipper_file
 from bamboo_logmetrics.logfiles.position import Chunk, Position
 from bamboo_logmetrics.ship.dead_letters import DeadLetters, of_broken, of_lost, of_refusal
 from bamboo_logmetrics.ship.destinations.base import Rejection
@@ -67,7 +68,7 @@ class ShipperIdentity(NamedTuple):
 
     def path(self, log: str, what: str) -> str:
         """Return the path of one of its files for a log."""
-        return checkpoint.path_beside(log, self.name, what, self.directory)
+        return shipper_file(log, self.name, what, self.directory)
 
 
 class LogSource:
@@ -174,7 +175,7 @@ class LogSource:
         self._follower = Follower(self.log, place, fs=self._fs)
 
     def _batch(self, piece: Chunk, found: list[Entry | InvalidLine]) -> Batch:
-        batch = Batch([], piece.place, {}, 0, [], [InvalidLine(piece.broken, piece.reason)] if piece.reason else [])
+        batch = Batch([], piece.position, {}, 0, [], [InvalidLine(piece.broken, piece.reason)] if piece.reason else [])
         repeated = 0
         for entry in found:
             if isinstance(entry, InvalidLine):
@@ -182,7 +183,7 @@ class LogSource:
                 batch.broken.append(entry)
                 continue
             writer, seq = entry.head.writer, entry.head.seq
-            new, lost = self._ledger.take(writer, seq, in_oldest=piece.place.in_oldest)
+            new, lost = self._ledger.take(writer, seq, in_oldest=piece.position.in_oldest)
             if not new:
                 repeated += 1
                 continue

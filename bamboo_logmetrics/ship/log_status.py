@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bamboo_logmetrics.logfiles import checkpoint
 from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs
+from bamboo_logmetrics.logfiles.names import list_shippers, shipper_file
 from bamboo_logmetrics.logfiles.position import Position
 from bamboo_logmetrics.ship.entries import entry_of
 from bamboo_logmetrics.ship.follower import Follower
@@ -69,13 +69,13 @@ def status(files: AnyPath | Iterable[AnyPath], *, checkpoint_dir: str | None = N
     return [
         _status(fs, log, name, checkpoint_dir)
         for log in find_logs(files)
-        for name in checkpoint.names_beside(fs, log, checkpoint_dir)
+        for name in list_shippers(fs, log, checkpoint_dir)
     ]
 
 
 def _status(fs: FS, log: str, name: str, directory: str | None) -> LogStatus:
     def path(what: str) -> str:
-        return checkpoint.path_beside(log, name, what, directory)
+        return shipper_file(log, name, what, directory)
 
     state = load_state(fs, path("checkpoint"))
     letters = path("dead-letter")

@@ -10,8 +10,8 @@ from contextlib import suppress
 from types import TracebackType
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.logfiles.checkpoint import is_name
 from bamboo_logmetrics.logfiles.discovery import AnyPath, service_of
+from bamboo_logmetrics.logfiles.names import is_shipper_name
 from bamboo_logmetrics.pipeline.diagnostics import stderr
 from bamboo_logmetrics.ship.background import BackgroundCalls
 from bamboo_logmetrics.ship.credentials import Credentials
@@ -333,7 +333,7 @@ class Shipper:
 
     def _say_on_stderr(self, error: str) -> None:
         if error and not error.startswith(WAITING):
-            stderr.say(f"shipping to {self._names.to}: {error}", self._clock.monotonic(), owed=False)
+            stderr.report(f"shipping to {self._names.to}: {error}", self._clock.monotonic(), owed=False)
 
 
 def _error_of(call: Callable[[], None]) -> OSError | None:
@@ -345,7 +345,7 @@ def _error_of(call: Callable[[], None]) -> OSError | None:
 
 
 def _checked_name(name: str) -> str:
-    if is_name(name):
+    if is_shipper_name(name):
         return name
     msg = f"name={name!r} must be letters, digits, _ and -"
     raise ConfigError(msg)

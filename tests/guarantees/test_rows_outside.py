@@ -18,7 +18,7 @@ from support.faults import FaultyFS, HurriedClock, assert_balanced, ids, oserror
 from support.tools import balanced, of_kind, physical, tool
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.logfiles.archive import list_rotated
+from bamboo_logmetrics.logfiles.names import list_rotated
 from bamboo_logmetrics.testing import ManualClock
 
 PATIENT = 10_000  # seconds of a HurriedClock, ten of ours

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from bamboo_logmetrics.events.times import parse_utc
-from bamboo_logmetrics.logfiles.discovery import identity
+from bamboo_logmetrics.logfiles.log_file import identity_of
 from bamboo_logmetrics.reading.verification.tallies import WriterTally
 from bamboo_logmetrics.system import host, process_started_at
 
@@ -46,7 +46,7 @@ def _lock_holders(log: str) -> int:
     directory, name = os.path.split(log)
     lock = os.path.join(directory, f".{name}.lock")
     try:
-        wanted = identity(os.stat(lock))
+        wanted = identity_of(os.stat(lock))
         processes = [entry for entry in os.listdir("/proc") if entry.isdecimal()]
     except FileNotFoundError:
         return 0
@@ -59,7 +59,7 @@ def _holds(directory: str, name: str, wanted: tuple[int, int]) -> int:
         for entry in os.listdir(directory):
             path = os.path.join(directory, entry)
             # the link's text first: a stat may hang where a network is down
-            if os.readlink(path).endswith(name) and identity(os.stat(path)) == wanted:
+            if os.readlink(path).endswith(name) and identity_of(os.stat(path)) == wanted:
                 count += 1
     except OSError:  # ended meanwhile, or another user's
         return count

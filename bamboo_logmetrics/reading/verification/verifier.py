@@ -17,13 +17,11 @@ from bamboo_logmetrics.format.layouts import NATIVE, DecodeHeader, decode_header
 from bamboo_logmetrics.logfiles.discovery import (
     AnyPath,
     FileGoneError,
-    LogFile,
-    blocks,
     find_logs,
-    identity_at,
     open_files,
     size_of,
 )
+from bamboo_logmetrics.logfiles.log_file import Identity, LogFile, identity_at
 from bamboo_logmetrics.reading.verification.report import End, Finding, FindingKind, Report
 from bamboo_logmetrics.reading.verification.running import running
 from bamboo_logmetrics.reading.verification.tallies import OWN_KINDS, SystemLine, WriterTally
@@ -60,7 +58,7 @@ def verify(
     for left in reversed(range(_TRIES)):
         audit = _Audit(logs, on_progress)
         try:
-            audit.read(all_of_them=left > 0)
+            audit.read(skip_removed=left == 0)
         except FileGoneError:
             continue
         alive = running(audit.open_ended())
@@ -80,40 +78,41 @@ class _Audit:
         self._fs = FS()
         self._accounts: dict[str, WriterTally] = {}
         self._files: list[str] = []
-        self._active: dict[str, tuple[tuple[int, int] | None, int]] = {}  # log: its active file, the bytes read of it
+        self._active: dict[str, tuple[Identity, int]] = {}  # log: its active file, the bytes read of it
         self._tails: list[tuple[str, Finding]] = []  # with their logs
         self._used: set[str] = set()  # logs with a line of ours
         self._counts: Counter[FindingKind] = Counter()
         self._findings: list[Finding] = []
         self._lines = 0
+        self._in_oldest = False  # the file that is read is the oldest of its log
         self._decode: DecodeHeader = NATIVE.decode_header  # fits the last line; nearly always the next one, too
-        self._meter = _Meter(sum(size_of(log, self._fs) for log in logs), on_progress) if on_progress else None
+        self._meter = _Meter(sum(size_of(self._fs, log) for log in logs), on_progress) if on_progress else None
 
     # -- reading -------------------------------------------------------------------------
 
-    def read(self, *, all_of_them: bool) -> None:
+    def read(self, *, skip_removed: bool) -> None:
         """Read everything; FileGoneError as of :func:`open_files`."""
         for log in self._logs:
-            for file in open_files(log, self._fs, all_of_them=all_of_them):
+            for number, file in enumerate(open_files(self._fs, log, skip_removed=skip_removed)):
                 self._files.append(file.path)
+                self._in_oldest = number == 0
                 self._file(log, file)
 
     def _file(self, log: str, file: LogFile) -> None:
         number = size = 0
-        found = self._fs.fstat(file.fd)
         try:
-            for block in blocks(file, self._fs):
+            for block in file.blocks():
                 size += len(block)
                 number = self._block(log, file, block, number)
-                if self._meter and file.kind is None:
+                if self._meter and not file.compressed:
                     self._meter.add(len(block))
         except OSError as error:
             self._find("damaged_file", str(error), file.path)
-        if self._meter and file.kind is not None:
-            self._meter.add(found.st_size)
+        if self._meter and file.compressed:
+            self._meter.add(file.size_ahead())
         self._lines += number
         if file.active:
-            self._active[log] = ((found.st_dev, found.st_ino), size)
+            self._active[log] = (file.identity, size)
 
     def _block(self, log: str, file: LogFile, block: bytes, number: int) -> int:
         """Take the lines of a block; return the number of its last line."""
@@ -148,7 +147,7 @@ class _Audit:
 
     def _line(self, account: WriterTally, head: LineHeader, line: bytes, file: LogFile, number: int) -> None:
         """Take one line of a writer, whatever its number."""
-        if not account.take(head.seq, in_oldest=file.oldest):
+        if not account.take(head.seq, in_oldest=self._in_oldest):
             self._find("repeat", f"line {head.seq} of writer {account.writer} is there again", file.path, number)
         elif head.event in OWN_KINDS and head.plain is not True and head.source != APP:
             self._own(account, head, line, file.path, number)
@@ -213,8 +212,8 @@ class _Audit:
         """Tell whether something was written since it was read."""
         return any(self._state(log) != self._active.get(log) for log in self._logs)
 
-    def _state(self, log: str) -> tuple[tuple[int, int] | None, int] | None:
-        where = identity_at(log, self._fs)
+    def _state(self, log: str) -> tuple[Identity, int] | None:
+        where = identity_at(self._fs, log)
         return None if where is None else (where, self._fs.stat(log).st_size)
 
     def report(self, alive: set[str], *, complete: bool) -> Report:

@@ -17,7 +17,8 @@ from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.layouts.mapping import ROWS
 from bamboo_logmetrics.integrations import otlp
-from bamboo_logmetrics.logfiles.archive import Archive, log_of
+from bamboo_logmetrics.logfiles.archive import Archive
+from bamboo_logmetrics.logfiles.names import log_of
 from bamboo_logmetrics.system import FS
 
 PACKAGE = Path(integrations.__file__).parent

@@ -5,28 +5,23 @@ import gzip
 import os
 import re
 import stat
-import sys
 
 import pytest
 from support.crashpoints import settle
 from support.faults import FaultyFS
+from support.rotated import LOOK_ALIKES, WRITER, rotated_name
 from support.stub_server import StubServer
 from support.tools import of_kind, tool
 
-from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles import RotatingFile, checkpoint, compression
-from bamboo_logmetrics.logfiles.archive import Archive, Rotated, list_rotated, log_of
+from bamboo_logmetrics.logfiles.archive import Archive
+from bamboo_logmetrics.logfiles.names import list_rotated, shipper_file
 from bamboo_logmetrics.ship import Shipper, status
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
 
-W = "0123456789abcdef0123"
 SECOND = 10**9
 START = 1_795_362_433 * SECOND
-
-
-def name(number, suffix=""):
-    return f"a.jsonl.20261122T1547{number:02}000000Z-{W}{suffix}"
 
 
 @pytest.fixture
@@ -52,67 +47,40 @@ def names(folder):
     return sorted(os.listdir(folder))
 
 
-LOOK_ALIKES = [
-    "a.jsonl",
-    "a.jsonl.1",
-    "a.jsonl.gz",
-    "a.jsonl.20261122T154713Z-" + W,
-    "a.jsonl.20261122T154713000000Z-" + W[:-1],
-    "a.jsonl.20261122T154713000000Z-" + W.upper(),
-    "a.jsonl.20269999T999999999999Z-" + W,
-    "a.jsonl.99991231T235959999999Z-" + W,
-    "a.jsonl.20261122T154713000000Z-" + W + ".bz2",
-    "a.jsonl.20261122T154713000000Z-" + W + ".gz.bak",
-    "b.jsonl.20261122T154713000000Z-" + W,
-    "xa.jsonl.20261122T154713000000Z-" + W,
-    "notes.txt",
-]
-
-
-def test_names_are_recognised():
-    """Of a directory's names only rotated files of this log count, in the order of time."""
-    found = list_rotated([name(2), name(1, ".gz"), name(3, ".zst"), *LOOK_ALIKES], "a.jsonl")
-    assert [item.name for item in found] == [name(1, ".gz"), name(2), name(3, ".zst")]
-
-
-def test_the_plain_form_wins():
-    """Where a plain and a compressed form exist, the plain one counts."""
-    found = list_rotated([name(1, ".gz"), name(1), name(1, ".zst")], "a.jsonl")
-    assert found == [Rotated(name(1), "")]
-
-
-def test_the_log_of_a_rotated_file():
-    """A rotated file's name tells its log's, any other name tells none."""
-    assert log_of(name(1)) == log_of(name(1, ".gz")) == "a.jsonl"
-    assert [log_of(each) for each in LOOK_ALIKES if each[0] in "an"] == [None] * 11
-
-
 def test_new_names_follow_the_last(tmp_path, archive):
     """A new rotated name sorts after every one there, also when the clock stands still or is behind."""
-    put(tmp_path, name(33))
-    path = archive.new_path(0, W)
-    assert os.path.basename(path) == f"a.jsonl.20261122T154733000001Z-{W}"
+    put(tmp_path, rotated_name(33))
+    path = archive.new_path(0, WRITER)
+    assert os.path.basename(path) == f"a.jsonl.20261122T154733000001Z-{WRITER}"
     assert list_rotated([os.path.basename(path)], "a.jsonl")
 
 
 def test_retention_removes_the_oldest(tmp_path, archive):
     """backup_count keeps the newest rotated files, counts both forms of one as one, and touches nothing else."""
-    put(tmp_path, *LOOK_ALIKES, name(1), name(2, ".gz"), name(3), name(3, ".gz"), name(4))
+    put(
+        tmp_path,
+        *LOOK_ALIKES,
+        rotated_name(1),
+        rotated_name(2, ".gz"),
+        rotated_name(3),
+        rotated_name(3, ".gz"),
+        rotated_name(4),
+    )
     tidy(archive, backup_count=2)
-    assert names(tmp_path) == sorted([*LOOK_ALIKES, name(3), name(4)])
+    assert names(tmp_path) == sorted([*LOOK_ALIKES, rotated_name(3), rotated_name(4)])
 
 
 def test_retention_of_none_keeps_none(tmp_path, archive):
     """backup_count 0 removes every rotated file."""
-    put(tmp_path, name(1), name(2, ".gz"))
+    put(tmp_path, rotated_name(1), rotated_name(2, ".gz"))
     tidy(archive, backup_count=0)
     assert names(tmp_path) == []
 
 
 def shipped(folder, shipper, passed):
     """Save a shipper's checkpoint: it has passed a rotated file and those before."""
-    place = {"passed": passed and name(passed)}
-    path = checkpoint.path_beside(str(folder / "a.jsonl"), shipper, "checkpoint")
+    place = {"passed": passed and rotated_name(passed)}
+    path = shipper_file(str(folder / "a.jsonl"), shipper, "checkpoint")
     checkpoint.save(FS(), path, {"place": place})
     return path
 
@@ -124,7 +92,7 @@ def kept(folder):
 
 def test_retention_waits_for_a_shipper(tmp_path, archive):
     """What a shipper has still to deliver is kept, up to unshipped_backups more files; what it has passed goes."""
-    put(tmp_path, *(name(number) for number in range(1, 10)))
+    put(tmp_path, *(rotated_name(number) for number in range(1, 10)))
     shipped(tmp_path, "loki", 5)
     tidy(archive, backup_count=2, unshipped=3)
     assert kept(tmp_path) == [6, 7, 8, 9]
@@ -136,12 +104,12 @@ def test_retention_waits_for_a_shipper(tmp_path, archive):
 @pytest.mark.parametrize(("unshipped", "left"), [(None, 4), (0, 2), (1, 3), (100, 9)])
 def test_retention_waits_no_longer_than_it_may(tmp_path, archive, unshipped, left):
     """What has to go undelivered is named, with what was kept; as many files as backup_count wait unless it is said."""
-    put(tmp_path, *(name(number) for number in range(1, 10)))
+    put(tmp_path, *(rotated_name(number) for number in range(1, 10)))
     shipped(tmp_path, "loki", 0)
     if left == 9:
         tidy(archive, backup_count=2, unshipped=unshipped)
     else:
-        text = f"{name(9 - left)} and what is older is removed, though a shipper has not delivered it"
+        text = f"{rotated_name(9 - left)} and older files are removed, though a shipper has not delivered them"
         with pytest.raises(OSError, match=re.escape(text)):
             tidy(archive, backup_count=2, unshipped=unshipped)
     assert kept(tmp_path) == list(range(10 - left, 10))
@@ -151,7 +119,7 @@ def test_retention_waits_no_longer_than_it_may(tmp_path, archive, unshipped, lef
 
 def test_the_slowest_of_several_shippers_counts(tmp_path, archive):
     """With several shippers a file waits for each; one that is not there any more has to be removed."""
-    put(tmp_path, *(name(number) for number in range(1, 10)))
+    put(tmp_path, *(rotated_name(number) for number in range(1, 10)))
     shipped(tmp_path, "loki", 7)
     slow = shipped(tmp_path, "es", 3)
     tidy(archive, backup_count=1, unshipped=100)
@@ -164,19 +132,19 @@ def test_the_slowest_of_several_shippers_counts(tmp_path, archive):
 @pytest.mark.parametrize("how", ["torn", "unreadable"])
 def test_a_checkpoint_that_says_nothing_has_passed_nothing(tmp_path, fs, archive, how):
     """A checkpoint that is torn or cannot be read keeps all the files it may, and the rest of the work is done."""
-    put(tmp_path, *(name(number) for number in range(1, 7)))
+    put(tmp_path, *(rotated_name(number) for number in range(1, 7)))
     path = shipped(tmp_path, "loki", 6)
     if how == "torn":
         os.truncate(path, 20)
     else:
         fs.fail("open", errno.EACCES, times=None, when=lambda name, *_: str(name).endswith(".checkpoint"))
     tidy(archive, backup_count=1, unshipped=5, compress="gzip")
-    assert names(tmp_path)[1:] == [*(name(number, ".gz") for number in range(1, 6)), name(6)]
+    assert names(tmp_path)[1:] == [*(rotated_name(number, ".gz") for number in range(1, 6)), rotated_name(6)]
 
 
 def test_the_checkpoint_before_counts(tmp_path, archive):
     """Where the last checkpoint is torn, the one before says what was passed."""
-    put(tmp_path, *(name(number) for number in range(1, 7)))
+    put(tmp_path, *(rotated_name(number) for number in range(1, 7)))
     shipped(tmp_path, "loki", 2)
     os.truncate(shipped(tmp_path, "loki", 4), 20)
     tidy(archive, backup_count=1, unshipped=10)
@@ -185,8 +153,8 @@ def test_the_checkpoint_before_counts(tmp_path, archive):
 
 def test_no_shipper_and_shippers_elsewhere_change_nothing(tmp_path, archive):
     """Without a checkpoint beside the log retention is what it was; another log's shippers do not count."""
-    put(tmp_path, *(name(number) for number in range(1, 7)))
-    other = checkpoint.path_beside(str(tmp_path / "b.jsonl"), "loki", "checkpoint")
+    put(tmp_path, *(rotated_name(number) for number in range(1, 7)))
+    other = shipper_file(str(tmp_path / "b.jsonl"), "loki", "checkpoint")
     checkpoint.save(FS(), other, {"place": {"passed": ""}})
     put(tmp_path, ".a.jsonl.loki.shipper", ".a.jsonl.loki.dead-letter")
     tidy(archive, backup_count=2, unshipped=10)
@@ -213,7 +181,9 @@ def test_retention_and_a_shipper_end_to_end(tmp_path, open_log):
         assert Shipper(path, to="loki", url=stub.url).run().lost == 0
         assert write(3) <= 3
         assert write(20) == 4
-        assert "is removed, though a shipper has not delivered it" in of_kind(path, "system.storage_error")[0]["error"]
+        assert (
+            "are removed, though a shipper has not delivered them" in of_kind(path, "system.storage_error")[0]["error"]
+        )
         done = Shipper(path, to="loki", url=stub.url).run()
     (found,) = status(path)
     assert found.lost == done.lost > 0
@@ -226,44 +196,50 @@ def test_retention_and_a_shipper_end_to_end(tmp_path, open_log):
 @pytest.mark.parametrize(("kind", "suffix"), [("gzip", ".gz"), ("zstd", ".zst")])
 def test_all_but_the_newest_are_compressed(tmp_path, archive, kind, suffix):
     """Rotated files but the newest are compressed, with the mode of the log, and read back the same."""
-    put(tmp_path, name(1), name(2), content=b"line\n" * 100_000)
-    put(tmp_path, name(3))
+    put(tmp_path, rotated_name(1), rotated_name(2), content=b"line\n" * 100_000)
+    put(tmp_path, rotated_name(3))
     tidy(archive, compress=kind)
-    assert names(tmp_path) == [name(1, suffix), name(2, suffix), name(3)]
+    assert names(tmp_path) == [rotated_name(1, suffix), rotated_name(2, suffix), rotated_name(3)]
     fs = FS()
-    fd = fs.open(str(tmp_path / name(1, suffix)), os.O_RDONLY)
-    assert b"".join(compression.decompressed(fs, fd, kind)) == b"line\n" * 100_000
+    fd = fs.open(str(tmp_path / rotated_name(1, suffix)), os.O_RDONLY)
+    assert b"".join(compression.decompress(fs, fd, kind)) == b"line\n" * 100_000
     fs.close(fd)
-    assert stat.S_IMODE((tmp_path / name(1, suffix)).stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / rotated_name(1, suffix)).stat().st_mode) == 0o640
 
 
 def test_gzip_is_gzip(tmp_path, archive):
     """What is written as .gz is what gzip reads."""
-    put(tmp_path, name(1), name(2))
+    put(tmp_path, rotated_name(1), rotated_name(2))
     tidy(archive, compress="gzip")
-    assert gzip.decompress((tmp_path / name(1, ".gz")).read_bytes()) == b"line\n"
+    assert gzip.decompress((tmp_path / rotated_name(1, ".gz")).read_bytes()) == b"line\n"
 
 
 def test_an_unfinished_compression_is_done_again(tmp_path, archive):
     """A compressed file whose plain one is still there, and a partial one, are removed and made anew."""
-    put(tmp_path, name(1), name(2))
-    put(tmp_path, name(1, ".gz"), f".{name(1, '.gz')}.tmp", f".{name(0, '.gz')}.tmp", content=b"half")
+    put(tmp_path, rotated_name(1), rotated_name(2))
+    put(
+        tmp_path,
+        rotated_name(1, ".gz"),
+        f".{rotated_name(1, '.gz')}.tmp",
+        f".{rotated_name(0, '.gz')}.tmp",
+        content=b"half",
+    )
     tidy(archive, compress="gzip")
-    assert names(tmp_path) == [name(1, ".gz"), name(2)]
-    assert gzip.decompress((tmp_path / name(1, ".gz")).read_bytes()) == b"line\n"
+    assert names(tmp_path) == [rotated_name(1, ".gz"), rotated_name(2)]
+    assert gzip.decompress((tmp_path / rotated_name(1, ".gz")).read_bytes()) == b"line\n"
 
 
 def test_a_file_that_another_process_compresses_is_left_alone(tmp_path, archive):
     """What another process holds the lock of is neither compressed nor are its partial files removed."""
-    put(tmp_path, name(1), name(2), f".{name(1, '.gz')}.tmp")
+    put(tmp_path, rotated_name(1), rotated_name(2), f".{rotated_name(1, '.gz')}.tmp")
     other = FS()
-    fd = other.open(str(tmp_path / name(1)), os.O_RDONLY)
+    fd = other.open(str(tmp_path / rotated_name(1)), os.O_RDONLY)
     other.lock(fd)
     tidy(archive, compress="gzip")
-    assert names(tmp_path) == sorted([name(1), name(2), f".{name(1, '.gz')}.tmp"])
+    assert names(tmp_path) == sorted([rotated_name(1), rotated_name(2), f".{rotated_name(1, '.gz')}.tmp"])
     other.close(fd)
     tidy(archive, compress="gzip")
-    assert names(tmp_path) == [name(1, ".gz"), name(2)]
+    assert names(tmp_path) == [rotated_name(1, ".gz"), rotated_name(2)]
 
 
 @pytest.mark.parametrize("call", ["open", "pread", "write", "fchmod", "fsync", "rename", "unlink", "lock", "listdir"])
@@ -272,7 +248,7 @@ def test_no_failure_at_any_call_loses_a_rotated_file(tmp_path, fs, archive, call
     for nth in range(30):
         for each in os.listdir(tmp_path):
             os.unlink(tmp_path / each)
-        put(tmp_path, name(1), name(2), name(3))
+        put(tmp_path, rotated_name(1), rotated_name(2), rotated_name(3))
         fs.heal()
         fs.fail(call, errno.EIO, after=nth)
         try:
@@ -286,7 +262,7 @@ def test_no_failure_at_any_call_loses_a_rotated_file(tmp_path, fs, archive, call
         assert len(list_rotated(os.listdir(tmp_path), "a.jsonl")) == 3
         fs.heal()
         tidy(archive, compress="gzip")
-        assert names(tmp_path) == [name(1, ".gz"), name(2, ".gz"), name(3)]
+        assert names(tmp_path) == [rotated_name(1, ".gz"), rotated_name(2, ".gz"), rotated_name(3)]
         if not failed:
             return
     raise AssertionError("no clean run")
@@ -294,91 +270,57 @@ def test_no_failure_at_any_call_loses_a_rotated_file(tmp_path, fs, archive, call
 
 def test_one_bad_file_does_not_stop_the_others(tmp_path, fs, archive):
     """A file that cannot be treated is reported after the others were."""
-    put(tmp_path, name(1), name(2), name(3))
-    fs.fail("open", errno.EACCES, times=None, when=lambda path, *_: path.endswith(name(1)))
+    put(tmp_path, rotated_name(1), rotated_name(2), rotated_name(3))
+    fs.fail("open", errno.EACCES, times=None, when=lambda path, *_: path.endswith(rotated_name(1)))
     with pytest.raises(PermissionError):
         tidy(archive, compress="gzip")
-    assert names(tmp_path) == [name(1), name(2, ".gz"), name(3)]
+    assert names(tmp_path) == [rotated_name(1), rotated_name(2, ".gz"), rotated_name(3)]
 
 
 def test_a_file_that_vanishes_is_no_fault(tmp_path, fs, archive):
     """A file that another process removed meanwhile is passed over."""
-    put(tmp_path, name(1), name(2))
+    put(tmp_path, rotated_name(1), rotated_name(2))
     fs.fail("open", errno.ENOENT)
     tidy(archive, compress="gzip")
-    assert names(tmp_path) == [name(1), name(2)]
+    assert names(tmp_path) == [rotated_name(1), rotated_name(2)]
 
 
 def test_what_does_not_read_back_is_not_kept(tmp_path, fs, archive):
     """A compressed file that does not read back the same never replaces the plain one."""
-    put(tmp_path, name(1), name(2))
+    put(tmp_path, rotated_name(1), rotated_name(2))
     given = iter([None, None, gzip.compress(b"other\n")])
     fs.plan["pread"] = lambda *_: next(given, None)
     with pytest.raises(OSError, match="does not read back"):
         tidy(archive, compress="gzip")
-    assert names(tmp_path) == [name(1), name(2)]
+    assert names(tmp_path) == [rotated_name(1), rotated_name(2)]
 
 
 def test_a_file_just_compressed_by_another_process_is_kept(tmp_path, fs, archive):
     """When another process finishes a compression between the look and the treatment, its file stays."""
-    put(tmp_path, name(1), name(1, ".gz"), name(2))
-    plain = str(tmp_path / name(1))
+    put(tmp_path, rotated_name(1), rotated_name(1, ".gz"), rotated_name(2))
+    plain = str(tmp_path / rotated_name(1))
     fs.plan["open"] = lambda path, *_: os.unlink(plain) if path == plain and os.path.exists(plain) else None
     tidy(archive, compress="gzip")
-    assert names(tmp_path) == [name(1, ".gz"), name(2)]
+    assert names(tmp_path) == [rotated_name(1, ".gz"), rotated_name(2)]
 
 
 def test_a_lock_on_a_file_that_is_gone_is_none(tmp_path, fs, archive):
     """When the plain file goes between its opening and its locking, the compressed one stays."""
-    put(tmp_path, name(1), name(1, ".gz"), name(2))
-    plain = str(tmp_path / name(1))
+    put(tmp_path, rotated_name(1), rotated_name(1, ".gz"), rotated_name(2))
+    plain = str(tmp_path / rotated_name(1))
     fs.plan["lock"] = lambda _: os.unlink(plain) if os.path.exists(plain) else None
     tidy(archive, compress="gzip")
-    assert names(tmp_path) == [name(1, ".gz"), name(2)]
-
-
-@pytest.mark.parametrize("kind", ["gzip", "zstd"])
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda data: data[:-5], "too early"),
-        (lambda data: b"x" + data, "damaged"),
-        (lambda data: data + b"x", "follows|damaged"),
-    ],
-)
-def test_damaged_files_are_told(tmp_path, kind, spoil, message):
-    """A compressed file that is cut off or damaged is an OSError that says so."""
-    fs = FS()
-    put(tmp_path, "plain", content=os.urandom(1000))
-    source = fs.open(str(tmp_path / "plain"), os.O_RDONLY)
-    compression.compress(fs, source, str(tmp_path / "packed"), kind, 0o600)
-    fs.close(source)
-    put(tmp_path, "packed", content=spoil((tmp_path / "packed").read_bytes()))
-    fd = fs.open(str(tmp_path / "packed"), os.O_RDONLY)
-    with pytest.raises(OSError, match=message):
-        list(compression.decompressed(fs, fd, kind))
-    fs.close(fd)
-
-
-def test_zstd_without_its_library_names_the_extra(tmp_path, monkeypatch):
-    """Reading a .zst without zstandard says what to install."""
-    monkeypatch.setitem(sys.modules, "zstandard", None)
-    fs = FS()
-    put(tmp_path, "packed")
-    fd = fs.open(str(tmp_path / "packed"), os.O_RDONLY)
-    with pytest.raises(ConfigError, match=r"bamboo_logmetrics\[zstd\]"):
-        list(compression.decompressed(fs, fd, "zstd"))
-    fs.close(fd)
+    assert names(tmp_path) == [rotated_name(1, ".gz"), rotated_name(2)]
 
 
 def test_a_child_closes_the_locks_of_its_parent(tmp_path, fs, archive):
     """After a fork no descriptor with a lock on a rotated file is left."""
-    put(tmp_path, name(1))
-    assert archive._lock(name(1)) is not None
-    archive.close_held()
+    put(tmp_path, rotated_name(1))
+    assert archive._lock(rotated_name(1)) is not None
+    archive.close_locked()
     assert fs.count("close") == 1
     other = FS()
-    fd = other.open(str(tmp_path / name(1)), os.O_RDONLY)
+    fd = other.open(str(tmp_path / rotated_name(1)), os.O_RDONLY)
     assert other.lock(fd)
     other.close(fd)
     archive._release(-1)
@@ -394,7 +336,7 @@ def sink(tmp_path, fs):
         rotate_every=None,
         compress="gzip",
         mode=0o640,
-        writer=lambda: W,
+        writer=lambda: WRITER,
         fs=fs,
         clock=ManualClock(START),
     )
@@ -418,10 +360,10 @@ def test_rotation_compresses_and_removes(tmp_path, sink):
 
 def test_opening_tidies(tmp_path, sink):
     """What an earlier process left unfinished is done at opening."""
-    put(tmp_path, name(1), name(2))
+    put(tmp_path, rotated_name(1), rotated_name(2))
     sink.open()
     sink.close()
-    assert name(1, ".gz") in names(tmp_path)
+    assert rotated_name(1, ".gz") in names(tmp_path)
 
 
 def test_trouble_of_the_tidier_is_told(tmp_path, fs, sink):
@@ -461,14 +403,3 @@ def test_closing_waits_for_a_compression_up_to_its_deadline(fs, sink):
     assert sink._tidier is not None
     go_on.set()
     sink._wait_for_tidier(None)
-
-
-@pytest.mark.parametrize("kind", ["gzip", "zstd"])
-def test_chunks_of_any_size_read_back(tmp_path, monkeypatch, kind):
-    """Compressed data is read back whole, however small the pieces are."""
-    monkeypatch.setattr(compression, "_CHUNK", 3)
-    fs = FS()
-    put(tmp_path, "plain", content=b"line\n" * 50)
-    source = fs.open(str(tmp_path / "plain"), os.O_RDONLY)
-    compression.compress(fs, source, str(tmp_path / "packed"), kind, 0o600)
-    fs.close(source)

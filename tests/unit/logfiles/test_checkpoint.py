@@ -7,6 +7,7 @@ import pytest
 from support.faults import FaultyFS, each_call_failing
 
 from bamboo_logmetrics.logfiles import checkpoint
+from bamboo_logmetrics.logfiles.names import shipper_file
 
 LOG = "/logs/a.jsonl"
 
@@ -18,44 +19,11 @@ def fs():
 
 @pytest.fixture
 def path(tmp_path):
-    return checkpoint.path_beside(str(tmp_path / "a.jsonl"), "loki", "checkpoint")
+    return shipper_file(str(tmp_path / "a.jsonl"), "loki", "checkpoint")
 
 
 def numbered(number):
     return {"number": number, "text": "é" * number}
-
-
-@pytest.mark.parametrize(
-    ("name", "good"),
-    [
-        ("loki", True),
-        ("a-B_9", True),
-        ("x" * 64, True),
-        ("x" * 65, False),
-        ("", False),
-        ("a.b", False),
-        ("a/b", False),
-        ("é", False),
-        ("a\n", False),
-    ],
-)
-def test_names(name, good):
-    """A shipper's name is letters, digits, _ and -, so that it is part of a file's name and of no pattern."""
-    assert checkpoint.is_name(name) is good
-
-
-def test_files_are_hidden_beside_the_log():
-    """A shipper's files stand beside the log under hidden names."""
-    assert checkpoint.path_beside(LOG, "loki", "checkpoint") == "/logs/.a.jsonl.loki.checkpoint"
-
-
-def test_logs_of_one_name_do_not_meet_in_a_directory():
-    """In a directory for checkpoints, logs of the same name from two directories have files of their own."""
-    first = checkpoint.path_beside("/one/a.jsonl", "loki", "checkpoint", "/var/ship")
-    second = checkpoint.path_beside("/two/a.jsonl", "loki", "checkpoint", "/var/ship")
-    assert first != second
-    assert os.path.dirname(first) == "/var/ship"
-    assert os.path.basename(first).startswith(".a.jsonl-")
 
 
 def test_saved_and_loaded(fs, path):
@@ -155,28 +123,12 @@ def test_what_cannot_be_read_is_no_missing_one(fs, path):
         checkpoint.load(fs, path)
 
 
-def test_the_shippers_of_a_log(tmp_path, fs):
-    """Shippers are found by their checkpoints, of one log only, also when only the one before is left."""
-    log, other = str(tmp_path / "a.jsonl"), str(tmp_path / "a.jsonl.x")
-    for each, name in [(log, "loki"), (log, "es"), (other, "otlp"), (str(tmp_path / "b.jsonl"), "loki")]:
-        checkpoint.save(fs, checkpoint.path_beside(each, name, "checkpoint"), {})
-    es = checkpoint.path_beside(log, "es", "checkpoint")
-    os.rename(es, es + ".old")
-    (tmp_path / ".a.jsonl.third.shipper").write_bytes(b"")
-    assert checkpoint.names_beside(fs, log) == ["es", "loki"]
-    assert checkpoint.names_beside(fs, log, str(tmp_path)) == []
-    checkpoint.save(fs, checkpoint.path_beside(log, "far", "checkpoint", str(tmp_path)), {})
-    assert checkpoint.names_beside(fs, log, str(tmp_path)) == ["far"]
-    assert checkpoint.names_beside(fs, log, str(tmp_path / "no")) == []
-    assert checkpoint.names_beside(fs, log, log + "/x") == []
-
-
 def test_what_all_have_passed(tmp_path, fs):
     """The slowest shipper counts; one whose checkpoint says nothing, or cannot be read, has passed nothing."""
     log = str(tmp_path / "a.jsonl")
 
     def save(name, place):
-        checkpoint.save(fs, checkpoint.path_beside(log, name, "checkpoint"), {"place": place})
+        checkpoint.save(fs, shipper_file(log, name, "checkpoint"), {"place": place})
 
     assert checkpoint.passed_by_all(fs, log) is None
     save("one", {"passed": "a.jsonl.3"})
@@ -192,6 +144,6 @@ def test_what_all_have_passed(tmp_path, fs):
     assert checkpoint.passed_by_all(fs, log) == ""
     fs.heal()
     for suffix in ("", ".old"):
-        with open(checkpoint.path_beside(log, "three", "checkpoint") + suffix, "wb"):
+        with open(shipper_file(log, "three", "checkpoint") + suffix, "wb"):
             pass
     assert checkpoint.passed_by_all(fs, log) == ""

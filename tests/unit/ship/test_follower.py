@@ -7,8 +7,7 @@ import pytest
 from support.faults import FaultyFS
 from support.shiplog import HandLog, compress, ids_in, line
 
-from bamboo_logmetrics.logfiles.open_file import PackedFile, PlainFile, begins_with, open_file
-from bamboo_logmetrics.logfiles.position import HEAD, Position, fingerprint
+from bamboo_logmetrics.logfiles.position import Position
 from bamboo_logmetrics.ship import follower as follow
 from bamboo_logmetrics.ship.follower import GONE, TRUNCATED, Follower
 
@@ -59,45 +58,6 @@ def seqs(follower, size=BIG):
     return [seq for piece in found for _, seq in ids_in(piece.lines)]
 
 
-# -- files -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", [None, "gzip", "zstd"])
-def test_a_file_is_read_from_any_line_on(log, fs, kind):
-    """A plain file and a compressed one are read alike: peeked at, skipped in, and found again by the beginning."""
-    log.write(50)
-    name = log.rotate()
-    with open(name, "rb") as file:
-        data = file.read()
-    path = compress(name, kind) if kind else name
-    file = open_file(path, os.path.basename(name), fs)
-    assert type(file) is (PackedFile if kind else PlainFile)
-    assert file.size_ahead() == os.path.getsize(path)
-    assert begins_with(file, fingerprint(data[:HEAD]), HEAD)
-    assert not begins_with(file, fingerprint(data[:HEAD]), HEAD + 1)
-    assert not begins_with(file, fingerprint(data + b"x"), len(data) + 1)
-    end = data.index(b"\n", 2_000) + 1
-    assert file.seek(end)
-    assert file.peek(10) == data[end : end + 10]
-    file.skip(10)
-    assert (file.offset, file.peek(BIG)) == (end + 10, data[end + 10 :])
-    file.close()
-    file = open_file(path, "", fs)
-    assert not file.seek(end + 1)
-    file.close()
-    file = open_file(path, "", fs)
-    assert not file.seek(len(data) + 1)
-    file.close()
-
-
-def test_a_beginning_has_no_newline_before_it(log, fs):
-    """The beginning of a file can be gone to, though no newline stands before it."""
-    log.write(1)
-    file = open_file(log.path, "", fs)
-    assert file.seek(0)
-    file.close()
-
-
 # -- in order ----------------------------------------------------------------------------
 
 
@@ -116,7 +76,7 @@ def test_all_files_in_order(log, following):
         [7, 8, 9],
         [10, 11, 12],
     ]
-    assert [piece.place.in_oldest for piece in found] == [True, False, False, False]
+    assert [piece.position.in_oldest for piece in found] == [True, False, False, False]
 
 
 @pytest.mark.parametrize("size", [1, 150, 1_000, BIG])
@@ -128,7 +88,7 @@ def test_pieces_of_any_size_hold_whole_lines(log, following, size):
     assert seqs(following(), size) == list(range(1, 41))
     for piece in pieces(following(), size):
         *_, (_, last) = ids_in(piece.lines)
-        assert seqs(following(piece.place), size) == list(range(last + 1, 41))
+        assert seqs(following(piece.position), size) == list(range(last + 1, 41))
 
 
 def test_nothing_yet(log, following, tmp_path):
@@ -140,8 +100,6 @@ def test_nothing_yet(log, following, tmp_path):
     assert seqs(follower) == [1]
     gone = Follower(str(tmp_path / "no" / "a.jsonl"), fs=FaultyFS())
     assert gone.read(BIG) is None
-    (tmp_path / "file").write_bytes(b"")
-    assert Follower(str(tmp_path / "file" / "a.jsonl"), fs=FaultyFS())._rotated() == []
 
 
 def test_what_is_appended_comes_next(log, following):
@@ -189,12 +147,12 @@ def test_a_torn_tail_in_a_rotated_file_is_broken(log, following):
     first, broken, second = pieces(follower)
     assert (broken.lines, broken.broken, broken.reason) == ([], b'{"half', "cut off: it has no newline")
     assert [ids_in(first.lines)[0][1], ids_in(second.lines)[0][1]] == [1, 2]
-    assert seqs(following(broken.place)) == [2]
+    assert seqs(following(broken.position)) == [2]
 
 
 def test_a_line_without_an_end_does_not_fill_the_memory(log, following, monkeypatch):
     """A line that is longer than any comes as broken, in parts, and what follows it is read."""
-    monkeypatch.setattr(follow, "_LONGEST_LINE", 1_000)
+    monkeypatch.setattr(follow, "LONGEST_LINE", 1_000)
     monkeypatch.setattr(follow, "HEAD", 100)
     log.append(log.make(1) + b"x" * 3_500)
     _, *broken = pieces(following(), 100)
@@ -202,11 +160,11 @@ def test_a_line_without_an_end_does_not_fill_the_memory(log, following, monkeypa
     assert [(piece.broken, piece.reason) for piece in broken] == [(b"x" * 100, reason)] * 3
     log.append(b"\n" + log.make(1))
     for piece in broken:
-        *_, last = pieces(following(piece.place), 100)
+        *_, last = pieces(following(piece.position), 100)
         assert ids_in(last.lines) == [("a" * 20, 2)]
     log.rotate()
     compress(log.rotated[0])
-    *_, last = pieces(following(broken[1].place), 100)
+    *_, last = pieces(following(broken[1].position), 100)
     assert ids_in(last.lines) == [("a" * 20, 2)]
 
 
@@ -260,7 +218,7 @@ def test_resumed_after_rotations(log, following, kind):
     log.rotate()
     log.write(1)
     done = len(ids_in(first.lines))
-    assert seqs(following(first.place)) == list(range(done + 1, 10))
+    assert seqs(following(first.position)) == list(range(done + 1, 10))
 
 
 def test_resumed_at_the_end_of_a_rotated_file(log, following):
@@ -495,7 +453,7 @@ def test_a_damaged_file(log, following, kind):
     first, second = pieces(following())
     assert "damaged" in first.reason
     assert ids_in(second.lines) == [("a" * 20, 201), ("a" * 20, 202)]
-    assert seqs(following(first.place)) == [201, 202]
+    assert seqs(following(first.position)) == [201, 202]
 
 
 @pytest.mark.parametrize("kind", [None, "gzip"])
@@ -531,7 +489,7 @@ def test_an_error_of_the_disk_is_raised_and_forgotten(log, following, fs, call, 
 def test_a_descriptor_is_closed_when_the_place_cannot_be_found(log, following, fs):
     """A file in which the place cannot be looked for is closed, and the place is kept."""
     log.write(10)
-    place = following().read(500).place
+    place = following().read(500).position
     follower = following(place)
     for call in ("pread", "listdir"):
         fs.fail(call, errno.EIO)
@@ -564,7 +522,7 @@ def test_what_is_ahead(log, following):
     follower = following()
     assert follower.size_ahead() == sum(sizes)
     piece = follower.read(500)
-    assert follower.size_ahead() == sum(sizes) - piece.place.offset
+    assert follower.size_ahead() == sum(sizes) - piece.position.offset
     while follower.read(BIG):
         pass
     assert follower.size_ahead() == 0

@@ -11,273 +11,13 @@ from support.logs import FOREIGN, change, compress, kinds, put, rotated, write_l
 from support.tools import tool
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.logfiles import discovery
-from bamboo_logmetrics.reading import Finding, verify
-from bamboo_logmetrics.reading.verification import tallies
-from bamboo_logmetrics.reading.verification.running import running
+from bamboo_logmetrics.logfiles import discovery, log_file
+from bamboo_logmetrics.reading import verify
 from bamboo_logmetrics.system import FS, host
 
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
 
 
-def ids(lines):
-    return [line.event.tool_call_id for line in lines if isinstance(line.event, blm.ToolCalled)]
-
-
-@pytest.fixture
-def many(path):
-    """Write a closed log of 100 events in many small files."""
-    write_log(path, 100, max_bytes=4_000)
-    assert len(rotated(path)) > 5
-    return path
-
-
-# -- read --------------------------------------------------------------------------------
-
-
-def test_read_gives_every_line_in_order(many):
-    """Reading goes from the oldest rotated file to the active one, and loses and doubles nothing."""
-    lines = list(blm.read(many))
-    assert [line.seq for line in lines] == list(range(1, 103))
-    assert ids(lines) == [f"c{number}" for number in range(100)]
-
-
-def test_read_takes_compressed_files(many):
-    """A compressed file is read in its place."""
-    for file in rotated(many)[:-1]:
-        compress(file)
-    assert ids(blm.read(many)) == [f"c{number}" for number in range(100)]
-
-
-def test_read_takes_zstd(many):
-    """A file that zstd has compressed is read in its place."""
-    zstandard = pytest.importorskip("zstandard")
-    first = rotated(many)[0]
-    first.with_name(first.name + ".zst").write_bytes(zstandard.compress(first.read_bytes()))
-    first.unlink()
-    assert len(ids(blm.read(many))) == 100
-
-
-def test_read_prefers_the_plain_form(many):
-    """Of a file that is there plain and compressed, the plain one counts, whatever the other holds."""
-    compress(rotated(many)[0], keep=True).write_bytes(b"half a file")
-    assert len(ids(blm.read(many))) == 100
-
-
-def test_read_of_a_rotated_file_is_that_of_its_log(many):
-    """A rotated file names the log that it belongs to."""
-    assert len(ids(blm.read(rotated(many)[2]))) == 100
-
-
-def test_read_follows_a_link(many, tmp_path):
-    """A symbolic link to a log is that log, with its rotated files."""
-    link = tmp_path / "elsewhere" / "link.jsonl"
-    link.parent.mkdir()
-    link.symlink_to(many)
-    assert len(ids(blm.read(link))) == 100
-
-
-def test_read_leaves_out_a_line_that_is_being_written(path):
-    """What has no newline yet at the end of the active file is not a line yet."""
-    lines = write_log(path)
-    path.write_bytes(path.read_bytes() + lines[3][:-5])
-    assert [line.seq for line in blm.read(path)] == list(range(1, 13))
-
-
-def test_read_names_the_broken_line(path):
-    """At a broken line, DecodeError names file and line."""
-    lines = write_log(path)
-    put(path, [*lines[:4], b'{"event":', *lines[4:]])
-    with pytest.raises(blm.DecodeError, match=r"a\.jsonl:5: not JSON"):
-        list(blm.read(path))
-
-
-def test_read_can_skip_what_is_broken(many):
-    """With on_error="skip", a broken line, a cut one and a damaged file are passed over, and the rest is read."""
-    first, second, third = rotated(many)[:3]
-    first.write_bytes(b"rubbish\n" + first.read_bytes())
-    second.write_bytes(second.read_bytes()[:-1])
-    compress(third).write_bytes(b"no gzip")
-    assert 80 < len(ids(blm.read(many, on_error="skip"))) < 99
-    with pytest.raises(blm.DecodeError, match="not JSON"):
-        list(blm.read(many))
-
-
-def test_read_refuses_a_cut_line_in_a_rotated_file(many):
-    """Nobody writes to a rotated file, so a last line without newline is broken there."""
-    second = rotated(many)[1]
-    second.write_bytes(second.read_bytes()[:-1])
-    with pytest.raises(blm.DecodeError, match="has no newline"):
-        list(blm.read(many))
-
-
-def test_read_refuses_an_unknown_on_error(path):
-    """What to do about errors is "raise" or "skip"."""
-    write_log(path)
-    with pytest.raises(ValueError, match="on_error must be"):
-        blm.read(path, on_error="ignore")
-
-
-@pytest.mark.parametrize("name", ["none.jsonl", "none/none.jsonl", "a.jsonl/none"])
-def test_a_log_that_is_not_there(path, tmp_path, name):
-    """Reading and verifying a log that does not exist say so at once."""
-    write_log(path)
-    with pytest.raises(FileNotFoundError, match="no such log"):
-        blm.read(tmp_path / name)
-    with pytest.raises(FileNotFoundError, match="no such log"):
-        verify([tmp_path / name])
-
-
-def test_only_regular_files(tmp_path):
-    """A directory is not a log."""
-    with pytest.raises(blm.ConfigError, match="not a regular file"):
-        blm.read(tmp_path)
-
-
-def test_a_log_of_rotated_files_only(many):
-    """Rotated files are a log also where the active file is not there."""
-    many.unlink()
-    assert len(ids(blm.read(many))) > 80
-
-
-# -- the files of a log that is at work --------------------------------------------------
-
-
-class AtListing(FS):
-    """Does something to the log before its directory is listed, as another process might."""
-
-    def __init__(self, *actions):
-        self.actions = list(actions)
-
-    def listdir(self, path):
-        if self.actions:
-            self.actions.pop(0)()
-        return super().listdir(path)
-
-
-def rotate(path, stamp="20260101T000000000001Z"):
-    name = path.with_name(f"{path.name}.{stamp}-{'a' * 20}")
-    path.rename(name)
-    return name
-
-
-def contents(path, fs):
-    opened = discovery.open_files(str(path), fs, all_of_them=True)
-    return [b"".join(discovery.blocks(file, fs)) for file in opened]
-
-
-def test_a_rotation_while_listing(path):
-    """A file that is rotated between being opened and being listed is read once, in its place."""
-
-    def act():
-        rotate(path)
-        path.write_bytes(b"new\n")
-
-    path.write_bytes(b"old\n")
-    assert contents(path, AtListing(act)) == [b"old\n"]
-
-
-def test_two_rotations_while_listing(path):
-    """Of two rotations between opening and listing, both files are read, each once and in order."""
-
-    def act():
-        rotate(path)
-        path.write_bytes(b"second\n")
-        rotate(path, "20260101T000000000002Z")
-        path.write_bytes(b"third\n")
-
-    path.write_bytes(b"first\n")
-    assert contents(path, AtListing(act)) == [b"first\n", b"second\n"]
-
-
-def test_rotated_and_compressed_while_listing(path):
-    """A file that has become a compressed one before the listing is found there, and read once."""
-
-    def act():
-        compress(rotate(path))
-        path.write_bytes(b"second\n")
-
-    path.write_bytes(b"first\n")
-    assert contents(path, AtListing(act)) == [b"first\n", b"second\n"]
-
-
-def test_created_while_listing(path):
-    """An active file that appears while the directory is listed is read."""
-    path.write_bytes(b"first\n")
-    rotate(path)
-    assert contents(path, AtListing(lambda: path.write_bytes(b"second\n"))) == [b"first\n", b"second\n"]
-
-
-def test_files_that_never_stand_still(path):
-    """A log that changes at each look is given up in the end, with the reason."""
-
-    def act():
-        path.rename(path.with_name("gone"))
-        path.write_bytes(b"another\n")
-
-    path.write_bytes(b"first\n")
-    with pytest.raises(OSError, match="change faster"):
-        contents(path, AtListing(*[act] * 1000))
-
-
-@pytest.fixture
-def one_at_a_time(monkeypatch):
-    """Have files opened one by one, so that a test can act between two of them."""
-    monkeypatch.setattr(discovery, "_AHEAD", 1)
-
-
-@pytest.mark.usefixtures("one_at_a_time")
-def test_compressed_between_listing_and_opening(many):
-    """A rotated file that is compressed after it was listed is read in its new form."""
-    opened = discovery.open_files(str(many), FS(), all_of_them=True)
-    found = [b"".join(discovery.blocks(next(opened), FS()))]
-    compress(rotated(many)[1])
-    found += [b"".join(discovery.blocks(file, FS())) for file in opened]
-    assert b"".join(found).count(b"\n") == 102
-
-
-@pytest.mark.usefixtures("one_at_a_time")
-def test_removed_between_listing_and_opening(many):
-    """A rotated file that retention removes before it is opened is left out when reading."""
-    lines = blm.read(many)
-    next(lines)
-    lost = rotated(many)[1]
-    count = lost.read_bytes().count(b"\n")
-    lost.unlink()
-    assert 1 + len(list(lines)) == 102 - count
-
-
-def test_removed_while_reading(many):
-    """Files that retention removes while the log is read are read all the same: they were opened ahead."""
-    lines = blm.read(many)
-    next(lines)
-    for file in rotated(many)[:-1]:
-        file.unlink()
-    assert len(list(lines)) == 101
-
-
-def test_the_oldest_is_removed_while_listing(many):
-    """When only the oldest file goes before it is opened, the others are the log, without another look."""
-    listed = discovery._rotated(FS(), str(many))
-
-    class Late(FS):
-        def listdir(self, path):
-            names = super().listdir(path)
-            os.unlink(many.with_name(listed[0].name))
-            return names
-
-    paths = [file.path for file in discovery.open_files(str(many), Late(), all_of_them=True)]
-    assert paths == [str(file) for file in rotated(many)] + [str(many)]
-
-
-def test_no_descriptor_stays_open(many):
-    """A reading that is given up halfway closes its files."""
-    before = len(os.listdir("/dev/fd"))
-    lines = blm.read(many)
-    next(lines)
-    assert len(os.listdir("/dev/fd")) > before
-    lines.close()
-    assert len(os.listdir("/dev/fd")) == before
 
 
 # -- verify: all is well -----------------------------------------------------------------
@@ -684,20 +424,6 @@ def test_progress(many):
     assert told == sorted(told)
 
 
-def test_progress_of_what_is_removed(many):
-    """A file that goes while sizes are taken counts nothing."""
-    gone = rotated(many)[0]
-    size = discovery.size_of(str(many), FS())
-
-    class Goes(FS):
-        def stat(self, path):
-            if path == str(gone):
-                raise FileNotFoundError
-            return super().stat(path)
-
-    assert discovery.size_of(str(many), Goes()) == size - gone.stat().st_size
-
-
 # -- verify: broken, foreign, damaged ----------------------------------------------------
 
 BROKEN = {
@@ -744,14 +470,14 @@ def test_text_beyond_ascii(path):
 def test_a_line_without_end(path, monkeypatch):
     """A line that is longer than any of ours is broken, and does not fill the memory."""
     lines = write_log(path)
-    monkeypatch.setattr(discovery, "_LONGEST_LINE", 3_000_000)
+    monkeypatch.setattr(log_file, "LONGEST_LINE", 3_000_000)
     huge = b'{"a":"' + b"x" * 6_000_000 + b'"}'
     put(path, [*lines[:2], huge, *lines[2:]])
     report = verify(path)
     assert kinds(report.problems) == ["broken_line"]
     assert report.writers[0].ok
-    opened = discovery.open_files(str(path), FS(), all_of_them=True)
-    assert max(len(block) for file in opened for block in discovery.blocks(file, FS())) < 5_500_000
+    opened = discovery.open_files(FS(), str(path), skip_removed=False)
+    assert max(len(block) for file in opened for block in file.blocks()) < 5_500_000
 
 
 def test_a_cut_last_line(path, dead_pid):
@@ -903,34 +629,3 @@ def test_a_writer_over_two_logs(many, tmp_path):
     assert verify([many, tmp_path / "moved.jsonl"]).ok
 
 
-# -- parts -------------------------------------------------------------------------------
-
-
-def test_numbers_against_a_set():
-    """The ranges hold what a plain set holds, whatever the order of the numbers."""
-    import random
-
-    chance = random.Random(1)
-    for _ in range(300):
-        numbers, known = tallies.IntervalSet(), set()
-        for _ in range(40):
-            number = chance.randrange(1, 30)
-            assert numbers.add(number) is (number not in known)
-            known.add(number)
-        there = {n for low, high in zip(numbers.starts, numbers.ends, strict=True) for n in range(low, high + 1)}
-        missing = {n for low, high in numbers.gaps(1) for n in range(low, high + 1)}
-        assert there == known
-        assert missing == set(range(1, max(known))) - known
-
-
-def test_nobody_is_running():
-    """Without open ends nobody is looked for."""
-    assert running([]) == set()
-
-
-def test_a_finding_as_text():
-    """A finding says where it stands, as far as that is known."""
-    finding = Finding
-    assert str(finding(kind="gap", text="t", file="f", line=3)) == "f:3: t"
-    assert str(finding(kind="gap", text="t", writer="w")) == "writer w: t"
-    assert str(finding(kind="gap", text="t")) == "t"

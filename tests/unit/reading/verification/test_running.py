@@ -1,0 +1,8 @@
+from __future__ import annotations
+
+from bamboo_logmetrics.reading.verification.running import running
+
+
+def test_nobody_is_running():
+    """Without open ends nobody is looked for."""
+    assert running([]) == set()
