@@ -40,15 +40,21 @@ def imported(path):
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             node.body = []
-    found = set()
+    modules = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
             names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in MODULES else node.module for name in names}
-    return {name for name in found if name in MODULES}
+            modules |= {name if name in MODULES else node.module for name in names}
+    return {name for name in modules if name in MODULES}
+
+
+def test_every_module_is_in_a_room():
+    """Each module and folder is in the list of rooms; at the top there are at most nine files."""
+    assert {room_of(module) for module in MODULES} <= set(range(len(ROOMS)))
+    assert len(list(ROOT.glob("*.py"))) <= 9
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
