@@ -15,7 +15,7 @@ _MARK = MARK.encode()
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the files of a log hold.
+    """Counts of the lines in the files of a log.
 
     Args:
         lines: lines that are JSON objects and were logged by the benchmark.

@@ -1,4 +1,4 @@
-"""What is logged: the same information by every package."""
+"""The logged events: the same information for every package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCALARS: Mapping[str, Any] = {"round_id": MARK, "entries": 312, "share": 0.75, "
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run logs, and how.
+    """Number and kind of the calls of one run.
 
     Args:
         bound: what is bound to the logger, beside the event.

@@ -67,7 +67,7 @@ def prepare(job: Callable[..., Answer], folder: Path, arguments: dict[str, Any])
 
 
 def read_answer(folder: Path) -> Answer:
-    """Return what a fresh process has answered."""
+    """Return the answer of a fresh process."""
     found: Answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
     return found
 

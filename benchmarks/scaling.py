@@ -45,7 +45,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        """What its runs are called."""
+        """The name of its runs."""
         return f"{self.axis} {self.x} {self.peer}"
 
 
@@ -99,7 +99,7 @@ def _point(axis: str, name: str, x: int, count: int, load: dict[str, Any], **arg
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What was measured along one axis for one peer.
+    """The measured values along one axis for one peer.
 
     Args:
         axis: a key of AXES.
@@ -162,5 +162,5 @@ def table(axis: str, found: list[Curve]) -> Table:
 
 
 def losses(answers: dict[str, Answer]) -> list[str]:
-    """Return what the checks found."""
+    """Return the results of the checks."""
     return all_losses(answers)

@@ -56,7 +56,7 @@ class Target:
         return theirs / ours if self.compared is Compared.LESS else ours / theirs
 
     def met(self, factor: float) -> bool:
-        """Tell whether a factor is what was asked for."""
+        """Return True if a factor reaches its target."""
         if self.compared in {Compared.LESS, Compared.MORE}:
             return factor >= self.limit
         return factor < self.limit

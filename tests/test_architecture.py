@@ -98,7 +98,7 @@ def test_the_public_names():
 
 
 def test_late_names_are_those_for_type_checkers():
-    """What type checkers see of the late names is what there is at run time."""
+    """The late names that type checkers see are those at run time."""
     tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]
     seen = {alias.name: node.module.partition(".")[2] for node in block.body for alias in node.names}

@@ -141,7 +141,7 @@ def test_processes_share_a_file():
 
 
 def test_memory_is_that_of_the_queue():
-    """What tracemalloc counts for queued events is hundreds of bytes each, and all of them are written at last."""
+    """Queued events take hundreds of bytes each by tracemalloc's count, and all of them are written at last."""
     found = fresh.run(memory.full_queue, count=COUNT, trace=True)
     assert 100 < found["bytes_per_event"] < 5000
     assert found["check"]["lost"] == 0
@@ -158,7 +158,7 @@ def test_commands_are_timed_in_turn():
 
 
 def test_a_job_that_fails_says_why():
-    """What a fresh process says when it fails is in the error, and the rounds go on without it."""
+    """The error message of a fresh process that fails is in the exception, and the rounds go on without it."""
     with pytest.raises(fresh.JobError, match="No module named 'benchmarks.peers.nobody'"):
         fresh.run(emitting.emitting, peer="nobody", count=1)
     tasks = {

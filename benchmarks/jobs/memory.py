@@ -1,4 +1,4 @@
-"""What a full queue takes in memory."""
+"""The memory that a full queue takes."""
 
 from __future__ import annotations
 

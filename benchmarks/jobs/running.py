@@ -1,4 +1,4 @@
-"""What every measurement does: open a peer, call it in bursts from threads, check the files."""
+"""The steps of every measurement: open a peer, call it in bursts from threads, check the files."""
 
 from __future__ import annotations
 
@@ -66,6 +66,6 @@ def split(numbers: range, parts: int) -> list[range]:
 
 
 def checked(folder: Path, expected: int) -> dict[str, Any]:
-    """Return what the files hold, and how many lines are lost."""
+    """Return the counts of the lines in the files and of those that are lost."""
     found = check.check(folder)
     return {**asdict(found), "expected": expected, "lost": expected - found.lines}

@@ -70,7 +70,7 @@ def _through(handler: logging.Handler, load: Load) -> Call:
 
 
 def _records(call: Call, numbers: range) -> list[QueuedRecord]:
-    """Return what a call puts into the channel."""
+    """Return the record that a call puts into the channel."""
     taken: list[QueuedRecord] = []
     with watched(taken.append):
         for number in numbers:
@@ -79,7 +79,7 @@ def _records(call: Call, numbers: range) -> list[QueuedRecord]:
 
 
 def _written(path: Path, records: list[QueuedRecord]) -> tuple[float, float]:
-    """Return what making a line takes, and what its share of a write takes."""
+    """Return the time of encoding a line, and of its share of a write."""
     maker = LineEncoder(layout="native", max_line_bytes=32_000, fs=FS(), clock=Clock())
     lines: list[bytes] = []
     making = _each(lambda record: lines.append(maker.encode(record) or b""), records)

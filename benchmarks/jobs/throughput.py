@@ -1,4 +1,4 @@
-"""What events cost in all: CPU of all threads, and time until the last is in a closed file."""
+"""The cost of events in all: CPU of all threads, and time until the last is in a closed file."""
 
 from __future__ import annotations
 

@@ -36,13 +36,13 @@ def module_of(name: str) -> ModuleType:
 
 
 def title_of(name: str) -> str:
-    """Return what a table calls a peer."""
+    """Return the title of a peer in tables."""
     title: str = module_of(name).TITLE
     return title
 
 
 def missing(name: str) -> list[str]:
-    """Return what a peer needs and is not installed."""
+    """Return the modules that a peer needs and that are not installed."""
     return [need for need in module_of(name).NEEDS if not _importable(need)]
 
 

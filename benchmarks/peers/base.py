@@ -1,4 +1,4 @@
-"""What every peer can do."""
+"""The interface of every peer."""
 
 from __future__ import annotations
 

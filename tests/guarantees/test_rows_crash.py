@@ -66,7 +66,7 @@ def write_batches(path, durability, point, tell):
 
 
 def problems(path):
-    """Return what verify says is wrong, as kind and writer."""
+    """Return the problems that verify reports, as kind and writer."""
     return [(finding.kind, finding.writer) for finding in blm.verify(path).problems]
 
 
@@ -387,7 +387,7 @@ def late(tmp_path_factory):
 
 @pytest.mark.parametrize("case", LATE)
 def test_row_15_emit_at_exit(late, case):
-    """What is emitted late in the interpreter's end is written, or refused and counted; without any noise."""
+    """An event that is emitted late in the interpreter's end is written, or refused and counted; without any noise."""
     folder, ends = late
     path, is_open = folder / f"{case}.jsonl", MOMENTS[case.partition("-")[2]]
     code, said = ends[case]

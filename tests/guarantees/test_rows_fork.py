@@ -164,7 +164,7 @@ def test_row_32_fork_with_each_lock_held(program, path, durability, how):
     """Whichever lock of the log a thread holds at a fork, the child logs, flushes and ends, and the parent goes on."""
     reached = json.loads(program(EACH_LOCK, durability, how))
     assert {name for name in reached if reached[name]} >= {
-        f"pipeline.{key}" for key in ("_step_lock._lock", "_starting._lock", "_bell")
+        f"pipeline._worker.{key}" for key in ("_step_lock._lock", "_start_lock._lock", "_wakeup")
     }
     for number, name in enumerate(sorted(reached), 1):
         file = f"{path}{number}"
@@ -335,7 +335,7 @@ print(json.dumps(writers))
 @pytest.mark.parametrize("hold", ["gate", "lock"])
 @pytest.mark.parametrize("count", [0, 7])
 def test_row_33_fork_with_events_pending(program, path, hold, count):
-    """What is queued at a fork the parent writes, once; a child starts at zero as a writer of its own, or leaves no line."""
+    """The parent writes, once, the records that are queued at a fork; a child starts at zero as a writer of its own, or leaves no line."""
     for number, parent in enumerate(json.loads(program(PENDING, hold, count))):
         file = f"{path}{number}"
         assert [line["tool_call_id"][1:] for line in typed(file) if line["writer"] == parent] == names("parent", 50)

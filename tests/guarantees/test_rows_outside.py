@@ -291,7 +291,7 @@ def test_row_23_the_directory_is_moved_under_load(tmp_path):
 @pytest.mark.parametrize("healed", [True, False])
 @pytest.mark.parametrize("how", ["makedirs fails", "a file is in its place"])
 def test_row_23_the_directory_cannot_be_made(tmp_path, how, healed):
-    """What cannot be written because there can be no directory waits, and is counted when the log ends without one."""
+    """Records that cannot be written because there can be no directory wait, and are counted when the log ends without one."""
     path, fs = tmp_path / "logs" / "a.jsonl", FaultyFS()
     log = blm.open_log(path, fs=fs, clock=HurriedClock(), queue_size=20)
     assert log.emit(tool("before"))

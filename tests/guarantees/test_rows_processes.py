@@ -116,7 +116,7 @@ print(json.dumps(fork_all([first, second])))
 
 @pytest.mark.parametrize(("how", "lost"), [("locking", 0), ("without a lock", 50)])
 def test_row_29_the_count_sees_a_lock_that_does_not_lock(program, path, how, lost):
-    """What is written into a file that others rotate and compress meanwhile is lost without the lock, and with it not."""
+    """Lines written into a file that others rotate and compress meanwhile are lost without the lock, and kept with it."""
     assert program(STOPPED_IN_A_WRITE, how) == [True, True]
     expected = [f"cfirst-{n}" for n in range(50)] + [f"csecond-{n}" for n in range(300)]
     assert findings(path, expected) == ({"lost": lost} if lost else {})

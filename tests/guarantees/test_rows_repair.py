@@ -186,7 +186,7 @@ def test_row_26_compression_fails(copy, kind, call, times):
 
 
 class Lying(FS):
-    """Says of a compressed file that all was written when something else was."""
+    """A compressor that reports success although it wrote something else."""
 
     def __init__(self, lie, other):
         self.lie = lie
@@ -243,7 +243,7 @@ def test_row_26_order_of_the_steps(copy, kind):
 
 
 def damaged(data):
-    """Return what a crash may have left of a file."""
+    """Return the forms in which a crash may have left a file."""
     return {"nothing": b"", "half": data[: len(data) // 2], "garbage": b"\0" * 100, "whole": data}
 
 

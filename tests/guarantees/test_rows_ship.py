@@ -181,7 +181,7 @@ def test_row_37_every_answer_is_lost(tmp_path, stub):
 
 
 def poison(*numbers):
-    """Return what refuses these numbers for good."""
+    """Return a function for the server that refuses these numbers for good."""
     return lambda identity: f"cannot take {identity[1]}" if identity[1] in numbers else None
 
 
@@ -249,7 +249,7 @@ def test_row_38_too_large(world):
 
 
 def test_row_38_what_is_no_line(world):
-    """What is no JSON, or somebody else's, goes to the dead-letter file, and the lines around it are delivered."""
+    """A line that is not JSON, or not of a log, goes to the dead-letter file, and the lines around it are delivered."""
     world.log.write(2)
     world.log.append(b'no JSON\n{"message":"hi"}\n[1]\n\xff\n\n')
     world.log.append(line("a", 2)[:60] + b"\n")

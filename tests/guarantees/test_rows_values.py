@@ -64,7 +64,7 @@ def log_each_way(log, value):
 
 
 def strict(line):
-    """Return what a line holds; fail if it is not one line of strict JSON within the limit."""
+    """Return the object in a line; fail if it is not one line of strict JSON within the limit."""
     assert len(line) < 32_000
     assert len(line.decode("utf-8").splitlines()) == 1
     return json.loads(line, parse_constant=pytest.fail)
@@ -129,7 +129,7 @@ def test_row_34_bad_texts_in_events(open_log, text):
 
 
 def test_row_35_changed_after_the_call(tmp_path):
-    """What is changed after the call is written as it was at the call, for each way in."""
+    """A value that is changed after the call is written as it was at the call, for each way in."""
     sink = GateSink()
     log = open_log_on(sink, tmp_path / "a.jsonl")
     assert sink.wait_for_writer()

@@ -118,7 +118,7 @@ class Book:
 
 
 class Server:
-    """What all servers have in common: build unless built, start unless running, wait."""
+    """The steps common to all servers: build unless built, start unless running, wait."""
 
     name: str
     variables: tuple[str, ...]
@@ -336,7 +336,7 @@ def built(program, build):
 
 
 def collector_modules():
-    """Return what the collector's go.mod requires: the modules of otelcol.yaml and the frame around them."""
+    """Return the requirements of the collector's go.mod: the modules of otelcol.yaml and the frame around them."""
     named = re.findall(r"gomod: (\S+) (\S+)", (HERE / "otelcol.yaml").read_text())
     frame = [(f"go.opentelemetry.io/collector/{name}", OTELCOL) for name in ("otelcol", "service")]
     return [f"{module}@{version}" for module, version in named + frame]

@@ -27,7 +27,7 @@ ODD = {"beyond": 2**64 - 1, "nested": {"a": [1, None, {"b": 2**63 - 1}]}}  # too
 
 
 def variable(name):
-    """Return what a variable says, or skip the test."""
+    """Return the value of an environment variable, or skip the test."""
     return os.environ.get(f"BAMBOO_TEST_{name}") or pytest.skip(f"BAMBOO_TEST_{name} is not set")
 
 
@@ -108,7 +108,7 @@ def by_id(lines):
 
 
 def letters(folder, name="first"):
-    """Return what stands in a shipper's dead-letter file."""
+    """Return the entries of a shipper's dead-letter file."""
     path = folder / f".a.jsonl.{name}.dead-letter"
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
@@ -122,7 +122,7 @@ def loki():
 
 
 def in_loki(url, service, **range_):
-    """Return what Loki has of a service, from LogQL: (labels, time, line, metadata) of each entry."""
+    """Return Loki's entries of a service, from LogQL: (labels, time, line, metadata) of each."""
     query = {"query": f'{{service_name="{service}"}}', "limit": 5000, **range_}
     headers = {"X-Loki-Response-Encoding-Flags": "categorize-labels"}
     answer = httpx.get(f"{url}/loki/api/v1/query_range", params=query, headers=headers, timeout=30)
@@ -140,7 +140,7 @@ def count_in_loki(url, service):
 
 
 def test_loki(loki, ship, service, tmp_path):
-    """What a query finds are the lines byte for byte, at their times, under four labels, with their ids as metadata."""
+    """A query returns the lines byte for byte, at their times, under four labels, with their ids as metadata."""
     lines = write_every_kind(tmp_path / "a.jsonl", **ODD)
     done, said = ship("loki", loki)
     assert (done, set(said) - {""}) == ((len(lines), 0, 0), set())
@@ -222,7 +222,7 @@ def test_loki_refuses_a_line_for_another_reason(loki, ship, service, hand, tmp_p
 
 
 def test_lokis_rate_limit(loki, ship, service, hand):
-    """What is too fast for Loki is sent again until it is taken: nothing is refused, lost or doubled."""
+    """A batch that is too fast for Loki is sent again until it is taken: nothing is refused, lost or doubled."""
     hand.write([timedelta(milliseconds=10 * number) for number in range(1_500, 0, -1)], text="x" * 30_000)
     done, said = ship("loki", loki)
     assert done == (1_500, 0, 0)
@@ -262,7 +262,7 @@ def victorialogs():
 
 
 def in_victorialogs(url, service):
-    """Return what VictoriaLogs has of a service, from LogsQL: the fields of each line."""
+    """Return VictoriaLogs' entries of a service, from LogsQL: the fields of each line."""
     httpx.get(f"{url}/internal/force_flush", timeout=30).raise_for_status()
     query = {"query": f'{{"service_name"="{service}"}} or {{"service.name"="{service}"}}', "limit": "10000"}
     answer = httpx.post(f"{url}/select/logsql/query", data=query, timeout=30).raise_for_status()

@@ -1,4 +1,4 @@
-"""What the system is asked for under durability ``fsync``, seen by strace and by an FS that records its calls."""
+"""The system calls under durability ``fsync``, seen by strace and by an FS that records its calls."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ class Checked:
         self._files.pop(path, None)
 
     def _synced(self, file, after, before):
-        """Tell whether a sync of ``file`` lies wholly between the end of one call and the beginning of another."""
+        """Return True if a sync of ``file`` lies wholly between the end of one call and the beginning of another."""
         return any(each == file and after.end < sync.begin and sync.end < before.begin for each, sync in self.syncs)
 
     def faults(self):
-        """Return what was acknowledged or removed too early."""
+        """Return the calls that acknowledged or removed something too early."""
         return [*self._lines(), *self._names_on_disk(), *self._unlinked()]
 
     def _lines(self):

@@ -1,4 +1,4 @@
-"""What tests share: programs to run, doubles, strategies, counts that are made from files."""
+"""Code that tests share: programs to run, doubles, strategies, counts that are made from files."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def _not_json(name):
 
 
 def findings(path, expected):
-    """Return what is wrong with a log that should hold the tools ``expected`` once each; nothing is ``{}``.
+    """Return the errors in a log that should hold the tools ``expected`` once each; ``{}`` for none.
 
     ``lost`` and ``doubled`` count tools, ``unknown`` those that nobody emitted, ``broken`` lines that are not
     strict JSON, and ``repeated`` numbers that a writer has used before.

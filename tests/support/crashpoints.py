@@ -81,7 +81,7 @@ class CrashFS(FS):
         os.read(self._go_on, 1)
 
     def about(self, call, args):
-        """Return what a call is about."""
+        """Return the file that a call concerns."""
         if isinstance(args[0], int):
             return self._what.get(args[0], "log")
         return "new" if call == "open" and args[1] & os.O_EXCL else _what(args[0])
@@ -184,7 +184,7 @@ def exit_code(pid):
 
 @dataclass
 class Told:
-    """What a child has said over its pipe, and how it ended: see :func:`say` and :func:`listen`."""
+    """The messages of a child over its pipe, and how it ended: see :func:`say` and :func:`listen`."""
 
     emitted: int = 0  # the number of the last event that it was about to emit
     acknowledged: int = 0  # the number of the last event that was acknowledged

@@ -48,7 +48,7 @@ def golden(name):
 
 
 def fields(name):
-    """Return what a list of fields holds: the words after each name, by name."""
+    """Return the contents of a list of fields: the words after each name, by name."""
     lines = [line.split() for line in golden(name) if line.strip() and not line.startswith(b"#")]
     return {path.decode(): kind.decode() for path, kind in lines}
 

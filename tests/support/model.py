@@ -56,7 +56,7 @@ from msgspec.structs import force_setattr
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.logfiles import rotating
-from bamboo_logmetrics.pipeline import pipeline
+from bamboo_logmetrics.pipeline import worker
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
 from support.tools import tool
@@ -82,7 +82,7 @@ class Call:
 
 @dataclass
 class Writer:
-    """What is known of one opening of the log by one process: its calls, and how it ended."""
+    """The history of one opening of the log by one process: its calls, and how it ended."""
 
     ident: str
     options: dict
@@ -103,11 +103,11 @@ class Writer:
         return self.options.get("on_full") == "drop_oldest"
 
     def must(self, call):
-        """Tell whether the line must be in the files of a complete log; of a durable one, of any."""
+        """Return True if the line must be in the files of a complete log; of a durable one, of any."""
         return call.answer is True and (call.kept is True or self.durable or not self.oldest_go)
 
     def may(self, call):
-        """Tell whether the line may be there: a durable emit can say no to what is still written later."""
+        """Return True if the line may be there: a durable emit can return False for a line that is still written later."""
         return call.kept is not False and (call.answer is not False or self.durable)
 
 
@@ -260,7 +260,7 @@ class Disk(FS):
     def __init__(self, world):
         self._world = world
         self.faults = {}  # by call: (what the next calls do, whether the last of it is for good)
-        self.hangs = None  # the pipeline whose worker's writes hang
+        self.hangs = None  # the worker whose writes hang
         self.gate = allocate_lock()
 
     def act(self, name, real, args):
@@ -343,7 +343,7 @@ def say(*message, now=False):
 
 
 def fail(text):
-    """Say what is wrong, and end."""
+    """Fail with a message."""
     say("error", text, now=True)
     os._exit(3)
 
@@ -368,7 +368,7 @@ class World:
         self.all = []  # also those whose name was given to another
         self._number = 0
         TurnThread.world = self
-        pipeline.Thread = rotating.Thread = TurnThread
+        worker.Thread = rotating.Thread = TurnThread
 
     def serve(self):
         """Take commands until there are no more."""
@@ -452,7 +452,7 @@ class World:
         log = self.logs[name]
         if not log.flush(LONG):
             fail("nothing is wrong, and flush said no")
-        self.disk.hangs = log._pipeline
+        self.disk.hangs = log._pipeline._worker
         self.disk.gate.acquire()
         self.emit(name, "event", 1)
         self.clock.advance(log._pipeline.options.flush_interval)
@@ -579,7 +579,7 @@ class Worlds:
             self.ask("crash")
 
     def complaints(self):
-        """Return what was written to stderr since the last time."""
+        """Return the text that was written to stderr since the last call."""
         with open(self._stderr, encoding="utf-8") as file:
             file.seek(self._read)
             text = file.read()

@@ -31,7 +31,7 @@ TRACE = 'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\
 
 
 def golden_records():
-    """Return what the golden lines say: each kind as emitted, own system lines, plain lines, bound values."""
+    """Return the records of the golden lines: each kind as emitted, own system lines, plain lines, bound values."""
     made = [flatten.expand(event, {}, seq=number, **AT) for number, event in enumerate(EXAMPLES, 1)]
 
     def expand(event, bound, **more):

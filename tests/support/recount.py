@@ -1,4 +1,4 @@
-"""What the files of a log hold, counted without the package, and what servers say that they hold."""
+"""The contents of the files of a log, counted without the package, and of servers, as they report them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def lines(path):
 
 
 def totals(records):
-    """Return what is compared: lines, lines by event, prompt tokens by model, tool calls by name."""
+    """Return the sums to compare: lines, lines by event, prompt tokens by model, tool calls by name."""
     events, tokens, tools = Counter(), Counter(), Counter()
     for record in records:
         events[record["event"]] += 1
@@ -44,7 +44,7 @@ def fetch(url, data=None, method=None):
 
 
 def eventually(check, timeout=60.0):
-    """Return what ``check`` gives once that is true; fail after ``timeout`` seconds."""
+    """Return the result of ``check`` once that is true; fail after ``timeout`` seconds."""
     until, pause = time.monotonic() + timeout, threading.Event()
     while not (found := check()):
         assert time.monotonic() < until, f"not within {timeout} s"
@@ -53,7 +53,7 @@ def eventually(check, timeout=60.0):
 
 
 class VictoriaLogs:
-    """What VictoriaLogs holds of one service."""
+    """VictoriaLogs' lines of one service."""
 
     def __init__(self, url, service):
         self._url = url
@@ -86,7 +86,7 @@ class VictoriaLogs:
 
 
 class Elastic:
-    """What a data stream holds of one service."""
+    """The documents of one service in a data stream."""
 
     def __init__(self, url, service, data_stream):
         self._url = f"{url}/{data_stream}"

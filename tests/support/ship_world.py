@@ -63,7 +63,7 @@ class World:
         return [(each["writer"], each["seq"]) for each in self.letters() if "seq" in each]
 
     def among(self):
-        """Return what a refusal is about that does not say which lines it means."""
+        """Return the lines that a rejection without line numbers may mean."""
         ranges = [(writer, *pair) for each in self.letters() for writer, pair in each.get("among", {}).items()]
         return [(writer, seq) for writer, first, last in ranges for seq in range(first, last + 1)]
 

@@ -30,7 +30,7 @@ def line(writer, seq, text=""):
 
 
 def ids_in(data):
-    """Return what lines, joined or in a list, are known by."""
+    """Return the (writer, seq) of lines, joined or in a list."""
     data = b"\n".join(data) if isinstance(data, list) else data
     return [(writer.decode(), int(seq)) for writer, seq in _ID.findall(data)]
 

@@ -57,7 +57,7 @@ class Play:
 
     @property
     def works(self):
-        """Tell whether whoever waits long enough must get what he waits for."""
+        """Return True if every wait must end well, given enough time."""
         return not (self.hangs or self.broken)
 
     def do(self, *step):

@@ -32,7 +32,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER without a wait: closing resets the
 
 @dataclass
 class Reply:
-    """What is done with one request in place of what the server would do.
+    """The answer to one request in place of the server's own.
 
     Args:
         status: answer so, and store nothing; None to store and answer as the server does.
@@ -165,7 +165,7 @@ class StubServer:
 
     @property
     def kept(self):
-        """What a query would find: the ids, sorted, each as often as it is kept."""
+        """The ids that a query would return, sorted, each as often as it is kept."""
         if self.documents or self.entries:
             return sorted([*self.documents, *self.entries.values()])
         return sorted(self.stored)

@@ -17,12 +17,12 @@ def tool(number=0, **fields):
 
 
 def record(event, bound=None, ack=None):
-    """Return what a logger would queue for an event."""
+    """Return the record that a logger would queue for an event."""
     return QueuedRecord(event, bound or {}, {}, ack=ack)
 
 
 def text_record(text, level="info", **bound):
-    """Return what a logger would queue for a plain line."""
+    """Return the record that a logger would queue for a plain line."""
     return QueuedRecord(text, bound, {}, level, 1_700_000_000_000_000_000)
 
 
@@ -55,6 +55,11 @@ def typed(path):
     return [line for line in flat(path) if line["event"].startswith(("chat.", "forward.")) and "plain" not in line]
 
 
+def kinds(path):
+    """Return the event names of all lines."""
+    return [line["event"] for line in flat(path)]
+
+
 def of_kind(path, kind):
     """Return the log's own lines of one kind."""
     found = [line for line in flat(path) if line["event"] == kind]
@@ -70,7 +75,7 @@ def dropped(path):
 
 
 def balanced(stats):
-    """Tell whether a snapshot adds up."""
+    """Return True if a snapshot adds up."""
     return (
         stats.emitted == stats.written + stats.dropped_total + stats.queued
         and stats.dropped_total == sum(stats.dropped.values())

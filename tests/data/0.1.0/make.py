@@ -112,7 +112,7 @@ def tear(path):
 
 
 def expected(path, shipped):
-    """Return what this version reads, and what was shipped, as JSON with a line of the log in each line."""
+    """Return the lines as this version reads them, and the shippers' results, as JSON with a line of the log in each line."""
     lines = [
         json.dumps(
             {
