@@ -77,11 +77,11 @@ def stub():
 @pytest.fixture
 def unconfigured(monkeypatch):
     """Give the process an application log that nobody has configured, and structlog its defaults."""
-    outlet = LogTarget()
-    monkeypatch.setattr(config, "_configured", outlet)
-    yield outlet
-    if outlet.pipeline is not None:
-        outlet.pipeline.close()
+    target = LogTarget()
+    monkeypatch.setattr(config, "_configured", target)
+    yield target
+    if target.pipeline is not None:
+        target.pipeline.close()
     structlog.reset_defaults()
 
 

@@ -1,4 +1,4 @@
-"""What a call and a line cost, in counts that do not depend on the machine."""
+"""The cost of a call and of a line, in counts that do not depend on the machine."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def completed():
 def calls_of(work):
     """Return how many functions of Python and of C one call of ``work`` calls, itself left out."""
     counts = Counter()
-    sys.setprofile(lambda frame, what, arg: counts.update([what]))
+    sys.setprofile(lambda frame, call, arg: counts.update([call]))
     try:
         work()
     finally:
@@ -55,7 +55,7 @@ def calls_of(work):
 
 
 def test_calls_of_an_emit(log):
-    """An event that is made already goes through emit and put, and is appended."""
+    """An event that exists already goes through emit and put, and is appended."""
     event = completed()
     python, c = calls_of(lambda: log.emit(event))
     assert python == 2
@@ -63,7 +63,7 @@ def test_calls_of_an_emit(log):
 
 
 def test_calls_of_making_an_event():
-    """An event, its usage and its meta are made in C; what is Python is a check each, and the making of an id."""
+    """An event, its usage and its meta are created in C; in Python there is one check for each, and a new id."""
     usage = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens", "cache_read_tokens"), 1)
     ids = {"round_id": "r", "session_id": "s"}
     status = blm.RoundStatus.SUCCESS
@@ -105,7 +105,7 @@ def test_what_stays_allocated_for_an_event(log):
 
 
 def test_the_garbage_collector_does_not_see_what_waits(log):
-    """However many events are made and wait, no collection begins because of them."""
+    """However many events wait, no garbage collection begins because of them."""
     gc.collect()
     before = gc.get_count()[0]
     for _ in range(300):
@@ -169,8 +169,8 @@ def test_system_calls_of_a_thousand_events(tmp_path):
 
 def between(text, start, end):
     """Count the calls between two marks: those of the thread that made the marks, and those of the others."""
-    found = re.search(rf'^(\d+) +access\("/{start}".*\n((?s:.*?))^\1 +access\("/{end}"', text, re.MULTILINE)
+    match = re.search(rf'^(\d+) +access\("/{start}".*\n((?s:.*?))^\1 +access\("/{end}"', text, re.MULTILINE)
     mine, others = Counter(), Counter()
-    for thread, name in re.findall(r"^(\d+) +(\w+)\(", found[2], re.MULTILINE):
-        (mine if thread == found[1] else others)[name] += 1
+    for thread, name in re.findall(r"^(\d+) +(\w+)\(", match[2], re.MULTILINE):
+        (mine if thread == match[1] else others)[name] += 1
     return mine, others

@@ -34,7 +34,7 @@ def logger():
 
         debug = info = warning = error = critical = exception = msg
 
-    made = structlog.wrap_logger(
+    log = structlog.wrap_logger(
         Keeping(),
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -47,7 +47,7 @@ def logger():
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
     )
-    return made, lines
+    return log, lines
 
 
 def test_typed_events_in_anybody_s_own_chain(logger):
@@ -90,14 +90,14 @@ def test_exceptions_are_the_renderer_s_to_show(logger, exc_info):
 def test_expand_takes_its_time_from_the_clock():
     """A line without a timestamp of its own has the time of the call, an event its own."""
     before = dt.datetime.now(dt.timezone.utc)
-    lines = [run({"event": what}, expand) for what in ("text", blm.WorkerStarted(), tool(1))]
+    lines = [run({"event": event}, expand) for event in ("text", blm.WorkerStarted(), tool(1))]
     after = dt.datetime.now(dt.timezone.utc)
     times = [parse.parse_line(encode(line)).timestamp for line in lines]
     assert all(before - dt.timedelta(microseconds=1) <= time <= after for time in times)
 
 
 def test_expand_never_raises_because_of_a_value():
-    """Whatever is bound becomes plain data; what is no text is shown as its text."""
+    """Every bound value becomes plain data; an event of another type is written as its text."""
     flat = run({"event": 5, "bad": object(), 7: {1}, "level": None}, expand)
     assert (flat["event"], flat["level"], flat["7"]) == ("5", "None", [1])
     assert flat["bad"].startswith("<object object")
@@ -154,6 +154,6 @@ def test_cap_cuts_what_is_too_long():
     assert isinstance(flat.pop("exc_info"), ValueError)
     assert len(encode(flat)) <= 32_000
     assert (flat["truncated"], flat["bad"][:8]) == (["event"], "<object ")
-    given = {"event": "y" * 5_000, "plain": True}
-    assert len(run(given, Cap(1_000))["event"]) < 1_000
-    assert given == {"event": "y" * 5_000, "plain": True}
+    record = {"event": "y" * 5_000, "plain": True}
+    assert len(run(record, Cap(1_000))["event"]) < 1_000
+    assert record == {"event": "y" * 5_000, "plain": True}

@@ -40,7 +40,7 @@ def test_a_lock_is_not_taken_twice(tmp_path):
 
 
 def test_a_lock_on_nothing_is_an_error():
-    """What is no lock conflict is raised."""
+    """An error that is not a lock conflict is raised."""
     with pytest.raises(OSError, match="Bad file descriptor") as caught:
         FS().lock(9999)
     assert caught.value.errno == errno.EBADF
@@ -96,7 +96,7 @@ def test_a_zombie_has_none():
 
 
 def test_an_unreadable_process_has_none(monkeypatch):
-    """Where the system does not say, nothing is guessed."""
+    """If the system refuses the information, the answer is None."""
 
     def refuse(_):
         raise PermissionError
@@ -106,7 +106,7 @@ def test_an_unreadable_process_has_none(monkeypatch):
 
 
 def test_the_standard_descriptors_are_left_alone(run_python, tmp_path):
-    """Where stdout and stderr were closed, the log's files do not take their numbers, so nobody prints into them."""
+    """If stdout and stderr are closed, the log's files do not get their numbers, so no print goes into them."""
     done = run_python(
         "import os, sys\nos.close(1); os.close(2)\nimport bamboo_logmetrics as blm\nfrom bamboo_logmetrics.system import FS\n"
         "log = blm.open_log(sys.argv[1])\nlog.info('a')\nassert log.flush()\nassert FS().open(sys.argv[1], os.O_RDONLY) > 2\n"

@@ -78,7 +78,7 @@ def test_durable_configuration(unconfigured, path):
 
 @pytest.mark.parametrize("path", [None, 5, object()])
 def test_a_path_that_is_none(path):
-    """What is no path is a ConfigError that says what is wanted."""
+    """A value that is not a path is a ConfigError that names the types of a path."""
     with pytest.raises(blm.ConfigError, match="path must be a file's path"):
         blm.open_log(path)
 
@@ -92,8 +92,8 @@ def test_a_path_without_a_name(tmp_path):
 @pytest.mark.parametrize("kind", [str, bytes, lambda path: path])
 def test_paths_of_any_kind(kind, path):
     """A path may be a str, bytes or a pathlib.Path."""
-    given = kind(str(path)) if kind is not bytes else str(path).encode()
-    with blm.open_log(given) as log:
+    any_path = kind(str(path)) if kind is not bytes else str(path).encode()
+    with blm.open_log(any_path) as log:
         assert log.path == str(path)
 
 
@@ -105,7 +105,7 @@ def test_a_free_threaded_build_is_refused(monkeypatch, path):
 
 
 def test_the_environment_gives_options(monkeypatch, path):
-    """An option that is not given is taken from the environment."""
+    """An option that is not passed is read from the environment."""
     monkeypatch.setenv("BAMBOO_LOGMETRICS_LEVEL", "error")
     with blm.open_log(path) as log:
         log.info("no")
