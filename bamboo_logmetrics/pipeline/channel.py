@@ -276,14 +276,14 @@ class Channel:
             while True:
                 self._waiters.popleft().release()
 
-    def doze(self) -> bool:
-        """Say that the worker is about to sleep until the queue is half full; False if it is."""
+    def sleep_until_half_full(self) -> bool:
+        """Have the caller that fills half of the queue wake the worker; return False if it is half full now."""
         if self._open:
             self.limit = self.plain_limit = self.taken + self._high_water
         return len(self._queue) < self._high_water
 
-    def rest(self) -> bool:
-        """Say that the worker is about to sleep until it is woken; False if something has come."""
+    def sleep_until_woken(self) -> bool:
+        """Have the next caller wake the worker; return False if something is queued now."""
         if self._open:
             self.limit = self.plain_limit = 0
         return not self._queue

@@ -1,4 +1,4 @@
-"""Trouble of a log that cannot stand in the log, on stderr."""
+"""Reports on stderr, for troubles that the log itself cannot hold."""
 
 from __future__ import annotations
 
@@ -9,33 +9,38 @@ from typing import TextIO
 from bamboo_logmetrics.format.redact.values import mask_text
 from bamboo_logmetrics.system import Clock
 
-_SAY_EVERY = 60.0  # seconds between two lines on stderr
+_REPORT_EVERY = 60.0  # seconds between two lines on stderr
 _LONGEST = 4_000  # characters of such a line: a pipe that has room takes 4,096 bytes
-_MOST_COUNTED = 1_000  # different texts that are counted while they cannot be said
+_MOST_COUNTED = 1_000  # different texts that are counted while they are not shown
 
 
 class _Stderr:
-    """At most one line a minute on stderr for the whole process, and one at its end for what it still owes.
+    """At most one line a minute on stderr for the whole process, and one at its end for what is still owed.
 
-    Many threads use it, without a lock: what is checked, swapped or added stands in one run without a call (see
-    channel.py).
+    Many threads use it, without a lock: each check, swap or append stands in one run without a call (see channel.py).
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Start as a process that has said nothing."""
+        """Reset to the state of a process that has reported nothing."""
         self._next = float("-inf")
-        self.forget()
+        self.after_fork()
 
-    def forget(self) -> None:
-        """Leave to the parent, in a forked child, what it owes; the minute goes on."""
+    def after_fork(self) -> None:
+        """Leave owed reports to the parent, in a forked child. The current minute goes on."""
         self._left_out: set[str] = set()
         self._owed: list[str] = []
 
-    def say(self, text: str, now: float, *, owed: bool) -> None:
-        """Write a line, or keep it: what is ``owed`` for the end, anything else as a number in the next line."""
+    def report(self, text: str, now: float, *, owed: bool) -> None:
+        """Write a line, or keep it for later.
+
+        Args:
+            text: the report; secrets in it are masked.
+            now: the time on the monotonic clock, in seconds.
+            owed: True to write the text with the next line or at the end of the process, False to count it only.
+        """
         text = " ".join(mask_text(text).splitlines())
         if now < self._next:
             if owed:
@@ -43,13 +48,13 @@ class _Stderr:
             elif len(self._left_out) < _MOST_COUNTED:
                 self._left_out.add(text)
             return
-        self._next = now + _SAY_EVERY
+        self._next = now + _REPORT_EVERY
         left_out, self._left_out = self._left_out, set()
         left_out.discard(text)
         self._write(text + (f" ({len(left_out)} more not shown)" if left_out else ""))
 
-    def say_owed(self) -> None:
-        """Write, at the end of the process, what has been owed so far, as one line."""
+    def report_owed(self) -> None:
+        """Write all owed reports as one line, at the end of the process."""
         if self._owed:
             self._write()
 
@@ -65,10 +70,10 @@ class _Stderr:
 
 
 def _has_room(file: TextIO) -> bool:
-    """Tell whether writing a line would not wait: nobody may be reading the pipe that stderr is."""
+    """Return True if a line can be written without waiting: stderr may be a full pipe that nobody reads."""
     try:
         descriptor = file.fileno()
-    except (OSError, ValueError):  # it is no real file
+    except (OSError, ValueError):  # it is not a real file
         return True
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
@@ -79,12 +84,17 @@ stderr = _Stderr()
 
 
 class Diagnostics:
-    """What one log has to say on stderr, for the time when it cannot speak itself."""
+    """Reports of one log on stderr, for the time when it cannot write to its file.
+
+    Args:
+        path: the log's path; each report begins with it.
+        clock: the clock.
+    """
 
     def __init__(self, path: str, clock: Clock) -> None:
         self._path = path
         self._clock = clock
 
-    def say(self, text: str, *, owed: bool = False) -> None:
-        """Say one line if this minute has had none; what is ``owed`` is said when the process ends at the latest."""
-        stderr.say(f"{self._path}: {text}", self._clock.monotonic(), owed=owed)
+    def report(self, text: str, *, owed: bool = False) -> None:
+        """Write one line unless this minute had one; an ``owed`` text is then written later, at exit at the latest."""
+        stderr.report(f"{self._path}: {text}", self._clock.monotonic(), owed=owed)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class OwnedLock:
-    """One thread at a time, and none twice: a signal handler or a finaliser in the middle of the work is turned away.
+    """A lock that no thread takes twice: a signal handler or a finaliser within the work is turned away.
 
-    It is a re-entrant lock only because that knows its owner from the very moment it was got.
+    An RLock underneath, because only an RLock records its owner atomically with acquiring.
     """
 
     __slots__ = ("_lock",)
@@ -22,27 +22,27 @@ class OwnedLock:
     def __init__(self) -> None:
         self._lock: Any = RLock()
 
-    def mine(self) -> bool:
-        """Tell whether the calling thread is inside."""
+    def held_by_me(self) -> bool:
+        """Return True if the calling thread holds the lock."""
         return bool(self._lock._is_owned())
 
-    def run(self, work: Callable[[], None], enter: Callable[[Lock], bool]) -> bool:
-        """Do ``work`` inside; False when ``enter`` could not get the lock, or this thread is inside already."""
+    def run(self, work: Callable[[], None], acquire: Callable[[Lock], bool]) -> bool:
+        """Run ``work`` with the lock; return False if ``acquire`` did not get it, or the calling thread holds it."""
         lock = self._lock
         if lock._is_owned():
             return False
         try:
-            if not enter(lock):
+            if not acquire(lock):
                 return False
             work()
         finally:
             try:  # noqa: SIM105 - the release must be the first call: a second interrupt cannot come before it
                 lock.release()
             except RuntimeError:
-                pass  # it was not had
+                pass  # the lock was not acquired
         return True
 
 
 def try_acquire(lock: Lock) -> bool:
-    """Get the lock without waiting."""
+    """Acquire a lock without waiting; return True if it was free."""
     return lock.acquire(blocking=False)

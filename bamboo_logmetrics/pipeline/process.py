@@ -20,7 +20,7 @@ from bamboo_logmetrics.pipeline.diagnostics import stderr
 class _Ending(Protocol):
     def start_closing(self, timeout: float) -> None: ...
     def close(self, timeout: float = ...) -> bool: ...
-    def settle(self, timeout: float = ...) -> bool: ...
+    def flush_and_mark_stopped(self, timeout: float = ...) -> bool: ...
     def after_fork(self) -> None: ...
 
 
@@ -37,7 +37,7 @@ def register(pipeline: _Ending) -> None:
     _open[key] = weakref.ref(pipeline, lambda _: _open.pop(key, None))
 
 
-def forget(pipeline: _Ending) -> None:
+def unregister(pipeline: _Ending) -> None:
     """Leave ``pipeline``, which has ended, alone."""
     _open.pop(id(pipeline), None)
 
@@ -53,12 +53,12 @@ def close_all() -> None:
         _shielded(pipeline.start_closing, _EXIT_TIMEOUT)
     for pipeline, left in _each_in_time():
         _shielded(pipeline.close, left)
-    stderr.say_owed()
+    stderr.report_owed()
 
 
 def _settle_all() -> bool:
     """Settle every open pipeline, in 5 s at most; False if this thread is in the middle of one's work."""
-    answers = [_shielded(pipeline.settle, left) for pipeline, left in _each_in_time()]
+    answers = [_shielded(pipeline.flush_and_mark_stopped, left) for pipeline, left in _each_in_time()]
     return False not in answers
 
 
@@ -73,7 +73,7 @@ def _shielded(do: Callable[[float], object], left: float) -> object:
     try:
         return do(left)
     except (Exception, SystemExit) as error:  # noqa: BLE001
-        stderr.say(f"closing a log failed: {type(error).__name__}: {error}", time.monotonic(), owed=True)
+        stderr.report(f"closing a log failed: {type(error).__name__}: {error}", time.monotonic(), owed=True)
         return None
 
 
@@ -208,7 +208,7 @@ def _after_fork_in_child() -> None:
     register_after_fork = getattr(sys.modules.get("multiprocessing.util"), "register_after_fork", None)
     if register_after_fork is not None:  # in a child of its own this comes after it has forgotten all finalizers:
         register_after_fork(stderr, _enter_child)  # somebody may have emitted before, in an at-fork hook
-    stderr.forget()
+    stderr.after_fork()
     for pipeline in pipelines():
         pipeline.after_fork()
 

@@ -1,8 +1,8 @@
-"""The step: take, encode, write, count. It needs no thread and takes no lock; one caller at a time.
+"""The step: take, encode, write, count. It needs no thread and takes no lock; the caller allows one at a time.
 
-What was taken from the channel is in ``_hand`` until it is a line, and a line is in ``_pending`` until the sink
-has it. An exception may come anywhere, Ctrl-C in a durable emit too; so each passage from one to the next is made of
-plain stores and one call at most (see channel.py), and nothing is in neither or in both.
+A record that was taken from the channel is in ``_hand`` until it is a line, and a line is in ``_pending`` until the
+sink has stored it. An exception may come anywhere, Ctrl-C in a durable emit too. So each passage from one to the next
+is made of plain stores and at most one call (see channel.py), and nothing is ever in neither or in both.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bamboo_logmetrics.logfiles import Sink
 from bamboo_logmetrics.pipeline.channel import Channel
 from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
 from bamboo_logmetrics.pipeline.drop_reporter import DropReporter
+from bamboo_logmetrics.pipeline.life import ABANDONED, ENDED, OPEN, OVER
 from bamboo_logmetrics.record.queued import Ack, QueuedRecord
 from bamboo_logmetrics.system import Clock, backoff, host, process_started_at
 
@@ -36,7 +37,7 @@ _FIRST_RETRY, _LONGEST_RETRY = 0.05, 5.0  # seconds
 
 
 def _kind_of(event: object) -> str:
-    """Return what a StorageError calls a record: never an exception, or the batch would never be written."""
+    """Return the kind of a record for a StorageError. It never raises, or the batch would never be written."""
     try:
         return str(event.kind) if isinstance(event, MetricsEvent) else "plain"
     except Exception:  # noqa: BLE001
@@ -64,7 +65,7 @@ def worker_started_fields(version: str, clock: Clock, repaired_bytes: int) -> di
 
 
 class _Batch:
-    """Lines on their way into the file: the user's, or one of the log's own."""
+    """Lines on their way into the file: the user's, or one line of the log itself."""
 
     __slots__ = ("acks", "done", "kind", "lines", "own")
 
@@ -73,22 +74,22 @@ class _Batch:
         self.lines = lines
         self.acks = acks  # none, or one for each line
         self.own = int(own)
-        self.done = 0  # so many lines are in the file
+        self.done = 0  # number of lines that are in the file
 
     def left(self) -> int:
-        """Return how many lines are not in the file yet."""
+        """Return the number of lines that are not in the file yet."""
         return len(self.lines) - self.done
 
 
 class Step:
-    """What the worker does, over and over.
+    """One pass of the work on a log: take records, encode them, write the lines, and count.
 
     Args:
         channel: where records come from, and where everything is counted.
-        maker: makes their lines.
-        sink: where the lines go.
+        encoder: makes their lines.
+        sink: stores the lines.
         sync: True to bring each batch to the disk before it is acknowledged.
-        diagnostics: for what the log itself cannot say.
+        diagnostics: reports on stderr what the log cannot hold.
         clock: the clock.
     """
 
@@ -96,65 +97,67 @@ class Step:
         self,
         *,
         channel: Channel,
-        maker: LineEncoder,
+        encoder: LineEncoder,
         sink: Sink,
         sync: bool,
         diagnostics: Diagnostics,
         clock: Clock,
     ) -> None:
         self._channel = channel
-        self._maker = maker
+        self._encoder = encoder
         self._sink = sink
         self._sync = sync
         self._diagnostics = diagnostics
         self._clock = clock
+        self.life = OPEN  # here, because both the step and the worker go by it
         self.reset()
 
     def reset(self) -> None:
-        """Start as one that has written nothing."""
+        """Reset to the state before anything was written, as a forked child must."""
         self._hand: list[QueuedRecord] = []
         self._pending: list[_Batch] = []
-        self._seen = self._sink.stored  # of the sink's total, what has been counted
-        self._report = DropReporter(self._clock)
+        self._seen = self._sink.stored  # the part of the sink's total that has been counted
+        self._drops = DropReporter(self._clock)
         self._retries: Iterator[float] | None = None  # the growing pauses while storing fails
         self._retry_at = 0.0
         self._failure: StorageError | None = None
-        self._said_stop = False
-        self.started = False
+        self._stop_encoded = False  # worker_stopped is the last line
+        self.started = False  # worker_started has been encoded
         self.deadline: float | None = None  # when close gives up (monotonic)
-        self.abandoned = False  # close has given up while this was in the sink: do no more
+        self.life = ENDED if self.life in OVER else OPEN
 
-    # -- what is to be done --------------------------------------------------------------
+    # -- the work there is --------------------------------------------------------------
 
     def in_hand(self) -> bool:
-        """Tell whether something was taken and is not in the file yet."""
+        """Return True if something was taken and is not in the file yet."""
         return bool(self._pending or self._hand)
 
     def has_work(self) -> bool:
-        """Tell whether something waits to be written."""
+        """Return True if something waits to be written."""
         return bool(self._pending or self._hand or len(self._channel))
 
     def failing(self) -> bool:
-        """Tell whether the last attempt to store failed."""
+        """Return True if the last attempt to store failed."""
         return self._retries is not None
 
     def retry_in(self) -> float:
-        """Return the seconds until the next attempt is due, or close gives up; 0 if it is now."""
+        """Return the seconds until the next attempt is due or close gives up; 0 if that is now."""
         if self._retries is None:
             return 0.0
         until = self._retry_at if self.deadline is None else min(self._retry_at, self.deadline)
         return max(0.0, until - self._clock.monotonic())
 
     def drops_due_in(self) -> float | None:
-        """Return the seconds until a drop is to be announced; None if there is none."""
-        return self._report.due_in(self._channel.drops())
+        """Return the seconds until a drop is to be announced; None if there is no such drop."""
+        return self._drops.due_in(self._channel.drops())
 
     # -- the step ------------------------------------------------------------------------
 
     def run(self, deadline: float | None = None) -> int:
-        """Take, encode, write and count once; return how many records were taken.
+        """Take, encode, write and count once; return the number of records that were taken.
 
-        ``deadline`` (monotonic) is when to give up waiting for other processes.
+        Args:
+            deadline: when to give up waiting for other processes (monotonic).
         """
         taken = 0
         if not self._pending:
@@ -169,21 +172,21 @@ class Step:
         return taken
 
     def announce_start(self) -> None:
-        """Put worker_started first."""
+        """Encode worker_started, the first line of each writer."""
         fields = worker_started_fields(__version__, self._clock, self._sink.repaired_bytes)
         self.started = True
-        self._own(WorkerStarted(), fields, undo=self._take_back_start)
+        self._add_own_line(WorkerStarted(), fields, undo=self._take_back_start)
 
     def _take_back_start(self) -> None:
         self.started = False
 
     def _encode(self) -> None:
-        """Make lines of what is in hand: all of it, or nothing when something is raised."""
+        """Encode what is in hand: all of it, or nothing if something is raised."""
         if not self._hand:
             return
-        seq = self._maker.seq
+        seq = self._encoder.seq
         batch = _Batch(_kind_of(self._hand[0].event), [], [], own=False)
-        line_of, add = self._maker.encode, batch.lines.append
+        line_of, add = self._encoder.encode, batch.lines.append
         try:
             for record in self._hand:
                 line, ack = line_of(record), record.ack
@@ -197,20 +200,20 @@ class Step:
                     ack.answer = False
             too_large = len(self._hand) - len(batch.lines)
         except BaseException:
-            self._maker.seq = seq
+            self._encoder.seq = seq
             raise
         self._channel.too_large += too_large
         self._hand = []
         if batch.lines:
             self._pending.append(batch)
-            self._said_stop = False
+            self._stop_encoded = False
 
     def _write(self, deadline: float | None = None) -> None:
-        while self._pending and not self.abandoned and not self.retry_in():
+        while self._pending and self.life is not ABANDONED and not self.retry_in():
             batch = self._pending[0]
             failure = None
             try:
-                if batch.left():  # else it was stored, and an interrupt came before it was put away
+                if batch.left():  # else it was stored, and an interrupt came before it was removed
                     self._store(batch, self.deadline if deadline is None else deadline)
             except OSError as error:
                 failure = error
@@ -219,11 +222,11 @@ class Step:
             if failure is not None:
                 self.fail(failure)
                 return
-            if batch.acks or not self._sync:  # else it is not known whether syncing works again
+            if batch.acks or not self._sync:  # else nothing was synced: syncing may still fail
                 self._recover()
 
     def _store(self, batch: _Batch, deadline: float | None) -> None:
-        """Write what is left of a batch, and count what is in the file, also when something is raised."""
+        """Write what is left of a batch, and count the lines that are in the file, also if something is raised."""
         try:
             self._sink.write(batch.lines[batch.done :], deadline)
         finally:
@@ -237,7 +240,7 @@ class Step:
             self._acknowledge(batch.acks[before : batch.done])
 
     def _acknowledge(self, acks: list[Ack]) -> None:
-        """Answer who waits for lines that are in the file. Raises OSError when they cannot be brought to the disk."""
+        """Answer the callers whose lines are in the file. Raises OSError if these cannot be brought to the disk."""
         durable = False
         try:
             if acks and self._sync:
@@ -249,69 +252,71 @@ class Step:
             for ack in acks:
                 ack.answer = durable
 
-    # -- storing fails, and works again --------------------------------------------------
+    # -- failures to store ---------------------------------------------------------------
 
     def fail(self, error: BaseException) -> None:
-        """Keep what is in hand, and try again after a growing pause."""
+        """Report an error and try again after a growing pause; what is in hand is kept."""
         if self._retries is None:
             self._retries = backoff(_FIRST_RETRY, _LONGEST_RETRY)
         text = _text_of(error)
-        self._diagnostics.say(f"cannot write, will keep trying: {text}")
+        self._diagnostics.report(f"cannot write, will keep trying: {text}")
         if self._failure is None:
             kind = self._pending[0].kind if self._pending else "file"
             self._failure = StorageError(error=mask_text(text), event_type=kind)
         self._retry_at = self._clock.monotonic() + next(self._retries)
 
     def _recover(self) -> None:
-        """Say what had failed before, after a write that worked."""
+        """Log what had failed before, after a write that worked."""
         self._retries = None
-        self._say_failure()
+        self._log_failure()
         for problem in self._sink.problems():
-            self._diagnostics.say(problem)
-            self._own(StorageError(error=mask_text(problem), event_type="file"), {})
+            self._diagnostics.report(problem)
+            self._add_own_line(StorageError(error=mask_text(problem), event_type="file"), {})
 
-    def _say_failure(self) -> None:
+    def _log_failure(self) -> None:
         failure, self._failure = self._failure, None
         if failure is not None:
-            self._own(failure, {})
+            self._add_own_line(failure, {})
 
-    # -- the log's own lines -------------------------------------------------------------
+    # -- lines of the log itself ---------------------------------------------------------
 
-    def _own(self, event: SystemEvent, extra: Mapping[str, Any], undo: Callable[[], None] | None = None) -> None:
-        """Append a line of the log itself; call ``undo`` when it cannot be made, so that it is made later."""
-        seq = self._maker.seq
+    def _add_own_line(
+        self, event: SystemEvent, fields: Mapping[str, Any], undo: Callable[[], None] | None = None
+    ) -> None:
+        """Append a line of the log itself. If it cannot be encoded, call ``undo``, so that it is tried again later."""
+        seq = self._encoder.seq
         try:
-            batch = _Batch(event.kind, [self._maker.encode_internal(event, extra)], [], own=True)
+            batch = _Batch(event.kind, [self._encoder.encode_internal(event, fields)], [], own=True)
         except BaseException:
-            self._maker.seq = seq
+            self._encoder.seq = seq
             if undo is not None:
                 undo()
             raise
         self._pending.append(batch)
-        self._said_stop = isinstance(event, WorkerStopped)
+        self._stop_encoded = isinstance(event, WorkerStopped)
 
     def _announce_drops(self, *, everything: bool) -> None:
-        for reason, count, total in self._report.news(self._channel.drops(), everything=everything):
-            undo = partial(self._report.take_back, reason, count)
-            self._own(MetricsDropped(count=count, reason=reason), {"total": total}, undo)
+        for reason, count, total in self._drops.due(self._channel.drops(), everything=everything):
+            undo = partial(self._drops.take_back, reason, count)
+            self._add_own_line(MetricsDropped(count=count, reason=reason), {"total": total}, undo)
 
     # -- the end -------------------------------------------------------------------------
 
     def finish(self) -> bool:
-        """Write the last announcements and worker_stopped, as the last line; tell whether all is in the file."""
+        """Write the last announcements, and worker_stopped as the last line; return True if all is in the file."""
         if not self.has_work():
             self._announce_drops(everything=True)
-            self._say_failure()
+            self._log_failure()
             self._write()
-        while not self.has_work() and not self._said_stop:
-            self._own(WorkerStopped(), self._final_counts())
+        while not self.has_work() and not self._stop_encoded:
+            self._add_own_line(WorkerStopped(), self._final_counts())
             self._write()
         return not self.has_work()
 
-    def rest(self) -> None:
-        """Write worker_stopped when all is written: the process may end at any moment. What comes later starts anew."""
+    def write_stop_line(self) -> None:
+        """Write worker_stopped if all is written, because the process may end soon; a later record starts over."""
         if self.started and self.finish():
-            self.started = self._said_stop = False
+            self.started = self._stop_encoded = False
 
     def _final_counts(self) -> dict[str, Any]:
         stats = self._channel.stats()
@@ -320,7 +325,7 @@ class Step:
         return counts | ({"repaired_bytes": repaired} if repaired else {})
 
     def give_up(self) -> None:
-        """Count what is in hand as lost to the storage, and what was never taken as lost to the shutdown."""
+        """Count what is in hand as ``storage``, and what was never taken as ``shutdown``."""
         lost = len(self._hand) + sum(batch.left() for batch in self._pending if not batch.own)
         acks = [ack for batch in self._pending for ack in batch.acks[batch.done :]]
         acks += [record.ack for record in self._hand if record.ack is not None]

@@ -13,7 +13,7 @@ _PACKAGE = "bamboo_logmetrics"
 
 
 class Place:
-    """Where one lock is kept: ``name`` is the way to it, such as ``pipeline._step_lock``."""
+    """Where one lock is kept: ``name`` is the way to it, such as ``pipeline._worker._step_lock``."""
 
     def __init__(self, name, owner, key):
         self.name, self.owner, self.key = name, owner, key

@@ -143,11 +143,11 @@ def test_the_worker_is_woken_at_the_high_water_mark():
     """A queue that is half full wakes a worker that still sleeps out its interval, once."""
     bell = Bell()
     channel = make(100, bell=bell)
-    assert channel.doze()
+    assert channel.sleep_until_half_full()
     for n in range(50):
         channel.put(record(tool(n)))
     assert bell.rung == 0
-    assert not channel.doze()
+    assert not channel.sleep_until_half_full()
     for n in range(30):
         channel.put(record(tool(n)))
     assert bell.rung == 1
@@ -169,9 +169,9 @@ def test_resting_asks_for_the_next_wake():
     bell = Bell()
     channel = make(bell=bell)
     channel.put(record(tool()))
-    assert not channel.rest()
+    assert not channel.sleep_until_woken()
     take(channel, 9)
-    assert channel.rest()
+    assert channel.sleep_until_woken()
     channel.put(record(tool()))
     assert bell.rung == 2
 
@@ -194,7 +194,7 @@ def test_closed_refuses_and_counts():
     assert not channel.put_plain(text_record("x"))
     assert channel.stats().dropped == {"closed": 2}
     assert ids(take(channel)) == ["c1"]
-    channel.rest()
+    channel.sleep_until_woken()
     assert not channel.put(record(tool(3)))
 
 
@@ -349,14 +349,14 @@ def test_a_snapshot_is_of_one_moment():
     """A snapshot adds up though a record is emitted and written, and one refused, at each call within it."""
     channel = make()
 
-    def beside(frame, event, _):
+    def meanwhile(frame, event, _):
         if frame.f_code is Channel.stats.__code__ and event == "c_call":  # there other threads may run
             channel.accepted += 1
             channel.written += 1
             channel.queue_full += 1
             channel.refused += 1
 
-    sys.setprofile(beside)
+    sys.setprofile(meanwhile)
     try:
         now = channel.stats()
     finally:
@@ -375,7 +375,7 @@ def test_watched_channels_store_nothing():
         assert new.put_plain(text_record("2"))
         assert new.put(record(tool(3), ack=ack))
         take(old, 1)
-        assert old.rest()
+        assert old.sleep_until_woken()
         assert old.put(record(tool(4)))
     assert len(seen) == 4
     assert ack.answer is True

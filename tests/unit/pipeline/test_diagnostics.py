@@ -30,51 +30,51 @@ def test_one_line_a_minute_for_the_whole_process(clock, said):
     """Whatever many logs have to say, one line a minute goes out, and the next tells how many others there were."""
     one, two = Diagnostics("/one", clock), Diagnostics("/two", clock)
     for _ in range(10):
-        one.say("bad")
-        two.say("bad")
-        two.say("worse")
+        one.report("bad")
+        two.report("bad")
+        two.report("worse")
     assert said() == ["bamboo_logmetrics: /one: bad"]
     clock.advance(59.9)
-    one.say("bad")
+    one.report("bad")
     assert said() == []
     clock.advance(0.1)
-    two.say("bad")
+    two.report("bad")
     assert said() == ["bamboo_logmetrics: /two: bad (2 more not shown)"]
     clock.advance(60)
-    one.say("bad")
+    one.report("bad")
     assert said() == ["bamboo_logmetrics: /one: bad"]
 
 
 def test_what_is_owed_is_said_in_the_end(clock, said):
     """What must be said is said at once where the minute allows, else with the next line, or at the end of the process."""
     log = Diagnostics("/a", clock)
-    log.say("lost 1", owed=True)
+    log.report("lost 1", owed=True)
     assert said() == ["bamboo_logmetrics: /a: lost 1"]
-    log.say("lost 2", owed=True)
+    log.report("lost 2", owed=True)
     clock.advance(60)
-    log.say("bad")
+    log.report("bad")
     assert said() == ["bamboo_logmetrics: /a: lost 2; /a: bad"]
-    log.say("lost 3", owed=True)
-    log.say("lost 4", owed=True)
-    stderr.say_owed()
-    stderr.say_owed()
+    log.report("lost 3", owed=True)
+    log.report("lost 4", owed=True)
+    stderr.report_owed()
+    stderr.report_owed()
     assert said() == ["bamboo_logmetrics: /a: lost 3; /a: lost 4"]
 
 
 def test_a_forked_child_owes_nothing(clock, said):
     """What the parent owes is the parent's to say, and the minute goes on in the child."""
     log = Diagnostics("/a", clock)
-    log.say("bad")
-    log.say("lost", owed=True)
-    stderr.forget()
-    stderr.say_owed()
-    log.say("bad")
+    log.report("bad")
+    log.report("lost", owed=True)
+    stderr.after_fork()
+    stderr.report_owed()
+    log.report("bad")
     assert said() == ["bamboo_logmetrics: /a: bad"]
 
 
 def test_a_line_is_one_line_without_secrets(clock, said):
     """Breaks in a text become spaces, and secrets are masked."""
-    Diagnostics("/a", clock).say("token sk-abcdefghijklmnopqrstuvwxyz012345\nnext")
+    Diagnostics("/a", clock).report("token sk-abcdefghijklmnopqrstuvwxyz012345\nnext")
     (line,) = said()
     assert line.startswith("bamboo_logmetrics: /a: token ")
     assert line.endswith(" next")
@@ -85,9 +85,9 @@ def test_what_is_not_shown_is_bounded(clock, said):
     """However many different texts are not shown, no more than 1,000 are kept for the count."""
     log = Diagnostics("/a", clock)
     for number in range(2_000):
-        log.say(f"bad {number}")
+        log.report(f"bad {number}")
     clock.advance(60)
-    log.say("last")
+    log.report("last")
     assert said() == ["bamboo_logmetrics: /a: bad 0", "bamboo_logmetrics: /a: last (1000 more not shown)"]
 
 
@@ -103,16 +103,16 @@ def test_a_pipe_that_nobody_reads_is_not_waited_for(clock, monkeypatch):
                 break
         os.set_blocking(writing, True)
         monkeypatch.setattr(sys, "stderr", pipe)
-        Diagnostics("/a", clock).say("bad")
+        Diagnostics("/a", clock).report("bad")
         filled = os.read(reading, 1 << 20)
-        Diagnostics("/a", clock).say("lost", owed=True)
-        stderr.say_owed()
+        Diagnostics("/a", clock).report("lost", owed=True)
+        stderr.report_owed()
         assert set(filled) == {0}
         assert os.read(reading, 1 << 20) == b"bamboo_logmetrics: /a: lost\n"
 
 
 def test_a_long_line_is_cut(clock, said):
     """A line is no longer than what a pipe with room takes at once."""
-    Diagnostics("/a", clock).say("bad " * 5_000)
+    Diagnostics("/a", clock).report("bad " * 5_000)
     (line,) = said()
     assert len(line) == 4_000

@@ -401,7 +401,7 @@ def test_sigterm_is_passed_on(open_log, path, sigterm):
     assert came == ["system.worker_stopped"] * 4
     log.emit(tool(3))
     assert log.close()
-    assert log._pipeline.settle()
+    assert log._pipeline.flush_and_mark_stopped()
     assert len(typed(path)) == 4
     assert blm.verify([path]).ok
     assert len(of_kind(path, "system.worker_stopped")) == 4

@@ -30,10 +30,10 @@ def written(tmp_path_factory):
     for line in lines:
         assert len(line) < 32_000
         assert len(line.decode().splitlines()) == 1
-    made = {}
+    rows = {}
     for row in flat(path)[1:-1]:
-        made.setdefault(row["name"], []).append(row)
-    return made
+        rows.setdefault(row["name"], []).append(row)
+    return rows
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -139,10 +139,10 @@ def plain_data(value):
 @settings(deadline=None, max_examples=300)
 def test_freeze_gives_plain_data(value):
     """Any value becomes plain data of exact types, freezing that again changes nothing, and it is strict JSON."""
-    made = freeze(value)
-    assert plain_data(made)
-    assert repr(freeze(made)) == repr(made)
-    line = encode({"value": made})
+    frozen = freeze(value)
+    assert plain_data(frozen)
+    assert repr(freeze(frozen)) == repr(frozen)
+    line = encode({"value": frozen})
     json.loads(line, parse_constant=pytest.fail)
     assert len(line.decode().splitlines()) == 1
     assert type(freeze_text(value)) is str
@@ -170,10 +170,3 @@ def test_one_bad_item_does_not_hide_the_others():
 
     assert snapshot.freeze({"user": "u1", "bad": Bad()}) == {"user": "u1", "bad": "<unprintable Bad>"}
     assert snapshot.freeze({1: "a", "1": "b"}) == {"1": "a", "1'": "b"}
-
-
-def test_a_row_as_a_dictionary():
-    """A row has its names and values as a dictionary, and a dictionary is its own."""
-    assert snapshot.as_dict(snapshot.KeyValues(("a", "b"), (1, None))) == {"a": 1, "b": None}
-    given = {"a": 1}
-    assert snapshot.as_dict(given) is given
