@@ -376,3 +376,19 @@ def test_an_exception_without_a_length(log, lines):
 
     log.info("x", exc_info=Empty("here"))
     assert "here" in lines()[0]["exception"]
+
+
+class Unhashable(type):
+    """A class of classes that cannot be hashed."""
+
+    __hash__ = None
+
+
+class Odd(metaclass=Unhashable):
+    """A value whose type cannot be hashed."""
+
+
+def test_a_value_whose_type_cannot_be_hashed(log, lines):
+    """A value whose type refuses to be hashed loses no line."""
+    log.info("x", value=Odd())
+    assert lines()[0]["value"] == "<unprintable Odd>"

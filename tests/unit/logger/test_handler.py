@@ -262,3 +262,30 @@ def test_a_handler_reports_its_log(handler, logger, path):
     handler.flush()
     assert (handler.stats().emitted, handler.stats().written) == (1, 1)
     assert len(typed(path)) == 1
+
+
+@pytest.mark.parametrize("bound", [False, True], ids=["alone", "with context variables"])
+def test_both_ways_write_the_same(logger, handler, lines, bound):
+    """A record of scalars takes a shorter way unless context variables are bound; the line is the same."""
+    if bound:
+        structlog.contextvars.bind_contextvars(request="r-1")
+    logger.warning("hello %s", "you", extra={"n": 1})
+    (line,) = lines()
+    assert (line["event"], line["level"], line["logger"], line["n"]) == ("hello you", "warning", "tests.handler", 1)
+    assert line.get("request") == ("r-1" if bound else None)
+
+
+class Unhashable(type):
+    """A class of classes that cannot be hashed."""
+
+    __hash__ = None
+
+
+class Odd(metaclass=Unhashable):
+    """A value whose type cannot be hashed."""
+
+
+def test_an_extra_value_whose_type_cannot_be_hashed(logger, handler, lines):
+    """A value whose type refuses to be hashed loses no line."""
+    logger.warning("x", extra={"value": Odd()})
+    assert lines()[0]["value"] == "<unprintable Odd>"
