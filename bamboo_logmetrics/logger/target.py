@@ -77,5 +77,5 @@ class Unconfigured(Channel):
 
     def _put_slowly(self, record: QueuedRecord, capacity: int) -> bool:
         if self.tap is None:
-            self._diagnostics.say("events are not stored; call bamboo_logmetrics.configure(path) first")
+            self._diagnostics.report("events are not stored; call bamboo_logmetrics.configure(path) first")
         return Channel._put_slowly(self, record, capacity)
