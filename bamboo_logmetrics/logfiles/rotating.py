@@ -1,8 +1,8 @@
-"""The rotating file: whole lines, many processes, no byte lost that was not said to be.
+"""The rotating file: whole lines from any number of processes; every lost byte is reported.
 
-Each write holds the lock file while it looks whether the path still is the open file, whether its last line
-is whole, whether it must be rotated; then it is one ``os.write`` on an ``O_APPEND`` descriptor. Never a buffered
-Python file: a BufferedWriter keeps bytes that it reported as failed.
+Each write takes the lock, checks that the open file is still the one at the path, repairs its last line, rotates the
+file if it must be, and then appends all lines with one ``os.write`` on an ``O_APPEND`` descriptor. It never uses a
+buffered Python file: a BufferedWriter keeps bytes that it reported as failed.
 """
 
 from __future__ import annotations
@@ -25,22 +25,24 @@ from bamboo_logmetrics.system import FS, Clock, backoff
 _PERIOD = {None: "", "hour": "%Y%m%d%H", "day": "%Y%m%d"}
 _FIRST_RETRY, _LONGEST_RETRY = 1.0, 60.0  # seconds until a rotation that failed is tried again
 _BLOCK = 64 * 1024
-_UNKNOWN = -1  # no size: whoever appends next looks at the last line
+_UNKNOWN = -1  # no size: the next append checks the last line
 
 
 class RotatingFile(Sink):
     """A file of lines, appended to by any number of processes, rotated by rename and create.
 
     Args:
-        path: an absolute path. Raises ConfigError when something else than a regular file is there.
-        max_bytes: rotate before the file would grow beyond this.
+        path: an absolute path.
+        max_bytes: rotate before the file would grow beyond this size.
         backup_count: how many rotated files to keep; None for all.
-        unshipped_backups: how many more while a shipper has not delivered them; None for as many again.
+        unshipped_backups: how many more to keep while a shipper has not delivered them; None for as many again.
         rotate_every: None, ``"hour"`` or ``"day"`` (UTC).
         compress: None, ``"gzip"`` or ``"zstd"``.
         mode: the mode of new files.
-        writer: gives the writer's id, for the names of rotated files.
+        writer: returns the writer's id, for the names of rotated files.
         fs, clock: the system.
+
+    Raises ConfigError if something else than a regular file is at ``path``.
     """
 
     def __init__(
@@ -71,50 +73,54 @@ class RotatingFile(Sink):
         self._lock = LockFile(path, mode=mode, fs=fs, clock=clock)
         self._archive = Archive(path, fs=fs)
         self._fd = -1
-        self._forget()
+        self._reset()
         self._check_regular()
 
-    def _forget(self) -> None:
-        """Start as one that has not opened anything."""
-        self._whole_size = 0  # the size at which the last line is known to be whole
-        self._taken = 0  # bytes of the append under way, or of the last one
+    def _reset(self) -> None:
+        """Reset to the state before the file was opened."""
+        self._whole_size = 0  # bytes; at this size the last line is known to be whole
+        self._taken = 0  # bytes written by the append under way, or by the last one
         self._period = ""
-        self._rotate_from = 0.0  # no rotation before this time, after one that failed
+        self._rotate_from = 0.0  # after a rotation that failed: none before this monotonic time
         self._retries = backoff(_FIRST_RETRY, _LONGEST_RETRY)
         self._problems: list[str] = []
         self._new_name = False  # opened or renamed since the directory was last synced
         self._tidier: Thread | None = None
         self._tidy_again = False
 
-    # -- the sink ------------------------------------------------------------------------
+    # -- the contract of a sink ----------------------------------------------------------
 
     def open(self, deadline: float | None = None) -> None:
         """Open or create the file and repair its last line. Raises OSError."""
-        with self._held(deadline):
-            self._be_current()
+        with self._locked(deadline):
+            self._ensure_current()
         self._tidy()
 
     def write(self, lines: list[bytes], deadline: float | None = None) -> None:
-        """Append lines, each with its newline; fewer than given when the file is then full: call again for the rest.
+        """Append lines, each with its newline, or the first of them if the file is full then: call again for the rest.
 
-        Raises OSError when none could be appended.
+        Raises OSError if none could be appended.
         """
-        with self._held(deadline):
-            self._be_current()
+        with self._locked(deadline):
+            self._ensure_current()
             rotated = self._rotate_if_due(len(lines[0]))
             self._append(self._fitting(lines))
         if rotated:
             self._tidy()
 
     def sync(self) -> None:
-        """Bring the file to the disk, and its directory after open, create or rename. Raises OSError."""
+        """Bring the file to the disk, and its directory after opening, creation or rename. Raises OSError."""
         self._fs.fsync(self._fd)
         if self._new_name:
             self._archive.sync_directory()
             self._new_name = False
 
     def close(self, deadline: float | None = None) -> None:
-        """Close the file; wait until ``deadline`` (monotonic) for a compression that is under way."""
+        """Close the file, and wait for a compression that is under way.
+
+        Args:
+            deadline: on the monotonic clock, when to give up waiting; None for never.
+        """
         for close in (self._close_fd, self._lock.close):
             try:
                 close()
@@ -123,22 +129,22 @@ class RotatingFile(Sink):
         self._wait_for_tidier(deadline)
 
     def problems(self) -> list[str]:
-        """Return what went wrong beside the writing since the last call: rotation, compression, close."""
-        found, self._problems = self._problems, []
-        return found
+        """Return the errors of rotation, compression and closing since the last call."""
+        problems, self._problems = self._problems, []
+        return problems
 
     def after_fork(self) -> None:
-        """Be a sink of its own in a forked child: close, and never unlock, what the parent holds."""
+        """Become an independent sink in a forked child: close, and never unlock, the descriptors of the parent."""
         for close in (self._lock.close, self._archive.close_locked, self._close_fd):
             with suppress(OSError):
                 close()
-        self._forget()
+        self._reset()
         self.repaired_bytes = 0
 
     # -- under the lock ------------------------------------------------------------------
 
     @contextmanager
-    def _held(self, deadline: float | None) -> Iterator[None]:
+    def _locked(self, deadline: float | None) -> Iterator[None]:
         try:
             self._lock.acquire(deadline)
         except FileNotFoundError:  # the directory is gone, or not there yet
@@ -158,8 +164,8 @@ class RotatingFile(Sink):
             msg = f"{self.path} is not a regular file; give the path of a file, new or existing"
             raise ConfigError(msg)
 
-    def _be_current(self) -> None:
-        """Have the file open that is now at the path, with a whole last line."""
+    def _ensure_current(self) -> None:
+        """Open the file that is now at the path, unless it is open, and repair its last line."""
         if self._fd >= 0 and not self._is_at_path():
             self._close_fd()
         if self._fd < 0:
@@ -184,14 +190,14 @@ class RotatingFile(Sink):
             fd, new = self._fs.open(self.path, flags, self._mode), False
         try:
             if new:
-                self._fs.fchmod(fd, self._mode)  # the umask does not count
-            found = self._fs.fstat(fd)
-            period = self._period_of(found.st_mtime_ns if found.st_size else self._clock.time_ns())
+                self._fs.fchmod(fd, self._mode)  # whatever the umask is
+            status = self._fs.fstat(fd)
+            period = self._period_of(status.st_mtime_ns if status.st_size else self._clock.time_ns())
         except BaseException:
             self._fs.close(fd)
             raise
         self._fd = fd
-        self._new_name = True  # also when another process made it: it may not have synced the directory yet
+        self._new_name = True  # also if another process created it: it may not have synced the directory yet
         self._whole_size = 0
         self._period = period
 
@@ -232,29 +238,30 @@ class RotatingFile(Sink):
         return lines
 
     def _append(self, lines: list[bytes]) -> None:
+        """Append lines; whatever is raised, leave whole lines only, and add exactly those to ``stored``."""
         start, count = self._whole_size, len(lines)
         data = b"".join(lines)
         end = start + len(data)
         try:
             error = self._write_all(data)
             if error is not None:
-                count, end = _whole(lines, self._taken)
+                count, end = _count_whole(lines, self._taken)
                 self._cut(start + end)
                 end = _UNKNOWN
                 if not count:
                     self._whole_size = end
-                    raise error  # noqa: TRY301 - it is what is being handled here
+                    raise error  # noqa: TRY301 - the handler below is for it as well
             self._whole_size = end
             self.stored += count
         except BaseException:
             if self._whole_size != end:
                 left = self._cut(start) - start
                 self._whole_size = _UNKNOWN
-                self.stored += _whole(lines, left)[0]
+                self.stored += _count_whole(lines, left)[0]
             raise
 
     def _write_all(self, data: bytes) -> OSError | None:
-        """Write until all is taken or the system refuses, and return the refusal; ``_taken`` is how many bytes were."""
+        """Write until all is taken or a write fails, and return that error; ``_taken`` is how many bytes were taken."""
         self._taken = 0
         view = memoryview(data)
         while self._taken < len(data):
@@ -267,28 +274,28 @@ class RotatingFile(Sink):
         return None
 
     def _cut(self, size: int) -> int:
-        """Cut the file back to ``size``; return the size that it has then, as far as that can be known."""
-        found = self._whole_size + self._taken
+        """Cut the file back to ``size``; return its size then, as far as that can be known."""
+        actual = self._whole_size + self._taken
         try:
-            found = self._fs.fstat(self._fd).st_size
-            if found > size:  # else it was truncated from outside meanwhile
+            actual = self._fs.fstat(self._fd).st_size
+            if actual > size:  # else it was truncated from outside meanwhile
                 self._fs.ftruncate(self._fd, size)
-                found = size
+                actual = size
         except OSError as error:
-            self._problems.append(f"truncate: {error}")  # whoever appends next repairs it
-        return found
+            self._problems.append(f"truncate: {error}")  # the next append repairs it
+        return actual
 
     # -- rotation ------------------------------------------------------------------------
 
     def _period_of(self, time_ns: int) -> str:
         return from_ns(time_ns).strftime(self._period_format)
 
-    def _rotate_if_due(self, coming: int) -> bool:
-        """Rotate a file that is full, or of an earlier hour or day; tell whether it was."""
+    def _rotate_if_due(self, next_size: int) -> bool:
+        """Rotate a file that is full, or of an earlier hour or day; return True if it was rotated."""
         if self._whole_size == 0:
             self._period = self._period_of(self._clock.time_ns())
             return False
-        full = self._whole_size + coming > self._max_bytes
+        full = self._whole_size + next_size > self._max_bytes
         if not full and self._period_of(self._clock.time_ns()) <= self._period:
             return False  # also when the clock went backward
         if self._clock.monotonic() < self._rotate_from:
@@ -309,7 +316,7 @@ class RotatingFile(Sink):
         try:
             self._open_fd()
         except BaseException:
-            self._fd = old  # no descriptor, no permission: put it back and go on with it
+            self._fd = old  # no descriptor or no permission: put it back, and continue with it
             self._fs.rename(target, self.path)
             raise
         self._fs.close(old)
@@ -317,26 +324,26 @@ class RotatingFile(Sink):
     # -- housekeeping, off the worker ----------------------------------------------------
 
     def _tidy(self) -> None:
-        """Have a thread compress and remove rotated files, if there is something of the kind to do."""
+        """Compress and remove rotated files in a thread, if compression or retention is on."""
         if not self._compress and self._backup_count is None:
             return
         tidier = Thread(target=self._tidy_until_done, name="bamboo-logmetrics-tidy", daemon=True)
         self._tidy_again = True
-        if self._tidier is None:  # checked and set in one run without a call, see channel.py: it needs no lock
+        if self._tidier is None:  # checked and set without a call in between, as in channel.py: it needs no lock
             self._tidier = tidier
             started = False
             try:
                 tidier.start()
                 started = True
             except (RuntimeError, MemoryError):
-                pass  # no threads any more: the next opening does it
+                pass  # no thread can be started any more: the next opening tidies
             finally:
                 if not started:
                     self._tidier = None
 
     def _tidy_until_done(self) -> None:
         while True:
-            if not self._tidy_again:  # again in one run: who asks after it starts another
+            if not self._tidy_again:  # again without a call in between: a later request starts another thread
                 self._tidier = None
                 return
             self._tidy_again = False
@@ -347,7 +354,7 @@ class RotatingFile(Sink):
                     unshipped=self._unshipped,
                     mode=self._mode,
                 )
-            except BaseException as error:  # noqa: BLE001 - whatever it was, the next file must be tidied again
+            except BaseException as error:  # noqa: BLE001 - after any error, the next file must be tidied again
                 self._problems.append(f"tidy: {error}")
 
     def _wait_for_tidier(self, deadline: float | None) -> None:
@@ -356,8 +363,8 @@ class RotatingFile(Sink):
             tidier.join(None if deadline is None else max(0.0, deadline - self._clock.monotonic()))
 
 
-def _whole(lines: list[bytes], size: int) -> tuple[int, int]:
-    """Return how many lines are whole within the first ``size`` bytes, and where the last of them ends."""
+def _count_whole(lines: list[bytes], size: int) -> tuple[int, int]:
+    """Return how many lines lie wholly within the first ``size`` bytes, and the offset at which the last one ends."""
     ends = [0, *accumulate(map(len, lines))]
     count = max(0, bisect_right(ends, size) - 1)
     return count, ends[count]
