@@ -9,12 +9,18 @@ import sys
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from support.leaks import LeakCheck
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.logger import opening as config
 from bamboo_logmetrics.logger.target import LogTarget
 from bamboo_logmetrics.pipeline import diagnostics
+
+
+# No time limits: how long an example takes depends on the machine's other work.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def pytest_configure(config):

@@ -14,6 +14,7 @@ __all__ = ["worlds"]  # a fixture
 FIRST_SEED = int(os.environ.get("BAMBOO_TEST_SEED", "1"))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("number", range(FIRST_SEED, FIRST_SEED + 3))
 def test_rows_1_to_33_many_random_programs(worlds, tmp_path, number):
