@@ -1,11 +1,13 @@
-"""The command line. It needs click and rich: the extra ``cli``."""
+"""The command line. Needs the extra ``cli``: click and rich."""
 
 from __future__ import annotations
 
 import sys
 
+from bamboo_logmetrics.cli.exit_codes import INTERRUPTED, UNUSABLE
+
 PROGRAM = "bamboo-logmetrics"
-_EXTRA = {"click", "rich"}
+_PACKAGES = {"click", "rich"}
 
 
 def main() -> None:
@@ -13,11 +15,11 @@ def main() -> None:
     try:
         from bamboo_logmetrics.cli.commands import cli
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except ImportError as error:
         package = str(error.name).partition(".")[0]
-        if package not in _EXTRA:
+        if package not in _PACKAGES:
             raise
         sys.stderr.write(f"{PROGRAM} needs the package {package}: pip install 'bamboo_logmetrics[cli]'\n")
-        sys.exit(2)
+        sys.exit(UNUSABLE)
     cli(prog_name=PROGRAM)

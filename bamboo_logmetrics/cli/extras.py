@@ -1,16 +1,23 @@
-"""What a command needs beside the extra ``cli``."""
+"""The message for a missing package of an extra that only some commands need."""
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import click
 
-_PACKAGES = {"httpx": "httpx", "google": "protobuf", "opentelemetry": "opentelemetry-proto"}  # by what is imported
+from bamboo_logmetrics.cli.exit_codes import UNUSABLE
+
+_PACKAGES = {"httpx": "httpx", "google": "protobuf", "opentelemetry": "opentelemetry-proto"}  # by top-level module
 
 
-def need(ctx: click.Context, extras: str, error: ImportError) -> None:
-    """Say which extra is missing and exit with 2, where it is that; else raise the error again."""
+def exit_for_missing_extra(ctx: click.Context, extras: str, error: ImportError) -> NoReturn:
+    """Print how to install ``extras``, separated by commas, and exit; raise an error of another cause again."""
     package = _PACKAGES.get(str(error.name).partition(".")[0])
     if package is None:
         raise error
     click.echo(f"Error: this needs the package {package}: pip install 'bamboo_logmetrics[cli,{extras}]'", err=True)
-    ctx.exit(2)
+    ctx.exit(UNUSABLE)
+
+
+need = exit_for_missing_extra

@@ -1,4 +1,4 @@
-"""What commands print."""
+"""Output of the commands: reports, tables, numbers, progress."""
 
 from __future__ import annotations
 
@@ -18,31 +18,34 @@ from rich.text import Text
 
 from bamboo_logmetrics.reading import Report, WriterReport
 
-_PIPE_WIDTH = 140  # columns, where there is no terminal that has a width
+_PIPE_WIDTH = 140  # columns, where stdout is not a terminal with a width of its own
 
 
 @contextmanager
-def unheard() -> Iterator[None]:
-    """Be content when nobody reads our output any more, as behind ``| head``: the exit code stays what it is."""
+def tolerate_broken_pipe() -> Iterator[None]:
+    """Ignore that the reader of stdout has gone, as behind ``| head``: the exit code stays that of the command."""
     try:
         yield
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit would fail again
+
+
+unheard = tolerate_broken_pipe
 
 
 def printable(text: str) -> str:
-    """Return text that is safe on a terminal: what came from a file must not steer it."""
+    """Return text with all control characters escaped: text from a file must not control the terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def as_json(found: Any) -> str:
+def as_json(data: Any) -> str:
     """Return a report, or a list of such objects, as indented JSON."""
-    text = json.dumps(msgspec.to_builtins(found, enc_hook=dict), indent=2, ensure_ascii=False)
-    return text.encode("utf-8", "replace").decode()  # a file's name may be no UTF-8
+    text = json.dumps(msgspec.to_builtins(data, enc_hook=dict), indent=2, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode()  # the name of a file may not be UTF-8
 
 
 def show_report(report: Report) -> None:
-    """Print a report: a table of the writers, what is wrong, what is to be known, and the verdict."""
+    """Print a report: a table of the writers, problems, notes, and the verdict."""
     if report.writers:
         _show_writers(report.writers)
     for finding in report.problems:
@@ -50,19 +53,19 @@ def show_report(report: Report) -> None:
     for finding in report.notes:
         click.echo(f"note: {printable(str(finding))}")
     if report.dropped:
-        click.echo(f"dropped, and said so in the log: {counts(report.dropped)}")
+        click.echo(f"dropped, and recorded in the log: {counts(report.dropped)}")
     click.echo(_verdict(report))
 
 
 def counts(dropped: Mapping[str, int]) -> str:
-    """Return ``12 (queue_full 10, too_large 2)``."""
+    """Return the sum and its parts, such as ``12 (queue_full 10, too_large 2)``."""
     parts = ", ".join(f"{printable(reason)} {count:,}" for reason, count in sorted(dropped.items()))
     return f"{sum(dropped.values()):,} ({parts})" if dropped else "0"
 
 
-def plural(count: int, what: str) -> str:
-    """Return ``1 file`` or ``2 files``."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun, such as ``1 file`` or ``2 files``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _show_writers(writers: tuple[WriterReport, ...]) -> None:
@@ -80,7 +83,7 @@ def _show_writers(writers: tuple[WriterReport, ...]) -> None:
 def print_table(table: Table) -> None:
     """Print a table on stdout."""
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-    with console.capture() as captured:  # rich itself would exit with 1 at a broken pipe
+    with console.capture() as captured:  # printing directly, rich would exit with 1 at a broken pipe
         console.print(table)
     click.echo(captured.get(), nl=False)
 
@@ -102,19 +105,19 @@ def _cells(writer: WriterReport) -> list[Text]:
 
 
 def _verdict(report: Report) -> str:
-    read = f"{plural(report.lines, 'line')} of {plural(len(report.writers), 'writer')}"
-    read += f" in {plural(len(report.files), 'file')}"
+    extent = f"{plural(report.lines, 'line')} of {plural(len(report.writers), 'writer')}"
+    extent += f" in {plural(len(report.files), 'file')}"
     if report.ok:
-        return click.style(f"OK: {read}, every event is accounted for", fg="green")
-    return click.style(f"NOT ACCOUNTED FOR: {plural(len(report.problems), 'problem')} in {read}", fg="red")
+        return click.style(f"OK: {extent}, every event is accounted for", fg="green")
+    return click.style(f"NOT ACCOUNTED FOR: {plural(len(report.problems), 'problem')} in {extent}", fg="red")
 
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Show a progress bar in bytes, on stderr; nothing where that is not a terminal."""
+    """Show a progress bar in bytes on stderr, if that is a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    # where it shows nothing it is not even started: before rich 15 its stop would write an empty line
+    # a disabled bar is not started: before rich 15, its stop would write an empty line
     with progress if console.is_terminal else nullcontext():
         yield progress

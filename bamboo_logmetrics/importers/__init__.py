@@ -1,1 +1,26 @@
-"""Importers: other programs' session files, turned into events."""
+"""Importers: the session files of other tools as events.
+
+A new importer is a subclass of :class:`Importer`; :func:`register_importer` makes it known to the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportReport, Problem, read_each
+from bamboo_logmetrics.importers.claude_code.importer import CLAUDE_CODE
+
+__all__ = ["IMPORTERS", "ImportReport", "ImportedEvent", "Importer", "Problem", "read_each", "register_importer"]
+
+_importers: dict[str, Importer] = {importer.name: importer for importer in (CLAUDE_CODE,)}
+IMPORTERS: Mapping[str, Importer] = _importers
+
+
+def register_importer(importer: Importer) -> None:
+    """Make an importer known to the command ``bamboo-logmetrics import``.
+
+    Raises ValueError if another importer has its name.
+    """
+    if _importers.setdefault(importer.name, importer) is not importer:
+        msg = f"an importer named {importer.name!r} is registered already; choose another name"
+        raise ValueError(msg)

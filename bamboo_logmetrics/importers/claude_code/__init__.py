@@ -1,1 +1,1 @@
-"""Transcripts of Claude Code."""
+"""Claude Code: its transcripts as events."""

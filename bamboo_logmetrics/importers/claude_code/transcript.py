@@ -1,8 +1,7 @@
-"""Reading a Claude Code transcript: lines in, small typed records out.
+"""Reads a Claude Code transcript: lines in, small typed entries out.
 
-A record carries ids, times, counts and names only. Prompts, answers and tool payloads are
-looked at here, to tell an interrupt from a prompt, and go no further: not into a record, not
-into a problem's message.
+An entry has ids, times, counts and names only. This module looks at prompts, answers and tool payloads to tell an
+interrupt from a prompt. It puts none of them into an entry or into the message of a problem.
 """
 
 from __future__ import annotations
@@ -18,46 +17,35 @@ from typing import Any
 
 from bamboo_logmetrics.events import TokenUsage
 from bamboo_logmetrics.events.times import parse_utc
+from bamboo_logmetrics.importers.base import ImportReport
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"\s*")
 _WORD = re.compile(r"[A-Za-z_]{1,40}")
 _SEPARATOR = re.compile(r"[\\/]")
 
-_LONGEST_ID = 200
-_LARGEST_COUNT = 2**53  # what JSON numbers hold exactly; nothing real comes near
+_LONGEST_ID = 200  # characters
+_LARGEST_COUNT = 2**53  # the largest integer that every JSON reader holds exactly; real counts are far smaller
 _HTTP_STATUS = range(100, 600)
-_REPORT_BYTES = 1 << 16
+_REPORT_BYTES = 1 << 16  # progress is reported each time that so many were read
 
 _MESSAGES = ("user", "assistant")
 _INTERRUPT = "[Request interrupted by user"
 _FOR_TOOL_USE = "for tool use"
-# Commands that the CLI answered by itself (/model, /exit, !ls): nobody sent them to a model. A
-# slash command that is a prompt starts with <command-message> instead, and counts.
+# Commands that the CLI answered itself (/model, /exit, !ls) went to no model. A slash command that is a prompt starts
+# with <command-message> instead, and counts.
 _LOCAL = ("<command-name>", "<local-command-", "<bash-")
 _NOT_WRITTEN_BY_THE_USER = ("isMeta", "isCompactSummary", "isVisibleInTranscriptOnly")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A line that was skipped, or the part of it that was."""
-
-    path: Path
-    line: int
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.message}"
+class UnusableEntryError(Exception):
+    """An entry cannot be used. The message gives the reason and quotes nothing of its content."""
 
 
-class BrokenRecordError(Exception):
-    """A record cannot be used; the text says why and holds nothing of its content."""
+class Marker(Enum):
+    """The meaning of an entry for its session, besides its answer and its tool results."""
 
-
-class Said(Enum):
-    """What a record means for its session, beside its answer and its tool results."""
-
-    NOTHING = "nothing"
+    NONE = "none"
     PROMPT = "prompt"
     TOOL_INTERRUPT = "the user stopped a tool; the model had finished"
     INTERRUPT = "the user stopped the model"
@@ -67,18 +55,18 @@ class Said(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One line of an API message: one content block, and the message's usage so far."""
+    """One line of an API message: one content block, and the usage of the message so far."""
 
     message_id: str
     model: str
     usage: TokenUsage | None
-    final: bool  # a stop reason comes with the final output count, in one event of the stream
+    final: bool  # True with a stop reason, which comes with the final output count in one event of the stream
     tools: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptEntry:
-    """One record of the conversation tree, without its content."""
+    """One record of the tree of the conversation, without its content."""
 
     at: datetime
     uuid: str
@@ -88,7 +76,7 @@ class TranscriptEntry:
     agent_id: str | None
     version: str | None
     project: str | None
-    said: Said = Said.NOTHING
+    marker: Marker = Marker.NONE
     cause: str | None = None
     interrupted: str | None = None
     results: tuple[tuple[str, bool], ...] = ()
@@ -96,70 +84,68 @@ class TranscriptEntry:
     inner: TranscriptEntry | None = None
 
 
-def read(
-    path: Path, on_problem: Callable[[Problem], None], on_progress: Callable[[int], None]
-) -> Iterator[TranscriptEntry]:
-    """Yield the records of a transcript in file order; what cannot be used is a problem."""
-    for number, raw in _lines(path, on_progress):
-        objects, fault = split(raw)
-        for found in objects:
+def read_entries(path: Path, report: ImportReport) -> Iterator[TranscriptEntry]:
+    """Yield the entries of a transcript in the order of the file, and report what cannot be used as a problem."""
+    for number, raw in _lines(path, report):
+        values, fault = split(raw)
+        for value in values:
             try:
-                record = parse(found)
-            except BrokenRecordError as broken:
-                on_problem(Problem(path, number, str(broken)))
+                entry = parse(value)
+            except UnusableEntryError as error:
+                report.problem(path, str(error), number)
             else:
-                if record:
-                    yield record
+                if entry:
+                    yield entry
         if fault:
-            on_problem(Problem(path, number, fault))
+            report.problem(path, fault, number)
 
 
-def _lines(path: Path, on_progress: Callable[[int], None]) -> Iterator[tuple[int, bytes]]:
+def _lines(path: Path, report: ImportReport) -> Iterator[tuple[int, bytes]]:
     pending = 0
-    with path.open("rb") as file:  # bytes: str.splitlines would also cut at U+2028 within a text
+    with path.open("rb") as file:  # as bytes: str.splitlines would also split at U+2028 within a text
         for number, raw in enumerate(file, 1):
             yield number, raw
             pending += len(raw)
             if pending >= _REPORT_BYTES:
-                on_progress(pending)
+                report.progress(pending)
                 pending = 0
-    on_progress(pending)
+    report.progress(pending)
 
 
 def split(raw: bytes) -> tuple[list[Any], str]:
-    """Return the JSON values of one line, and what is wrong with the rest of it or ``""``.
+    """Return the JSON values of one line, and the fault of the rest of the line or ``""``.
 
-    Real transcripts have a few lines of two objects, and a last line that is still being written.
+    A few lines of real transcripts hold two objects, and the last line may be incomplete.
     """
-    objects: list[Any] = []
+    values: list[Any] = []
     at = 0
     try:
         text = raw.decode("utf-8-sig")
         while (at := _skip_space(text, at)) < len(text):
-            found, at = _DECODER.raw_decode(text, at)
-            objects.append(found)
+            value, at = _DECODER.raw_decode(text, at)
+            values.append(value)
     except UnicodeDecodeError:
-        return objects, "not UTF-8"
+        return values, "not UTF-8"
     except (ValueError, RecursionError) as error:
-        return objects, f"not JSON at column {getattr(error, 'pos', at) + 1}"
-    return objects, ""
+        return values, f"not JSON at column {getattr(error, 'pos', at) + 1}"
+    return values, ""
 
 
 def _skip_space(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
 
 
-def parse(found: Any) -> TranscriptEntry | None:
-    """Return the record of a JSON value, None for a kind that is ignored; raises BrokenRecordError."""
-    line = _object(found, "the line")
+def parse(value: Any) -> TranscriptEntry | None:
+    """Return the entry of a JSON value, or None for a kind that is ignored. Raises UnusableEntryError."""
+    line = _object(value, "the line")
     kind = _label(line.get("type")) or ""
     missing = [key for key in ("uuid", "timestamp", "sessionId") if line.get(key) is None]
     if missing and kind not in _CONTENT:
         return None  # file-history-snapshot, summary, mode ...: outside the tree of the conversation
     if missing:
         msg = f"{kind} line without {missing[0]}"
-        raise BrokenRecordError(msg)
+        raise UnusableEntryError(msg)
     return TranscriptEntry(
         at=_time(line["timestamp"]),
         uuid=_id(line, "uuid"),
@@ -174,7 +160,7 @@ def parse(found: Any) -> TranscriptEntry | None:
 
 
 def _nothing(_: dict[str, Any]) -> dict[str, Any]:
-    return {}  # attachments and the like: their time can be where a round started
+    return {}  # attachments and the like: a round may start at their time
 
 
 def _user(line: dict[str, Any]) -> dict[str, Any]:
@@ -184,20 +170,20 @@ def _user(line: dict[str, Any]) -> dict[str, Any]:
     texts = [_text(block) for block in blocks if block.get("type") != "tool_result"]
     interrupted = _label(line.get("interruptedMessageId"))
     return {
-        "said": Said.INTERRUPT if interrupted and not any(texts) else _said(line, texts),
+        "marker": Marker.INTERRUPT if interrupted and not any(texts) else _marker(line, texts),
         "interrupted": interrupted,
         "results": tuple((_id(block, "tool_use_id"), block.get("is_error") is True) for block in results),
     }
 
 
-def _said(line: dict[str, Any], texts: list[str]) -> Said:
+def _marker(line: dict[str, Any], texts: list[str]) -> Marker:
     for text in texts:
         if text.startswith(_INTERRUPT):
-            return Said.TOOL_INTERRUPT if _FOR_TOOL_USE in text[:80] else Said.INTERRUPT
+            return Marker.TOOL_INTERRUPT if _FOR_TOOL_USE in text[:80] else Marker.INTERRUPT
     if any(line.get(mark) is True for mark in _NOT_WRITTEN_BY_THE_USER):
-        return Said.NOTHING
+        return Marker.NONE
     written = any(text and not text.startswith(_LOCAL) for text in texts)
-    return Said.PROMPT if written else Said.NOTHING
+    return Marker.PROMPT if written else Marker.NONE
 
 
 def _text(block: dict[str, Any]) -> str:
@@ -210,7 +196,7 @@ def _text(block: dict[str, Any]) -> str:
 def _assistant(line: dict[str, Any]) -> dict[str, Any]:
     message = _object(line.get("message"), "message")
     if line.get("isApiErrorMessage") is True:
-        return {"said": Said.GAVE_UP, "cause": _cause(line)}
+        return {"marker": Marker.GAVE_UP, "cause": _cause(line)}
     if message.get("model") == "<synthetic>":
         return {}  # "No response requested.": written by the CLI, no model was called
     content = message.get("content")
@@ -229,11 +215,11 @@ def _assistant(line: dict[str, Any]) -> dict[str, Any]:
 def _system(line: dict[str, Any]) -> dict[str, Any]:
     if line.get("subtype") != "api_error":
         return {}
-    return {"said": Said.API_ERROR, "cause": _cause(line)}
+    return {"marker": Marker.API_ERROR, "cause": _cause(line)}
 
 
 def _progress(line: dict[str, Any]) -> dict[str, Any]:
-    """Return the sub-agent's record within a line of an older CLI."""
+    """Return the entry of a sub-agent within a line of an older CLI."""
     data = line.get("data")
     if not isinstance(data, dict) or data.get("type") != "agent_progress":
         return {}
@@ -253,11 +239,11 @@ _CONTENT: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def _usage(found: Any) -> TokenUsage | None:
-    """Return the tokens with the cache inside the prompt, which Anthropic counts beside it."""
-    if found is None:
+def _usage(value: Any) -> TokenUsage | None:
+    """Return the tokens. The prompt includes the cached tokens, which Anthropic counts separately."""
+    if value is None:
         return None
-    usage = _object(found, "message.usage")
+    usage = _object(value, "message.usage")
     fresh, output = _count(usage, "input_tokens"), _count(usage, "output_tokens")
     if fresh is None or output is None:
         return None
@@ -279,11 +265,11 @@ def _count(usage: dict[str, Any], key: str) -> int | None:
     if type(value) is int and 0 <= value <= _LARGEST_COUNT:
         return value
     msg = f"message.usage.{key} is not a count"
-    raise BrokenRecordError(msg)
+    raise UnusableEntryError(msg)
 
 
 def _cause(line: dict[str, Any]) -> str:
-    """Return status and type of an API error, such as ``529 overloaded_error``; never its text."""
+    """Return status and type of an API error, such as ``529 overloaded_error``, without its text."""
     status, word = line.get("apiErrorStatus"), None
     error = line.get("error")
     while isinstance(error, dict):
@@ -298,26 +284,26 @@ def _cause(line: dict[str, Any]) -> str:
     return " ".join(parts) or "api_error"
 
 
-def _object(found: Any, name: str) -> dict[str, Any]:
-    if isinstance(found, dict):
-        return found
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
     msg = f"{name} is not a JSON object"
-    raise BrokenRecordError(msg)
+    raise UnusableEntryError(msg)
 
 
-def _blocks(found: Any) -> list[dict[str, Any]]:
-    if isinstance(found, list):
-        return [_object(block, "a content block") for block in found]
+def _blocks(value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, list):
+        return [_object(block, "a content block") for block in value]
     msg = "message.content is neither text nor a list"
-    raise BrokenRecordError(msg)
+    raise UnusableEntryError(msg)
 
 
-def _id(found: dict[str, Any], key: str) -> str:
-    """Return an id or a name. Printable also means: no lone surrogate, which UTF-8 cannot hold."""
-    if kept := _label(found.get(key)):
-        return kept
+def _id(owner: dict[str, Any], key: str) -> str:
+    """Return an id or a name. A printable text has no lone surrogates, which UTF-8 cannot hold."""
+    if label := _label(owner.get(key)):
+        return label
     msg = f"{key} is not a text of 1 to {_LONGEST_ID} printable characters"
-    raise BrokenRecordError(msg)
+    raise UnusableEntryError(msg)
 
 
 def _label(value: Any) -> str | None:
@@ -327,7 +313,7 @@ def _label(value: Any) -> str | None:
 
 
 def _base_name(cwd: Any) -> str | None:
-    """Return the last part of a POSIX or Windows path: the rest of it is nobody's business."""
+    """Return the last part of a POSIX or Windows path; the rest is private."""
     return _label(_SEPARATOR.split(cwd.rstrip("\\/"))[-1]) if isinstance(cwd, str) else None
 
 
@@ -336,4 +322,4 @@ def _time(value: Any) -> datetime:
         return parse_utc(value)
     except ValueError:
         msg = "timestamp is not a time such as 2026-11-22T15:47:13.417Z"
-        raise BrokenRecordError(msg) from None
+        raise UnusableEntryError(msg) from None

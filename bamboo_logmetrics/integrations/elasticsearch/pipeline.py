@@ -1,29 +1,30 @@
-"""The ingest pipeline: lines of any layout become ECS documents in the server.
+"""The ingest pipeline, which turns lines of any layout into ECS documents in the server.
 
-What decides is a script with the layouts' table as its parameters, so that there is one truth about what stands where.
+Its scripts get the layouts' mapping table as parameters, so that the table stays the only place that says which key
+becomes which field.
 """
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any
 
 from bamboo_logmetrics.format.fields import HEADER
 from bamboo_logmetrics.format.layouts import mapping, otel, semconv
 from bamboo_logmetrics.format.layouts.ecs import DATASET, ECS_VERSION
 from bamboo_logmetrics.format.layouts.mapping import FieldMapping, Type
-from bamboo_logmetrics.integrations.elastic_mapping import Product
+from bamboo_logmetrics.integrations.base import read_text
+from bamboo_logmetrics.integrations.elasticsearch.mapping import Product
 
-BROKEN = "bamboo_unreadable"  # the tag of what is no line
+UNREADABLE_TAG = "bamboo_unreadable"
 
-_LINE = "bamboo_logmetrics_line"  # holds the line between two processors
+_LINE = "bamboo_logmetrics_line"  # the field that holds the line between two processors
 
-# Documents of the layout ecs are left as they are, and by no script.
+# A document of the layout ecs is left unchanged.
 _NOT_ECS = "!(ctx['@timestamp'] != null && ctx.bamboo instanceof Map && ctx.bamboo.v != null)"
 _NO_ID = "ctx._id == null && ctx.bamboo instanceof Map && ctx.bamboo.writer != null && ctx.bamboo.seq != null"
 
-# what the script calls the types
-_CHECKS: dict[Type, str] = {
+# the types of the table by their names in the script
+_TYPES: dict[Type, str] = {
     mapping.KEYWORD: "text",
     mapping.KEYWORDS: "texts",
     mapping.TEXT: "text",
@@ -37,23 +38,23 @@ _CHECKS: dict[Type, str] = {
     mapping.OBJECT: "object",
 }
 
-# what Elasticsearch and OpenSearch keep beside a document's own fields
+# names that the server keeps in the context besides the fields of the document
 _METADATA = [
     "_id", "_index", "_routing", "_type", "_version", "_version_type",
     "_if_seq_no", "_if_primary_term", "_dynamic_templates", "_op_type",
 ]  # fmt: skip
 
-# objects that Filebeat, Elastic Agent and Logstash put beside the keys of a line that they parsed
-_AGENTS = [
+# objects that Filebeat, Elastic Agent and Logstash add to the keys of a line that they have parsed
+_SHIPPER_OBJECTS = [
     "@timestamp", "@version", "agent", "cloud", "container", "data_stream", "docker", "ecs", "elastic_agent", "host",
     "input", "kubernetes", "log", "orchestrator", "service",
 ]  # fmt: skip
 
 
 def pipeline(description: str, product: Product) -> dict[str, Any]:
-    """Return the body of the pipeline."""
+    """Return the body of the request that creates the pipeline."""
     common = {"metadata": _METADATA, "ecs_version": ECS_VERSION, "dataset": DATASET}
-    # OpenSearch copies a document for each script, and its copying refuses what is no long
+    # OpenSearch copies the document for each script, and cannot copy an integer beyond 64 bits
     finding = {"line": _LINE, "quote": product == "opensearch"}
     return {
         "description": description,
@@ -65,7 +66,7 @@ def pipeline(description: str, product: Product) -> dict[str, Any]:
         ],
         "on_failure": [
             {"remove": {"field": _LINE, "ignore_missing": True}},
-            {"script": _script("broken", common | {"tag": BROKEN})},
+            {"script": _script("mark_unreadable", common | {"tag": UNREADABLE_TAG})},
             {"set": {"field": "error.message", "value": "{{{_ingest.on_failure_message}}}"}},
             {"set": {"field": "@timestamp", "value": "{{{_ingest.timestamp}}}", "override": False}},
         ],
@@ -73,30 +74,30 @@ def pipeline(description: str, product: Product) -> dict[str, Any]:
 
 
 def _script(name: str, params: dict[str, Any]) -> dict[str, Any]:
-    source = (resources.files("bamboo_logmetrics.integrations") / f"{name}.painless").read_text(encoding="utf-8")
+    source = read_text("bamboo_logmetrics.integrations.elasticsearch", f"{name}.painless")
     return {"lang": "painless", "source": source, "params": params}
 
 
 def _table() -> dict[str, Any]:
-    """Return what the script has to know of the layouts."""
-    rows = {kind: _rows(found) for kind, found in mapping.ONLY_IN.items()}
+    """Return the parameters that describe the layouts."""
+    only_in = {kind: _rows(rows) for kind, rows in mapping.ONLY_IN.items()}
     return {
-        "agents": _AGENTS,
+        "agents": _SHIPPER_OBJECTS,
         "times": "uuuu-MM-dd'T'HH:mm:ss.SSSSSS'Z'",
         "header": list(HEADER[:3]),
         "everywhere": _rows(mapping.EVERYWHERE),
-        "only_in": rows,
+        "only_in": only_in,
         "otel": {
             "keys": {row.otel: row.key for row in mapping.ROWS},
             "event": otel.EVENT,
             "bound": otel.BOUND,
             "timestamp": otel.TIMESTAMP,
         },
-        "facts": {kind: _known(facts._asdict()) for kind, facts in semconv.KIND_SEMANTICS.items()},
+        "facts": {kind: _without_none(semantics._asdict()) for kind, semantics in semconv.KIND_SEMANTICS.items()},
         "metrics": sorted(semconv.METRICS),
-        "with_status": [kind for kind, found in rows.items() if "status" in found],
+        "with_status": [kind for kind, rows in only_in.items() if "status" in rows],
         "outcomes": dict(semconv.OUTCOMES),
-        "apis": [[end, api.operation] for end, api in semconv.ENDPOINT_SEMANTICS.items()],
+        "apis": [[end, endpoint.operation] for end, endpoint in semconv.ENDPOINT_SEMANTICS.items()],
         "other": semconv.OTHER,
         "least_error_code": semconv.LEAST_ERROR_CODE,
     }
@@ -104,10 +105,10 @@ def _table() -> dict[str, Any]:
 
 def _rows(rows: tuple[FieldMapping, ...]) -> dict[str, Any]:
     return {
-        row.key: {"path": (row.ecs or row.otel).split("."), "type": _CHECKS[row.type], "factor": row.factor}
+        row.key: {"path": (row.ecs or row.otel).split("."), "type": _TYPES[row.type], "factor": row.factor}
         for row in rows
     }
 
 
-def _known(values: dict[str, Any]) -> dict[str, Any]:
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}

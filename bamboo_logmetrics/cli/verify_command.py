@@ -5,24 +5,25 @@ from __future__ import annotations
 import click
 
 from bamboo_logmetrics import reading
-from bamboo_logmetrics.cli.formatting import as_json, progress_bar, show_report, unheard
+from bamboo_logmetrics.cli.exit_codes import FAILED, OK
+from bamboo_logmetrics.cli.formatting import as_json, progress_bar, show_report, tolerate_broken_pipe
 
-_LONG = 100 * 1024 * 1024  # bytes; less is read before a bar could be looked at
+_LONG = 100 * 1024 * 1024  # bytes; a shorter log is read before anyone could look at a progress bar
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print the report.")
-@click.option("--complete", is_flag=True, help="A beginning that retention has removed is missing, too.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="The form of the report.")
+@click.option("--complete", is_flag=True, help="Count lines at the beginning that retention has removed as missing.")
 @click.pass_context
 def verify(ctx: click.Context, files: tuple[str, ...], form: str, complete: bool) -> None:
-    """Tell whether every event of a log is accounted for.
+    """Check that every event of a log is accounted for.
 
-    FILE is a log, or a quoted pattern. Its rotated and compressed files are found by themselves; a rotated file stands
+    FILE is a log, or a quoted pattern. Its rotated and compressed files are found automatically; a rotated file stands
     for its log.
 
-    Every line is read. Lines of each writer are numbered, so a number that is not there is a lost line. Events that the
-    application lost before they were written are announced in the log itself, and are accounted for.
+    The command reads every line. The lines of each writer are numbered, so a missing number is a lost line. If the
+    application lost events before they were written, the log itself records them; these events are accounted for.
 
     \b
     Exit code: 0 all is accounted for, 1 something is missing, broken or
@@ -40,9 +41,9 @@ def verify(ctx: click.Context, files: tuple[str, ...], form: str, complete: bool
             progress.update(task, completed=done, total=total, visible=total > _LONG)
 
         report = reading.verify(files, complete=complete, on_progress=show)
-    with unheard():
+    with tolerate_broken_pipe():
         if form == "json":
             click.echo(as_json(report))
         else:
             show_report(report)
-    ctx.exit(0 if report.ok else 1)
+    ctx.exit(OK if report.ok else FAILED)

@@ -1,4 +1,4 @@
-"""The native keys under OpenTelemetry's names, as statements for the collector: by the table of the layouts."""
+"""Statements of the collector that rename the native keys to OpenTelemetry's names, made from the mapping table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bamboo_logmetrics.format.layouts import mapping, semconv
 from bamboo_logmetrics.format.layouts.mapping import EVERYWHERE, ONLY_IN, FieldMapping
 
-_CHECKS = {
+_CONDITIONS = {
     mapping.KEYWORD: "IsString({0})",
     mapping.TEXT: "IsString({0})",
     mapping.TRACE: "IsString({0})",
@@ -26,20 +26,20 @@ _TRACE_ID = (
 
 
 def statements() -> Iterator[str]:
-    """Give the statements that make attributes of a line in the cache; what they took is not left there."""
+    """Yield the statements. They move the keys of a line from the collector's cache to attributes."""
     yield from _derived()
     yield f'set(log.trace_id.string, log.cache["trace_id"]) where {_TRACE_ID}'
     yield f'delete_key(log.cache, "trace_id") where {_TRACE_ID}'
     for row in EVERYWHERE:
-        yield from _moved(row, "")
+        yield from _move(row, "")
     for kind, rows in ONLY_IN.items():
         for row in rows:
-            yield from _moved(row, f" and {_is(kind)}")
+            yield from _move(row, f" and {_is(kind)}")
 
 
-def _moved(row: FieldMapping, condition: str) -> Iterator[str]:
+def _move(row: FieldMapping, condition: str) -> Iterator[str]:
     source = f'log.cache["{row.key}"]'
-    where = _CHECKS[row.type].format(source) + condition
+    where = _CONDITIONS[row.type].format(source) + condition
     yield f'set(log.attributes["{row.otel}"], {source}) where {where}'
     yield f'delete_key(log.cache, "{row.key}") where {where}'
 
@@ -49,11 +49,11 @@ def _is(kind: str) -> str:
 
 
 def _derived() -> Iterator[str]:
-    """Give what follows from the event, as ``derived`` has it."""
-    for kind, facts in semconv.KIND_SEMANTICS.items():
-        if facts.operation:
-            yield f'set(log.attributes["gen_ai.operation.name"], "{facts.operation}") where {_is(kind)}'
-    yield from _api()
+    """Yield statements for the values that ``semconv`` derives from an event."""
+    for kind, semantics in semconv.KIND_SEMANTICS.items():
+        if semantics.operation:
+            yield f'set(log.attributes["gen_ai.operation.name"], "{semantics.operation}") where {_is(kind)}'
+    yield from _endpoints()
     yield (
         'set(log.attributes["gen_ai.request.stream"], true) '
         f'where {_is("forward.request_started")} and log.cache["is_stream"] == true'
@@ -72,14 +72,14 @@ def _derived() -> Iterator[str]:
     )
 
 
-def _api() -> Iterator[str]:
-    """Give what the endpoint of a request says."""
-    for end, api in semconv.ENDPOINT_SEMANTICS.items():
+def _endpoints() -> Iterator[str]:
+    """Yield statements for the values that depend on the endpoint of a request."""
+    for end, endpoint in semconv.ENDPOINT_SEMANTICS.items():
         pattern = end.removeprefix(".").replace(".", "[./]")
         where = (
             'where IsMatch(log.event_name, "^bamboo.forward.request_") and '
             f'IsString(log.cache["endpoint"]) and IsMatch(log.cache["endpoint"], "(^|[./]){pattern}/*([?]|$$)")'
         )
-        yield f'set(log.attributes["gen_ai.operation.name"], "{api.operation}") {where}'
-        if api.openai:
-            yield f'set(log.attributes["openai.api.type"], "{api.openai}") {where}'
+        yield f'set(log.attributes["gen_ai.operation.name"], "{endpoint.operation}") {where}'
+        if endpoint.openai:
+            yield f'set(log.attributes["openai.api.type"], "{endpoint.openai}") {where}'

@@ -1,0 +1,140 @@
+"""The interface of an importer, which turns the session files of another tool into events."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from bamboo_logmetrics.events import ChatEvent, ForwardEvent
+
+
+class ImportedEvent(NamedTuple):
+    """An event, and the values to be bound to it.
+
+    The event has the time at which it happened. Its id depends only on the source, so that an event that is imported
+    again has the same id again.
+    """
+
+    event: ChatEvent | ForwardEvent
+    bound: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A part of a file that was left out.
+
+    Args:
+        path: the file.
+        line: the number of the line, from 1 on; None if the whole file could not be read.
+        message: the reason. It must not quote the file, which may hold prompts and secrets.
+    """
+
+    path: Path
+    line: int | None
+    message: str
+
+    def __str__(self) -> str:
+        place = str(self.path) if self.line is None else f"{self.path}:{self.line}"
+        return f"{place}: {self.message}"
+
+
+def _ignore(_: object) -> None:
+    """Ignore a problem or the progress."""
+
+
+class ImportReport:
+    """Collects what an importer reports about a run, besides its events.
+
+    Args:
+        on_problem: called with each problem.
+        on_progress: called with the number of bytes read since its last call.
+
+    Attributes:
+        files: the number of files that were begun.
+        unread_files: how many of them could not be read.
+        skipped_lines: the number of lines with a problem.
+        counts: further totals for the summary, by the text that names them; an importer adds to it as it likes.
+    """
+
+    def __init__(
+        self, on_problem: Callable[[Problem], None] = _ignore, on_progress: Callable[[int], None] = _ignore
+    ) -> None:
+        self._on_problem = on_problem
+        self._on_progress = on_progress
+        self.files = self.unread_files = self.skipped_lines = 0
+        self.counts: Counter[str] = Counter()
+
+    def begin(self, _path: Path) -> None:
+        """Report that the importer begins to read a file."""
+        self.files += 1
+
+    def problem(self, path: Path, message: str, line: int | None = None) -> None:
+        """Report a line that was left out, or a whole file; arguments as for :class:`Problem`."""
+        if line is None:
+            self.unread_files += 1
+        else:
+            self.skipped_lines += 1
+        self._on_problem(Problem(path, line, message))
+
+    def progress(self, size: int) -> None:
+        """Report the number of bytes read since the last call. All calls add up to the size of all files."""
+        self._on_progress(size)
+
+
+class Importer(ABC):
+    """One source of events.
+
+    Attributes:
+        name: the name on the command line, such as ``claude-code``.
+        help: one or more sentences for the help text: which events the importer makes of which files.
+        patterns: patterns of the names of files that belong to the tool, such as ``*.jsonl``.
+        usual_path: the directory in which the tool keeps them, for help texts and messages.
+    """
+
+    name: str
+    help: str
+    patterns: tuple[str, ...]
+    usual_path: str
+
+    def find(self, paths: Iterable[Path]) -> list[Path]:
+        """Return the files to import: each file in ``paths``, and each matching file below a directory, once.
+
+        The files of a directory are sorted by the parts of their paths, so ``s1/a.jsonl`` comes before ``s1.jsonl``.
+        Raises FileNotFoundError for a path that does not exist.
+        """
+        files: dict[Path, None] = {}
+        for path in paths:
+            if path.is_dir():
+                matches = {file for pattern in self.patterns for file in path.rglob(pattern) if file.is_file()}
+                files.update(dict.fromkeys(sorted(matches, key=lambda file: file.parts)))
+            elif path.exists():
+                files[path] = None
+            else:
+                msg = f"no such file or directory: {path}; give a file or a directory such as {self.usual_path}"
+                raise FileNotFoundError(msg)
+        return list(files)
+
+    @abstractmethod
+    def read(self, files: Sequence[Path], report: ImportReport) -> Iterator[ImportedEvent]:
+        """Yield the events of all files of a run.
+
+        An importer gets all files at once, because one session may stand in several files. If each file is complete in
+        itself, use :func:`read_each`. A part that cannot be used is reported as a problem and left out; a file that
+        cannot be read must not stop the others.
+        """
+
+
+def read_each(
+    files: Iterable[Path], report: ImportReport, read_file: Callable[[Path, ImportReport], Iterator[ImportedEvent]]
+) -> Iterator[ImportedEvent]:
+    """Yield the events of each file, one file after the other, and report those that cannot be read."""
+    for file in files:
+        report.begin(file)
+        try:
+            yield from read_file(file, report)
+        except OSError as error:
+            report.problem(file, error.strerror or str(error))

@@ -1,0 +1,1 @@
+"""Elasticsearch and OpenSearch: the setup that they need before the first line arrives."""
