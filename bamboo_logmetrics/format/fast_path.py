@@ -1,9 +1,9 @@
-"""Lines of the native layout, made in one step.
+"""The fast path of the encoder: a line of the native layout, encoded in one step.
 
-``record``, ``processors`` and ``layouts`` say what a line holds, step by step, for every record. Nearly all records
-have only scalars bound beside them, and need no closer look. Of those the values are put into a Struct, which msgspec
-writes: there is one for each kind of event, with a function that fills it, and one for each set of keys that plain
-lines have. What does need a closer look is answered with None, and goes the other way. A test holds the two ways to the
+The general path (flatten, redact, lay out, truncate) is right for every record. Nearly all records have only scalars
+bound and need none of its care. Their values go into a Struct, which msgspec encodes: one Struct for each kind of
+event, filled by a function that is compiled for that kind, and one for each set of keys bound to plain lines. For any
+other record the fast path returns None, and the encoder takes the general path. A property test holds both paths to the
 same bytes.
 """
 
@@ -34,114 +34,119 @@ from bamboo_logmetrics.format.fields import (
 )
 from bamboo_logmetrics.format.layouts import NATIVE, Layout
 from bamboo_logmetrics.format.redact.values import KNOWN_CLEAN, mask_text, mask_value, may_show
-from bamboo_logmetrics.format.strict_json import encode, encoder, escaped
+from bamboo_logmetrics.format.strict_json import encode, encoder, escape_line_breaks
 from bamboo_logmetrics.record.integers import integer
 from bamboo_logmetrics.record.queued import KeyValues, QueuedRecord, as_dict
 from bamboo_logmetrics.record.snapshot import SCALARS, all_scalar
 
-_MOST_CONTEXTS = 1_000  # so many are remembered, then it begins anew
+_MOST_CONTEXTS = 1_000  # remembered at a time; then all are forgotten
 _MOST_SHAPES, _MOST_KEYS = 1_000, 50
 _SMALL = 2**30  # a number below it is within 64 bits, and quickly compared
-_LONGEST_TEXT = 4_000  # characters; a longer one may have to be cut, and that comes before looking for secrets
+_LONGEST_TEXT = 4_000  # characters; a longer text may have to be clipped first, which the general path does
 
-_SHAPES: dict[tuple[str, ...], Callable[..., Any]] = {}  # by the keys that are bound
+_SHAPES: dict[tuple[str, ...], Callable[..., Any]] = {}  # Structs of plain lines, by the bound keys
 
-# (event, writer, seq, the trace id that is bound) -> the line without its end
-_Line = Callable[[Any, str, int, "str | None"], bytes]
+# (event, writer, seq, the bound trace id) -> the line without its suffix
+_MakeLine = Callable[[Any, str, int, "str | None"], bytes]
 
 
-class Beside(NamedTuple):
-    """What a context adds to the lines of one kind.
+class LinePlan(NamedTuple):
+    """The plan for lines of one kind in one context.
 
     Args:
-        make: makes the line of an event of this kind; None where a closer look is needed.
-        end: the end of the line: the bound values and the newline.
-        same: the bound values that are left out as long as the event's own field, which the function gets, is the same.
-        trace_id: fills a missing one.
+        make: makes the line of an event of this kind; None if the general path is needed.
+        suffix: the end of each line: the bound values and the newline.
+        duplicates: readers of the event's own fields and the values bound under the same keys. Only while each pair is
+            equal is the bound value left out, as the plan assumes.
+        trace_id: the bound trace id, for events without one.
     """
 
-    make: _Line | None
-    end: bytes
-    same: tuple[tuple[Callable[[Any], Any], Any], ...]
+    make: _MakeLine | None
+    suffix: bytes
+    duplicates: tuple[tuple[Callable[[Any], Any], Any], ...]
     trace_id: str | None
 
 
 class FastPath:
-    """Makes lines, and remembers what contexts add to them."""
+    """Encodes lines, and remembers a plan for each context and kind."""
 
     def __init__(self) -> None:
-        # by id, which the context kept beside it makes sure of
-        self._contexts: dict[int, tuple[Mapping[str, Any], dict[type, Beside]]] = {}
-        self._turn_to({})
+        # by the context's id; the context is kept with its plans, so that no other one can get the same id
+        self._contexts: dict[int, tuple[Mapping[str, Any], dict[type, LinePlan]]] = {}
+        self._select_context({})
 
-    def line(self, item: QueuedRecord, writer: str, seq: int) -> bytes | None:
-        """Return the line of a record, with its newline; None if that takes a closer look."""
-        event, bound, context = item.event, item.bound, item.context
-        kind = type(event)
-        if item.exception is not None:
+    def line(self, record: QueuedRecord, writer: str, seq: int) -> bytes | None:
+        """Return the line of a record, with its newline, or None if it needs the general path."""
+        event, bound, context = record.event, record.bound, record.context
+        cls = type(event)
+        if record.exception is not None:
             return None
-        if kind is str:
-            return _plain(item, writer, seq)
+        if cls is str:
+            return _plain_line(record, writer, seq)
         if bound:
-            found = _beside(kind, {**context, **as_dict(bound)})
+            plan = _make_plan(cls, {**context, **as_dict(bound)})
         else:
             if context is not self._context:
-                self._turn_to(context)
-            found = self._kinds.get(kind) or self._kinds.setdefault(kind, _beside(kind, context))
-        make, end, same, trace_id = found
+                self._select_context(context)
+            plan = self._plans.get(cls) or self._plans.setdefault(cls, _make_plan(cls, context))
+        make, suffix, duplicates, trace_id = plan
         if make is None:
             return None
-        for get, value in same:
+        for get, value in duplicates:
             own = get(event)
             if own != value or type(own) is not type(value):
                 return None
-        return make(event, writer, seq, trace_id)[:-1] + end
+        return make(event, writer, seq, trace_id)[:-1] + suffix
 
-    def _turn_to(self, context: Mapping[str, Any]) -> None:
-        """Have what ``context`` adds at hand, for this record and those of the same context that follow."""
-        remembered = self._contexts.get(id(context))
-        if remembered is None:
-            remembered = (context, {})
-            if all_scalar(context):  # else it is a copy made for this one call
+    def _select_context(self, context: Mapping[str, Any]) -> None:
+        """Have the plans of a context at hand: records of one context mostly follow each other."""
+        entry = self._contexts.get(id(context))
+        if entry is None:
+            entry = (context, {})
+            if all_scalar(context):  # any other context is a copy for this one call
                 if len(self._contexts) >= _MOST_CONTEXTS:
                     self._contexts.clear()
-                self._contexts[id(context)] = remembered
-        self._context, self._kinds = remembered
+                self._contexts[id(context)] = entry
+        self._context, self._plans = entry
 
 
-def _plain(item: QueuedRecord, writer: str, seq: int) -> bytes | None:
-    text, beside, context = item.event, item.bound, item.context
-    if context or type(beside) is not KeyValues:
-        beside = {**context, **as_dict(beside)}
-        beside = KeyValues(tuple(beside), tuple(beside.values()))
-    shape = _SHAPES.get(beside.names) or _shape(beside.names)
+# -- plain lines -------------------------------------------------------------------------
+
+
+def _plain_line(record: QueuedRecord, writer: str, seq: int) -> bytes | None:
+    text, bound, context = record.event, record.bound, record.context
+    if context or type(bound) is not KeyValues:
+        bound = {**context, **as_dict(bound)}
+        bound = KeyValues(tuple(bound), tuple(bound.values()))
+    shape = _SHAPES.get(bound.names) or _make_shape(bound.names)
     if shape is None or not _is_clean(text):
         return None
-    for value in beside.values:
-        kind = type(value)
-        if kind is str:
+    for value in bound.values:
+        cls = type(value)
+        if cls is str:
             if value not in KNOWN_CLEAN and not _is_clean(value):
                 return None
-        elif kind is int:
+        elif cls is int:
             if not -_SMALL < value < _SMALL and integer(value) is not value:
                 return None
-        elif kind not in SCALARS:
+        elif cls not in SCALARS:
             return None
-    timestamp, level = format_ns(item.time_ns or 0), item.level or "info"
-    line = encoder.encode(shape(timestamp, level, text, VERSION, writer, seq, True, *beside.values))
-    return (line if line.isascii() else escaped(line)) + b"\n"
+    timestamp, level = format_ns(record.time_ns or 0), record.level or "info"
+    line = encoder.encode(shape(timestamp, level, text, VERSION, writer, seq, True, *bound.values))
+    return (line if line.isascii() else escape_line_breaks(line)) + b"\n"
 
 
 def _is_clean(text: str) -> bool:
-    """Tell whether a text stands in a line as it is: it is short enough, and without secrets."""
+    """Return True if a text is written as it is: it is short enough and has no secrets."""
     return text in KNOWN_CLEAN or (len(text) <= _LONGEST_TEXT and mask_text(text) == text)
 
 
-def _shape(keys: tuple[str, ...]) -> Callable[..., Any] | None:
-    """Return what makes a plain line's object of its values: those of the header, then those bound.
+def _make_shape(keys: tuple[str, ...]) -> Callable[..., Any] | None:
+    """Return a function that makes a plain line's object of its values: the header's, then the bound ones.
 
-    None where a key is taken, hides its value, or has to be escaped. Calls bind the same keys every time, so there is a
-    Struct for them, which msgspec writes faster than a dictionary; but not for keys that vary without end.
+    Return None if a key is reserved, hides its value or has to be escaped. A call binds the same keys every time, so
+    each set of keys gets a Struct, which msgspec encodes faster than a dictionary. Only a limited number is kept, for
+    keys that vary without end.
     """
     if not all(map(_is_harmless, keys)):
         return None
@@ -158,33 +163,35 @@ def _shape(keys: tuple[str, ...]) -> Callable[..., Any] | None:
 
 @lru_cache(maxsize=4096)
 def _is_harmless(key: str) -> bool:
-    """Tell whether a bound value under this key stands there as it is, unless it is a text with a secret in it."""
+    """Return True if a value bound under this key is written as it is, unless it is a text with a secret."""
     return key not in HEADER_SET and key not in TRAILER and may_show(key)
 
 
-_CLOSER_LOOK = Beside(None, b"", (), None)
+# -- plans for typed events --------------------------------------------------------------
+
+_GENERAL_PATH = LinePlan(None, b"", (), None)
 
 
-def _beside(cls: type[MetricsEvent], context: Mapping[str, Any]) -> Beside:
-    """Return what ``context`` adds; a closer look is needed where keys have to be renamed or values looked at."""
-    make = _MAKE.get(cls)
+def _make_plan(cls: type[MetricsEvent], context: Mapping[str, Any]) -> LinePlan:
+    """Return the plan for a kind and a context; keys to rename and nested values need the general path."""
+    make = _LINE_MAKERS.get(cls)
     if make is None or not all_scalar(context):
-        return _CLOSER_LOOK
+        return _GENERAL_PATH
     fields, trace_id = fields_in_line(cls.kind), None
-    same: list[tuple[Callable[[Any], Any], Any]] = []
-    free: dict[str, Any] = {}
+    duplicates: list[tuple[Callable[[Any], Any], Any]] = []
+    extra: dict[str, Any] = {}
     for key, value in context.items():
         if key == "trace_id" and type(value) is str:
             trace_id = value
-            same.append((partial(_trace_id, bound=value), value))
+            duplicates.append((partial(_trace_id, bound=value), value))
         elif key in _PLAIN_FIELDS[cls]:
-            same.append((attrgetter(key), value))
+            duplicates.append((attrgetter(key), value))
         elif key in fields or key in HEADER_SET or key in TRAILER or key.startswith("bound_"):
-            return _CLOSER_LOOK
+            return _GENERAL_PATH
         else:
-            free[key] = mask_value(key, integer(value) if type(value) is int else value)
-    end = b"," + encode(free)[1:] if free else b"}"
-    return Beside(make, end + b"\n", tuple(same), trace_id)
+            extra[key] = mask_value(key, integer(value) if type(value) is int else value)
+    end = b"," + encode(extra)[1:] if extra else b"}"
+    return LinePlan(make, end + b"\n", tuple(duplicates), trace_id)
 
 
 def _trace_id(event: Any, bound: str) -> str:
@@ -192,8 +199,66 @@ def _trace_id(event: Any, bound: str) -> str:
     return bound if own is None else own
 
 
-def _error(text: str | None) -> str | None:
-    """Return an error's text without secrets. Raises ValueError for one that may be too long."""
+# -- one compiled function for each kind -------------------------------------------------
+
+_NO_USAGE = SimpleNamespace(**dict.fromkeys(USAGE))
+_LEVEL_OF = {status: "error" if status in ERROR_STATUSES else "info" for status in STATUSES}
+_LEVEL_SOURCE = {"status": "LEVEL_OF[status]", "success": "'info' if event.success else 'warning'"}
+_LOCALS_SOURCE = {"usage": "usage = event.usage or NO_USAGE", "status": "status = event.status._value_"}
+
+
+def _value_sources(cls: type[MetricsEvent]) -> dict[str, str]:
+    """Return the keys of a line after the header, in order, and the expressions that read their values."""
+    sources: dict[str, str] = {}
+    for name in names_of(cls):
+        if name == "meta":
+            sources |= {"event_id": "meta.event_id", "trace_id": "trace_id if meta.trace_id is None else meta.trace_id"}
+        elif name == "usage":
+            sources |= {part: f"usage.{part}" for part in USAGE}
+        elif name == "status":
+            sources[name] = "status"
+        elif name in TEXT_FIELDS:
+            sources[name] = f"masked_text(event.{name})"
+        else:
+            sources[name] = f"event.{name}"
+    return sources
+
+
+_SOURCE = """
+def make_line(event, writer, seq, trace_id):
+    meta = event.meta
+    moment = meta.occurred_at
+    if not moment.microsecond:  # msgspec would leave the digits out
+        moment = format_utc(moment)
+    {locals}
+    line = encode(Line(moment, {level}, {kind!r}, {version}, writer, seq, {values}))
+    return line if line.isascii() else escape_line_breaks(line)
+"""
+
+
+def _compile_line_maker(cls: type[MetricsEvent]) -> _MakeLine:
+    names, sources = names_of(cls), _value_sources(cls)
+    keys = ["timestamp", "level", "event", "v", "writer", "seq", *sources]
+    struct = msgspec.defstruct("Line", [(key, Any, None) for key in keys], omit_defaults=True, gc=False)
+    source = _SOURCE.format(
+        locals="; ".join(_LOCALS_SOURCE[name] for name in names if name in _LOCALS_SOURCE),
+        level=next((level for name, level in _LEVEL_SOURCE.items() if name in names), "'info'"),
+        kind=cls.kind,
+        version=VERSION,
+        values=", ".join(sources.values()),
+    )
+    names_in_source = {
+        "Line": struct, "encode": encoder.encode, "escape_line_breaks": escape_line_breaks, "format_utc": format_utc,
+        "masked_text": _masked_text, "NO_USAGE": _NO_USAGE, "LEVEL_OF": _LEVEL_OF,
+    }  # fmt: skip
+    namespace: dict[str, Any] = {}
+    exec(source, names_in_source, namespace)  # noqa: S102 - the source holds names of this package's own fields only
+    make_line: _MakeLine = namespace["make_line"]
+    return make_line
+
+
+def _masked_text(text: str | None) -> str | None:
+    """Return a free text without secrets. Raises ValueError for a text that may have to be clipped."""
     if text is None:
         return None
     if len(text) > _LONGEST_TEXT:
@@ -201,67 +266,8 @@ def _error(text: str | None) -> str | None:
     return mask_text(text)
 
 
-# -- one function for each kind --------------------------------------------------------------
-
-_NO_USAGE = SimpleNamespace(**dict.fromkeys(USAGE))
-_LEVEL_OF = {status: "error" if status in ERROR_STATUSES else "info" for status in STATUSES}
-_LEVELS = {"status": "LEVEL_OF[status]", "success": "'info' if event.success else 'warning'"}
-_READ_BEFORE = {"usage": "usage = event.usage or NO_USAGE", "status": "status = event.status._value_"}
-
-
-def _values(cls: type[MetricsEvent]) -> dict[str, str]:
-    """Return the keys of a line after the header, in order, and how their values are read."""
-    values: dict[str, str] = {}
-    for name in names_of(cls):
-        if name == "meta":
-            values |= {"event_id": "meta.event_id", "trace_id": "trace_id if meta.trace_id is None else meta.trace_id"}
-        elif name == "usage":
-            values |= {part: f"usage.{part}" for part in USAGE}
-        elif name == "status":
-            values[name] = "status"
-        elif name in TEXT_FIELDS:
-            values[name] = f"error(event.{name})"
-        else:
-            values[name] = f"event.{name}"
-    return values
-
-
-_SOURCE = """
-def line(event, writer, seq, trace_id):
-    meta = event.meta
-    moment = meta.occurred_at
-    if not moment.microsecond:  # msgspec would leave the digits out
-        moment = format_utc(moment)
-    {before}
-    made = encode(Line(moment, {level}, {kind!r}, {version}, writer, seq, {values}))
-    return made if made.isascii() else escaped(made)
-"""
-
-
-def _maker(cls: type[MetricsEvent]) -> _Line:
-    names, values = names_of(cls), _values(cls)
-    keys = ["timestamp", "level", "event", "v", "writer", "seq", *values]
-    struct = msgspec.defstruct("Line", [(key, Any, None) for key in keys], omit_defaults=True, gc=False)
-    source = _SOURCE.format(
-        before="; ".join(_READ_BEFORE[name] for name in names if name in _READ_BEFORE),
-        level=next((level for name, level in _LEVELS.items() if name in names), "'info'"),
-        kind=cls.kind,
-        version=VERSION,
-        values=", ".join(values.values()),
-    )
-    known = {
-        "Line": struct, "encode": encoder.encode, "escaped": escaped, "format_utc": format_utc, "error": _error,
-        "NO_USAGE": _NO_USAGE,
-        "LEVEL_OF": _LEVEL_OF,
-    }  # fmt: skip
-    made: dict[str, Any] = {}
-    exec(source, known, made)  # noqa: S102 - of the names of our own fields
-    line: _Line = made["line"]
-    return line
-
-
 _TYPED = [cls for cls in EVENT_CLASSES.values() if is_builtin(cls) and not issubclass(cls, SystemEvent)]
-_MAKE: dict[type, _Line] = {cls: _maker(cls) for cls in _TYPED}
+_LINE_MAKERS: dict[type, _MakeLine] = {cls: _compile_line_maker(cls) for cls in _TYPED}
 _PLAIN_FIELDS = {cls: frozenset(names_of(cls)) - {"meta", "usage", "status", *TEXT_FIELDS} for cls in _TYPED}
 
 FAST_PATHS: Mapping[Layout, Callable[[], FastPath]] = {NATIVE: FastPath}

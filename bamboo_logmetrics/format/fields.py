@@ -1,20 +1,16 @@
-"""The keys of a line: those of its header, its event and its end."""
+"""The keys of a flat record: those of its header, of its event's fields and of its trailer."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from bamboo_logmetrics.events import (
-    EventMeta,
-    SystemEvent,
-    TokenUsage,
-)
+from bamboo_logmetrics.events import EventMeta, SystemEvent, TokenUsage
 from bamboo_logmetrics.events.base import names_of
 from bamboo_logmetrics.events.registry import EVENT_CLASSES, is_builtin
 from bamboo_logmetrics.events.statuses import ForwardStatus, RoundStatus, SessionStatus
 
-VERSION = 1  # changes only when an existing key changes its meaning
-APP = "app"  # the "source" of a system event that the application emits
+VERSION = 1  # of the line's form; it changes only when an existing key changes its meaning
+APP = "app"  # the "source" of a system event that the application emitted
 
 HEADER = ("timestamp", "level", "event", "v", "writer", "seq", "plain")
 TRAILER = ("exception", "truncated")
@@ -24,10 +20,9 @@ USAGE = names_of(TokenUsage)
 STATUSES = frozenset(status.value for kind in (SessionStatus, RoundStatus, ForwardStatus) for status in kind)
 ERROR_STATUSES = (SessionStatus.ERROR, RoundStatus.ERROR, ForwardStatus.ERROR, ForwardStatus.TIMEOUT)
 
-
 HEADER_SET = frozenset(HEADER)
 NO_FIELDS: frozenset[str] = frozenset()
-TEXT_FIELDS = ("error", "reason")  # the event fields that hold free text
+TEXT_FIELDS = ("error", "reason")  # event fields that hold free text
 
 
 @lru_cache(maxsize=1024)
@@ -42,14 +37,15 @@ _BUILTIN_FIELDS = frozenset(name for cls in EVENT_CLASSES.values() if is_builtin
 
 
 def fields_in_line(kind: str) -> frozenset[str]:
-    """Return the keys that the fields of a kind have in a line, present or not; none for an unknown kind."""
+    """Return the keys that a kind's fields may have in a line; none for an unknown kind."""
     cls = EVENT_CLASSES.get(kind)
     return NO_FIELDS if cls is None else _field_names(cls)
 
 
 def fixed_fields(kind: str) -> frozenset[str]:
-    """Return the keys of a kind's fields that are ids, names and numbers: never masked, and cut in TEXT_FIELDS only.
+    """Return the keys of a kind's fields that redaction and truncation leave alone, except those in TEXT_FIELDS.
 
-    They are those of this package's classes. A text field that an application's own class adds may hold anything.
+    Only fields of this package's classes count: they are ids, names and numbers. A text field that an application's
+    own class adds may hold anything.
     """
     return fields_in_line(kind) & _BUILTIN_FIELDS

@@ -1,7 +1,7 @@
-"""An event or a text as its flat record: what stands in a line, and in which order.
+"""An event or a text as its flat record: the keys and values of its line, in order.
 
-Always first: ``timestamp, level, event, v, writer, seq`` and, for a plain line, ``plain``. Then the event's
-fields, then what was bound, then ``exception`` and ``truncated``.
+The header comes first: ``timestamp, level, event, v, writer, seq`` and, for a plain line, ``plain``. The event's fields
+follow, then the bound values, then ``exception`` and ``truncated``.
 """
 
 from __future__ import annotations
@@ -11,25 +11,11 @@ from typing import Any
 
 import msgspec
 
-from bamboo_logmetrics.events import (
-    MetricsDropped,
-    MetricsEvent,
-    StorageError,
-    SystemEvent,
-    UnknownEvent,
-)
+from bamboo_logmetrics.events import MetricsDropped, MetricsEvent, StorageError, SystemEvent, UnknownEvent
 from bamboo_logmetrics.events.base import names_of
 from bamboo_logmetrics.events.registry import require_kind
 from bamboo_logmetrics.events.times import format_utc
-from bamboo_logmetrics.format.fields import (
-    APP,
-    ERROR_STATUSES,
-    HEADER_SET,
-    TRAILER,
-    USAGE,
-    VERSION,
-    fields_in_line,
-)
+from bamboo_logmetrics.format.fields import APP, ERROR_STATUSES, HEADER_SET, TRAILER, USAGE, VERSION, fields_in_line
 from bamboo_logmetrics.format.strict_json import encodable
 from bamboo_logmetrics.record.integers import integer
 
@@ -43,7 +29,7 @@ def level_of(event: MetricsEvent) -> str:
 
 
 def fields_of(event: MetricsEvent) -> dict[str, Any]:
-    """Return the event's fields as they stand in a line: flat, None left out."""
+    """Return the event's fields as a flat mapping, without those that are None."""
     if isinstance(event, UnknownEvent):
         return _unknown_fields(event)
     flat: dict[str, Any] = {}
@@ -84,14 +70,14 @@ def expand(
 
     Args:
         event: the event.
-        bound: what was bound beside it; a key of a reserved name becomes ``bound_<key>``.
-        writer: the writer's 20 hex digits, or None outside a log of ours.
+        bound: the bound values; a key with a reserved name becomes ``bound_<key>``.
+        writer: the writer's id, or None for a record outside a log.
         seq: the line's number within its writer, from 1.
-        timestamp: for an event without a meta, the call's time.
+        timestamp: the time of an event without a meta.
         exception: the text of an exception.
-        own: True for the log's own system events; others of the system family say ``"source":"app"``.
+        own: True for the log's own system events; one that the application emits gets ``"source":"app"``.
 
-    Raises TypeError for the base of a family, which has no kind.
+    Raises TypeError for an instance of a base class, which has no kind.
     """
     require_kind(event)
     fields = fields_of(event)
@@ -122,7 +108,7 @@ def expand_plain(
     seq: int | None = None,
     exception: str | None = None,
 ) -> dict[str, Any]:
-    """Return the flat record of a plain line; arguments as for :func:`expand`."""
+    """Return the flat record of a plain line; the arguments are those of :func:`expand`."""
     flat = _header(timestamp, level, text, writer, seq)
     flat["plain"] = True
     _bind(flat, bound, HEADER_SET, exception)
@@ -138,7 +124,7 @@ def _header(timestamp: str, level: str, event: str, writer: str | None, seq: int
 
 
 def _put_trace_id(flat: dict[str, Any], fields: dict[str, Any], bound: Mapping[str, Any]) -> None:
-    """Write the event's id and trace id; a bound trace id fills a missing one."""
+    """Set the event's id and trace id; a bound trace id fills a missing one."""
     flat["event_id"] = fields["event_id"]
     trace_id = fields.get("trace_id", bound.get("trace_id"))
     if isinstance(trace_id, str):
@@ -157,7 +143,7 @@ def _bind(
             name = f"bound_{key}"
         elif key in TRAILER:
             if key == "exception" and exception is None and type(value) is str:
-                exception = value  # as a processor such as format_exc_info makes it
+                exception = value  # set by a processor such as format_exc_info
                 continue
             name = f"bound_{key}"
         while name in flat:

@@ -1,4 +1,4 @@
-"""A line as it is read back: its event or text, and what stands beside it."""
+"""Parsing of a line into its event or text and the values bound to it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,7 @@ from typing import Any
 import msgspec
 
 from bamboo_logmetrics.errors import DecodeError
-from bamboo_logmetrics.events import (
-    EventMeta,
-    MetricsEvent,
-    SystemEvent,
-    TokenUsage,
-    UnknownEvent,
-)
+from bamboo_logmetrics.events import EventMeta, MetricsEvent, SystemEvent, TokenUsage, UnknownEvent
 from bamboo_logmetrics.events.base import snake
 from bamboo_logmetrics.events.registry import EVENT_CLASSES
 from bamboo_logmetrics.events.statuses import read_status
@@ -27,24 +21,24 @@ from bamboo_logmetrics.events.validators import got
 from bamboo_logmetrics.format.fields import APP, HEADER, TRAILER, USAGE, VERSION
 from bamboo_logmetrics.format.layouts import flat_of
 
-# what a line's own keys hold; all but the level may be absent
+# the types of header and trailer; all but the level may be absent
 _TYPES = {"level": str, "writer": str, "seq": int, "exception": str, "truncated": list}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line as it was read.
+    """One line of a log.
 
     Args:
         event: the typed event, or None for a plain line.
         text: the text of a plain line, or None.
-        bound: what stands beside it.
+        bound: the bound values.
         level: ``debug``, ``info``, ``warning``, ``error`` or ``critical``.
-        timestamp: of a chat or forward event its ``occurred_at``, else the call's time; UTC.
-        writer: the writer's 20 hex digits; None for a line made outside a log of ours.
+        timestamp: ``occurred_at`` of a chat or forward event, the time of the call for any other line; UTC.
+        writer: the writer's id, 20 hex digits; None for a line that was made outside a log.
         seq: the line's number within its writer.
         exception: the text of an exception, or None.
-        truncated: the names of what was cut to keep the line short.
+        truncated: the names of the values that were cut to keep the line short.
         source: ``"app"`` for a system event that the application emitted.
     """
 
@@ -61,12 +55,12 @@ class Line:
 
     @property
     def own(self) -> bool:
-        """True for a line of the log itself, such as ``system.worker_started``."""
+        """True for one of the log's own lines, such as ``system.worker_started``."""
         return isinstance(self.event, SystemEvent) and self.source != APP
 
 
 def parse_line(data: bytes | str) -> Line:
-    """Return the line of one JSON text, of any layout; raises DecodeError."""
+    """Return the line of one JSON text, of any layout. Raises DecodeError for a text that is no line of a log."""
     try:
         decoded = msgspec.json.decode(data)
     except (ValueError, RecursionError) as error:
@@ -84,28 +78,28 @@ def parse_line(data: bytes | str) -> Line:
 
 
 def _parse_flat(flat: dict[str, Any]) -> Line:
-    head = {name: flat.pop(name, None) for name in HEADER}
-    tail = {name: flat.pop(name, None) for name in TRAILER}
+    header = {name: flat.pop(name, None) for name in HEADER}
+    trailer = {name: flat.pop(name, None) for name in TRAILER}
     source = None
     try:
-        _check_types(head | tail)
-        timestamp = parse_utc(head["timestamp"])
-        event = None if head["plain"] is True else _event(head["event"], timestamp, flat)
+        _check_types(header | trailer)
+        timestamp = parse_utc(header["timestamp"])
+        event = None if header["plain"] is True else _event(header["event"], timestamp, flat)
     except (TypeError, ValueError) as error:
-        msg = f"{head['event']:.80}: {error}"
+        msg = f"{header['event']:.80}: {error}"
         raise DecodeError(msg) from None
     if isinstance(event, SystemEvent):
         source = flat.pop("source", None)
     return Line(
         event=event,
-        text=head["event"] if event is None else None,
+        text=header["event"] if event is None else None,
         bound=MappingProxyType(flat),
-        level=head["level"],
+        level=header["level"],
         timestamp=timestamp,
-        writer=head["writer"],
-        seq=head["seq"],
-        exception=tail["exception"],
-        truncated=tuple(tail["truncated"] or ()),
+        writer=header["writer"],
+        seq=header["seq"],
+        exception=trailer["exception"],
+        truncated=tuple(trailer["truncated"] or ()),
         source=source,
     )
 
@@ -119,7 +113,7 @@ def _check_types(values: dict[str, Any]) -> None:
 
 
 def _event(kind: str, timestamp: datetime, flat: dict[str, Any]) -> MetricsEvent:
-    """Take the fields of ``kind`` out of ``flat`` and return their event."""
+    """Remove the fields of ``kind`` from ``flat`` and return the event made of them."""
     cls = EVENT_CLASSES.get(kind)
     if cls is None:
         return _unknown(kind, flat)
@@ -146,6 +140,6 @@ def _unknown(kind: str, flat: dict[str, Any]) -> UnknownEvent:
 
 
 def _camel(name: str) -> str:
-    """Return ``round_completed`` as ``RoundCompleted``, unless the way back would not lead there."""
-    made = "".join(part.capitalize() for part in name.split("_"))
-    return made if snake(made) == name else name
+    """Return ``round_completed`` as ``RoundCompleted``; return a name unchanged if ``snake`` would not restore it."""
+    camel = "".join(part.capitalize() for part in name.split("_"))
+    return camel if snake(camel) == name else name

@@ -1,4 +1,8 @@
-"""Lines that no shipper cuts: a record is shortened where it hurts least."""
+"""Truncation of long lines, in the order that loses least: log shippers would cut or drop them.
+
+The exception is cut first, then the longest bound values, then the event's free text. Ids and numbers stay whole; if
+that is not enough, all bound values are removed.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +13,20 @@ from bamboo_logmetrics.format.fields import HEADER_SET, META, NO_FIELDS, TEXT_FI
 from bamboo_logmetrics.format.strict_json import encode
 
 CUT = "…"
-_NAMED = 20  # so many bound values are cut one by one, the longest first; then all are left out
-_SHORT = 128  # bytes; a bound value as short as an id or a name is not cut, but left out with the others if need be
-_MARK = 40  # bytes, about: CUT, and a key's entry in "truncated"
+_NAMED = 20  # bound values that are cut one by one, the longest first; then all are removed
+_SHORT = 128  # bytes; a shorter bound value, such as an id, is not cut; it is removed with the others if need be
+_MARK = 40  # bytes, about: the length of CUT and of a key in "truncated"
 
 Render = Callable[[dict[str, Any]], bytes]
 
 
 def cap(flat: dict[str, Any], limit: int, render: Render = encode) -> tuple[dict[str, Any], bytes]:
-    """Return the record and its line, at most ``limit`` bytes long if cutting can do that.
+    """Return the record and its line, cut to ``limit`` bytes or as near to that as cutting gets.
 
     Args:
         flat: the flat record.
-        limit: the line's length in bytes, without its newline.
-        render: makes a record's line.
+        limit: the greatest length of the line in bytes, without its newline.
+        render: returns a record's line.
     """
     line = render(flat)
     if len(line) <= limit:
@@ -35,17 +39,17 @@ def cap(flat: dict[str, Any], limit: int, render: Render = encode) -> tuple[dict
             cut.shorten(key, least=_SHORT)
     texts = _texts(flat)
     if cut.excess > sum(_size(flat[key]) - _MARK for key in texts):
-        cut.leave_out_bound()
+        cut.remove_bound()
     for key in texts:
         if cut.excess > 0:
             cut.shorten(key)
-    if cut.excess > 0:  # the names of what was cut have made it longer again
-        cut.leave_out_bound()
+    if cut.excess > 0:  # the names in "truncated" have made the line longer again
+        cut.remove_bound()
     return cut.flat, cut.line
 
 
 class _Cut:
-    """A record on its way to a shorter line."""
+    """A record that is being shortened, with its current line."""
 
     def __init__(self, flat: dict[str, Any], line: bytes, limit: int, render: Render) -> None:
         self.flat = flat
@@ -56,31 +60,31 @@ class _Cut:
 
     @property
     def excess(self) -> int:
-        """How many bytes the line is too long."""
+        """The number of bytes by which the line is too long."""
         return len(self.line) - self._limit
 
     def shorten(self, key: str, least: int = 0) -> None:
-        """Cut the value of ``key`` so that the line is not too long, but not below ``least`` bytes."""
+        """Cut the value of ``key`` until the line fits, but not below ``least`` bytes."""
         value = self.flat[key]
         text = value if isinstance(value, str) else encode(value).decode()
-        # a layout says what was cut at its own length, and may write a list or a mapping longer than its JSON
+        # rendered, because layouts write "truncated", lists and mappings at different lengths
         without = self._render({**self.flat, key: "", "truncated": [*self._names, key]})
         budget = self._limit - len(without) + _size("") - len(CUT.encode())
         kept = _prefix(text, max(budget, least)) + CUT
         if _size(kept) < _size(value):
             self.flat[key] = kept
-            self._say(key)
+            self._mark_truncated(key)
 
-    def leave_out_bound(self) -> None:
-        """Leave out all that was bound."""
+    def remove_bound(self) -> None:
+        """Remove all bound values."""
         keys = _bound_keys(self.flat)
         if self.excess > 0 and keys:
             for key in keys:
                 del self.flat[key]
             self._names = [name for name in self._names if name in self.flat]
-            self._say("bound")
+            self._mark_truncated("bound")
 
-    def _say(self, name: str) -> None:
+    def _mark_truncated(self, name: str) -> None:
         self._names.append(name)
         self.flat.pop("truncated", None)
         self.flat["truncated"] = list(self._names)
@@ -96,7 +100,7 @@ def _present(flat: dict[str, Any], *keys: str) -> list[str]:
 
 
 def _largest_bound(flat: dict[str, Any]) -> list[str]:
-    """Return the bound keys with the longest values; cutting more of them would not help."""
+    """Return the bound keys with the longest values, the longest first."""
     sizes = {key: _size(flat[key]) for key in _bound_keys(flat)}
     return sorted(sizes, key=lambda key: -sizes[key])[:_NAMED]
 
@@ -112,7 +116,7 @@ def _fields(flat: dict[str, Any]) -> frozenset[str]:
 
 def _bound_keys(flat: dict[str, Any]) -> list[str]:
     known = _fields(flat) | HEADER_SET | set(TRAILER)
-    # an unknown kind has no fields of ours, but ids are not to be cut there either
+    # an unknown kind has no known fields, but its ids must not be cut either
     return [key for key in flat if key not in known and key not in META]
 
 

@@ -45,7 +45,7 @@ class Layout(ABC):
         Raises any of AttributeError, LookupError, TypeError, ValueError or OverflowError for JSON of another form.
         """
 
-    def decode_header(self, line: bytes) -> LineHeader:
+    def decode_header(self, line: bytes, /) -> LineHeader:
         """Return the header of a line of this layout; override it with something faster.
 
         Raises ValueError or RecursionError for any other line.

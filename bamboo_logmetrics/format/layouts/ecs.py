@@ -1,7 +1,7 @@
 """The layout ``ecs``: Elastic Common Schema 9.4, one document a line.
 
 ``@timestamp``, ``log.level``, ``message`` and ``ecs.version`` come first, with dots in their names, as ECS asks of log
-lines; all else stands in nested objects.
+lines. All other fields are in nested objects.
 """
 
 from __future__ import annotations
@@ -25,44 +25,70 @@ _PATHS = {row.otel: tuple(path.split(".")) for path, row in _ROWS.items()}
 _OBJECTS = {".".join(path[:depth]) for path in _PATHS.values() for depth in range(1, len(path))}
 
 
-def _write(flat: dict[str, Any]) -> dict[str, Any]:
-    """Return a flat record as an ECS document."""
-    event: dict[str, Any] = {"kind": "metric" if semconv.kind_of(flat) in semconv.METRICS else "event"}
-    bamboo: dict[str, Any] = {}  # first of the objects: files shall begin differently
-    document: dict[str, Any] = {
-        "@timestamp": flat["timestamp"],
-        "log.level": flat["level"],
-        "message": flat["event"],
-        "ecs.version": ECS_VERSION,
-        "bamboo": bamboo,
-        "event": event,
-    }
-    rows = rows_of(flat)
-    bound: dict[str, Any] = {}
-    for key, value in flat.items():
-        if key in _HEADER:
-            continue
-        row = rows.get(key)
-        if row is None or not row.type.fits(value):
-            bound[key] = value
-        else:
-            _put(document, _PATHS[row.otel], value if row.factor == 1 else value * row.factor)
-    event.update(_event(flat))
-    for name, text in semconv.common(flat).items():
-        _put(document, tuple(name.split(".")), text)
-    if bound:
-        bamboo["bound"] = bound
-    return document
+class EcsLayout(Layout):
+    """One ECS document a line."""
+
+    name = "ecs"
+    min_line_bytes = 1_500
+
+    def write(self, flat: dict[str, Any]) -> dict[str, Any]:
+        """Return a flat record as an ECS document."""
+        event: dict[str, Any] = {"kind": "metric" if semconv.kind_of(flat) in semconv.METRICS else "event"}
+        bamboo: dict[str, Any] = {}  # the first object, so that files of different writers begin differently
+        document: dict[str, Any] = {
+            "@timestamp": flat["timestamp"],
+            "log.level": flat["level"],
+            "message": flat["event"],
+            "ecs.version": ECS_VERSION,
+            "bamboo": bamboo,
+            "event": event,
+        }
+        rows = rows_of(flat)
+        bound: dict[str, Any] = {}
+        for key, value in flat.items():
+            if key in _HEADER:
+                continue
+            row = rows.get(key)
+            if row is None or not row.type.fits(value):
+                bound[key] = value
+            else:
+                _put(document, _PATHS[row.otel], value if row.factor == 1 else value * row.factor)
+        event.update(_event_fields(flat))
+        for name, value in semconv.common(flat).items():
+            _put(document, tuple(name.split(".")), value)
+        if bound:
+            bamboo["bound"] = bound
+        return document
+
+    def read_back(self, decoded: Any) -> dict[str, Any]:
+        """Return the flat record of an ECS document."""
+        bamboo = decoded["bamboo"]
+        event = decoded["message"] if bamboo.get("plain") is True else decoded["event"]["action"]
+        flat = {"timestamp": decoded["@timestamp"], "level": decoded["log.level"], "event": event}
+        for row, value in _mapped_values(decoded):
+            flat[row.key] = value if row.factor == 1 else value // row.factor
+        flat.update(bamboo.get("bound", {}))
+        return flat
+
+    def decode_header(self, line: bytes, /) -> LineHeader:
+        """Return the header of an ECS document."""
+        document = _decode_document(line)
+        bamboo = document.bamboo
+        event = document.message if bamboo.plain is True else document.event.action
+        return make_header(event, bamboo.v, bamboo.writer, bamboo.seq, plain=bamboo.plain, source=bamboo.source)
 
 
-def _event(flat: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give what follows from the record, of the object ``event``."""
+ECS = EcsLayout()
+
+
+def _event_fields(flat: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give the fields of the object ``event`` that follow from the record."""
     yield "dataset", DATASET
     if "plain" not in flat:
         yield "action", flat["event"]
-    if facts := semconv.KIND_SEMANTICS.get(semconv.kind_of(flat)):
-        yield "category", [facts.category]
-        yield "type", [facts.type]
+    if kind := semconv.KIND_SEMANTICS.get(semconv.kind_of(flat)):
+        yield "category", [kind.category]
+        yield "type", [kind.type]
     if outcome := semconv.outcome(flat):
         yield "outcome", outcome
     if reason := semconv.reason(flat):
@@ -76,28 +102,17 @@ def _put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     data[last] = value
 
 
-def _read_back(decoded: Any) -> dict[str, Any]:
-    """Return the flat record of an ECS document of ours; raises an ordinary error for any other."""
-    bamboo = decoded["bamboo"]
-    text = decoded["message"] if bamboo.get("plain") is True else decoded["event"]["action"]
-    flat = {"timestamp": decoded["@timestamp"], "level": decoded["log.level"], "event": text}
-    for row, value in _mapped(decoded):
-        flat[row.key] = value if row.factor == 1 else value // row.factor
-    flat.update(bamboo.get("bound", {}))
-    return flat
-
-
-def _mapped(data: dict[str, Any], before: str = "") -> Iterator[tuple[FieldMapping, Any]]:
-    """Give the values of an object whose paths begin with ``before``, and that have a row."""
+def _mapped_values(data: dict[str, Any], prefix: str = "") -> Iterator[tuple[FieldMapping, Any]]:
+    """Give the values of an object that have a row, and their rows; ``prefix`` is the object's path and a dot."""
     for name, value in data.items():
-        path = before + name
+        path = prefix + name
         if row := _ROWS.get(path):
             yield row, value
         elif path in _OBJECTS and isinstance(value, dict):
-            yield from _mapped(value, path + ".")
+            yield from _mapped_values(value, path + ".")
 
 
-# -- the header ------------------------------------------------------------------------------
+# -- the parts of a document that decode_header reads ------------------------------------
 
 
 class _Bamboo(msgspec.Struct, gc=False):
@@ -119,21 +134,3 @@ class _Document(msgspec.Struct, gc=False):
 
 
 _decode_document = msgspec.json.Decoder(_Document).decode
-
-
-def _decode_header(line: bytes) -> LineHeader:
-    document = _decode_document(line)
-    bamboo = document.bamboo
-    event = document.message if bamboo.plain is True else document.event.action
-    return make_header(event, bamboo.v, bamboo.writer, bamboo.seq, plain=bamboo.plain, source=bamboo.source)
-
-
-class _Ecs(Layout):
-    name = "ecs"
-    min_line_bytes = 1_500
-    write = staticmethod(_write)
-    read_back = staticmethod(_read_back)
-    decode_header = staticmethod(_decode_header)
-
-
-ECS = _Ecs()

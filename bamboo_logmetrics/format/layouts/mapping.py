@@ -1,8 +1,8 @@
-"""Where each native key stands in the layouts ``ecs`` and ``otel``: one row for each key.
+"""The table of native keys and their names in the layouts ``ecs`` and ``otel``: one row for each key.
 
-Both layouts follow the rows, and so do both ways back. A key goes by its name, whether the event has it or it was
-bound, if its value is of the row's type. Any other key or value stands in the open-ended place, under its native
-name: ECS ``bamboo.bound`` (one object), OpenTelemetry ``bamboo.bound.<key>``.
+Both layouts write and read back by this table. A value goes to its row's place if it is of the row's type, whether it
+is a field of the event or was bound. Any other value keeps its native key in the place for everything else: the object
+``bamboo.bound`` in ECS, the attribute ``bamboo.bound.<key>`` in OpenTelemetry.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from bamboo_logmetrics.events.times import format_utc, parse_utc
 
 _NS_OF_MS = 1_000_000
-_INTEGER: int = 2**31  # the numbers of Elasticsearch's types go up to one below
-_LONG: int = 2**63
+_INTEGER: int = 2**31  # the first number above Elasticsearch's type integer
+_LONG: int = 2**63  # the first number above its type long
 
 
 def is_text(value: Any) -> bool:
-    """Tell whether a value is text."""
+    """Return True if a value is text."""
     return type(value) is str
 
 
@@ -31,7 +31,7 @@ def _is_integer(value: Any) -> bool:
 
 
 def is_long(value: Any) -> bool:
-    """Tell whether a value is a whole number within signed 64 bits, as Elasticsearch and OTLP hold them."""
+    """Return True if a value is a whole number within signed 64 bits, as Elasticsearch and OTLP hold them."""
     return type(value) is int and -_LONG <= value < _LONG
 
 
@@ -59,11 +59,11 @@ def _is_object(value: Any) -> bool:
 
 
 class Type(NamedTuple):
-    """What a row holds.
+    """The type of a row's values.
 
     Args:
         elastic: the type of the field in Elasticsearch.
-        fits: tells whether a native value may stand there.
+        fits: returns True if a native value is of this type.
     """
 
     elastic: str
@@ -76,22 +76,22 @@ TEXT = Type("match_only_text", is_text)
 TRACE = Type("wildcard", is_text)
 LONG = Type("long", is_long)
 INTEGER = Type("integer", _is_integer)
-CODE = Type("long", _is_code)  # a request that got no answer has the status code 0: that is none
-MILLIS = Type("long", _is_millis)  # its nanoseconds are a long
+CODE = Type("long", _is_code)  # not 0, which a request without a response has
+MILLIS = Type("long", _is_millis)  # as nanoseconds they are still a long
 BOOL = Type("boolean", _is_bool)
 TIME = Type("date", _is_time)
 OBJECT = Type("flattened", _is_object)
 
 
 class FieldMapping(NamedTuple):
-    """One native key.
+    """A row of the table: one native key.
 
     Args:
         key: the native key.
-        type: what it holds; another value stands in the open-ended place.
+        type: the type of its values; a value of another type goes to the place for everything else.
         otel: the name of the OpenTelemetry attribute.
-        ecs: the path of the ECS field; ``""`` where it is the same.
-        factor: how many units in ECS are one in the native layout.
+        ecs: the path of the ECS field; ``""`` if it is the same.
+        factor: the ECS value of one native unit.
     """
 
     key: str
@@ -101,7 +101,7 @@ class FieldMapping(NamedTuple):
     factor: int = 1
 
 
-# of any line
+# for all lines
 EVERYWHERE = (
     FieldMapping("v", LONG, "bamboo.v"),
     FieldMapping("writer", KEYWORD, "bamboo.writer"),
@@ -109,9 +109,8 @@ EVERYWHERE = (
     FieldMapping("plain", BOOL, "bamboo.plain"),
     FieldMapping("source", KEYWORD, "bamboo.source"),
     FieldMapping("event_id", KEYWORD, "bamboo.event_id", "event.id"),
-    FieldMapping(
-        "trace_id", KEYWORD, "bamboo.trace_id", "trace.id"
-    ),  # OpenTelemetry's own field, where it is one of its ids
+    # a valid OpenTelemetry id goes to the log record's own field traceId instead
+    FieldMapping("trace_id", KEYWORD, "bamboo.trace_id", "trace.id"),
     FieldMapping("session_id", KEYWORD, "gen_ai.conversation.id"),
     FieldMapping("round_id", KEYWORD, "bamboo.round.id"),
     FieldMapping("tool_call_id", KEYWORD, "gen_ai.tool.call.id"),
@@ -139,7 +138,7 @@ EVERYWHERE = (
 
 _REPAIRED = FieldMapping("repaired_bytes", LONG, "bamboo.worker.repaired_bytes")
 
-# names that mean this only beside these events: anything else may be bound under them to other lines
+# for lines of one kind only: to other lines anything may be bound under these keys
 ONLY_IN: Mapping[str, tuple[FieldMapping, ...]] = {
     "chat.session_completed": (FieldMapping("status", KEYWORD, "bamboo.session.status"),),
     "chat.round_completed": (FieldMapping("status", KEYWORD, "bamboo.round.status"),),
@@ -166,7 +165,7 @@ ONLY_IN: Mapping[str, tuple[FieldMapping, ...]] = {
     ),
 }
 
-# each once; in the order in which a record that is read holds them
+# each row once, in the order of the keys of a record that is read back
 ROWS: tuple[FieldMapping, ...] = tuple(
     dict.fromkeys((*EVERYWHERE, *(row for rows in ONLY_IN.values() for row in rows)))
 )
@@ -176,5 +175,5 @@ _TYPED_ROWS = {kind: {row.key: row for row in (*EVERYWHERE, *rows)} for kind, ro
 
 
 def rows_of(flat: Mapping[str, Any]) -> Mapping[str, FieldMapping]:
-    """Return the rows for the line of a flat record, by native key."""
+    """Return the rows that apply to a flat record, by native key."""
     return _PLAIN_ROWS if "plain" in flat else _TYPED_ROWS.get(flat["event"], _PLAIN_ROWS)

@@ -10,7 +10,9 @@ from bamboo_logmetrics.format.header import LineHeader
 from bamboo_logmetrics.format.layouts.base import Layout
 
 
-class _Native(Layout):
+class NativeLayout(Layout):
+    """One flat record a line."""
+
     name = "native"
     min_line_bytes = 1_000
 
@@ -18,10 +20,12 @@ class _Native(Layout):
     decode_header = staticmethod(msgspec.json.Decoder(LineHeader).decode)
 
     def write(self, flat: dict[str, Any]) -> dict[str, Any]:
+        """Return the flat record itself."""
         return flat
 
     def read_back(self, decoded: Any) -> dict[str, Any]:
+        """Return the decoded line itself."""
         return decoded  # type: ignore[no-any-return]
 
 
-NATIVE = _Native()
+NATIVE = NativeLayout()

@@ -1,7 +1,7 @@
 """The layout ``otel``: OpenTelemetry's log data model, one OTLP/JSON log record a line.
 
-Numbers of 64 bits are decimal texts there, and every value says its type. A number beyond signed 64 bits, which OTLP
-cannot hold, is a ``doubleValue``; its digits are all there, so that the way back is exact.
+OTLP/JSON writes 64-bit numbers as decimal text and every value with its type. OTLP has no numbers beyond signed 64
+bits: such a number is a ``doubleValue`` with all of its digits, so that it is read back exactly.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from bamboo_logmetrics.format.layouts.base import Layout
 from bamboo_logmetrics.format.layouts.mapping import ROWS, is_long, rows_of
 from bamboo_logmetrics.record.integers import integer
 
-EVENT = "bamboo."  # before the kind
-BOUND = "bamboo.bound."  # before the key of what has no attribute
-TIMESTAMP = "bamboo.timestamp"  # a time that OTLP cannot hold: before 1970, or after 2262
+EVENT = "bamboo."  # prefix of a kind
+BOUND = "bamboo.bound."  # prefix of a key that has no attribute of its own
+TIMESTAMP = "bamboo.timestamp"  # for a time that OTLP cannot hold: before 1970 or after 2262
 UID = "log.record.uid"
 
 SEVERITIES = {"debug": 5, "info": 9, "warning": 13, "error": 17, "critical": 21}
@@ -33,42 +33,85 @@ _TRACE_ID = re.compile(r"(?!0{32})[0-9a-fA-F]{32}", re.ASCII)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def _write(flat: dict[str, Any]) -> dict[str, Any]:
-    """Return a flat record as an OTLP/JSON log record."""
-    nanoseconds = _unix_nano(flat["timestamp"])
-    record: dict[str, Any] = {
-        "timeUnixNano": str(nanoseconds or 0),
-        "severityNumber": SEVERITIES.get(flat["level"], 0),
-        "severityText": flat["level"],
-    }
-    values: dict[str, Any] = {}
-    if "writer" in flat and "seq" in flat:
-        values[UID] = f"{flat['writer']}-{flat['seq']}"
-    if nanoseconds is None:
-        values[TIMESTAMP] = flat["timestamp"]
-    if "plain" not in flat:
-        record["eventName"] = EVENT + flat["event"]
-    rows = rows_of(flat)
-    for key, value in flat.items():
-        if key in _HEADER:
-            continue
-        row = rows.get(key)
-        if row is None or not row.type.fits(value):
-            values[BOUND + key] = value
-        elif key == "trace_id" and _TRACE_ID.fullmatch(value):
-            record["traceId"] = value
+class OtelLayout(Layout):
+    """One OTLP/JSON log record a line."""
+
+    name = "otel"
+    min_line_bytes = 2_500
+    id_pattern = re.compile(rb'"log\.record\.uid","value":{"stringValue":"(?P<writer>[0-9a-f]{20})-(?P<seq>\d{1,16})"')
+
+    def write(self, flat: dict[str, Any]) -> dict[str, Any]:
+        """Return a flat record as an OTLP/JSON log record."""
+        nanoseconds = _unix_nano(flat["timestamp"])
+        record: dict[str, Any] = {
+            "timeUnixNano": str(nanoseconds or 0),
+            "severityNumber": SEVERITIES.get(flat["level"], 0),
+            "severityText": flat["level"],
+        }
+        values: dict[str, Any] = {}
+        if "writer" in flat and "seq" in flat:
+            values[UID] = f"{flat['writer']}-{flat['seq']}"
+        if nanoseconds is None:
+            values[TIMESTAMP] = flat["timestamp"]
+        if "plain" not in flat:
+            record["eventName"] = EVENT + flat["event"]
+        rows = rows_of(flat)
+        for key, value in flat.items():
+            if key in _HEADER:
+                continue
+            row = rows.get(key)
+            if row is None or not row.type.fits(value):
+                values[BOUND + key] = value
+            elif key == "trace_id" and _TRACE_ID.fullmatch(value):
+                record["traceId"] = value
+            else:
+                values[row.otel] = value
+        values.update(semconv.common(flat))
+        if openai_api := semconv.openai_api(flat):
+            values["openai.api.type"] = openai_api
+        record["attributes"] = _pairs(values)
+        record["body"] = {"stringValue": flat["event"]}  # after the ids: files of different writers begin differently
+        return record
+
+    def read_back(self, decoded: Any) -> dict[str, Any]:
+        """Return the flat record of an OTLP/JSON log record."""
+        nanoseconds = int(decoded["timeUnixNano"])
+        values = {pair["key"]: plain_value(pair["value"]) for pair in decoded["attributes"]}
+        if values.get("bamboo.plain") is True:
+            event = plain_value(decoded["body"])
         else:
-            values[row.otel] = value
-    values.update(semconv.common(flat))
-    if api := semconv.openai_api(flat):
-        values["openai.api.type"] = api
-    record["attributes"] = _pairs(values)
-    record["body"] = {"stringValue": flat["event"]}  # behind the ids: files shall begin differently
-    return record
+            event = decoded["eventName"].removeprefix(EVENT)
+        timestamp = values.get(TIMESTAMP)
+        if timestamp is None:
+            timestamp = format_ns(nanoseconds)
+        flat = {"timestamp": timestamp, "level": decoded["severityText"], "event": event}
+        for name, value in values.items():
+            if name in _KEYS:
+                flat[_KEYS[name]] = value
+            elif name.startswith(BOUND):
+                flat[name.removeprefix(BOUND)] = value
+        if "traceId" in decoded:
+            flat["trace_id"] = decoded["traceId"]
+        return flat
+
+    def decode_header(self, line: bytes, /) -> LineHeader:
+        """Return the header of an OTLP/JSON log record."""
+        record = _decode_record(line)
+        values = {pair.key: pair.value for pair in record.attributes}
+        plain = values.get("bamboo.plain", _NO_VALUE).bool_value
+        event = record.body.string_value if plain else record.event_name
+        v, seq = (int(values.get(name, _NO_VALUE).int_value or 0) for name in ("bamboo.v", "bamboo.seq"))
+        writer = values.get("bamboo.writer", _NO_VALUE).string_value
+        source = values.get("bamboo.source", _NO_VALUE).string_value
+        kind = event if plain or event is None else event.removeprefix(EVENT)
+        return make_header(kind, v, writer, seq, plain=plain, source=source)
+
+
+OTEL = OtelLayout()
 
 
 def _unix_nano(timestamp: str) -> int | None:
-    """Return a time of a line as nanoseconds since the epoch, or None where OTLP cannot hold it."""
+    """Return a line's timestamp in nanoseconds since the epoch, or None if OTLP cannot hold it exactly."""
     try:
         moment = parse_utc(timestamp)
     except ValueError:
@@ -82,7 +125,7 @@ def _pairs(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def any_value(value: Any) -> dict[str, Any]:  # noqa: PLR0911 - one line per type reads best
-    """Return plain data as an OTLP/JSON ``AnyValue``; null, and a number that is not finite, is an empty one."""
+    """Return plain data as an OTLP/JSON ``AnyValue``, which is empty for None and for a number that is not finite."""
     if isinstance(value, str):
         return {"stringValue": value}
     if isinstance(value, bool):
@@ -97,7 +140,7 @@ def any_value(value: Any) -> dict[str, Any]:  # noqa: PLR0911 - one line per typ
         return {"kvlistValue": {"values": _pairs(value)}}
     if value is None:
         return {}
-    msg = f"no plain data: {type(value).__name__}"
+    msg = f"not plain data: {type(value).__name__}"
     raise TypeError(msg)
 
 
@@ -105,28 +148,6 @@ def _number(value: int | str) -> dict[str, Any]:
     if isinstance(value, str):
         return {"stringValue": value}
     return {"intValue": str(value)} if is_long(value) else {"doubleValue": value}
-
-
-def _read_back(decoded: Any) -> dict[str, Any]:
-    """Return the flat record of a log record of ours; raises an ordinary error for any other."""
-    nanoseconds = int(decoded["timeUnixNano"])
-    values = {pair["key"]: plain_value(pair["value"]) for pair in decoded["attributes"]}
-    if values.get("bamboo.plain") is True:
-        event = plain_value(decoded["body"])
-    else:
-        event = decoded["eventName"].removeprefix(EVENT)
-    timestamp = values.get(TIMESTAMP)
-    if timestamp is None:
-        timestamp = format_ns(nanoseconds)
-    flat = {"timestamp": timestamp, "level": decoded["severityText"], "event": event}
-    for name, value in values.items():
-        if name in _KEYS:
-            flat[_KEYS[name]] = value
-        elif name.startswith(BOUND):
-            flat[name.removeprefix(BOUND)] = value
-    if "traceId" in decoded:
-        flat["trace_id"] = decoded["traceId"]
-    return flat
 
 
 def plain_value(value: dict[str, Any]) -> Any:
@@ -141,7 +162,7 @@ def plain_value(value: dict[str, Any]) -> Any:
     return int(content) if kind == "intValue" else content
 
 
-# -- the header ------------------------------------------------------------------------------
+# -- the parts of a log record that decode_header reads ----------------------------------
 
 
 class _Value(msgspec.Struct, rename="camel", gc=False):
@@ -163,27 +184,3 @@ class _LogRecord(msgspec.Struct, rename="camel", gc=False):
 
 _decode_record = msgspec.json.Decoder(_LogRecord).decode
 _NO_VALUE = _Value()
-
-
-def _decode_header(line: bytes) -> LineHeader:
-    record = _decode_record(line)
-    values = {pair.key: pair.value for pair in record.attributes}
-    plain = values.get("bamboo.plain", _NO_VALUE).bool_value
-    event = record.body.string_value if plain else record.event_name
-    v, seq = (int(values.get(name, _NO_VALUE).int_value or 0) for name in ("bamboo.v", "bamboo.seq"))
-    writer = values.get("bamboo.writer", _NO_VALUE).string_value
-    source = values.get("bamboo.source", _NO_VALUE).string_value
-    kind = event if plain or event is None else event.removeprefix(EVENT)
-    return make_header(kind, v, writer, seq, plain=plain, source=source)
-
-
-class _Otel(Layout):
-    name = "otel"
-    min_line_bytes = 2_500
-    id_pattern = re.compile(rb'"log\.record\.uid","value":{"stringValue":"(?P<writer>[0-9a-f]{20})-(?P<seq>\d{1,16})"')
-    write = staticmethod(_write)
-    read_back = staticmethod(_read_back)
-    decode_header = staticmethod(_decode_header)
-
-
-OTEL = _Otel()

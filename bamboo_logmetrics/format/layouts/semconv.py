@@ -1,7 +1,7 @@
-"""What the layouts ``ecs`` and ``otel`` say beside a record, because their conventions ask for it.
+"""Fields that the conventions of the layouts ``ecs`` and ``otel`` ask for, computed from a record.
 
-All of it follows from the record, so the way back leaves it out. A record that was read of a file may lack a field, or
-hold anything in it: then nothing follows.
+Reading back ignores them, since they follow from the record. A record that was read from a file may lack a field or
+hold anything in it; then the computed field is left out.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-OTHER = "_OTHER"  # OpenTelemetry's word for an error of no known type
+OTHER = "_OTHER"  # OpenTelemetry's value for an error of no known type
 LEAST_ERROR_CODE = 400
 
 
 class KindSemantics(NamedTuple):
-    """What is the same for all events of one kind.
+    """The values that all events of one kind have in common.
 
     Args:
-        category: of ECS ``event.category``.
-        type: of ECS ``event.type``.
-        outcome: ECS ``event.outcome``, where it does not depend on the event.
-        operation: ``gen_ai.operation.name``, where it does not depend on the endpoint.
+        category: ECS ``event.category``.
+        type: ECS ``event.type``.
+        outcome: ECS ``event.outcome``; None if it depends on the event.
+        operation: ``gen_ai.operation.name``; None if it depends on the endpoint.
     """
 
     category: str
@@ -44,9 +44,9 @@ KIND_SEMANTICS: Mapping[str, KindSemantics] = {
     "system.worker_stopped": KindSemantics("process", "end"),
 }
 
-METRICS = frozenset({"chat.message_count_updated"})  # ECS "event.kind": "metric"; of all others "event"
+METRICS = frozenset({"chat.message_count_updated"})  # their ECS event.kind is "metric"; all others have "event"
 
-OUTCOMES: Mapping[str, str] = {  # by status; running has none
+OUTCOMES: Mapping[str, str] = {  # by status; a session that is running has no outcome
     "success": "success",
     "completed": "success",
     "error": "failure",
@@ -56,13 +56,18 @@ OUTCOMES: Mapping[str, str] = {  # by status; running has none
 
 
 class EndpointSemantics(NamedTuple):
-    """What an endpoint says of its requests: ``gen_ai.operation.name``, and ``openai.api.type`` where it is plain."""
+    """The values that all requests to one endpoint have in common.
+
+    Args:
+        operation: ``gen_ai.operation.name``.
+        openai: ``openai.api.type``; None if OpenAI has no such API.
+    """
 
     operation: str
     openai: str | None = None
 
 
-# by the end of an endpoint such as "openai.chat_completions" or "/v1/chat/completions", its parts joined by dots
+# by the last parts of an endpoint such as "openai.chat_completions" or "/v1/chat/completions", joined by dots
 ENDPOINT_SEMANTICS: Mapping[str, EndpointSemantics] = {
     ".chat_completions": EndpointSemantics("chat", "chat_completions"),
     ".chat.completions": EndpointSemantics("chat", "chat_completions"),
@@ -80,9 +85,8 @@ def kind_of(flat: Mapping[str, Any]) -> str:
 
 def outcome(flat: Mapping[str, Any]) -> str | None:
     """Return ECS ``event.outcome``."""
-    kind = kind_of(flat)
-    facts = KIND_SEMANTICS.get(kind)
-    return facts.outcome if facts and facts.outcome else OUTCOMES.get(_status(flat))
+    kind = KIND_SEMANTICS.get(kind_of(flat))
+    return kind.outcome if kind and kind.outcome else OUTCOMES.get(_status(flat))
 
 
 def reason(flat: Mapping[str, Any]) -> str | None:
@@ -93,7 +97,7 @@ def reason(flat: Mapping[str, Any]) -> str | None:
 
 
 def error_type(flat: Mapping[str, Any]) -> str | None:
-    """Return ``error.type`` of what failed: the status code of an answer, else the status."""
+    """Return ``error.type`` of a failure: the status code of a response, else the status."""
     status = _status(flat)
     if OUTCOMES.get(status) != "failure":
         return None
@@ -104,30 +108,30 @@ def error_type(flat: Mapping[str, Any]) -> str | None:
 
 
 def common(flat: Mapping[str, Any]) -> dict[str, str | bool]:
-    """Return what both layouts say, by its name, which is the same in both."""
-    facts, api = KIND_SEMANTICS.get(kind_of(flat)), _api(flat)
-    operation = api.operation if api else facts.operation if facts else None
-    found: dict[str, str | bool] = {}
+    """Return the fields that have the same name and value in both layouts."""
+    kind, endpoint = KIND_SEMANTICS.get(kind_of(flat)), _endpoint(flat)
+    operation = endpoint.operation if endpoint else kind.operation if kind else None
+    fields: dict[str, str | bool] = {}
     if operation:
-        found["gen_ai.operation.name"] = operation
+        fields["gen_ai.operation.name"] = operation
     if kind_of(flat) == "forward.request_started" and flat.get("is_stream") is True:
-        found["gen_ai.request.stream"] = True
+        fields["gen_ai.request.stream"] = True
     if (failure := error_type(flat)) is not None:
-        found["error.type"] = failure
-    return found
+        fields["error.type"] = failure
+    return fields
 
 
 def openai_api(flat: Mapping[str, Any]) -> str | None:
-    """Return ``openai.api.type``, where the endpoint says it plainly."""
-    api = _api(flat)
-    return api.openai if api else None
+    """Return ``openai.api.type``, or None if it does not follow from the endpoint."""
+    endpoint = _endpoint(flat)
+    return endpoint.openai if endpoint else None
 
 
-def _api(flat: Mapping[str, Any]) -> EndpointSemantics | None:
+def _endpoint(flat: Mapping[str, Any]) -> EndpointSemantics | None:
     if not kind_of(flat).startswith("forward.request_"):
         return None
     joined = "." + _text(flat, "endpoint").partition("?")[0].strip("/").replace("/", ".")
-    return next((api for end, api in ENDPOINT_SEMANTICS.items() if joined.endswith(end)), None)
+    return next((endpoint for end, endpoint in ENDPOINT_SEMANTICS.items() if joined.endswith(end)), None)
 
 
 _WITH_STATUS = frozenset({"chat.session_completed", "chat.round_completed", "forward.request_completed"})

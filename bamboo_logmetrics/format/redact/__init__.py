@@ -1,1 +1,1 @@
-"""Masking of secrets."""
+"""Masking of secrets: in texts (``patterns``), in bound values (``values``) and in whole records (``flat``)."""

@@ -1,4 +1,4 @@
-"""Masking of a whole flat record."""
+"""Masking of secrets in a whole flat record."""
 
 from __future__ import annotations
 

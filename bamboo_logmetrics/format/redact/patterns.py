@@ -1,7 +1,7 @@
-"""What secrets look like in a text, and finding them.
+"""The patterns of secrets, and masking their matches in a text.
 
-A secret starts at one of the words of its kind, or shortly before it. So the patterns are tried there only: a text has
-few such words, or none.
+A secret starts at one of its pattern's words, or shortly before it. The patterns are tried at these places only: a text
+has few such words, or none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 MASK = "[redacted]"
 
-# Prefixes that providers give their keys, so that scanners (and we) can tell them.
+# Prefixes that providers give their keys, so that scanners recognize them.
 _TOKENS = r"""
     (?:sk|rk|pk)-(?=[\w-]{0,40}\d)[\w-]{16,}                  # OpenAI, Anthropic, OpenRouter, DeepSeek
   | (?:sk|rk|pk)_(?:live|test)_\w{16,}                       # Stripe
@@ -29,54 +29,54 @@ _TOKENS = r"""
   | (?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*               # JSON web tokens
 """
 
-# names before a value, as in ``OPENAI_API_KEY=...``; what stands before them does not matter
+# names before a value, as in ``OPENAI_API_KEY=...``, whatever precedes them
 _NAMES = r"""
     (?:api[-_]?key|passw(?:or)?d|passphrase|secret(?:[-_]?(?:access[-_]?)?key)?
     |(?:access|account|private)[-_]?key|(?:access|refresh|auth|session|bearer|(?<![a-z])id)[-_]?token|credentials?)
 """
 
-# between a name and its value; the quotes may be escaped (JSON within JSON), or those of bytes
+# between a name and its value; the quotes may be escaped (JSON within JSON) or those of a bytes literal
 _SEP = r"""(?:\\{0,9}["'])?\s{0,9}[:=]\s{0,9}(?:b?\\{0,9}["'])?"""
 _QUOTED = r"""(?:(?<=")[^"\r\n]+|(?<=')[^'\r\n]+)"""
 _BARE = r"""[^\s"',;&}\])]+"""
 _PEM = r"""
     -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY(?:[ ]BLOCK)?-----.*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY(?:[ ]BLOCK)?-----|\Z)
 """
-_DONE = re.escape(MASK)  # by somebody before us
-_START = r"(?:(?<![a-z0-9])|(?<=\\[nrt]))"  # of a word; "\n" may stand there as two characters
+_MASKED = re.escape(MASK)  # a value that is masked already
+_START = r"(?:(?<![a-z0-9])|(?<=\\[nrt]))"  # of a word; a newline before it may be written as "\\n"
 
 
-class Kind(NamedTuple):
-    """One kind of secret.
+class SecretPattern(NamedTuple):
+    """The pattern of one kind of secret.
 
     Args:
-        pattern: what it looks like; what its group ``name`` holds is kept, so that an operator sees which one it was.
-        words: one of them is in or beside each such secret; lower case.
-        needs: one of these characters is in or beside it, too; none if empty.
-        starts: where it may start, counted from a word's start; None for anywhere, where that is fast as well.
+        regex: matches the secret; the text of its group ``name`` is kept, so that an operator sees which secret it was.
+        words: lower-case words, one of which is in or next to each such secret.
+        needs: characters, one of which is in or next to it as well; empty if there is none.
+        starts: the offsets from a word's start at which it may start; None to search the whole text, if that is fast.
     """
 
-    pattern: re.Pattern[str]
+    regex: re.Pattern[str]
     words: tuple[str, ...]
     needs: str
     starts: range | None
 
 
-def _kind(pattern: str, words: str, *, needs: str = "", starts: range | None = range(1)) -> Kind:
-    compiled = re.compile(pattern, re.VERBOSE | re.IGNORECASE | re.DOTALL)
-    return Kind(compiled, tuple(words.split(",")), needs, starts)
+def _pattern(regex: str, words: str, *, needs: str = "", starts: range | None = range(1)) -> SecretPattern:
+    compiled = re.compile(regex, re.VERBOSE | re.IGNORECASE | re.DOTALL)
+    return SecretPattern(compiled, tuple(words.split(",")), needs, starts)
 
 
 _KNOWN = rf"{_START}(?:{_TOKENS})"
 
-# of two that start at the same place the first counts
+# of two matches that start at the same place, the first pattern's counts
 SECRET_PATTERNS = (
     # a block of a private key
-    _kind(_PEM, "private key", needs="-", starts=None),
+    _pattern(_PEM, "private key", needs="-", starts=None),
     # user and password in a URL
-    _kind(r"""(?<=://)[^\s/@:"'<>]*:[^\s/@"'<>]+(?:@[^\s/@?\#"'<>]+)*(?=@)""", "://", needs="@", starts=range(3, 4)),
+    _pattern(r"""(?<=://)[^\s/@:"'<>]*:[^\s/@"'<>]+(?:@[^\s/@?\#"'<>]+)*(?=@)""", "://", needs="@", starts=range(3, 4)),
     # a parameter of a URL
-    _kind(
+    _pattern(
         r"""(?P<name>(?:[?&;]|\\u0026)
             (?:[\w-]{0,30}?token|key|sig|signature|code|auth|x-amz-(?:signature|credential)
               |x-goog-(?:signature|credential))=
@@ -85,58 +85,60 @@ SECRET_PATTERNS = (
         needs="=",
         starts=range(-36, 0),
     ),
-    # what follows an authentication scheme
-    _kind(
+    # credentials after an authentication scheme
+    _pattern(
         r"(?P<name>(?:bearer|basic)\s{1,9})(?=[\w.~+/-]*(?:[\d=]|(?-i:[a-z][A-Z])))[\w.~+/-]{8,}={0,2}(?![\w=])",
         "bearer,basic",
     ),
-    _kind(rf"(?P<name>{_START}(?:apikey|token)\s{{1,9}})(?=[\w.+/]*\d)[\w.+/]{{20,}}={{0,2}}(?![\w=])", "apikey,token"),
+    _pattern(
+        rf"(?P<name>{_START}(?:apikey|token)\s{{1,9}})(?=[\w.+/]*\d)[\w.+/]{{20,}}={{0,2}}(?![\w=])", "apikey,token"
+    ),
     # headers
-    _kind(
+    _pattern(
         rf"""(?P<name>authorization{_SEP})
-            (?:{_DONE}|{_QUOTED}|(?:digest|aws4-hmac-sha256)\s[^\r\n]*|[^\s"',;]+(?:[ ][^\s"',;]+)?)""",
+            (?:{_MASKED}|{_QUOTED}|(?:digest|aws4-hmac-sha256)\s[^\r\n]*|[^\s"',;]+(?:[ ][^\s"',;]+)?)""",
         "authorization",
         needs=":=",
     ),
-    _kind(rf"""(?P<name>cookie{_SEP})[^"'\r\n]+""", "cookie", needs=":="),
-    # after a name, as in an environment; as one of a pair, as in a list of headers; after "token", if it looks like one
-    _kind(
-        rf"(?P<name>{_NAMES}{_SEP})(?:{_DONE}|{_PEM}|{_QUOTED}|{_BARE})",
+    _pattern(rf"""(?P<name>cookie{_SEP})[^"'\r\n]+""", "cookie", needs=":="),
+    # after a name, as in an environment; in a pair, as in a list of headers; after "token", if it looks like a token
+    _pattern(
+        rf"(?P<name>{_NAMES}{_SEP})(?:{_MASKED}|{_PEM}|{_QUOTED}|{_BARE})",
         "key,pass,secret,token,credential",
         needs=":=",
         starts=range(-8, 1),
     ),
-    _kind(
+    _pattern(
         rf"""(?P<name>\(b?["'][\w-]{{0,30}}?(?:{_NAMES}|authorization|cookie)["'],\s?b?["'])[^"'\r\n]+""",
         "key,pass,secret,token,credential,authorization,cookie",
         needs="(",
         starts=None,
     ),
-    _kind(rf"(?P<name>token{_SEP})(?=[\w.~+/-]*\d)[\w.~+/-]{{12,}}={{0,2}}(?![\w=])", "token", needs=":="),
-    # with a provider's prefix, by what stands in it
-    _kind(
+    _pattern(rf"(?P<name>token{_SEP})(?=[\w.~+/-]*\d)[\w.~+/-]{{12,}}={{0,2}}(?![\w=])", "token", needs=":="),
+    # with a provider's prefix, grouped by the character that each has
+    _pattern(
         _KNOWN,
         "sk-,rk-,pk-,hf-,r8-,fw-,nvapi,xai-,pplx-,voyage-,glpat,xox,xapp,pypi-",
         needs="-",
         starts=range(-2, 1),
     ),
-    _kind(
+    _pattern(
         _KNOWN,
         "sk_,rk_,pk_,hf_,r8_,fw_,tgp_,ghp_,gho_,ghu_,ghs_,ghr_,github_pat,npm_,lsv2_",
         needs="_",
         starts=range(-2, 1),
     ),
-    _kind(_KNOWN, "aiza,akia,asia"),
-    _kind(_KNOWN, "ya29.,eyj", needs="."),
+    _pattern(_KNOWN, "aiza,akia,asia"),
+    _pattern(_KNOWN, "ya29.,eyj", needs="."),
 )
 
 
 def _by_needs() -> list[tuple[str, tuple[str, ...]]]:
-    """Return all words, by the characters of which one must be there: looking for one character is fast."""
+    """Return all words, grouped by the characters that a text must have: looking for one character is fast."""
     needs: dict[str, set[str]] = defaultdict(set)
-    for kind in SECRET_PATTERNS:
-        for word in kind.words:
-            needs[word] |= set(kind.needs or ("",))  # nothing is in every text
+    for pattern in SECRET_PATTERNS:
+        for word in pattern.words:
+            needs[word] |= set(pattern.needs or ("",))  # the empty text is in every text
     groups: dict[str, list[str]] = defaultdict(list)
     for word, characters in needs.items():
         groups["" if "" in characters else "".join(sorted(characters))].append(word)
@@ -147,12 +149,12 @@ _WORDS = _by_needs()
 
 
 def in_lower_case(text: str) -> str:
-    """Return a text as words are looked for in it; to the patterns a long s is an s, and a dotless i an i."""
+    """Return a text in lower case; a long s becomes s and a dotless i becomes i, which the patterns match as well."""
     return text.lower() if text.isascii() else text.lower().replace("\u017f", "s").replace("\u0131", "i")
 
 
 def may_hold_secrets(lower: str) -> bool:
-    """Tell whether a text, in lower case, has one of the words that are beside secrets. Most have none."""
+    """Return True if a text in lower case has one of the patterns' words. Most texts have none."""
     for needs, words in _WORDS:
         if not needs or any(character in lower for character in needs):
             for word in words:
@@ -161,45 +163,46 @@ def may_hold_secrets(lower: str) -> bool:
     return False
 
 
-def masked(text: str, lower: str) -> str:
-    """Return ``text`` with each secret in it replaced by MASK; ``lower`` is the text in lower case."""
-    searches = [_Search(kind, text, lower) for kind in SECRET_PATTERNS if any(word in lower for word in kind.words)]
-    coming = [search.first(0) for search in searches]
+def mask_secrets(text: str, lower: str) -> str:
+    """Return ``text`` with each secret replaced by MASK; ``lower`` is the text in lower case."""
+    patterns = [pattern for pattern in SECRET_PATTERNS if any(word in lower for word in pattern.words)]
+    searches = [_Search(pattern, text, lower) for pattern in patterns]
+    matches = [search.first(0) for search in searches]
     kept, done = [], 0
-    while found := min((match for match in coming if match), key=re.Match.start, default=None):
-        kept += [text[done : found.start()], found["name"] if found.re.groups else "", MASK]
-        done = found.end()
-        coming = [
+    while secret := min((match for match in matches if match), key=re.Match.start, default=None):
+        kept += [text[done : secret.start()], secret["name"] if secret.re.groups else "", MASK]
+        done = secret.end()
+        matches = [
             search.first(done) if match and match.start() < done else match
-            for search, match in zip(searches, coming, strict=True)
+            for search, match in zip(searches, matches, strict=True)
         ]
     return "".join([*kept, text[done:]]) if kept else text
 
 
 class _Search:
-    """The search for one kind of secret in one text."""
+    """The search for the matches of one pattern in one text."""
 
-    def __init__(self, kind: Kind, text: str, lower: str) -> None:
-        self._pattern = kind.pattern
+    def __init__(self, pattern: SecretPattern, text: str, lower: str) -> None:
+        self._regex = pattern.regex
         self._text = text
         self._starts: list[int] | None = None
-        if kind.starts is not None and len(lower) == len(text):  # else a place in one is none in the other
-            words = (at for word in kind.words for at in _places(word, lower))
-            self._starts = sorted({at + offset for at in words for offset in kind.starts})
+        if pattern.starts is not None and len(lower) == len(text):  # else an index into one does not fit the other
+            words = (index for word in pattern.words for index in _indexes(word, lower))
+            self._starts = sorted({index + offset for index in words for offset in pattern.starts})
 
     def first(self, begin: int) -> re.Match[str] | None:
-        """Return the first one that starts at ``begin`` or after it."""
+        """Return the first match that starts at ``begin`` or later."""
         if self._starts is None:
-            return self._pattern.search(self._text, begin)
+            return self._regex.search(self._text, begin)
         for index in range(bisect_left(self._starts, begin), len(self._starts)):
-            found = self._pattern.match(self._text, self._starts[index])
-            if found:
-                return found
+            match = self._regex.match(self._text, self._starts[index])
+            if match:
+                return match
         return None
 
 
-def _places(word: str, text: str) -> Iterator[int]:
-    at = text.find(word)
-    while at >= 0:
-        yield at
-        at = text.find(word, at + 1)
+def _indexes(word: str, text: str) -> Iterator[int]:
+    index = text.find(word)
+    while index >= 0:
+        yield index
+        index = text.find(word, index + 1)

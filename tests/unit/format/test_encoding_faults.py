@@ -168,7 +168,7 @@ def test_a_start_that_cannot_be_said_is_said_later(tmp_path, monkeypatch):
         return original(*args)
 
     log = blm.open_log(tmp_path / "a.jsonl")
-    assert log._pipeline.settle()
+    assert log._pipeline.flush_and_mark_stopped()
     monkeypatch.setattr(step, "worker_started_fields", fails)
     log.emit(tool(1))
     assert log.close()
@@ -205,7 +205,7 @@ def test_ordinary_records_take_the_fast_path_without_an_error(tmp_path):
         logger.warning("password=hunter2 %s", "x")
         logger.error("long " * 5_000)
     log.close()
-    assert log._pipeline._maker.fast_path_errors == 0
+    assert log._pipeline._encoder.fast_path_errors == 0
     assert log.stats().dropped == {}
 
 
@@ -220,5 +220,5 @@ def test_errors_of_the_fast_path_are_counted(tmp_path, monkeypatch):
     log.emit(tool(1))
     log.info("text")
     log.close()
-    assert log._pipeline._maker.fast_path_errors == 2
+    assert log._pipeline._encoder.fast_path_errors == 2
     assert [line["event"] for line in flat(tmp_path / "a.jsonl")][1:-1] == ["chat.tool_called", "text"]

@@ -176,7 +176,7 @@ def test_values(value, written_as):
 
 def test_what_is_no_plain_data():
     """An object is no value of a log record."""
-    with pytest.raises(TypeError, match="^no plain data: object$"):
+    with pytest.raises(TypeError, match="^not plain data: object$"):
         otel.any_value(object())
 
 

@@ -294,21 +294,22 @@ def test_no_text_makes_the_patterns_backtrack():
 
 
 def test_no_secret_is_without_its_words():
-    """Where a pattern finds something there is a word and a character of its kind, which are looked for first."""
+    """A text that a pattern matches has one of the pattern's words and characters, which are searched first."""
     for text in [*KNOWN.values(), *(text for text, masked in TEXTS if text != masked)]:
-        found = {kind.pattern for kind in patterns.SECRET_PATTERNS if kind.pattern.search(text)}
+        matching = {pattern.regex for pattern in patterns.SECRET_PATTERNS if pattern.regex.search(text)}
         likely = {
-            kind.pattern
-            for kind in patterns.SECRET_PATTERNS
-            if any(word in text.lower() for word in kind.words) and (not kind.needs or set(kind.needs) & set(text))
+            pattern.regex
+            for pattern in patterns.SECRET_PATTERNS
+            if any(word in text.lower() for word in pattern.words)
+            and (not pattern.needs or set(pattern.needs) & set(text))
         }
-        assert found
-        assert found <= likely
+        assert matching
+        assert matching <= likely
         assert patterns.may_hold_secrets(text.lower())
 
 
 PIECES = st.sampled_from(
-    [*KNOWN.values(), *(text for text, _ in TEXTS), *(word for kind in patterns.SECRET_PATTERNS for word in kind.words),
+    [*KNOWN.values(), *(text for text, _ in TEXTS), *(word for pattern in patterns.SECRET_PATTERNS for word in pattern.words),
      "api-", "api", "access_", "session", "refresh-", "secret_access_", "xid_", "passphrase", "x-amz-", "\\u0026", "&", "; ",
      "=", ": ", "'", '"', "(b'", "', b'", "a1b2c3d4e5f6a7b8", "AKIA0123456789ABCDEF", SECRET, " ", "\n", "/", "é"]
 )  # fmt: skip
@@ -319,7 +320,7 @@ PIECES = st.sampled_from(
 def test_secrets_start_where_they_are_looked_for(text):
     """The patterns are tried beside their words only, and find what they find when they are tried everywhere."""
     everywhere = text.lower() + "."  # of another length, as some letters become two in lower case
-    assert patterns.masked(text, text.lower()) == patterns.masked(text, everywhere)
+    assert patterns.mask_secrets(text, text.lower()) == patterns.mask_secrets(text, everywhere)
 
 
 def test_letters_that_become_two_in_lower_case():
@@ -336,4 +337,4 @@ def test_letters_that_patterns_take_for_others():
 
 def test_ids_hold_no_words():
     """Texts of the characters of an id are not looked at: no word beside a secret is made of them."""
-    assert all(word.strip(masking._ID) for kind in patterns.SECRET_PATTERNS for word in kind.words)
+    assert all(word.strip(masking._ID) for pattern in patterns.SECRET_PATTERNS for word in pattern.words)
