@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events.times import EPOCH, parse_utc
 from bamboo_logmetrics.format.fields import VERSION
+from bamboo_logmetrics.format.header import LineHeader, is_newer, is_writer_id
 from bamboo_logmetrics.format.layouts import flat_of
 
-_WRITER = re.compile(r"[0-9a-f]{20}", re.ASCII)
 _SECOND = len("2026-11-22T15:47:13")
 _DIGITS = 6  # after the point, as every line of ours has them
 
 IDS = ("event_id", "trace_id", "session_id", "round_id", "tool_call_id", "request_id")
 
 
-class LineHeader(msgspec.Struct, gc=False):
-    """What is decoded of each line; msgspec checks that the rest is JSON."""
+class EntryHeader(LineHeader, kw_only=True, gc=False):
+    """The keys that destinations need of every line."""
 
     timestamp: str
     level: str
-    event: str
-    v: Literal[1]
-    writer: str
     seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
-    plain: Any = None
     service_name: Any = None
     env: Any = None
     event_id: Any = None
@@ -51,7 +46,7 @@ class Entry(NamedTuple):
     """
 
     line: bytes
-    head: LineHeader
+    head: EntryHeader
     native: bool
     time_ns: int
 
@@ -78,7 +73,7 @@ class InvalidLine(NamedTuple):
     reason: str
 
 
-_decode_head = msgspec.json.Decoder(LineHeader).decode
+_decode_head = msgspec.json.Decoder(EntryHeader).decode
 
 
 def entry_of(line: bytes) -> Entry:
@@ -90,7 +85,7 @@ def entry_of(line: bytes) -> Entry:
         head, native = _head_of(line)
     except RecursionError as error:
         raise ValueError(str(error)) from None
-    if not _WRITER.fullmatch(head.writer):
+    if not is_writer_id(head.writer):
         msg = "it has no writer of ours"
         raise ValueError(msg)
     if not line.isascii():
@@ -98,18 +93,18 @@ def entry_of(line: bytes) -> Entry:
     return Entry(line, head, native, time_ns(head.timestamp))
 
 
-def _head_of(line: bytes) -> tuple[LineHeader, bool]:
+def _head_of(line: bytes) -> tuple[EntryHeader, bool]:
     try:
         return _decode_head(line), True
     except msgspec.ValidationError:  # JSON of another form
         flat = flat_of(msgspec.json.decode(line))
         _check_version(flat)
-        return msgspec.convert(flat, LineHeader), False
+        return msgspec.convert(flat, EntryHeader), False
 
 
 def _check_version(flat: dict[str, Any]) -> None:
     version, writer = flat["v"], flat.get("writer")
-    if type(version) is int and version > VERSION and isinstance(writer, str) and _WRITER.fullmatch(writer):
+    if is_newer(version) and isinstance(writer, str) and is_writer_id(writer):
         msg = f"a line of version {version}; this package reads version {VERSION}: update it, and ship again"
         raise ConfigError(msg)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from types import MappingProxyType
@@ -11,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from bamboo_logmetrics.format.fields import APP, VERSION
-from bamboo_logmetrics.format.header import NOT_JSON, LineHeader
+from bamboo_logmetrics.format.fields import APP
+from bamboo_logmetrics.format.header import NOT_JSON, LineHeader, is_newer, is_writer_id
 from bamboo_logmetrics.format.layouts import NATIVE, DecodeHeader, decode_header, flat_of
 from bamboo_logmetrics.logfiles.discovery import (
     AnyPath,
@@ -31,7 +30,6 @@ Progress = Callable[[int, int], None]
 
 _TRIES = 5
 _SHOWN = 5  # findings of one kind that are shown with their place
-_WRITER = re.compile(r"[0-9a-f]{20}", re.ASCII)
 _NOTES: frozenset[FindingKind] = frozenset({"foreign_line", "removed_by_retention", "running", "being_written"})
 _NOBODY = WriterTally("", "")
 
@@ -158,7 +156,7 @@ class _Audit:
         """Return a writer's account; raises ValueError for what is no writer's id."""
         account = self._accounts.get(writer)
         if account is None:
-            if not _WRITER.fullmatch(writer):
+            if not is_writer_id(writer):
                 raise ValueError
             account = self._accounts[writer] = WriterTally(writer, log)
         self._used.add(log)
@@ -184,7 +182,7 @@ class _Audit:
             self._find("broken_line", f"not JSON: {error}", path, number)
             return
         flat = _flat_of(data)
-        if {"event", "writer", "seq"} <= flat.keys() and _is_newer(flat["v"]):
+        if {"event", "writer", "seq"} <= flat.keys() and is_newer(flat["v"]):
             self._find("newer_version", f"a line of version {flat['v']}; update this package", path, number)
         else:
             self._find("foreign_line", "JSON, but not of a writer of this log", path, number)
@@ -288,10 +286,6 @@ def _flat_of(data: object) -> dict[str, Any]:
         return flat_of(data)
     except ValueError:
         return {}
-
-
-def _is_newer(version: object) -> bool:
-    return type(version) is int and version > VERSION
 
 
 def _end(account: WriterTally, alive: set[str]) -> End:
