@@ -145,7 +145,8 @@ class Options:
     """Options of a log; the same for ``open_log``, ``configure`` and ``MetricsHandler``.
 
     Each option whose value a text can express is also read from the environment, ``max_bytes`` from
-    ``BAMBOO_LOGMETRICS_MAX_BYTES`` and so on. An argument takes precedence over the environment.
+    ``BAMBOO_LOGMETRICS_MAX_BYTES`` and so on; there ``none`` stands for None, ``1`` and ``0`` for True and False, and a
+    file mode is octal. An argument takes precedence over the environment.
 
     Raises :class:`ConfigError` for a value that is not allowed.
     """

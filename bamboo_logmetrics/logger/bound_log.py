@@ -115,11 +115,11 @@ class BoundLog(LogControl, BoundLoggerBase):
             ValueError: there is no such level.
             TypeError: ``args`` do not fit the text.
         """
-        self._log(_require_level(level), event, args, kw)
+        self._log(level_name(level) or _unknown_level(level), event, args, kw)
 
     async def alog(self, level: int | str, event: Any, *args: Any, **kw: Any) -> None:
         """Log as :meth:`log`, without blocking the event loop."""
-        await self._alog(_require_level(level), event, args, kw)
+        await self._alog(level_name(level) or _unknown_level(level), event, args, kw)
 
     def exception(self, event: Any, *args: Any, **kw: Any) -> None:
         """Log at level error with the traceback of the exception being handled, without local variables."""
@@ -294,12 +294,9 @@ for _name in LEVELS:
         setattr(BoundLog, f"a{_alias}", _async_method)
 
 
-def _require_level(level: int | str) -> str:
-    name = level_name(level)
-    if name is None:
-        msg = f"level must be one of {', '.join(LEVELS)}, or a number of the standard library; got {level!r}"
-        raise ValueError(msg)
-    return name
+def _unknown_level(level: object) -> NoReturn:
+    msg = f"level must be one of {', '.join(LEVELS)}, or a number of the standard library; got {level!r}"
+    raise ValueError(msg)
 
 
 def _not_an_event(event: object) -> NoReturn:

@@ -28,7 +28,7 @@ def no_context_variables(monkeypatch):
 
 
 @pytest.fixture
-def log(open_log):
+def queueing_log(open_log):
     """Open a log whose worker sleeps for the whole test, and whose first line is written."""
     log = open_log(flush_interval=1e6, queue_size=100_000).bind(project="p-1")
     log.emit(completed())
@@ -54,10 +54,10 @@ def calls_of(work):
     return counts["call"] - 1, counts["c_call"] - 1  # the end of the counting is a call as well
 
 
-def test_calls_of_an_emit(log):
+def test_calls_of_an_emit(queueing_log):
     """An event that exists already goes through emit and put, and is appended."""
     event = completed()
-    python, c = calls_of(lambda: log.emit(event))
+    python, c = calls_of(lambda: queueing_log.emit(event))
     assert python == 2
     assert c <= 2
 
@@ -71,9 +71,9 @@ def test_calls_of_making_an_event():
     assert python == 4
 
 
-def test_calls_of_a_plain_line(log):
+def test_calls_of_a_plain_line(queueing_log):
     """A plain call with scalars looks at their types, reads the clock and puts."""
-    python, c = calls_of(lambda: log.info("cache warmed", entries=312, hits=4, name="abc", ratio=0.5, ok=True))
+    python, c = calls_of(lambda: queueing_log.info("cache warmed", entries=312, hits=4, name="abc", ratio=0.5, ok=True))
     assert python == 2
     assert c <= 6
 
@@ -94,29 +94,29 @@ def test_calls_of_a_stdlib_record(tmp_path):
     assert counts[0] - counts[1] <= 15
 
 
-def test_what_stays_allocated_for_an_event(log):
+def test_what_stays_allocated_for_an_event(queueing_log):
     """An event that waits costs one record; the queue itself grows by blocks of 64."""
     event = completed()
     numbers = range(EVENTS)
     before = sys.getallocatedblocks()
     for _ in numbers:
-        log.emit(event)
+        queueing_log.emit(event)
     assert sys.getallocatedblocks() - before <= 1.1 * EVENTS
 
 
-def test_the_garbage_collector_does_not_see_what_waits(log):
+def test_the_garbage_collector_does_not_see_what_waits(queueing_log):
     """However many events wait, no garbage collection begins because of them."""
     gc.collect()
     before = gc.get_count()[0]
     for _ in range(300):
-        log.emit(completed())
+        queueing_log.emit(completed())
     assert gc.get_count()[0] - before < 30
 
 
-def test_bytes_of_a_line(log):
+def test_bytes_of_a_line(queueing_log):
     """A line holds what it has to say and nothing more."""
-    log.flush()
-    line = next(line for line in log_lines(log) if b"chat.round_completed" in line)
+    queueing_log.flush()
+    line = next(line for line in log_lines(queueing_log) if b"chat.round_completed" in line)
     assert len(line) == len(
         b'{"timestamp":"2026-11-22T15:47:13.417691Z","level":"info","event":"chat.round_completed","v":1,'
         b'"writer":"0123456789abcdef0123","seq":2,"event_id":"6d1f2a7e-3c5b-4e0e-9a41-0c2f4f1f9a01","trace_id":"req-1",'
