@@ -6,10 +6,11 @@ import logging
 import sys
 
 import pytest
+from support.toy_option import ToyOptions
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import BambooLogError, ConfigError
-from bamboo_logmetrics.options import ENV_PREFIX, Options, make_options, one_of, option, options_table
+from bamboo_logmetrics.options import ENV_PREFIX, Options, make_options, one_of, options_table
 from bamboo_logmetrics.system import FS, Clock
 
 DEFAULTS = {
@@ -233,13 +234,6 @@ def test_every_option_is_documented():
     for item in options_table():
         assert item.doc.endswith(".")
         assert f"{item.name}: {item.doc} Allowed: {item.value_type.allowed}." in text
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ToyOptions(Options):
-    """Options with one more."""
-
-    flavour: str = option("sweet", one_of(["sweet", "sour"]), "Taste of a line.")
 
 
 def test_a_subclass_adds_an_option():

@@ -12,31 +12,13 @@ from typing import Optional
 
 import pytest
 from support.tools import flat
+from support.toy_event import WARMED, CacheWarmed
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics import processors
 from bamboo_logmetrics.events.registry import EVENT_CLASSES, VARIANTS
 
 BASES = (blm.ChatEvent, blm.ForwardEvent, blm.SystemEvent, blm.MetricsEvent)
-
-
-class CacheWarmed(blm.ChatEvent):
-    """An event of an application, with one field of each type that there may be."""
-
-    session_id: str
-    entries: int
-    ratio: float | None = None
-    cold: bool = False
-    status: blm.RoundStatus = blm.RoundStatus.SUCCESS
-    usage: blm.TokenUsage | None = None
-
-
-WARMED = CacheWarmed(
-    session_id="s-1",
-    entries=-3,
-    ratio=0.5,
-    usage=blm.TokenUsage(prompt_tokens=1, completion_tokens=2, total_tokens=3),
-)
 
 
 @pytest.mark.parametrize("base", BASES)
