@@ -1,4 +1,4 @@
-"""Reading a log back, and proving that nothing is missing in it."""
+"""Reading a log back, and verifying that nothing is missing in it."""
 
 from __future__ import annotations
 

@@ -13,15 +13,17 @@ from bamboo_logmetrics.system import FS
 
 
 def read(path: AnyPath, *, on_error: Literal["raise", "skip"] = "raise") -> Iterator[Line]:
-    """Return the lines of a log, the oldest first: of its rotated and compressed files, then of the active one.
+    """Return the lines of a log, the oldest first: of its rotated and compressed files, then of the active file.
 
-    They may be of any layout. A last line of the active file that has no newline yet is being written, and is left out.
+    The lines may be of any layout. A last line of the active file that has no newline yet is left out: it is being
+    written.
 
     Args:
-        path: the log; of a rotated file, the log it belongs to.
-        on_error: at what is not a line of ours, or a damaged file, ``"raise"`` DecodeError, or ``"skip"`` it.
+        path: the log; a rotated file stands for the log it belongs to.
+        on_error: ``"raise"`` to raise DecodeError at an invalid line or a damaged file, ``"skip"`` to continue behind
+            it.
 
-    Raises FileNotFoundError when there is no such log, and ConfigError when it is not a regular file.
+    Raises FileNotFoundError if there is no such log, and ConfigError if it is not a regular file.
     """
     if on_error not in {"raise", "skip"}:
         msg = f"on_error must be 'raise' or 'skip'; got {on_error!r}"
@@ -30,11 +32,10 @@ def read(path: AnyPath, *, on_error: Literal["raise", "skip"] = "raise") -> Iter
 
 
 def _read(log: str, *, skip: bool) -> Iterator[Line]:
-    fs = FS()
-    for file in open_files(fs, log, skip_removed=True):
-        for number, found in enumerate(_lines(file), 1):
+    for file in open_files(FS(), log, skip_removed=True):
+        for number, item in enumerate(_lines(file), 1):
             try:
-                line = _parse(found)
+                line = _parse(item)
             except DecodeError as error:
                 if skip:
                     continue
@@ -44,7 +45,7 @@ def _read(log: str, *, skip: bool) -> Iterator[Line]:
 
 
 def _lines(file: LogFile) -> Iterator[bytes | OSError]:
-    """Give a file's lines without their newlines; in the place of what cannot be read, the reason."""
+    """Yield a file's lines without their newlines, and an OSError in the place of a part that cannot be read."""
     try:
         for block in file.blocks():
             *lines, rest = block.split(b"\n")
@@ -55,7 +56,7 @@ def _lines(file: LogFile) -> Iterator[bytes | OSError]:
         yield error
 
 
-def _parse(found: bytes | OSError) -> Line:
-    if isinstance(found, OSError):
-        raise DecodeError(str(found))
-    return parse_line(found)
+def _parse(item: bytes | OSError) -> Line:
+    if isinstance(item, OSError):
+        raise DecodeError(str(item))
+    return parse_line(item)

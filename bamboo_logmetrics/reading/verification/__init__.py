@@ -1,1 +1,1 @@
-"""Proof that nothing is missing in a log."""
+"""Verifying a log: every line of every writer is accounted for, or the report names what is missing."""

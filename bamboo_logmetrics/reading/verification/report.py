@@ -1,4 +1,4 @@
-"""What ``verify`` found, as plain frozen objects."""
+"""The report of ``verify``, as plain frozen objects."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ FindingKind = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing to be said about a log.
+    """One problem, or one note.
 
     Args:
-        kind: what it is.
-        text: what it is, in words.
-        file, line: where it stands, as far as it stands in one place.
-        writer: whom it is about, as far as it is about one.
+        kind: its kind.
+        text: its description.
+        file: the path of the file; None if it is not about one file.
+        line: the number of the line in the file, from 1; None if it is not about one line.
+        writer: the writer's id; None if it is not about one writer.
     """
 
     kind: FindingKind
@@ -49,7 +50,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopCounts:
-    """What a writer's last worker_stopped says about the whole of its life."""
+    """The counts in a writer's last worker_stopped line, for the whole life of the writer."""
 
     emitted: int
     written: int
@@ -58,26 +59,28 @@ class StopCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterReport:
-    """One opening of the log by one process.
+    """One writer: one opening of the log by one process.
 
     Args:
         writer: its id, 20 hex digits.
-        ok: True when every line of it is there, or is known to be removed, and it did not end in the middle.
+        ok: True if all its lines are there, or retention removed them, and it did not end uncleanly.
         log: the path of its log.
-        pid, host, started_at, version: what its worker_started says; None when that line is not there.
-        first_seq, last_seq: the lowest and the highest number found.
-        lines: lines found; ``written + own + repeats``.
-        written: lines of the user, plain and typed.
+        pid, host, started_at, version: the values of its worker_started line; None if that line is missing.
+        first_seq, last_seq: the lowest and the highest sequence number in the files.
+        lines: lines in the files: ``written + own + repeats``.
+        written: lines of the application, plain and typed.
         own: lines of the log itself.
-        repeats: lines whose number had been there before; in neither of the two others.
-        gaps: the numbers that are not there, as (from, to), both included; from 1 unless retention removed it.
-        missing: how many numbers that are.
+        repeats: lines whose sequence number had occurred before; counted in neither of the two others.
+        gaps: the missing sequence numbers, as (first, last), both included; from 1 unless retention removed the
+            beginning.
+        missing: how many sequence numbers are missing.
         dropped: the sums of its metrics_dropped lines, by reason.
-        removed_by_retention: True when its beginning is missing and its first line stands in the oldest file.
-        end: ``"stopped"``: its last line is worker_stopped; ``"running"``: its process lives; else ``"unclean end"``.
-        stopped: what that worker_stopped says, or None.
-        counts_agree: whether that is what the lines add up to; None without it, or without the beginning.
-        repaired_bytes: how much of torn last lines it cut away when it opened the log.
+        removed_by_retention: True if its beginning is missing and its first line stands in the oldest file.
+        end: ``"stopped"`` if its last line is worker_stopped, ``"running"`` if its process lives, else
+            ``"unclean end"``.
+        stopped: the counts of that worker_stopped line, or None.
+        counts_agree: True if those counts equal the sums over the lines; None without them, or without the beginning.
+        repaired_bytes: bytes of torn last lines that it cut away.
     """
 
     writer: str
@@ -105,20 +108,20 @@ class WriterReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Whether every line of some logs is accounted for.
+    """The result of ``verify`` for one or more logs.
 
     Args:
-        ok: True when there is no problem.
-        complete: True when removed beginnings were to be problems.
-        files: the files that were read, in that order.
-        lines: all lines, whatever they hold.
+        ok: True if there is no problem.
+        complete: True if beginnings that retention removed count as problems.
+        files: the paths of the files that were read, in that order.
+        lines: all lines, valid or not.
         written, own: the sums over the writers.
-        dropped: the sums over the writers, by reason: lost, but accounted for.
+        dropped: the sums over the writers, by reason: these events are lost, but accounted for.
         broken_lines: lines that are not strict JSON.
-        foreign_lines: lines that are JSON but no writer's of ours.
+        foreign_lines: lines that are JSON, but not of a bamboo_logmetrics writer.
         writers: the writers, in the order of their first lines.
-        problems: what makes ``ok`` False.
-        notes: what is to be known and is no problem.
+        problems: the findings that make ``ok`` False.
+        notes: findings that are not problems.
     """
 
     ok: bool

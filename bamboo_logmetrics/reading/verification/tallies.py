@@ -1,4 +1,4 @@
-"""What the lines of one writer add up to."""
+"""The totals of one writer, counted line by line."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import msgspec
 from bamboo_logmetrics.reading.verification.report import End, StopCounts, WriterReport
 
 STARTED, STOPPED, DROPPED = "system.worker_started", "system.worker_stopped", "system.metrics_dropped"
-OWN_KINDS = frozenset({STARTED, STOPPED, DROPPED, "system.storage_error"})
+SYSTEM_KINDS = frozenset({STARTED, STOPPED, DROPPED, "system.storage_error"})
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class SystemLine(msgspec.Struct):
-    """What the log's own lines say; each kind says a part of it."""
+    """The fields of the log's own lines that verification needs; each kind of line has some of them."""
 
     version: str | None = None
     pid: int | None = None
@@ -33,7 +33,11 @@ class SystemLine(msgspec.Struct):
 
 
 class IntervalSet:
-    """A set of numbers, as ranges: lines of one writer come in order nearly always."""
+    """A set of integers, stored as ranges: the lines of one writer nearly always come in order.
+
+    Attributes:
+        starts, ends: the first and last integers of the ranges, in ascending order.
+    """
 
     __slots__ = ("ends", "starts")
 
@@ -42,7 +46,7 @@ class IntervalSet:
         self.ends: list[int] = []
 
     def add(self, number: int) -> bool:
-        """Add a number; tell whether it is new."""
+        """Add an integer; return True if it is new."""
         starts, ends = self.starts, self.ends
         at = bisect_right(starts, number)  # the range at - 1 begins at or before the number
         if at and number <= ends[at - 1]:
@@ -62,22 +66,22 @@ class IntervalSet:
         return True
 
     def gaps(self, first: int) -> tuple[tuple[int, int], ...]:
-        """Return what is missing from ``first`` to the highest number, as (from, to)."""
+        """Return the missing integers from ``first`` to the highest one, as (first, last) of each gap."""
         before = [first - 1, *self.ends]
         pairs = zip(before, self.starts, strict=False)
         return tuple((end + 1, start - 1) for end, start in pairs if start > end + 1)
 
 
 class WriterTally:
-    """One writer while its lines are read.
+    """The totals of one writer.
 
     Args:
         writer: its id.
-        log: its log.
+        log: the path of its log.
     """
 
     __slots__ = (
-        "_last_stop",
+        "_stop",
         "_stop_seq",
         "dropped",
         "first_in_oldest",
@@ -106,17 +110,22 @@ class WriterTally:
         self.started_at: str | None = None
         self.version: str | None = None
         self._stop_seq = 0
-        self._last_stop = SystemLine()
+        self._stop = SystemLine()  # the worker_stopped line with the highest number
 
-    def go_on_to(self, following: int) -> None:
-        """Take all numbers that follow the highest one, up to the one before ``following``, as lines of the user."""
+    def add_run(self, next_seq: int) -> None:
+        """Add all numbers between the highest one so far and ``next_seq`` as lines of the application."""
         ends = self.numbers.ends
-        if ends and following > ends[-1] + 1:
-            self.written += following - 1 - ends[-1]
-            ends[-1] = following - 1
+        if ends and next_seq > ends[-1] + 1:
+            self.written += next_seq - 1 - ends[-1]
+            ends[-1] = next_seq - 1
 
-    def take(self, seq: int, *, in_oldest: bool) -> bool:
-        """Take a line's number; tell whether it is new. ``in_oldest``: it stands in the oldest file of its log."""
+    def add(self, seq: int, *, in_oldest: bool) -> bool:
+        """Add the number of a line; return True if it is new.
+
+        Args:
+            seq: the number.
+            in_oldest: True if the line stands in the oldest file of its log.
+        """
         starts = self.numbers.starts
         if not starts or seq < starts[0]:
             self.first_in_oldest = in_oldest
@@ -125,18 +134,18 @@ class WriterTally:
         self.repeats += 1
         return False
 
-    def say(self, seq: int, kind: str, line: SystemLine) -> None:
-        """Take what one of the log's own lines says."""
+    def add_own(self, seq: int, kind: str, line: SystemLine) -> None:
+        """Add one of the log's own lines, after :meth:`add`."""
         self.own += 1
-        self.repaired_bytes = max(self.repaired_bytes, line.repaired_bytes)  # each says the sum so far
+        self.repaired_bytes = max(self.repaired_bytes, line.repaired_bytes)  # each line has the sum so far
         if kind == STARTED:
             self.pid, self.host, self.started_at, self.version = line.pid, line.host, line.started_at, line.version
         elif kind == DROPPED:
             self.dropped[line.reason] += line.count
         elif kind == STOPPED and seq > self._stop_seq:
-            self._stop_seq, self._last_stop = seq, line
+            self._stop_seq, self._stop = seq, line
 
-    # -- the outcome ---------------------------------------------------------------------
+    # -- the result ----------------------------------------------------------------------
 
     @property
     def open_ended(self) -> bool:
@@ -145,32 +154,37 @@ class WriterTally:
 
     @property
     def removed(self) -> bool:
-        """True when the beginning is missing as retention would remove it."""
+        """True if the beginning is missing in the way in which retention removes it."""
         return self.numbers.starts[0] > 1 and self.first_in_oldest
 
     def gaps(self) -> tuple[tuple[int, int], ...]:
-        """Return the numbers that are lost."""
+        """Return the missing numbers, as (first, last) of each gap."""
         return self.numbers.gaps(self.numbers.starts[0] if self.removed else 1)
 
     def disagreements(self) -> list[str] | None:
-        """Return what the last worker_stopped says against the lines; None where they cannot be compared."""
+        """Return how the last worker_stopped line contradicts the other lines; None if they cannot be compared."""
         if self.open_ended or self.numbers.starts[0] > 1:
             return None
-        said = self._last_stop
-        found = []
-        if said.written != self.written:
-            found.append(f"worker_stopped says {said.written} lines written, {self.written} are there")
-        announced = {reason: count for reason, count in said.dropped.items() if reason != "closed" and count}
+        stop = self._stop
+        texts = []
+        if stop.written != self.written:
+            texts.append(f"worker_stopped counts {stop.written} lines written, the files have {self.written}")
+        announced = {reason: count for reason, count in stop.dropped.items() if reason != "closed" and count}
         if announced != {reason: count for reason, count in self.dropped.items() if count}:
-            found.append(f"worker_stopped says dropped {said.dropped}, the metrics_dropped lines {dict(self.dropped)}")
-        if said.emitted != said.written + sum(said.dropped.values()):
-            found.append(
-                f"worker_stopped says {said.emitted} emitted, but {said.written} written and {said.dropped} dropped"
+            texts.append(f"worker_stopped counts dropped {stop.dropped}, metrics_dropped lines {dict(self.dropped)}")
+        if stop.emitted != stop.written + sum(stop.dropped.values()):
+            texts.append(
+                f"worker_stopped counts {stop.emitted} emitted, but {stop.written} written and {stop.dropped} dropped"
             )
-        return found
+        return texts
 
     def report(self, end: End, *, complete: bool) -> WriterReport:
-        """Return the outcome."""
+        """Return the report of this writer.
+
+        Args:
+            end: how it ended.
+            complete: True if a beginning that retention removed counts as missing.
+        """
         gaps = self.gaps()
         disagreements = self.disagreements()
         lost = bool(gaps or self.repeats or disagreements) or (complete and self.removed)
@@ -199,5 +213,5 @@ class WriterTally:
         )
 
     def _stop_counts(self) -> StopCounts:
-        said = self._last_stop
-        return StopCounts(emitted=said.emitted, written=said.written, dropped=MappingProxyType(said.dropped))
+        stop = self._stop
+        return StopCounts(emitted=stop.emitted, written=stop.written, dropped=MappingProxyType(stop.dropped))

@@ -46,13 +46,13 @@ def test_a_file_that_is_compressed_while_it_is_looked_for(log, stub):
 
 def test_verify_while_a_file_is_compressed(tmp_path, monkeypatch):
     """The same for verify: a file that is compressed just then is not missing."""
-    from bamboo_logmetrics.reading.verification import verifier
+    from bamboo_logmetrics.reading.verification import scan
 
     path = tmp_path / "a.jsonl"
     with blm.open_log(path, max_bytes=1_000) as log:
         for number in range(30):
             log.info("x", number=number)
-    monkeypatch.setattr(verifier, "FS", lambda: CompressingFS(f"{path}.2*[0-9a-f]"))
+    monkeypatch.setattr(scan, "FS", lambda: CompressingFS(f"{path}.2*[0-9a-f]"))
     assert blm.verify([path]).ok
 
 

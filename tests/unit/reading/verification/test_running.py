@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from bamboo_logmetrics.reading.verification.running import running
+from bamboo_logmetrics.reading.verification.running import find_running
 
 
 def test_nobody_is_running():
     """Without open ends nobody is looked for."""
-    assert running([]) == set()
+    assert find_running([]) == set()

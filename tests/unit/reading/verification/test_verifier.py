@@ -18,8 +18,6 @@ from bamboo_logmetrics.system import FS, host
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
 
 
-
-
 # -- verify: all is well -----------------------------------------------------------------
 
 
@@ -164,7 +162,7 @@ def test_only_the_first_of_many_findings_are_shown(path):
     report = verify(path)
     assert report.writers[0].repeats == 52
     assert len(report.problems) == 6
-    assert report.problems[-1].text == "and 47 more like this: repeat"
+    assert report.problems[-1].text == "and 47 more of this kind: repeat"
 
 
 def test_any_order(path):
@@ -225,7 +223,7 @@ def test_counts_that_disagree(path):
     report = verify(path)
     assert kinds(report.problems) == ["counts"] * 3
     assert report.writers[0].counts_agree is False
-    assert "6 lines written, 5 are there" in report.problems[0].text
+    assert "6 lines written, the files have 5" in report.problems[0].text
 
 
 # -- verify: how a writer ended ----------------------------------------------------------
@@ -328,7 +326,7 @@ def test_not_running_without_its_first_line(path):
     path.write_bytes(b"".join(last[:-1]))
     report = verify(path)
     assert report.writers[0].end == "unclean end"
-    assert "its worker_started is gone" in report.problems[-1].text
+    assert "its worker_started is missing" in report.problems[-1].text
 
 
 @needs_proc
@@ -627,5 +625,3 @@ def test_a_writer_over_two_logs(many, tmp_path):
     oldest = rotated(many)[0]
     oldest.rename(tmp_path / "moved.jsonl")
     assert verify([many, tmp_path / "moved.jsonl"]).ok
-
-

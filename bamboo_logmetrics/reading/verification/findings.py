@@ -1,0 +1,55 @@
+"""The findings on one writer, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bamboo_logmetrics.reading.verification.report import End, Finding, FindingKind
+from bamboo_logmetrics.reading.verification.tallies import WriterTally
+
+_MOST_GAPS = 5  # gaps that a text lists
+
+
+def writer_findings(tally: WriterTally, end: End) -> Iterator[Finding]:
+    """Yield the problems and notes of one writer.
+
+    Args:
+        tally: its totals.
+        end: how it ended.
+    """
+
+    def finding(kind: FindingKind, text: str) -> Finding:
+        return Finding(kind=kind, text=text, writer=tally.writer)
+
+    gaps = tally.gaps()
+    if tally.removed:
+        last = tally.numbers.starts[0] - 1
+        yield finding("removed_by_retention", f"lines 1-{last} are not in these files; retention has removed them")
+    elif gaps and gaps[0][0] == 1:
+        yield finding(
+            "missing_beginning", f"missing lines: 1-{gaps[0][1]}; not removed by retention, as an older file exists"
+        )
+        gaps = gaps[1:]
+    if gaps:
+        yield finding("gap", f"missing lines: {_format_gaps(gaps)}")
+    for text in tally.disagreements() or ():
+        yield finding("counts", text)
+    if end == "running":
+        yield finding("running", f"is running: {_process(tally)}")
+    elif end == "unclean end":
+        yield finding(
+            "unclean_end",
+            f"ended without worker_stopped, and does not run any more: {_process(tally)}; events in its queue are lost",
+        )
+
+
+def _process(tally: WriterTally) -> str:
+    return f"pid {tally.pid} on {tally.host}" if tally.pid else "unknown process, as its worker_started is missing"
+
+
+def _format_gaps(gaps: tuple[tuple[int, int], ...]) -> str:
+    """Return gaps as ``7-9, 12 (4 in all)``."""
+    count = sum(last - first + 1 for first, last in gaps)
+    listed = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in gaps[:_MOST_GAPS])
+    more = f", and {len(gaps) - _MOST_GAPS} more gaps" if len(gaps) > _MOST_GAPS else ""
+    return f"{listed}{more} ({count} in all)"
