@@ -48,9 +48,9 @@ def _lines(file: LogFile) -> Iterator[bytes | OSError]:
     """Yield a file's lines without their newlines, and an OSError in the place of a part that cannot be read."""
     try:
         for block in file.blocks():
-            *lines, rest = block.split(b"\n")
+            *lines, tail = block.split(b"\n")
             yield from lines
-            if rest and not file.active:
+            if tail and not file.active:
                 yield OSError("the last line is cut off: it has no newline")
     except OSError as error:
         yield error

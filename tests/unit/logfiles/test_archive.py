@@ -91,7 +91,7 @@ def kept(folder):
 
 
 def test_retention_waits_for_a_shipper(tmp_path, archive):
-    """What a shipper has still to deliver is kept, up to unshipped_backups more files; what it has passed goes."""
+    """Files that a shipper has still to deliver are kept, up to unshipped_backups more; files it has passed are removed."""
     put(tmp_path, *(rotated_name(number) for number in range(1, 10)))
     shipped(tmp_path, "loki", 5)
     tidy(archive, backup_count=2, unshipped=3)
@@ -103,7 +103,7 @@ def test_retention_waits_for_a_shipper(tmp_path, archive):
 
 @pytest.mark.parametrize(("unshipped", "left"), [(None, 4), (0, 2), (1, 3), (100, 9)])
 def test_retention_waits_no_longer_than_it_may(tmp_path, archive, unshipped, left):
-    """What has to go undelivered is named, with what was kept; as many files as backup_count wait unless it is said."""
+    """A file that is removed undelivered is named in the error; without unshipped_backups, backup_count files wait."""
     put(tmp_path, *(rotated_name(number) for number in range(1, 10)))
     shipped(tmp_path, "loki", 0)
     if left == 9:
@@ -118,7 +118,7 @@ def test_retention_waits_no_longer_than_it_may(tmp_path, archive, unshipped, lef
 
 
 def test_the_slowest_of_several_shippers_counts(tmp_path, archive):
-    """With several shippers a file waits for each; one that is not there any more has to be removed."""
+    """With several shippers a file waits for each of them, until the checkpoint of a retired one is removed."""
     put(tmp_path, *(rotated_name(number) for number in range(1, 10)))
     shipped(tmp_path, "loki", 7)
     slow = shipped(tmp_path, "es", 3)
@@ -131,7 +131,7 @@ def test_the_slowest_of_several_shippers_counts(tmp_path, archive):
 
 @pytest.mark.parametrize("how", ["torn", "unreadable"])
 def test_a_checkpoint_that_says_nothing_has_passed_nothing(tmp_path, fs, archive, how):
-    """A checkpoint that is torn or cannot be read keeps all the files it may, and the rest of the work is done."""
+    """A checkpoint that is torn or cannot be read keeps as many files as allowed, and the others are treated."""
     put(tmp_path, *(rotated_name(number) for number in range(1, 7)))
     path = shipped(tmp_path, "loki", 6)
     if how == "torn":
@@ -143,7 +143,7 @@ def test_a_checkpoint_that_says_nothing_has_passed_nothing(tmp_path, fs, archive
 
 
 def test_the_checkpoint_before_counts(tmp_path, archive):
-    """Where the last checkpoint is torn, the one before says what was passed."""
+    """Where the last checkpoint is torn, the one before counts."""
     put(tmp_path, *(rotated_name(number) for number in range(1, 7)))
     shipped(tmp_path, "loki", 2)
     os.truncate(shipped(tmp_path, "loki", 4), 20)
@@ -152,7 +152,7 @@ def test_the_checkpoint_before_counts(tmp_path, archive):
 
 
 def test_no_shipper_and_shippers_elsewhere_change_nothing(tmp_path, archive):
-    """Without a checkpoint beside the log retention is what it was; another log's shippers do not count."""
+    """Without a checkpoint in the log's directory nothing waits; another log's shippers do not count."""
     put(tmp_path, *(rotated_name(number) for number in range(1, 7)))
     other = shipper_file(str(tmp_path / "b.jsonl"), "loki", "checkpoint")
     checkpoint.save(FS(), other, {"place": {"passed": ""}})
@@ -162,7 +162,7 @@ def test_no_shipper_and_shippers_elsewhere_change_nothing(tmp_path, archive):
 
 
 def test_retention_and_a_shipper_end_to_end(tmp_path, open_log):
-    """A real log keeps what a real shipper has not delivered, names in itself what has to go, and goes on after it."""
+    """A log keeps the files that a shipper has not delivered, and reports those it must remove in a line of its own."""
     path = tmp_path / "a.jsonl"
 
     def write(count):
@@ -185,12 +185,12 @@ def test_retention_and_a_shipper_end_to_end(tmp_path, open_log):
             "are removed, though a shipper has not delivered them" in of_kind(path, "system.storage_error")[0]["error"]
         )
         done = Shipper(path, to="loki", url=stub.url).run()
-    (found,) = status(path)
-    assert found.lost == done.lost > 0
+    (entry,) = status(path)
+    assert entry.lost == done.lost > 0
     last = {}
     for writer, seq in stub.kept:
         last[writer] = max(seq, last.get(writer, 0))
-    assert sum(last.values()) == len(stub.stored) + found.lost
+    assert sum(last.values()) == len(stub.stored) + entry.lost
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("gzip", ".gz"), ("zstd", ".zst")])
@@ -208,14 +208,14 @@ def test_all_but_the_newest_are_compressed(tmp_path, archive, kind, suffix):
 
 
 def test_gzip_is_gzip(tmp_path, archive):
-    """What is written as .gz is what gzip reads."""
+    """gzip reads a file with the suffix .gz."""
     put(tmp_path, rotated_name(1), rotated_name(2))
     tidy(archive, compress="gzip")
     assert gzip.decompress((tmp_path / rotated_name(1, ".gz")).read_bytes()) == b"line\n"
 
 
 def test_an_unfinished_compression_is_done_again(tmp_path, archive):
-    """A compressed file whose plain one is still there, and a partial one, are removed and made anew."""
+    """A compressed file whose plain one still exists, and a partial one, are removed, and the compression is done again."""
     put(tmp_path, rotated_name(1), rotated_name(2))
     put(
         tmp_path,
@@ -230,7 +230,7 @@ def test_an_unfinished_compression_is_done_again(tmp_path, archive):
 
 
 def test_a_file_that_another_process_compresses_is_left_alone(tmp_path, archive):
-    """What another process holds the lock of is neither compressed nor are its partial files removed."""
+    """A file that another process has locked is not compressed, and its partial file stays."""
     put(tmp_path, rotated_name(1), rotated_name(2), f".{rotated_name(1, '.gz')}.tmp")
     other = FS()
     fd = other.open(str(tmp_path / rotated_name(1)), os.O_RDONLY)
@@ -288,8 +288,8 @@ def test_a_file_that_vanishes_is_no_fault(tmp_path, fs, archive):
 def test_what_does_not_read_back_is_not_kept(tmp_path, fs, archive):
     """A compressed file that does not read back the same never replaces the plain one."""
     put(tmp_path, rotated_name(1), rotated_name(2))
-    given = iter([None, None, gzip.compress(b"other\n")])
-    fs.plan["pread"] = lambda *_: next(given, None)
+    answers = iter([None, None, gzip.compress(b"other\n")])
+    fs.plan["pread"] = lambda *_: next(answers, None)
     with pytest.raises(OSError, match="does not read back"):
         tidy(archive, compress="gzip")
     assert names(tmp_path) == [rotated_name(1), rotated_name(2)]
@@ -329,7 +329,7 @@ def test_a_child_closes_the_locks_of_its_parent(tmp_path, fs, archive):
 
 @pytest.fixture
 def sink(tmp_path, fs):
-    made = RotatingFile(
+    rotating = RotatingFile(
         str(tmp_path / "a.jsonl"),
         max_bytes=5,
         backup_count=3,
@@ -340,9 +340,9 @@ def sink(tmp_path, fs):
         fs=fs,
         clock=ManualClock(START),
     )
-    yield made
+    yield rotating
     fs.heal()
-    made.close()
+    rotating.close()
 
 
 def write(sink, count):
@@ -359,15 +359,15 @@ def test_rotation_compresses_and_removes(tmp_path, sink):
 
 
 def test_opening_tidies(tmp_path, sink):
-    """What an earlier process left unfinished is done at opening."""
+    """Opening a log finishes the work that an earlier process left."""
     put(tmp_path, rotated_name(1), rotated_name(2))
     sink.open()
     sink.close()
     assert rotated_name(1, ".gz") in names(tmp_path)
 
 
-def test_trouble_of_the_tidier_is_told(tmp_path, fs, sink):
-    """A compression that fails is a problem that is told, and the plain files stay."""
+def test_an_error_while_tidying_is_reported(tmp_path, fs, sink):
+    """A compression that fails is a problem that the sink reports, and the plain files stay."""
     fs.fail("rename", errno.EIO, times=None, when=lambda _, new: new.endswith(".gz"))
     write(sink, 3)
     sink.close()

@@ -24,8 +24,8 @@ def put(folder, *names, content=b"line\n"):
         (lambda data: data + b"x", "follows|damaged"),
     ],
 )
-def test_damaged_files_are_told(tmp_path, kind, spoil, message):
-    """A compressed file that is cut off or damaged is an OSError that says so."""
+def test_damaged_files_are_reported(tmp_path, kind, spoil, message):
+    """A compressed file that is cut off or damaged raises an OSError with the reason."""
     fs = FS()
     put(tmp_path, "plain", content=os.urandom(1000))
     source = fs.open(str(tmp_path / "plain"), os.O_RDONLY)
@@ -39,7 +39,7 @@ def test_damaged_files_are_told(tmp_path, kind, spoil, message):
 
 
 def test_zstd_without_its_library_names_the_extra(tmp_path, monkeypatch):
-    """Reading a .zst without zstandard says what to install."""
+    """Reading a .zst file without zstandard names the extra to install."""
     monkeypatch.setitem(sys.modules, "zstandard", None)
     fs = FS()
     put(tmp_path, "packed")

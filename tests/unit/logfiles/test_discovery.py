@@ -57,7 +57,7 @@ def test_two_rotations_while_listing(path):
 
 
 def test_rotated_and_compressed_while_listing(path):
-    """A file that has become a compressed one before the listing is found there, and read once."""
+    """A file that is compressed before the listing is read once, in its place."""
 
     def act():
         compress(rotate(path))
@@ -75,7 +75,7 @@ def test_created_while_listing(path):
 
 
 def test_files_that_never_stand_still(path):
-    """A log that changes at each look is given up in the end, with the reason."""
+    """Listing a log that changes every time fails in the end, with the reason."""
 
     def act():
         path.rename(path.with_name("gone"))
@@ -90,10 +90,10 @@ def test_files_that_never_stand_still(path):
 def test_compressed_between_listing_and_opening(many):
     """A rotated file that is compressed after it was listed is read in its new form."""
     opened = discovery.open_files(FS(), str(many), skip_removed=False)
-    found = [b"".join(next(opened).blocks())]
+    contents_read = [b"".join(next(opened).blocks())]
     compress(rotated(many)[1])
-    found += [b"".join(file.blocks()) for file in opened]
-    assert b"".join(found).count(b"\n") == 102
+    contents_read += [b"".join(file.blocks()) for file in opened]
+    assert b"".join(contents_read).count(b"\n") == 102
 
 
 def test_the_oldest_is_removed_while_listing(many):

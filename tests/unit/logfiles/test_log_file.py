@@ -6,14 +6,15 @@ import pytest
 from support.faults import FaultyFS
 from support.shiplog import HandLog, compress
 
-from bamboo_logmetrics.logfiles.log_file import CompressedFile, PlainFile, open_file
+from bamboo_logmetrics.logfiles.log_file import CompressedFile, PlainFile, open_file, open_rotated
+from bamboo_logmetrics.logfiles.names import rotated_files
 from bamboo_logmetrics.logfiles.position import HEAD, fingerprint
 
 BIG = 1024 * 1024
 
 
 @pytest.fixture
-def log(tmp_path):
+def hand_log(tmp_path):
     return HandLog(tmp_path)
 
 
@@ -23,10 +24,10 @@ def fs():
 
 
 @pytest.mark.parametrize("kind", [None, "gzip", "zstd"])
-def test_a_file_is_read_from_any_line_on(log, fs, kind):
-    """A plain file and a compressed one are read alike: peeked at, skipped in, and found again by the beginning."""
-    log.write(50)
-    name = log.rotate()
+def test_a_file_is_read_from_any_line_on(hand_log, fs, kind):
+    """A plain and a compressed file are read alike, from any line on, and recognised by their beginning."""
+    hand_log.write(50)
+    name = hand_log.rotate()
     with open(name, "rb") as file:
         data = file.read()
     path = compress(name, kind) if kind else name
@@ -50,9 +51,62 @@ def test_a_file_is_read_from_any_line_on(log, fs, kind):
     file.close()
 
 
-def test_a_beginning_has_no_newline_before_it(log, fs):
-    """The beginning of a file can be gone to, though no newline stands before it."""
-    log.write(1)
-    file = open_file(fs, log.path)
+def test_a_beginning_has_no_newline_before_it(hand_log, fs):
+    """Seeking to the beginning of a file succeeds, though no newline precedes it."""
+    hand_log.write(1)
+    file = open_file(fs, hand_log.path)
     assert file.seek(0)
     file.close()
+
+
+@pytest.mark.parametrize("kind", [None, "gzip", "zstd"])
+def test_blocks_follow_the_offset(hand_log, fs, kind):
+    """Blocks hold what follows the offset, also after a look ahead, and a last line without newline comes alone."""
+    hand_log.write(30)
+    hand_log.append(b"torn")
+    name = hand_log.rotate()
+    with open(name, "rb") as file:
+        data = file.read()
+    file = open_file(fs, compress(name, kind) if kind else name, os.path.basename(name))
+    end = data.index(b"\n") + 1
+    assert file.seek(end)
+    assert file.peek(20) == data[end : end + 20]
+    *blocks, tail = file.blocks()
+    assert (b"".join(blocks), tail) == (data[end:-4], b"torn")
+    assert all(block.endswith(b"\n") for block in blocks)
+    assert (file.offset, file.read()) == (len(data), b"")
+    file.close()
+
+
+def test_only_the_file_that_is_appended_to_is_active(hand_log, fs):
+    """A log's own file is active; a rotated file is not, nor is one that somebody compressed."""
+    hand_log.write(1)
+    compressed = compress(hand_log.rotate())
+    hand_log.write(1)
+    for path, base, active in [(hand_log.path, "", True), (hand_log.path, "a", False), (compressed, "", False)]:
+        file = open_file(fs, path, base)
+        assert file.active is active
+        file.close()
+
+
+def test_other_than_regular_files_are_refused(tmp_path, fs):
+    """A FIFO in the place of a log is refused without waiting for its writer, and closed; a missing file is None."""
+    os.mkfifo(tmp_path / "a.jsonl")
+    with pytest.raises(OSError, match="not a regular file"):
+        open_file(fs, str(tmp_path / "a.jsonl"))
+    assert fs.count("open") == fs.count("close") == 1
+    assert open_file(fs, str(tmp_path / "b.jsonl")) is None
+
+
+@pytest.mark.parametrize("kind", [None, "gzip"])
+def test_a_rotated_file_is_opened_in_any_form(hand_log, fs, kind):
+    """A listed file is opened in the form that it has by now; one that retention has removed is None."""
+    hand_log.write(1)
+    name = hand_log.rotate()
+    (item,) = rotated_files(fs, hand_log.path)
+    path = compress(name, kind) if kind else name
+    file = open_rotated(fs, hand_log.path, item)
+    assert (file.path, file.base) == (path, item.base)
+    file.close()
+    os.unlink(path)
+    assert open_rotated(fs, hand_log.path, item) is None

@@ -27,14 +27,14 @@ def fs():
 
 def test_names_are_recognised():
     """Of a directory's names only rotated files of this log count, in the order of time."""
-    found = list_rotated([rotated_name(2), rotated_name(1, ".gz"), rotated_name(3, ".zst"), *LOOK_ALIKES], "a.jsonl")
-    assert [item.name for item in found] == [rotated_name(1, ".gz"), rotated_name(2), rotated_name(3, ".zst")]
+    items = list_rotated([rotated_name(2), rotated_name(1, ".gz"), rotated_name(3, ".zst"), *LOOK_ALIKES], "a.jsonl")
+    assert [item.name for item in items] == [rotated_name(1, ".gz"), rotated_name(2), rotated_name(3, ".zst")]
 
 
 def test_the_plain_form_wins():
     """Where a plain and a compressed form exist, the plain one counts."""
-    found = list_rotated([rotated_name(1, ".gz"), rotated_name(1), rotated_name(1, ".zst")], "a.jsonl")
-    assert found == [Rotated(rotated_name(1), "")]
+    items = list_rotated([rotated_name(1, ".gz"), rotated_name(1), rotated_name(1, ".zst")], "a.jsonl")
+    assert items == [Rotated(rotated_name(1), "")]
 
 
 def test_the_log_of_a_rotated_file():
@@ -77,7 +77,7 @@ def test_logs_of_one_name_do_not_meet_in_a_directory():
 
 
 def test_the_shippers_of_a_log(tmp_path, fs):
-    """Shippers are found by their checkpoints, of one log only, also when only the one before is left."""
+    """Shippers are listed by their checkpoints, of one log only, also if only the previous checkpoint is left."""
     log, other = str(tmp_path / "a.jsonl"), str(tmp_path / "a.jsonl.x")
     for each, name in [(log, "loki"), (log, "es"), (other, "otlp"), (str(tmp_path / "b.jsonl"), "loki")]:
         checkpoint.save(fs, shipper_file(each, name, "checkpoint"), {})

@@ -32,7 +32,7 @@ def fs():
 
 @pytest.fixture
 def make(tmp_path, fs, clock):
-    made = []
+    sinks = []
 
     def making(name="a.jsonl", **options):
         values = {
@@ -45,19 +45,19 @@ def make(tmp_path, fs, clock):
             "fs": fs,
             "clock": clock,
         }
-        made.append(RotatingFile(str(tmp_path / name), **(values | options)))
-        return made[-1]
+        sinks.append(RotatingFile(str(tmp_path / name), **(values | options)))
+        return sinks[-1]
 
     yield making
     fs.heal()
-    for sink in made:
+    for sink in sinks:
         sink.close()
 
 
-def store(sink, given, deadline=None):
+def store(sink, batch, deadline=None):
     """Write once and return how many lines were stored."""
     before = sink.stored
-    sink.write(given, deadline)
+    sink.write(batch, deadline)
     return sink.stored - before
 
 
@@ -69,9 +69,9 @@ def rotated(folder):
     return sorted(name for name in os.listdir(folder) if ROTATED.match(name))
 
 
-def write_all(sink, given):
-    while given:
-        given = given[store(sink, given) :]
+def write_all(sink, batch):
+    while batch:
+        batch = batch[store(sink, batch) :]
 
 
 def test_lines_are_appended(tmp_path, make):
@@ -84,14 +84,14 @@ def test_lines_are_appended(tmp_path, make):
 
 
 def test_one_write_per_call(fs, make):
-    """However many lines are given, they are one system call."""
+    """Any number of lines are written with one system call."""
     sink = make(max_bytes=10_000)
     sink.write(lines(*map(str, range(500))))
     assert fs.count("write") == 1
 
 
 def test_the_directory_is_made(tmp_path, make):
-    """A directory that is not there is made."""
+    """A missing directory is created."""
     make("deep/er/a.jsonl").write(lines("one"))
     assert (tmp_path / "deep/er/a.jsonl").read_bytes() == b"one\n"
 
@@ -126,12 +126,12 @@ def test_only_a_regular_file_will_do(tmp_path, make, kind):
 def test_rotation_by_bytes(tmp_path, make):
     """No file grows beyond max_bytes, and the files in order hold every line once."""
     sink = make(max_bytes=40)
-    given = lines(*(f"line {n:02}" for n in range(20)))
-    write_all(sink, given)
+    batch = lines(*(f"line {n:02}" for n in range(20)))
+    write_all(sink, batch)
     names = [*rotated(tmp_path), "a.jsonl"]
     assert len(names) == 4
     assert all((tmp_path / name).stat().st_size <= 40 for name in names)
-    assert b"".join((tmp_path / name).read_bytes() for name in names) == b"".join(given)
+    assert b"".join((tmp_path / name).read_bytes() for name in names) == b"".join(batch)
 
 
 def test_a_line_longer_than_a_file_stands_alone(tmp_path, make):
@@ -184,9 +184,9 @@ def test_a_clock_that_goes_back_rotates_nothing(tmp_path, clock, make):
 def test_rotations_in_one_tick_have_names_of_their_own(tmp_path, make):
     """With a clock that stands still, nothing is overwritten and names sort in the order of rotation."""
     sink = make(max_bytes=2)
-    given = lines(*"abcdefgh")
-    write_all(sink, given)
-    assert [(tmp_path / name).read_bytes() for name in rotated(tmp_path)] == given[:-1]
+    batch = lines(*"abcdefgh")
+    write_all(sink, batch)
+    assert [(tmp_path / name).read_bytes() for name in rotated(tmp_path)] == batch[:-1]
 
 
 def test_names_sort_though_the_clock_goes_back(tmp_path, clock, make):
@@ -210,7 +210,7 @@ def test_a_torn_last_line_is_cut_away(tmp_path, make, cut):
 
 
 def test_a_torn_line_of_any_length_is_cut_away(tmp_path, make):
-    """A torn line longer than a block is found and cut; a file that is nothing else is emptied."""
+    """A torn line longer than a block is cut; a file with nothing else is emptied."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"whole\n" + b"x" * 200_000)
     sink = make(max_bytes=1000)
@@ -325,7 +325,7 @@ def test_a_short_write_of_half_a_line_is_none(tmp_path, fs, make):
 
 
 def test_a_short_write_is_gone_on_with(tmp_path, fs, make):
-    """A write that takes less than it was given is finished by the next."""
+    """A short write is finished by the next."""
     sink = make()
     fs.plan["write"] = lambda fd, data: FS.write(fs, fd, data[:3])
     assert store(sink, lines("one", "two")) == 2
@@ -407,8 +407,8 @@ def test_no_failure_at_any_call_loses_or_doubles_a_line(tmp_path, fs, clock, mak
         for call in ("open", "write", "fstat", "stat", "rename", "lock", "ftruncate", "pread", "listdir", "fchmod"):
             fs.plan[call] = fail_nth
         sink = make(name, max_bytes=12)
-        given = lines(*(f"{x}" * 4 for x in range(8)))
-        rest = list(given)
+        batch = lines(*(f"{x}" * 4 for x in range(8)))
+        rest = list(batch)
         for _ in range(200):
             try:
                 rest = rest[store(sink, rest) :]
@@ -419,7 +419,7 @@ def test_no_failure_at_any_call_loses_or_doubles_a_line(tmp_path, fs, clock, mak
         fs.heal()
         sink.close()
         names = sorted(x for x in os.listdir(tmp_path) if x.startswith(name + "."))
-        assert b"".join((tmp_path / x).read_bytes() for x in [*names, name]) == b"".join(given), f"call {n}"
+        assert b"".join((tmp_path / x).read_bytes() for x in [*names, name]) == b"".join(batch), f"call {n}"
         if not failed:
             break
     assert n > 40
@@ -479,11 +479,11 @@ def test_a_removed_lock_file_is_made_again(tmp_path, make):
 
 
 def test_an_error_at_close_is_told(fs, make):
-    """An error when the file is closed is a problem that is told, not raised."""
+    """An error when the file is closed is reported as a problem, not raised."""
     sink = make()
     sink.write(lines("one"))
     fd = sink._fd
-    fs.fail("close", errno.EIO, when=lambda given: given == fd)
+    fs.fail("close", errno.EIO, when=lambda closed: closed == fd)
     sink.close()
     assert "close" in sink.problems()[0]
     os.close(fd)
@@ -514,7 +514,7 @@ def test_a_child_closes_what_it_inherited(make, tmp_path):
 
 
 def test_a_child_does_not_stumble_over_closing(fs, make):
-    """What cannot be closed in a forked child is left alone."""
+    """A descriptor that cannot be closed in a forked child is left alone."""
     sink = make()
     sink.write(lines("one"))
     fds = [sink._fd, sink._lock._fd]
@@ -590,11 +590,11 @@ def test_a_released_lock_can_be_released_again(make):
 
 
 def test_a_sink_needs_two_methods(tmp_path):
-    """A sink with write and close has what else is asked of one."""
+    """A sink with write and close inherits the other methods."""
 
     class Two(Sink):
-        def write(self, given, deadline=None):
-            self.stored += len(given)
+        def write(self, batch, deadline=None):
+            self.stored += len(batch)
 
         def close(self, deadline=None):
             pass

@@ -56,7 +56,7 @@ def test_read_follows_a_link(many, tmp_path):
 
 
 def test_read_leaves_out_a_line_that_is_being_written(path):
-    """What has no newline yet at the end of the active file is not a line yet."""
+    """A last line of the active file without its newline is left out."""
     lines = write_log(path)
     path.write_bytes(path.read_bytes() + lines[3][:-5])
     assert [line.seq for line in blm.read(path)] == list(range(1, 13))
@@ -90,7 +90,7 @@ def test_read_refuses_a_cut_line_in_a_rotated_file(many):
 
 
 def test_read_refuses_an_unknown_on_error(path):
-    """What to do about errors is "raise" or "skip"."""
+    """on_error is "raise" or "skip"."""
     write_log(path)
     with pytest.raises(ValueError, match="on_error must be"):
         blm.read(path, on_error="ignore")
@@ -139,7 +139,7 @@ def test_removed_while_reading(many):
 
 
 def test_no_descriptor_stays_open(many):
-    """A reading that is given up halfway closes its files."""
+    """Closing the iterator closes its files."""
     before = len(os.listdir("/dev/fd"))
     lines = blm.read(many)
     next(lines)

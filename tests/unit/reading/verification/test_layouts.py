@@ -32,7 +32,7 @@ def translated(line, layout):
 
 
 def translate(path, layout):
-    """Rewrite all files of a native log in another layout; what is no line of ours stays as it is."""
+    """Rewrite all files of a native log in another layout; other lines stay as they are."""
     for file in [*rotated(path), path]:
         packed = file.suffix == ".gz"
         data = gzip.decompress(file.read_bytes()) if packed else file.read_bytes()
@@ -188,7 +188,7 @@ def test_layouts_by_turns(path):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_threads_rotation_and_compression(path, layout):
-    """What several threads write through rotation and compression is there, in each layout, line for line."""
+    """The lines of several threads, through rotation and compression, are complete in each layout."""
 
     def work(thread):
         bound = log.bind(thread=thread)
@@ -218,7 +218,7 @@ def test_threads_rotation_and_compression(path, layout):
 
 @pytest.mark.parametrize("layout", OTHERS)
 def test_every_kind_of_event(path, layout):
-    """Every kind comes back from a log as it was emitted, with what was bound."""
+    """Every kind comes back from a log as it was emitted, with its bound fields."""
     with blm.open_log(path, layout=layout) as log:
         for event in EXAMPLES:
             log.emit(event, project="p", nested={"a": [1, None, 2.5, True]})
@@ -275,13 +275,13 @@ def test_secrets_are_masked(path, layout):
 
 def ecs(bamboo=(), event=(), **changed):
     """Return an ECS document of a tool call, with other values; ... leaves one out."""
-    found = {"@timestamp": "2026-11-22T15:47:16.000000Z", "log.level": "info", "message": "chat.tool_called"}
-    found["bamboo"] = {"v": 1, "writer": "a" * 20, "seq": 1} | dict(bamboo)
-    found["event"] = {"action": "chat.tool_called"} | dict(event)
-    found = {key: value for key, value in (found | changed).items() if value is not ...}
+    document = {"@timestamp": "2026-11-22T15:47:16.000000Z", "log.level": "info", "message": "chat.tool_called"}
+    document["bamboo"] = {"v": 1, "writer": "a" * 20, "seq": 1} | dict(bamboo)
+    document["event"] = {"action": "chat.tool_called"} | dict(event)
+    document = {key: value for key, value in (document | changed).items() if value is not ...}
     return {
         key: {name: item for name, item in value.items() if item is not ...} if isinstance(value, dict) else value
-        for key, value in found.items()
+        for key, value in document.items()
     }
 
 
@@ -290,18 +290,18 @@ def otel(attributes=(), **changed):
     pairs = {
         "bamboo.v": {"intValue": "1"}, "bamboo.writer": {"stringValue": "a" * 20}, "bamboo.seq": {"intValue": "1"}
     } | dict(attributes)  # fmt: skip
-    found = {
+    document = {
         "timeUnixNano": "1",
         "severityText": "info",
         "eventName": "bamboo.chat.tool_called",
         "body": {"stringValue": "x"},
     }
-    found["attributes"] = [{"key": key, "value": value} for key, value in pairs.items() if value is not ...]
-    return {key: value for key, value in (found | changed).items() if value is not ...}
+    document["attributes"] = [{"key": key, "value": value} for key, value in pairs.items() if value is not ...]
+    return {key: value for key, value in (document | changed).items() if value is not ...}
 
 
 def test_the_shortest_lines_of_each_layout():
-    """What the following tests change is a line of ours."""
+    """The line that the following tests change is valid."""
     for data in (ecs(), otel(), otel(body=...), otel({"bamboo.v": {"intValue": 1}, "bamboo.seq": {"intValue": 1}})):
         decode, head = decode_header(encode(data))
         assert (head.event, head.writer, head.seq) == ("chat.tool_called", "a" * 20, 1)

@@ -91,7 +91,7 @@ def test_what_the_application_emits_is_not_the_logs_own(path):
 
 
 def test_an_inner_stop(path):
-    """A worker that stopped and was replaced is no end: what counts is the last line."""
+    """A worker that stopped and was replaced is not the end: the last line decides."""
     lines = write_log(path, 4)
     inner = [change(lines[-1], seq=6), change(lines[0], seq=7), change(lines[1], seq=8)]
     put(path, [*lines[:5], *inner, change(lines[-1], seq=9, emitted=5, written=5)])
@@ -111,7 +111,7 @@ def test_a_storage_error_is_the_logs_own(path):
 
 
 def test_repaired_bytes(path):
-    """What a writer cut away when it opened the log is in its report."""
+    """The bytes that a writer cut away at opening are in its report."""
     write_log(path, 1)
     path.write_bytes(path.read_bytes() + b'{"half')
     write_log(path, 1)
@@ -119,7 +119,7 @@ def test_repaired_bytes(path):
     assert [writer.repaired_bytes for writer in report.writers] == [0, 6]
 
 
-# -- verify: what is missing -------------------------------------------------------------
+# -- verify: missing lines ---------------------------------------------------------------
 
 
 def test_a_gap(path):
@@ -217,7 +217,7 @@ def test_a_first_line_that_comes_late(many):
 
 
 def test_counts_that_disagree(path):
-    """What worker_stopped says has to be what the lines add up to."""
+    """The counts in worker_stopped must equal the sums over the lines."""
     lines = write_log(path, 5)
     put(path, [*lines[:-1], change(lines[-1], emitted=9, written=6, dropped={"queue_full": 2})])
     report = verify(path)
@@ -349,7 +349,7 @@ def test_no_lock_file(path):
 
 
 def test_a_process_that_ends_while_its_log_is_read(path, tmp_path):
-    """A log is read again when it has grown since, and its writer has ended: no unclean end is made up."""
+    """A log is read again when it has grown since, and its writer has ended: no unclean end is reported."""
     code = (
         "import sys, bamboo_logmetrics as blm\n"
         "with blm.open_log(sys.argv[1]) as log:\n"
@@ -371,7 +371,7 @@ def test_a_process_that_ends_while_its_log_is_read(path, tmp_path):
 
 
 def test_writers_that_die_all_the_time(path, tmp_path, dead_pid):
-    """A log that gets another dead writer at each reading is given up after a few; those seen are reported."""
+    """A log that gets another dead writer at each reading is read five times; the writers seen are reported."""
     [started, *_] = write_log(path, 0)
 
     def die(done, total):
@@ -415,11 +415,11 @@ def test_files_that_are_removed_all_the_time(many):
 def test_progress(many):
     """Progress goes up to all bytes of all files; of a compressed one, to those of the compressed."""
     compress(rotated(many)[0])
-    told = []
-    verify(many, on_progress=lambda done, total: told.append((done, total)))
+    calls = []
+    verify(many, on_progress=lambda done, total: calls.append((done, total)))
     size = sum(file.stat().st_size for file in [many, *rotated(many)])
-    assert told[-1] == (size, size)
-    assert told == sorted(told)
+    assert calls[-1] == (size, size)
+    assert calls == sorted(calls)
 
 
 # -- verify: broken, foreign, damaged ----------------------------------------------------
@@ -523,7 +523,7 @@ def test_a_foreign_line(path, line):
 
 
 def test_a_newer_version(path):
-    """A line of a later format cannot be accounted for, and is a problem that says what to do."""
+    """A line of a later format cannot be accounted for, and is a problem that names the remedy."""
     lines = write_log(path)
     put(path, [*lines, change(lines[1], v=2, seq=13)])
     report = verify(path)
@@ -558,7 +558,7 @@ def test_lines_of_a_wrong_writer_are_none_of_ours(path):
 
 @pytest.mark.parametrize("cut", [0.5, 0.99])
 def test_a_compressed_file_that_is_cut_off(many, cut):
-    """A compressed file that ends too early is a problem, and so is what is missing with it."""
+    """A compressed file that ends too early is a problem, and so are the lines missing with it."""
     first = compress(rotated(many)[0])
     first.write_bytes(first.read_bytes()[: int(first.stat().st_size * cut)])
     report = verify(many)
