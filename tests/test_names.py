@@ -48,8 +48,9 @@ BAD_BEGINNING = re.compile(r"(What|Return what|Says?|Tells? whether)\b")
 NOT_MIRRORED = {
     "test_costs.py": "counts of calls, system calls and allocations on the path through all rooms",
     "events/test_own_events.py": "events of an application, through all rooms",
+    "format/layouts/test_toy_layout.py": "a new layout through the public seam, from options to the command line",
+    "importers/test_toy_importer.py": "a new importer through the public seam, on the command line",
     "format/test_encoding_faults.py": "errors while a batch is encoded, in encoder and step",
-    "integrations/test_collector.py": "runs a real OpenTelemetry Collector, from templates of two folders",
     "reading/verification/test_layouts.py": "the verifier on lines of every layout",
     "ship/test_honesty.py": "the shipper's words about what it knows and does not know, over all its modules",
 }

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.format import flatten
+from bamboo_logmetrics.format import flatten, parse
+from bamboo_logmetrics.format.strict_json import encode
 from support.strategies import EXAMPLES, meta
 
 WRITER = "9f3c21d07a55e8b04c1d"
@@ -28,6 +33,16 @@ FACTS = {"version": "0.1.0", "pid": 4711, "host": "web-1", "started_at": NOW, "r
 
 
 TRACE = 'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\nZeroDivisionError: division by zero'
+
+
+def line_of(event, bound=None, **more):
+    """Return the keys and values of an event's line."""
+    return json.loads(encode(flatten.expand(event, bound or {}, seq=1, **AT, **more)), parse_constant=pytest.fail)
+
+
+def parsed(event, bound=None, **more):
+    """Return an event's line as it is read."""
+    return parse.parse_line(encode(flatten.expand(event, bound or {}, seq=1, **AT, **more)))
 
 
 def golden_records():

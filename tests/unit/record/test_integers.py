@@ -25,3 +25,17 @@ def test_one_that_python_does_not_print_becomes_hexadecimal():
         pytest.skip("this Python has no limit")
     value = 10 ** (sys.get_int_max_str_digits() + 1)
     assert integer(value) == hex(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (0, 0), (2**64 - 1, 2**64 - 1), (-(2**63), -(2**63)), (2**64, "18446744073709551616"),
+        (-(2**63) - 1, "-9223372036854775809"), (2**70, "1180591620717411303424"),
+        pytest.param(-(10**5000), hex(-(10**5000)), id="5001 digits"),
+    ],
+)  # fmt: skip
+def test_integers_beyond_64_bits_become_text(value, kept):
+    """An integer that fits into 64 bits stays a number; another becomes its digits, a very long one in hex."""
+    assert integer(value) == kept
+    assert type(integer(value)) is type(kept)

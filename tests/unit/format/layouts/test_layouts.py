@@ -1,41 +1,25 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 
 import msgspec
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from support import ROOT
-from support.flats import FIXED, FLATS, NOW, exact, golden, there_and_back, written
+from support.flats import FIXED, FLATS, exact, golden, there_and_back, written
 from support.records import AT, FACTS, ROUND, TOOL
-from support.strategies import EVENT_CLASSES, EXAMPLES, HEADER, JSON, fields_in_line, meta
+from support.strategies import EXAMPLES, HEADER, meta
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.events.base import names_of
 from bamboo_logmetrics.format import flatten, layouts
 from bamboo_logmetrics.format.encoder import LineEncoder
 from bamboo_logmetrics.format.layouts import flat_of
-from bamboo_logmetrics.format.layouts.mapping import EVERYWHERE, ONLY_IN, ROWS
 from bamboo_logmetrics.format.parse import parse_line
 from bamboo_logmetrics.format.strict_json import encode
-from bamboo_logmetrics.record.integers import integer
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
-
-ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=20)
-ANYTHING = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.floats(), ANY_TEXT, st.integers(-(2**63), 2**64 - 1)),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_TEXT, inner, max_size=3),
-    max_leaves=8,
-)
-
-
-def strict(line):
-    return json.loads(line, parse_constant=pytest.fail)
 
 
 def test_the_layouts():
@@ -154,66 +138,17 @@ def test_what_others_add_is_ignored():
     assert flat_of(more) == flat_of(GOOD["otel"])
 
 
-# -- the table ------------------------------------------------------------------------------
+# -- ids in broken lines ----------------------------------------------------------------------
 
 
-def test_each_place_has_one_key():
-    """No two keys have one place, no place is within another, and nothing derived stands in a key's place."""
-    paths = {(row.ecs or row.otel): row.key for row in ROWS}
-    assert len(paths) == len({row.otel for row in ROWS}) == len(ROWS)
-    derived_fields = {
-        "event.kind", "event.dataset", "event.action", "event.category", "event.type", "event.outcome", "event.reason",
-        "error.type", "gen_ai.operation.name", "gen_ai.request.stream", "log.record.uid", "openai.api.type",
-        "bamboo.bound", "bamboo.timestamp",
-    }  # fmt: skip
-    assert not derived_fields & {*paths, *(row.otel for row in ROWS)}
-    assert not [path for path in paths for other in paths if other.startswith(path + ".")]
-    assert not [row for row in ROWS if row.otel.startswith("bamboo.bound")]
-
-
-def test_every_field_of_an_event_has_a_place():
-    """Each field of each kind, and each header key, is in the table."""
-    for cls in EVENT_CLASSES.values():
-        names = {*HEADER[3:], *fields_in_line(cls)} - {"meta", "usage", "occurred_at"}
-        kind = {row.key for row in (*EVERYWHERE, *ONLY_IN.get(cls.kind, ()))}
-        assert names <= kind, cls.kind
-
-
-@pytest.mark.parametrize(
-    ("key", "fitting", "others"),
-    [
-        ("model", ["", "m"], [None, 5, ["m"]]),
-        ("prompt_tokens", [0, 2**31 - 1, -(2**31)], [2**31, 1.0, True, "1", None]),
-        ("total_tokens", [2**63 - 1, -(2**63)], [2**63, 2**64 - 1, 0.5, False]),
-        ("status_code", [1, 200, 65_535], [0, -1, "200", True, 200.0, 2**63]),
-        ("latency_ms", [0, 9_223_372_036_854], [-1, 9_223_372_036_855, 1.5, True, "1"]),
-        ("is_stream", [True, False], [0, 1, "true", None]),
-        ("truncated", [[], ["a", "b"]], [["a", 1], "a", None]),
-        ("started_at", [NOW], [NOW[:-1], "2026-11-22T15:47:16Z", "soon", 5, None, "0000-11-22T15:47:16.000000Z"]),
-        ("dropped", [{}, {"storage": 1}], [[], "x", None]),
-    ],
-)
-def test_what_fits_a_row(key, fitting, others):
-    """A row takes values of its type only."""
-    row = next(row for row in ROWS if row.key == key)
-    assert [value for value in (*fitting, *others) if row.type.fits(value)] == fitting
-
-
-def test_the_table_of_the_docs():
-    """docs/reference/line-format.md has the table as it is in the code."""
-    text = (ROOT / "docs" / "reference" / "line-format.md").read_text(encoding="utf-8")
-    table = text.partition("| native key |")[2].partition("\n\n")[0].splitlines()[2:]
-    documented = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
-    assert documented == [
-        [
-            f"`{row.key}`",
-            f"`{row.otel}`",
-            f"`{row.ecs}`" if row.ecs else "the same",
-            row.type.elastic,
-            ", ".join(f"`{kind}`" for kind, rows in ONLY_IN.items() if row in rows),
-        ]
-        for row in ROWS
-    ]
+@pytest.mark.parametrize("layout", layouts.LAYOUTS)
+def test_ids_are_found_in_a_broken_line(layout):
+    """The ids of a line that lacks its end are found once, also where another line follows on the same line."""
+    one, other = (encode(layouts.LAYOUTS[layout].write(flat)) for flat in FIXED[:2])
+    ids = [(flat["writer"], flat["seq"]) for flat in FIXED[:2]]
+    assert list(layouts.find_ids(one[:-1])) == ids[:1]
+    assert list(layouts.find_ids(one[:-1] + other)) == ids
+    assert list(layouts.find_ids(b"no line")) == []
 
 
 # -- the lines of a log ---------------------------------------------------------------------
@@ -297,59 +232,3 @@ def test_what_a_layout_cannot_hold_leaves_a_marker(layout):
     """A value that is no plain data does not leave the line out: another says so."""
     line = parse_line(maker(layout).encode(QueuedRecord(TOOL, {}, {"bad": object}, "info", 1)))
     assert (line.text, line.level, line.seq) == ("chat.tool_called could not be encoded", "error", 1)
-
-
-# -- bytes ----------------------------------------------------------------------------------
-
-
-@given(JSON)
-@settings(deadline=None, max_examples=200)
-def test_json_comes_back_as_it_was(data):
-    """What JSON can hold is written compactly, in UTF-8 and in order, and comes back the same."""
-    line = encode(data)
-    assert json.dumps(strict(line)) == json.dumps(data)
-    assert msgspec.json.format(line, indent=-1) == line
-
-
-@given(ANYTHING)
-@settings(deadline=None, max_examples=300)
-def test_anything_is_one_strict_line(data):
-    """Any plain data, with non-finite numbers and lone surrogates, is strict JSON on one physical line."""
-    line = encode(data)
-    strict(line)
-    assert len(line.decode().splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("a\u2028b\u2029c\x85d", '"a\\u2028b\\u2029c\\u0085d"'),
-        ("\r\n\t\x0b\x0c\x1c\x00", '"\\r\\n\\t\\u000b\\f\\u001c\\u0000"'),
-        ("é“漢😀", '"é“漢😀"'),
-        ("\ud800", '"\ufffd"'),
-        ("\ud83d\ude00\udc00", '"😀\ufffd"'),
-        ({"\udfff\u2028": "x"}, '{"\ufffd\\u2028":"x"}'),
-        ([math.nan, math.inf, -math.inf, 1.0, -0.0], "[null,null,null,1.0,-0.0]"),
-        (["\ud800", math.nan, True, None, 2**64 - 1, {"a": [math.inf]}], '["\ufffd",null,true,null,18446744073709551615,{"a":[null]}]'),
-        (10**5000, f'"{hex(10**5000)}"'),
-        (["\ud800", -(2**63) - 1], '["\ufffd","-9223372036854775809"]'),
-    ],
-    ids=range(10),
-)  # fmt: skip
-def test_what_json_or_readers_cannot_hold(value, text):
-    """Line breaks are escaped, non-finite numbers null, lone surrogates U+FFFD; all else stays as it is."""
-    assert encode(value) == text.encode()
-
-
-@pytest.mark.parametrize(
-    ("value", "kept"),
-    [
-        (0, 0), (2**64 - 1, 2**64 - 1), (-(2**63), -(2**63)), (2**64, "18446744073709551616"),
-        (-(2**63) - 1, "-9223372036854775809"), (2**70, "1180591620717411303424"),
-        pytest.param(-(10**5000), hex(-(10**5000)), id="5001 digits"),
-    ],
-)  # fmt: skip
-def test_integers_beyond_64_bits_become_text(value, kept):
-    """An integer that fits into 64 bits stays a number; another becomes its digits, a very long one in hex."""
-    assert integer(value) == kept
-    assert type(integer(value)) is type(kept)
