@@ -182,7 +182,7 @@ class Options:
     compress: str | None = option(
         None,
         one_of([None, *compression.SUFFIX]),
-        "Compression of all rotated files but the newest. 'zstd' needs the extra: pip install bamboo_logmetrics[zstd].",
+        "Compression of all rotated files but the newest. 'zstd' needs the extra zstd.",
     )
     queue_size: int = option(
         65_536,

@@ -1,4 +1,6 @@
-"""How Sphinx builds the site: ``tox -e docs``."""
+"""Configuration of the site for Sphinx: ``tox -e docs``."""
+
+# ruff: noqa: INP001 - no package
 
 from __future__ import annotations
 
@@ -63,7 +65,7 @@ _LINK = re.compile(r"(\]\()((?:\.\./)+)([\w./-]+)(#[\w-]+)?\)")
 
 
 def link_out(docname: str, text: str) -> str:
-    """Return a page in which links to files outside of docs/ lead to the repository, and those to README to the start."""
+    """Return a page whose links to files outside of docs/ lead to the repository, and those to README to the start."""
 
     def replace(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join("docs", posixpath.dirname(docname), match[2] + match[3]))
@@ -87,6 +89,6 @@ def _include_read(_app: Sphinx, path: Path, _docname: str, source: list[str]) ->
 
 
 def setup(app: Sphinx) -> None:
-    """Connect what rewrites links."""
+    """Rewrite links while pages are read."""
     app.connect("source-read", _source_read)
     app.connect("include-read", _include_read)

@@ -21,6 +21,7 @@ from support import ROOT
 from support.stub_server import StubServer
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.options import options_table
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
@@ -233,22 +234,19 @@ def test_every_public_name_is_in_the_reference(module):
 
 
 def test_every_option_is_documented():
-    """The table of options has each with its default, and those that the environment cannot give are named."""
-    from dataclasses import MISSING, fields
-
+    """The table of options has each with its default and its choices; those that the environment cannot set are named."""
     text = read("docs/reference/options.md")
-    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", text, re.MULTILINE))
-    expected = {
-        item.name: "the system's"
-        if item.default is MISSING
-        else f"`{item.default:#o}`"
-        if item.name == "mode"
-        else f"`{item.default!r}`"
-        for item in fields(blm.Options)
+    rows = {
+        name: (default, meaning)
+        for name, default, meaning in re.findall(r"^\| `(\w+)` \| ([^|]+) \| (.+) \|$", text, re.MULTILINE)
     }
-    assert rows == expected
-    for name in ("processors", "clock", "fs"):
-        assert f"`{name}`" in text.partition("\n```")[0]
+    assert list(rows) == [info.name for info in options_table()]
+    for info in options_table():
+        default, meaning = rows[info.name]
+        shown = {"mode": "`0o640`", "clock": "the system's", "fs": "the system's"}.get(info.name, f"`{info.default!r}`")
+        assert default == shown
+        assert all(str(choice) in meaning for choice in info.value_type.choices)
+        assert info.environment or f"`{info.name}`" in text.partition("\n```")[0]
 
 
 def test_every_command_is_documented():
