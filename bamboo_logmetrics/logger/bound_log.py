@@ -31,6 +31,7 @@ _CONTEXT_VARS: Any = getattr(structlog.contextvars, "_CONTEXT_VARS", {"": None})
 
 _EMPTY: dict[str, Any] = {}
 _are_scalars = SCALARS.issuperset
+# the classes whose events need no check: each has a kind, and carries its own time
 _TYPED = frozenset(
     cls for cls in EVENT_CLASSES.values() if is_builtin(cls) and issubclass(cls, (ChatEvent, ForwardEvent))
 )
@@ -175,27 +176,29 @@ class BoundLog(LogControl, BoundLoggerBase):
         self, event: Any, level: str | None, kw: dict[str, Any], time_ns: int | None = None
     ) -> QueuedRecord | None:
         """Return the record of a call, with a copy of all that may change later; None if a processor dropped it."""
-        if isinstance(event, MetricsEvent):
-            require_kind(event)
         context: Mapping[str, Any] = self._context
         by_reference = True
         if _CONTEXT_VARS:
             kw = _with_context_vars(context, kw)
         if self._processors:
+            if isinstance(event, MetricsEvent):
+                require_kind(event)
             try:
                 event, kw = self._processed(level or level_of(event), event, kw)
             except DropEvent:
                 return None
             context, by_reference = _EMPTY, False  # the keys of processors may be anything
-            if isinstance(event, MetricsEvent):
-                require_kind(event)  # a processor may have replaced the event
         elif not self._scalar:
             context = freeze_mapping(context)
         exception = take_exception(kw) if "exc_info" in kw or "stack_info" in kw else None
         bound = kw if by_reference and all_scalar(kw) else freeze_mapping(kw)
         if isinstance(event, (ChatEvent, ForwardEvent)):
+            if type(event) not in _TYPED:
+                require_kind(event)
             return QueuedRecord(event, bound, context, level, None, exception)
-        if not isinstance(event, MetricsEvent):
+        if isinstance(event, MetricsEvent):
+            require_kind(event)
+        else:
             event, level = freeze_text(event), level or "info"
         return QueuedRecord(event, bound, context, level, time_ns or self._logger.time_ns(), exception)
 
