@@ -1,1 +1,1 @@
-"""From the caller to the file: the queue, the worker and the accounting."""
+"""The way of a record from the caller to the file: channel, worker, step, and the counters."""

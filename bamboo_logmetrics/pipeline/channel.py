@@ -1,11 +1,11 @@
 """The bounded queue between the callers and the worker, with its policy and its counters.
 
-How it is exact without a lock. Under the GIL, CPython switches threads and runs signal handlers
-and finalisers only at calls and at jumps that are taken (the "eval breaker"; from 3.11 on only at backward ones).
-So the way through an ``if`` whose condition holds is safe, its ``else`` is not. Every decision here is
-therefore written as a run of plain attribute reads, comparisons and ``+= 1`` that ends in
-at most one call, such as ``deque.append``: nothing can come between the check, the count and the append. So the
-capacity holds exactly, nothing slips in after :meth:`Channel.close`, and a snapshot is never torn.
+How it is exact without a lock. Under the GIL, CPython switches threads and runs signal handlers and finalisers only at
+calls and at jumps that are taken (the "eval breaker"; from 3.11 on only at backward ones). So the way through an ``if``
+whose condition holds is safe, its ``else`` is not. Every decision here is therefore written as a run of plain attribute
+reads, comparisons and ``+= 1`` that ends in at most one call, such as ``deque.append``: nothing can come between the
+check, the count and the append. So the capacity holds exactly, nothing slips in after :meth:`Channel.close`, and a
+snapshot is never torn.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PLAIN_SHARE = 0.9  # of the queue; beyond it plain lines give way to typed even
 _HIGH_WATER = 0.5  # of the queue; beyond it the worker is woken before its interval is over
 _SHUT = -1
 
-# every channel of the process, and who watches them all, the last one first
+# every channel of the process, and the functions that watch them; the last one gets the records
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()
 _taps: list[Callable[[QueuedRecord], None]] = []
 
@@ -53,20 +53,21 @@ def _watch_all() -> None:
 
 
 class Channel:
-    """Bounded queue, policy and counters.
+    """A bounded queue, its policy and its counters.
 
-    ``accepted``, ``taken`` and the limits are running totals: a record is let in at once while
-    ``accepted < limit`` (``plain_limit`` for a plain line). The limits stand below the capacity wherever a caller has
-    to do more than append: wake a worker that rests (limit 0), or one that sleeps while the queue fills; closed, or
-    watched by a test, they are -1.
+    ``accepted``, ``taken`` and the limits are running totals: a record is let in at once while ``accepted < limit``
+    (``plain_limit`` for a plain line). The limits are below the capacity wherever a caller has to do more than append:
+    0 to wake a worker that sleeps, half of the queue to wake one that sleeps out its interval, and -1 once the channel
+    is closed or while a test watches it.
 
     Args:
-        capacity: how many records may wait.
+        capacity: the number of records that may wait.
         on_full: the policy.
         block_timeout: seconds that BLOCK waits.
-        clock: for that wait.
-        wake: called when the worker has something to do; False if there is none and there can be none.
-        in_step: tells whether the calling thread is the one at work: it must not wait for room that only it can make.
+        clock: the clock for that wait.
+        wake: called when the worker has something to do; returns False if no worker can be started.
+        in_step: returns True if the calling thread does the worker's work: it must not wait for room that only it can
+            make.
     """
 
     __slots__ = (
@@ -117,8 +118,8 @@ class Channel:
         self._capacity = capacity
         self._plain_capacity = capacity if on_full is OnFull.BLOCK else max(1, int(capacity * _PLAIN_SHARE))
         self._high_water = max(1, int(capacity * _HIGH_WATER))
-        # So many are let in at once while the worker is awake. Under drop_oldest `taken` may be too high for a moment:
-        # until take, or _drop_oldest, has seen that another was faster.
+        # The number that is let in at once while the worker is awake. Under drop_oldest `taken` may be too high for a
+        # moment, until take or _drop_oldest has seen that another thread was faster.
         self._at_once = self._plain_capacity if on_full is OnFull.DROP_OLDEST else capacity
         self._plain_at_once = min(self._at_once, self._plain_capacity)
         self._on_full = on_full
@@ -127,7 +128,7 @@ class Channel:
         self._wake = wake
         self._in_step = in_step
         self._shut = False
-        self._open = True  # neither shut nor watched
+        self._open = True  # neither closed nor watched
         self.tap: Callable[[QueuedRecord], None] | None = None
         self.reset()
         _channels.add(self)
@@ -135,7 +136,7 @@ class Channel:
             self.watch(_taps[-1])
 
     def reset(self) -> None:
-        """Start anew, empty and at zero, as a forked child must."""
+        """Reset to an empty queue and counters at zero, as a forked child must."""
         self._queue: deque[QueuedRecord] = deque()
         self._append = self._queue.append
         self._waiters: deque[Lock] = deque()
@@ -151,7 +152,7 @@ class Channel:
     # -- the caller's side ---------------------------------------------------------------
 
     def put(self, record: QueuedRecord) -> bool:
-        """Let a typed record in, or answer by the policy; tell whether it is in."""
+        """Queue a typed record, or apply the policy; return True if the record is queued."""
         if self.accepted < self.limit:
             self.accepted += 1
             self._append(record)
@@ -159,7 +160,7 @@ class Channel:
         return self._put_slowly(record, self._capacity)
 
     def put_plain(self, record: QueuedRecord) -> bool:
-        """Let a plain record in, or answer by the policy; tell whether it is in."""
+        """Queue a plain record, or apply the policy; return True if the record is queued."""
         if self.accepted < self.plain_limit:
             self.accepted += 1
             self._append(record)
@@ -168,7 +169,7 @@ class Channel:
 
     def _put_slowly(self, record: QueuedRecord, capacity: int) -> bool:  # noqa: C901 - one branch for each answer
         if self.tap is not None:
-            return self._show(record, self.tap)
+            return self._give_to_tap(record, self.tap)
         deadline = self._clock.monotonic() + self._block_timeout
         in_time = True
         while True:
@@ -204,7 +205,7 @@ class Channel:
             else:
                 self._drop_oldest()
 
-    def _show(self, record: QueuedRecord, tap: Callable[[QueuedRecord], None]) -> bool:
+    def _give_to_tap(self, record: QueuedRecord, tap: Callable[[QueuedRecord], None]) -> bool:
         tap(record)
         if record.ack is not None:
             record.ack.answer = True
@@ -234,7 +235,7 @@ class Channel:
             oldest.ack.answer = False
 
     def _wait_for_room(self, deadline: float) -> bool:
-        """Wait until the worker has taken something; False when time is up, or waiting would be for oneself."""
+        """Wait until the worker has taken something; return False if time is up, or the wait would be for itself."""
         ident = get_ident()
         left = deadline - self._clock.monotonic()
         if self._in_step() or ident in self._blocked or left <= 0:
@@ -250,20 +251,20 @@ class Channel:
             return self._clock.wait(lock, left)
         finally:
             self._blocked.discard(ident)
-            with suppress(ValueError):  # it was let in
+            with suppress(ValueError):  # _admit has removed it
                 self._waiters.remove(lock)
 
     # -- the worker's side ---------------------------------------------------------------
 
     def take(self, most: int, into: list[QueuedRecord]) -> None:
-        """Move up to ``most`` records, the oldest first, to the end of ``into``."""
+        """Move up to ``most`` records to the end of ``into``, the oldest first."""
         count = min(len(self._queue), most)
         pops = starmap(self._queue.popleft, repeat((), count))
         before = len(into)
         self.taken += count
         try:
             into.extend(pops)  # one call: no interrupt can come while a record is in neither
-        except IndexError:  # a caller has dropped some meanwhile
+        except IndexError:  # callers have dropped some meanwhile
             missing = count - (len(into) - before)
             self.taken -= missing
         if self._open:
@@ -296,13 +297,13 @@ class Channel:
         self._admit()
 
     def watch(self, tap: Callable[[QueuedRecord], None] | None) -> None:
-        """Give every record to ``tap`` instead of the queue, or stop doing so; for tests."""
+        """Give every record to ``tap`` instead of the queue, or to the queue again if None; for tests."""
         self.tap = tap
         self._open = not self._shut and tap is None
         self.limit = self.plain_limit = 0 if self._open else _SHUT
 
     def discard(self) -> None:
-        """Drop what was never taken, as ``shutdown``."""
+        """Drop all queued records and count them as ``shutdown``."""
         left: list[QueuedRecord] = []
         self.take(len(self._queue), left)
         self.shutdown += len(left)
@@ -313,11 +314,11 @@ class Channel:
     # -- the counts ----------------------------------------------------------------------
 
     def drops(self) -> dict[str, int]:
-        """Return the drops so far by reason."""
+        """Return the number of drops so far by reason."""
         return {reason: getattr(self, reason) for reason in DROP_REASONS}
 
     def stats(self, writer: str = "", repaired_bytes: int = 0) -> Stats:
-        """Return one snapshot."""
+        """Return a snapshot of the counters."""
         # no call before the last of these is read, so that all are of one moment
         emitted, written, own = self.accepted + self.refused, self.written, self.own
         counts = (

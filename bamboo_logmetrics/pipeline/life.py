@@ -8,16 +8,16 @@ from enum import Enum
 class Life(Enum):
     """The life of one log in one process.
 
-    =========  =========  ==================================================================================
+    =========  =========  ======================================================================================
     from       to         when
-    =========  =========  ==================================================================================
-    OPEN       CLOSING    ``close``, the exit or SIGTERM has shut the channel
-    CLOSING    ENDED      under the step lock: all is written, or what is left is counted as lost at the deadline
-    CLOSING    ABANDONED  the deadline is over, and another thread holds the step lock: it is within the sink
-    ABANDONED  ENDED      that thread is back: it has counted what is left and closed the file
-    CLOSING    OPEN       fork: nobody closes the log in the child yet; its channel stays shut
-    ABANDONED  ENDED      fork: the thread within the sink is not in the child
-    =========  =========  ==================================================================================
+    =========  =========  ======================================================================================
+    OPEN       CLOSING    ``close``, the exit or SIGTERM: the channel is shut
+    CLOSING    ENDED      under the step lock: all is written, or the rest is counted as lost at the deadline
+    CLOSING    ABANDONED  at the deadline, if another thread holds the step lock because it is within the sink
+    ABANDONED  ENDED      under the step lock, once it is free: the rest is counted as lost, the file is closed
+    CLOSING    OPEN       in a forked child, where nobody has called close; the channel stays shut
+    ABANDONED  ENDED      in a forked child, where no thread is within the sink
+    =========  =========  ======================================================================================
 
     Nothing leads out of ENDED, and nothing skips CLOSING. Each transition is one plain store, and no call stands
     between the store and a check that it depends on (see channel.py). So a signal handler, a finaliser or another

@@ -1,4 +1,4 @@
-"""Exit, SIGTERM and fork: what every open pipeline of the process has to be told."""
+"""Exit, SIGTERM and fork of the process: each open pipeline is closed, flushed or reset."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from bamboo_logmetrics.pipeline.diagnostics import stderr
 
 
 class _Ending(Protocol):
+    """The part of a pipeline that the process calls."""
+
     def start_closing(self, timeout: float) -> None: ...
     def close(self, timeout: float = ...) -> bool: ...
     def flush_and_mark_stopped(self, timeout: float = ...) -> bool: ...
@@ -27,28 +29,28 @@ class _Ending(Protocol):
 _EXIT_TIMEOUT = 5.0  # seconds, for all logs together
 _REPEAT_EVERY = 0.05  # seconds until a repeated SIGTERM that was not heard is sent again
 
-_open: dict[int, weakref.ref[_Ending]] = {}  # a dict: its values are listed in one step, beside other threads
-_finalized_in = 0  # the process whose multiprocessing exit calls us
+_open: dict[int, weakref.ref[_Ending]] = {}  # a dict: list() of its values is one step, while other threads change it
+_finalized_in = 0  # pid of the process whose multiprocessing exit closes the logs
 
 
 def register(pipeline: _Ending) -> None:
-    """Have ``pipeline`` closed at exit and told about forks."""
+    """Have ``pipeline`` closed at exit and reset after forks."""
     key = id(pipeline)
     _open[key] = weakref.ref(pipeline, lambda _: _open.pop(key, None))
 
 
 def unregister(pipeline: _Ending) -> None:
-    """Leave ``pipeline``, which has ended, alone."""
+    """Leave out ``pipeline``, which has ended, from now on."""
     _open.pop(id(pipeline), None)
 
 
 def pipelines() -> list[_Ending]:
     """Return the open pipelines."""
-    return [found for ref in list(_open.values()) if (found := ref()) is not None]
+    return [pipeline for ref in list(_open.values()) if (pipeline := ref()) is not None]
 
 
 def close_all() -> None:
-    """Close every open pipeline, all at the same time, in 5 s at most."""
+    """Close every open pipeline, all at the same time, within 5 s."""
     for pipeline in pipelines():
         _shielded(pipeline.start_closing, _EXIT_TIMEOUT)
     for pipeline, left in _each_in_time():
@@ -56,8 +58,8 @@ def close_all() -> None:
     stderr.report_owed()
 
 
-def _settle_all() -> bool:
-    """Settle every open pipeline, in 5 s at most; False if this thread is in the middle of one's work."""
+def _flush_all() -> bool:
+    """Flush every open pipeline and mark it as stopped, within 5 s; return False if this thread is within a step."""
     answers = [_shielded(pipeline.flush_and_mark_stopped, left) for pipeline, left in _each_in_time()]
     return False not in answers
 
@@ -69,7 +71,7 @@ def _each_in_time() -> Iterator[tuple[_Ending, float]]:
 
 
 def _shielded(do: Callable[[float], object], left: float) -> object:
-    """Do it to one log; when that raises, the others must have their turn."""
+    """Call ``do`` for one log. If it raises, report that, so that the other logs have their turn."""
     try:
         return do(left)
     except (Exception, SystemExit) as error:  # noqa: BLE001
@@ -78,32 +80,32 @@ def _shielded(do: Callable[[float], object], left: float) -> object:
 
 
 class _OnSigterm:
-    """The handler of SIGTERM that ``close_on_sigterm`` puts before the one that was there.
+    """The handler of SIGTERM that ``close_on_sigterm`` puts before the previous one.
 
-    Where SIGTERM kills, the logs are closed and then it may kill. Where the application has a handler, they are settled
-    and the handler is called: they stay open, so that what is emitted while it shuts down is written too.
+    If the previous action is to kill, the logs are closed first. If the application has a handler, the logs are flushed
+    and the handler is called: they stay open, so that events emitted during its shutdown are written too.
 
-    The main thread may be interrupted in the middle of a durable emit. It has to get out of it first, so a thread does
-    the work then, and sends the signal again.
+    The signal may interrupt the main thread in the middle of a durable emit, which must return first. So another thread
+    does the work then, and sends the signal again.
     """
 
     def __init__(self, previous: Any) -> None:
         self._previous = previous
         self._done = False
-        self._heard = allocate_lock()  # released when the repeated signal has come
-        self._pid = 0  # the process that is being ended
+        self._heard = allocate_lock()  # released when the repeated signal has arrived
+        self._pid = 0  # the process that is ending
 
     def __call__(self, signum: int, frame: Any) -> None:
         if not callable(self._previous):
             self._done, self._pid = False, os.getpid()
             signal.signal(signum, self._die)  # also in place of a handler that was set later and calls this one
             self._repeat_after(close_all, signum)
-        elif self._done or _settle_all():
+        elif self._done or _flush_all():
             self._done = False
             self._hear()
             self._previous(signum, frame)
         else:
-            self._repeat_after(_settle_all, signum)
+            self._repeat_after(_flush_all, signum)
 
     def _repeat_after(self, work: Callable[[], object], signum: int) -> None:
         heard = self._heard = allocate_lock()
@@ -112,7 +114,7 @@ class _OnSigterm:
         def working() -> None:
             work()
             self._done = True
-            while True:  # a signal that comes just before the main thread waits in a system call does not end that
+            while True:  # a signal just before the main thread enters a system call does not interrupt that
                 os.kill(os.getpid(), signum)
                 if heard.acquire(timeout=_REPEAT_EVERY):
                     return
@@ -127,7 +129,7 @@ class _OnSigterm:
             self._heard.release()
 
     def _die(self, signum: int, frame: Any) -> None:
-        if self._pid != os.getpid():  # a child that was forked meanwhile: nobody is closing its logs
+        if self._pid != os.getpid():  # a child that was forked meanwhile: its logs are not being closed
             self(signum, frame)
         elif self._done:
             self._hear()
@@ -136,9 +138,9 @@ class _OnSigterm:
 
 
 def catch_sigterm() -> None:
-    """Have SIGTERM write what is queued before it does what it did so far; not where it is ignored.
+    """Have SIGTERM write what is queued before its previous action. An ignored SIGTERM stays ignored.
 
-    Raises ConfigError outside the main thread, where Python sets no handlers, and where the handler is not Python's.
+    Raises ConfigError outside the main thread, where Python cannot set handlers, and if the handler is not Python's.
     """
     previous = signal.getsignal(signal.SIGTERM)
     if previous is None:
@@ -154,16 +156,16 @@ def catch_sigterm() -> None:
 
 
 def enter_process() -> None:
-    """Make sure of the exit of a child of multiprocessing or billiard, which never runs atexit.
+    """Close the logs at the exit of a child of multiprocessing or billiard, which never runs atexit.
 
     concurrent.futures and Celery use such children. Called when a worker starts: in a forked child at its first emit.
     """
     global _finalized_in  # noqa: PLW0603 - one flag for the process
-    # While another thread imports it, the module is there without its functions: this is no child then.
+    # While another thread imports the module, it may lack its functions: this process is not a child then.
     current_process = getattr(sys.modules.get("multiprocessing"), "current_process", None)
     if current_process is None or _finalized_in == os.getpid():
         return
-    process = current_process()  # also a child of billiard, to which parent_process() is not told
+    process = current_process()  # not parent_process(), which does not know the children of billiard
     if getattr(process, "_parent_pid", None) is None:
         return
     _finalized_in = os.getpid()
@@ -174,7 +176,7 @@ def enter_process() -> None:
 
 
 def _close_child() -> None:
-    """Close the logs once the threads have ended that the child waits for anyway, some versions only after this."""
+    """Close the logs after the threads that the child waits for anyway; some Python versions wait only after this."""
     for thread in threading.enumerate():
         if not thread.daemon and thread not in (threading.current_thread(), threading.main_thread()):
             thread.join()
@@ -188,7 +190,7 @@ def _enter_child(_: object) -> None:
 
 
 def _close_with(pool_worker: Any) -> None:
-    """Have a worker of billiard's pool close the logs: after its ``on_exit``, it ends by os._exit."""
+    """Close the logs after the ``on_exit`` of a worker of billiard's pool, which then ends by os._exit."""
     worker_class = getattr(sys.modules.get("billiard.pool"), "Worker", None)
     if worker_class is None or not isinstance(pool_worker, worker_class):
         return
@@ -206,8 +208,9 @@ def _close_with(pool_worker: Any) -> None:
 
 def _after_fork_in_child() -> None:
     register_after_fork = getattr(sys.modules.get("multiprocessing.util"), "register_after_fork", None)
-    if register_after_fork is not None:  # in a child of its own this comes after it has forgotten all finalizers:
-        register_after_fork(stderr, _enter_child)  # somebody may have emitted before, in an at-fork hook
+    if register_after_fork is not None:
+        # A child of multiprocessing drops all finalizers, then calls this. An at-fork hook may have emitted before.
+        register_after_fork(stderr, _enter_child)
     stderr.after_fork()
     for pipeline in pipelines():
         pipeline.after_fork()

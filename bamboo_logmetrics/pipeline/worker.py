@@ -44,15 +44,15 @@ class _FlushRequest:
 
 
 class Worker:
-    """The thread that drives the step, its wake-up and its pauses, the flush requests and the end of the log.
+    """The thread that drives the step, with its wake-up, its pauses, the flush requests and the end of the log.
 
     Args:
         options: the options of the log.
         encoder: makes the lines.
         sink: stores the lines.
         diagnostics: reports on stderr what the log cannot hold.
-        on_end: called when the log ends. It refers to the pipeline, which so lives as long as the thread runs: a
-            log that the application has let go of is still closed at exit.
+        on_end: called when the log ends. It must hold a reference to the pipeline: the running thread then keeps that
+            alive, and a log that the application no longer refers to is still closed at exit.
     """
 
     def __init__(
@@ -185,10 +185,7 @@ class Worker:
         return self._step_lock.run(work, lambda lock: self._clock.wait(lock, timeout))
 
     def run_for_caller(self, work: Callable[[], None], timeout: float | None) -> bool:
-        """Run ``work`` with the step lock, within a call of the application: no exception of the work comes out.
-
-        BaseException such as KeyboardInterrupt does come out. Returns False if the lock is not free within ``timeout`` seconds, or this thread holds it already.
-        """
+        """Run ``work`` as ``_run_in_step`` does, within a call of the application, which must not see MemoryError."""
 
         def work_or_fail() -> None:
             try:

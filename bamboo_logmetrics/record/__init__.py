@@ -1,1 +1,1 @@
-"""What travels from the caller to the worker."""
+"""Records on their way from the caller to the worker: queued record, snapshots of values, levels."""

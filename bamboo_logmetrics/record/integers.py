@@ -1,4 +1,4 @@
-"""Integers that any JSON reader can hold."""
+"""Integers in a form that every JSON reader can hold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ _U64_MAX = 2**64 - 1
 
 
 def integer(value: int) -> int | str:
-    """Return an integer within 64 bits as it is, any other as text: few readers can hold it."""
+    """Return an integer of up to 64 bits unchanged, a larger one as text, because few JSON readers can hold it."""
     if _I64_MIN <= value <= _U64_MAX:
         return value
     try:

@@ -1,8 +1,7 @@
-"""Any value as plain data that nobody can change later, made before the call returns.
+"""Snapshots of values, taken before the call returns.
 
-Deferred writing must not be observable, so what the caller could still change is copied at
-the call. The copy is ready for JSON: str, int, float, bool, None, and lists and dicts of them that only
-the log holds.
+The worker writes later, which must not be observable. So every value that the caller could still change is copied. The
+copy is ready for JSON: str, int, float, bool, None, and lists and dicts of these that only the log holds.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from bamboo_logmetrics.record.integers import integer
 SCALARS = frozenset({str, int, float, bool, type(None)})
 
 MAX_DEPTH = 20
-MAX_ITEMS = 20_000  # one value holds no more: a line of 32,000 bytes could not show them
+MAX_ITEMS = 20_000  # in one value; a line of 32,000 bytes cannot show more
 MAX_TEXT = 4_000  # characters of the text of an object or of bytes
 
 CYCLE = "<cycle>"
@@ -33,12 +32,12 @@ MORE = "<more items left out>"
 
 
 def freeze_mapping(values: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return ``values`` with text keys and frozen values."""
+    """Return a copy of ``values`` with text keys and frozen values."""
     return {freeze_key(key): freeze(value) for key, value in values.items()}
 
 
 def all_scalar(values: Mapping[str, Any]) -> bool:
-    """Tell whether every value may go by reference as it is."""
+    """Return True if every value is a scalar, which needs no copy."""
     try:
         return SCALARS.issuperset(map(type, values.values()))
     except Exception:  # noqa: BLE001 - even a type may refuse to be hashed
@@ -48,25 +47,25 @@ def all_scalar(values: Mapping[str, Any]) -> bool:
 def freeze(value: Any) -> Any:
     """Return ``value`` itself if it is a scalar, else a copy of it as plain data.
 
-    Never raises because of the value: what cannot be shown becomes a short marker text.
+    It never raises because of the value: a value that cannot be read becomes a short marker text.
     """
     return _Freezer().freeze(value, 0)
 
 
 def freeze_key(key: Any) -> str:
-    """Return a mapping's key as exact text."""
+    """Return a mapping's key as an exact str."""
     if type(key) is str:
         return key
     return _short_text(str, freeze(key))
 
 
 def freeze_text(value: Any) -> str:
-    """Return what was logged as text: a str as it is, anything else as its ``str``."""
+    """Return a logged message as an exact str: a str itself, anything else as its ``str()``."""
     return str.__str__(value) if issubclass(type(value), str) else _short_text(str, value)
 
 
 class _Freezer:
-    """One walk through one value: how many items it has copied, and the way down to where it is."""
+    """A walk through one value: the number of items copied so far, and the containers around the current one."""
 
     __slots__ = ("items", "path")
 
@@ -131,7 +130,7 @@ class _Freezer:
 
 
 def _simple(value: Any) -> Any:  # noqa: PLR0911 - one line per type reads best
-    """Return the plain form of a value that holds no others, or ``value`` itself."""
+    """Return the plain form of a value that is no container, or ``value`` itself."""
     if isinstance(value, Enum):
         return freeze(value._value_)
     if isinstance(value, str):
