@@ -50,7 +50,7 @@ _OVERRIDDEN: Mapping[str, str] = {"gen_ai.response.finish_reasons": "keyword"}
 _OPENSEARCH = {"flattened": "flat_object"}
 
 
-def fields(product: Product) -> Mapping[str, Field]:
+def declared_fields(product: Product) -> Mapping[str, Field]:
     """Return the definition of each field by its path with dots."""
     rows = {row.ecs or row.otel: row.type.elastic for row in ROWS}
     types = {**rows, **_DERIVED, **_FROM_SHIPPERS, **_OVERRIDDEN}
@@ -75,7 +75,7 @@ def mappings(product: Product) -> dict[str, Any]:
     is dynamic there.
     """
     root: dict[str, Any] = {"date_detection": False, "properties": {}}
-    for path, definition in fields(product).items():
+    for path, definition in declared_fields(product).items():
         _insert(root["properties"], path.split("."), definition)
     static = [root] if product == "opensearch" else [root["properties"][name] for name in ("bamboo", "gen_ai")]
     for mapping in static:

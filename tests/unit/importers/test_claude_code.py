@@ -24,8 +24,9 @@ from bamboo_logmetrics.events import (
     TokenUsage,
     ToolCalled,
 )
-from bamboo_logmetrics.importers.claude_code.importer import Problem, convert, find
+from bamboo_logmetrics.importers import IMPORTERS, ImportedEvent, ImportReport, Problem
 
+CLAUDE_CODE = IMPORTERS["claude-code"]
 REAL = DATA / "claude-code"
 INTERRUPT = "[Request interrupted by user]"
 TOOL_INTERRUPT = "[Request interrupted by user for tool use]"
@@ -87,11 +88,11 @@ def write(path: Path, *lines: Json | bytes) -> Path:
 
 
 class Told:
-    """What one transcript became."""
+    """The events and problems of one transcript."""
 
     def __init__(self, path: Path) -> None:
         self.problems: list[Problem] = []
-        self.pairs = list(convert(path, self.problems.append))
+        self.pairs: list[ImportedEvent] = list(CLAUDE_CODE.read([path], ImportReport(self.problems.append)))
 
     def all(self, cls: type[E]) -> list[E]:
         return [event for event, _ in self.pairs if isinstance(event, cls)]
@@ -105,30 +106,23 @@ class Told:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def file(tmp_path: Path) -> Path:
+    """Return where the test's transcript is."""
     return tmp_path / "s1.jsonl"
 
 
-def test_find_gives_files_as_given_and_folders_sorted(tmp_path: Path) -> None:
-    """A file is taken whatever its name, of a folder every .jsonl below it in order, none of them twice."""
-    parent, other, child = tmp_path / "s1.jsonl", tmp_path / "notes.txt", tmp_path / "s1" / "subagents" / "a.jsonl"
+def test_find_takes_a_sub_agent_s_own_file_first(tmp_path: Path) -> None:
+    """The file of a sub-agent, which holds more of it, comes before that of its parent."""
+    parent, child = tmp_path / "s1.jsonl", tmp_path / "s1" / "subagents" / "a.jsonl"
     child.parent.mkdir(parents=True)
-    (tmp_path / "folder.jsonl").mkdir()
-    for item in (parent, other, child):
-        item.touch()
-    assert find([tmp_path]) == [child, parent]
-    assert find([other, parent, tmp_path]) == [other, parent, child]
+    for file in (parent, child, tmp_path / "notes.txt"):
+        file.touch()
+    assert CLAUDE_CODE.find([tmp_path]) == [child, parent]
 
 
-def test_find_names_a_missing_path(tmp_path: Path) -> None:
-    """A path that does not exist raises FileNotFoundError, whose message names it and says what to give."""
-    with pytest.raises(FileNotFoundError, match=r"nowhere; give a transcript or a folder"):
-        find([tmp_path / "nowhere"])
-
-
-def test_a_plain_session(path: Path) -> None:
+def test_a_plain_session(file: Path) -> None:
     """A prompt and its answer become one session of one round, in time order, with the transcript's times."""
-    told = Told(write(path, user("u1", 1), answer("a1", 3.5, "u1", message())))
+    told = Told(write(file, user("u1", 1), answer("a1", 3.5, "u1", message())))
     kinds = [SessionStarted, RoundStarted, RoundCompleted, MessageCountUpdated, SessionCompleted]
     assert [type(event) for event, _ in told.pairs] == kinds
     times = [event.meta.occurred_at for event, _ in told.pairs]
@@ -142,10 +136,10 @@ def test_a_plain_session(path: Path) -> None:
     assert not told.problems
 
 
-def test_what_is_bound(path: Path) -> None:
+def test_what_is_bound(file: Path) -> None:
     """Importer, project (the folder's name alone) and CLI version are bound, and the model where no field has it."""
     told = Told(
-        write(path, user("u1", 1, cwd="C:\\Users\\ann\\app\\"), answer("a1", 2, "u1", message(), version="3.0.0"))
+        write(file, user("u1", 1, cwd="C:\\Users\\ann\\app\\"), answer("a1", 2, "u1", message(), version="3.0.0"))
     )
     common = {"importer": "claude-code", "project": "app", "cli_version": "2.1.159"}
     assert told.bound(SessionStarted) == told.bound(SessionCompleted) == common
@@ -153,13 +147,13 @@ def test_what_is_bound(path: Path) -> None:
     assert told.bound(RoundCompleted) == {**common, "cli_version": "3.0.0", "model": "opus"}
 
 
-def test_what_is_not_known_is_not_bound(path: Path) -> None:
+def test_what_is_not_known_is_not_bound(file: Path) -> None:
     """Without a version and a folder's name nothing is bound for them, nor is a version that is no label."""
     lines = (user("u1", 1, cwd="/", version=None), user("u2", 2, cwd=None, version="2\n1"))
-    assert Told(write(path, *lines)).bound(SessionStarted) == {"importer": "claude-code"}
+    assert Told(write(file, *lines)).bound(SessionStarted) == {"importer": "claude-code"}
 
 
-def test_one_message_over_several_lines_is_one_round(path: Path) -> None:
+def test_one_message_over_several_lines_is_one_round(file: Path) -> None:
     """Content-block lines of one message id are one round: its last line gives end time and usage, once."""
     lines = [
         user("u1", 1),
@@ -168,7 +162,7 @@ def test_one_message_over_several_lines_is_one_round(path: Path) -> None:
         user("r1", 4, [tool_result("t1")], "a2"),
         answer("a3", 5, "r1", message(usage=usage(40))),
     ]
-    told = Told(write(path, *lines))
+    told = Told(write(file, *lines))
     done = told.one(RoundCompleted)
     assert done.usage == TokenUsage(
         prompt_tokens=113, completion_tokens=40, total_tokens=153, cache_read_tokens=100, cache_write_tokens=10
@@ -178,66 +172,66 @@ def test_one_message_over_several_lines_is_one_round(path: Path) -> None:
     assert told.one(MessageCountUpdated).message_count == 2
 
 
-def test_usage_without_a_stop_reason_is_partial(path: Path) -> None:
+def test_usage_without_a_stop_reason_is_partial(file: Path) -> None:
     """A message whose last line has no stop reason holds what the start of the stream said, and says so."""
-    told = Told(write(path, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=None), version="2.1.7")))
+    told = Told(write(file, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=None), version="2.1.7")))
     assert told.bound(RoundCompleted)["usage_source"] == "partial"
 
 
-def test_the_last_line_decides_whether_usage_is_partial(path: Path) -> None:
+def test_the_last_line_decides_whether_usage_is_partial(file: Path) -> None:
     """The count that is taken is the last line's, so a stop reason on a line before does not make it final."""
     last = message(stop_reason=None, usage=usage(1))
-    told = Told(write(path, user("u1", 1), answer("a1", 2, "u1", message()), answer("a2", 3, "a1", last)))
+    told = Told(write(file, user("u1", 1), answer("a1", 2, "u1", message()), answer("a2", 3, "a1", last)))
     assert told.one(RoundCompleted).usage.completion_tokens == 1
     assert told.bound(RoundCompleted)["usage_source"] == "partial"
 
 
 @pytest.mark.parametrize("given", [None, {}, {"input_tokens": 3}, {"output_tokens": 3}])
-def test_missing_usage_is_said(path: Path, given: Json | None) -> None:
+def test_missing_usage_is_said(file: Path, given: Json | None) -> None:
     """Without prompt or output count the tokens are zeros that are bound as missing."""
-    told = Told(write(path, user("u1", 1), answer("a1", 2, "u1", message(usage=given))))
+    told = Told(write(file, user("u1", 1), answer("a1", 2, "u1", message(usage=given))))
     assert told.one(RoundCompleted).usage == TokenUsage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
     assert told.bound(RoundCompleted)["usage_source"] == "missing"
 
 
-def test_a_line_without_usage_keeps_what_came_before(path: Path) -> None:
+def test_a_line_without_usage_keeps_what_came_before(file: Path) -> None:
     """A later line of a message that has no usage does not erase it; without cache counts there are none."""
     first = message(usage={"input_tokens": 3, "output_tokens": 4})
-    told = Told(write(path, answer("a1", 2, None, first), answer("a2", 3, "a1", message(usage=None, content="text"))))
+    told = Told(write(file, answer("a1", 2, None, first), answer("a2", 3, "a1", message(usage=None, content="text"))))
     assert told.one(RoundCompleted).usage == TokenUsage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
 
 
-def test_a_transcript_that_starts_mid_conversation(path: Path) -> None:
+def test_a_transcript_that_starts_mid_conversation(file: Path) -> None:
     """Without the record that a round started from it starts at its first line, with its latency said to be missing."""
-    told = Told(write(path, answer("a1", 2, "gone", message()), answer("a2", 4, "a1", message())))
+    told = Told(write(file, answer("a1", 2, "gone", message()), answer("a2", 4, "a1", message())))
     assert told.one(RoundStarted).meta.occurred_at == moment(2)
     assert told.one(RoundCompleted).latency_ms == 0
     assert told.bound(RoundCompleted)["latency_source"] == "missing"
 
 
-def test_a_round_starts_at_the_record_it_names(path: Path) -> None:
+def test_a_round_starts_at_the_record_it_names(file: Path) -> None:
     """An ignored attachment, even one further down the file, can be what a round's latency counts from."""
     lines = (user("u1", 1), answer("a1", 4, "x1", message()), record("attachment", "x1", 2, "u1"))
-    told = Told(write(path, *lines))
+    told = Told(write(file, *lines))
     assert told.one(RoundStarted).meta.occurred_at == moment(2)
     assert told.one(RoundCompleted).latency_ms == 2000
 
 
-def test_a_clock_that_steps_back(path: Path) -> None:
+def test_a_clock_that_steps_back(file: Path) -> None:
     """Times that run backwards give latencies of 0, and no round starts after its end."""
     lines = (
         user("u1", 9),
         answer("a1", 5, "u1", message("m1", tool_use("t1"))),
         user("r1", 3, [tool_result("t1")], "a1"),
     )
-    told = Told(write(path, *lines))
+    told = Told(write(file, *lines))
     assert told.one(RoundCompleted).latency_ms == told.one(ToolCalled).latency_ms == 0
     assert told.one(RoundStarted).meta.occurred_at == moment(5)
     kinds = [type(event) for event, _ in told.pairs]
     assert (kinds[0], kinds[-1]) == (SessionStarted, SessionCompleted)
 
 
-def test_tool_calls_are_uses_with_a_result(path: Path) -> None:
+def test_tool_calls_are_uses_with_a_result(file: Path) -> None:
     """Parallel tools each pair with their own result; a use without one is not told, and is_error is a failure."""
     lines = [
         user("u1", 1),
@@ -246,34 +240,34 @@ def test_tool_calls_are_uses_with_a_result(path: Path) -> None:
         user("r2", 4, [tool_result("t2", is_error=True)], "a2"),
         user("r1", 7, [tool_result("t1", is_error=False), tool_result("t9")], "a1"),
     ]
-    told = Told(write(path, *lines))
+    told = Told(write(file, *lines))
     calls = [(e.tool_call_id, e.round_id, e.tool_name, e.latency_ms, e.success) for e in told.all(ToolCalled)]
     assert calls == [("t2", "m1", "Read", 1000, False), ("t1", "m1", "Bash", 5000, True)]
     assert told.all(ToolCalled)[0].meta.occurred_at == moment(4)
 
 
-def test_a_tool_s_first_result_counts(path: Path) -> None:
+def test_a_tool_s_first_result_counts(file: Path) -> None:
     """A result that is given again, later and otherwise, does not change the call."""
     lines = [
         answer("a1", 2, None, message("m1", tool_use("t1"))),
         user("r1", 3, [tool_result("t1")], "a1"),
         user("r2", 9, [tool_result("t1", is_error=True)], "a1"),
     ]
-    call = Told(write(path, *lines)).one(ToolCalled)
+    call = Told(write(file, *lines)).one(ToolCalled)
     assert (call.latency_ms, call.success) == (1000, True)
 
 
-def test_two_objects_on_one_line(path: Path) -> None:
+def test_two_objects_on_one_line(file: Path) -> None:
     """Both objects of a line count, and a byte order mark or blank line is no problem."""
     both = json.dumps(user("u1", 1)).encode() + b" " + json.dumps(answer("a1", 2, "u1", message())).encode()
-    told = Told(write(path, b"\xef\xbb\xbf" + both, b"", b"  "))
+    told = Told(write(file, b"\xef\xbb\xbf" + both, b"", b"  "))
     assert told.one(RoundCompleted).latency_ms == 1000
     assert not told.problems
 
 
-def test_a_line_separator_in_a_text_ends_no_line(path: Path) -> None:
+def test_a_line_separator_in_a_text_ends_no_line(file: Path) -> None:
     """U+2028 within a prompt, unescaped as the CLI writes it, does not cut the line in two."""
-    told = Told(write(path, json.dumps(user("u1", 1, "a\u2028b"), ensure_ascii=False).encode()))
+    told = Told(write(file, json.dumps(user("u1", 1, "a\u2028b"), ensure_ascii=False).encode()))
     assert told.one(MessageCountUpdated).message_count == 1
     assert not told.problems
 
@@ -289,10 +283,10 @@ def test_a_line_separator_in_a_text_ends_no_line(path: Path) -> None:
         (b"7", "the line is not a JSON object"),
     ],
 )
-def test_a_line_that_cannot_be_read(path: Path, raw: bytes, fault: str) -> None:
+def test_a_line_that_cannot_be_read(file: Path, raw: bytes, fault: str) -> None:
     """A line that is no JSON object is reported with file and line number, and the others are read."""
-    told = Told(write(path, user("u1", 1), raw, answer("a1", 2, "u1", message())))
-    assert [str(problem) for problem in told.problems] == [f"{path}:2: {fault}"]
+    told = Told(write(file, user("u1", 1), raw, answer("a1", 2, "u1", message())))
+    assert [str(problem) for problem in told.problems] == [f"{file}:2: {fault}"]
     assert told.one(RoundCompleted).round_id == "m1"
 
 
@@ -326,14 +320,14 @@ def _wrong_answer(**more: Any) -> Json:
         (nested("x1", 2, user("n1", 2, 5)), "message.content is neither text nor a list"),
     ],
 )
-def test_a_record_that_cannot_be_used(path: Path, line: Json, fault: str) -> None:
+def test_a_record_that_cannot_be_used(file: Path, line: Json, fault: str) -> None:
     """A record with a missing, wrong or absurd value is reported and leaves no trace in the events."""
-    told = Told(write(path, user("u1", 1), line))
-    assert [str(problem) for problem in told.problems] == [f"{path}:2: {fault}"]
-    assert told.pairs == Told(write(path, user("u1", 1))).pairs
+    told = Told(write(file, user("u1", 1), line))
+    assert [str(problem) for problem in told.problems] == [f"{file}:2: {fault}"]
+    assert told.pairs == Told(write(file, user("u1", 1))).pairs
 
 
-def test_what_is_no_message_is_ignored(path: Path) -> None:
+def test_what_is_no_message_is_ignored(file: Path) -> None:
     """Record kinds outside the tree, other progress and unknown kinds make no event and no problem."""
     lines: list[Json] = [
         {"type": "summary", "summary": "x", "leafUuid": "u1"},
@@ -342,7 +336,7 @@ def test_what_is_no_message_is_ignored(path: Path) -> None:
         {"type": {"odd": 1}},
         {},
     ]
-    assert Told(write(path, *lines)).pairs == []
+    assert Told(write(file, *lines)).pairs == []
     lines += [
         record("progress", "p1", 1, data={"type": "hook_progress"}),
         record("progress", "p2", 1, data=None),
@@ -350,7 +344,7 @@ def test_what_is_no_message_is_ignored(path: Path) -> None:
         record("kind-of-tomorrow", "p4", 1),
         nested("p5", 2, record("attachment", "n1", 2, message={})),
     ]
-    told = Told(write(path, *lines))
+    told = Told(write(file, *lines))
     kinds = [SessionStarted, MessageCountUpdated, SessionCompleted]
     assert [type(event) for event, _ in told.pairs] == kinds
     assert (told.one(SessionStarted).model, told.one(MessageCountUpdated).message_count) == ("", 0)
@@ -376,23 +370,23 @@ def test_what_is_no_message_is_ignored(path: Path) -> None:
         ("what happened so far", {"isCompactSummary": True, "isVisibleInTranscriptOnly": True}, 0),
     ],
 )
-def test_the_message_count_takes_prompts_that_somebody_wrote(path: Path, content: Any, more: Json, count: int) -> None:
+def test_the_message_count_takes_prompts_that_somebody_wrote(file: Path, content: Any, more: Json, count: int) -> None:
     """Tool results, interrupts, meta records, summaries and local commands are no messages; a prompt is."""
-    assert Told(write(path, user("u1", 1, content, **more))).one(MessageCountUpdated).message_count == count
+    assert Told(write(file, user("u1", 1, content, **more))).one(MessageCountUpdated).message_count == count
 
 
-def test_records_written_twice_count_once(path: Path) -> None:
+def test_records_written_twice_count_once(file: Path) -> None:
     """A resuming CLI writes records again: no message, round or tool call counts twice."""
     lines = [
         user("u1", 1),
         answer("a1", 2, "u1", message("m1", tool_use("t1"))),
         user("r1", 3, [tool_result("t1")], "a1"),
     ]
-    once = Told(write(path, *lines)).pairs
-    assert Told(write(path, *lines, *lines)).pairs == once
+    once = Told(write(file, *lines)).pairs
+    assert Told(write(file, *lines, *lines)).pairs == once
 
 
-def test_a_copied_history_stays_with_its_first_session(path: Path) -> None:
+def test_a_copied_history_stays_with_its_first_session(file: Path) -> None:
     """Two session ids in one file are two sessions, and a message under both is paid by the first alone."""
     lines = [
         user("u1", 1),
@@ -401,37 +395,37 @@ def test_a_copied_history_stays_with_its_first_session(path: Path) -> None:
         user("u2", 5, "more", "a2", sessionId="s2"),
         answer("a3", 6, "u2", message("m2", model="haiku"), sessionId="s2"),
     ]
-    told = Told(write(path, *lines))
+    told = Told(write(file, *lines))
     assert {e.round_id: e.session_id for e in told.all(RoundCompleted)} == {"m1": "s1", "m2": "s2"}
     assert {e.session_id: e.model for e in told.all(SessionStarted)} == {"s1": "opus", "s2": "haiku"}
     assert {e.session_id: e.message_count for e in told.all(MessageCountUpdated)} == {"s1": 2, "s2": 2}
     assert told.bound(SessionStarted).keys() == {"importer", "project", "cli_version"}
 
 
-def test_a_session_spans_its_rounds_and_tool_calls(path: Path) -> None:
+def test_a_session_spans_its_rounds_and_tool_calls(file: Path) -> None:
     """Where a round starts or a tool answers under another session id, the round's session covers it."""
     lines = [
         user("u1", 1),
         answer("a1", 5, "u1", message("m1", tool_use("t1")), sessionId="s2"),
         user("r1", 9, [tool_result("t1")], "a1"),
     ]
-    told = Told(write(path, *lines))
+    told = Told(write(file, *lines))
     starts = {event.session_id: event.meta.occurred_at for event in told.all(SessionStarted)}
     ends = {event.session_id: event.meta.occurred_at for event in told.all(SessionCompleted)}
     assert (starts["s2"], ends["s2"]) == (moment(1), moment(9))
 
 
-def test_a_model_switch_is_seen_per_round(path: Path) -> None:
+def test_a_model_switch_is_seen_per_round(file: Path) -> None:
     """Each round carries its own model; the session the one it started with."""
     lines = [user("u1", 1), answer("a1", 2, "u1", message()), answer("a2", 3, "a1", message("m2", model="haiku"))]
-    told = Told(write(path, *lines))
+    told = Told(write(file, *lines))
     assert told.one(SessionStarted).model == "opus"
     assert [event.model for event in told.all(RoundStarted)] == ["opus", "haiku"]
     assert [bound["model"] for event, bound in told.pairs if isinstance(event, RoundCompleted)] == ["opus", "haiku"]
 
 
-def test_nested_messages_are_a_session_of_their_own(path: Path) -> None:
-    """What an older CLI nests in progress lines becomes the sub-agent's session, with its own rounds and tools."""
+def test_nested_messages_are_a_session_of_their_own(file: Path) -> None:
+    """The messages that an older CLI nests in progress lines become the sub-agent's session, with its own rounds and tools."""
     inner = [
         user("n1", 3, [{"type": "text", "text": "task"}]),
         answer("n2", 5, None, message("m2", tool_use("t2"), model="haiku", stop_reason=None)),
@@ -444,7 +438,7 @@ def test_nested_messages_are_a_session_of_their_own(path: Path) -> None:
         *(nested(f"p{at}", at + 3.5, line, "a1") for at, line in enumerate(inner)),
         user("r1", 9, [tool_result("t1")], "a1"),
     ]
-    told = Told(write(path, *lines))
+    told = Told(write(file, *lines))
     assert [event.session_id for event in told.all(SessionStarted)] == ["s1", "s1:a1"]
     assert [event.model for event in told.all(SessionStarted)] == ["opus", "haiku"]
     child = [(event, bound) for event, bound in told.pairs if bound.get("agent_id") == "a1"]
@@ -457,33 +451,33 @@ def test_nested_messages_are_a_session_of_their_own(path: Path) -> None:
     assert not told.problems
 
 
-def test_a_nested_agent_without_an_id_has_its_tool_call_s(path: Path) -> None:
+def test_a_nested_agent_without_an_id_has_its_tool_call_s(file: Path) -> None:
     """Where a progress line names no agent, the tool call it belongs to stands for it."""
     line = nested("p1", 2, user("n1", 2))
     del line["data"]["agentId"]
-    told = Told(write(path, line))
+    told = Told(write(file, line))
     assert [event.session_id for event in told.all(SessionStarted)] == ["s1", "s1:t0"]
 
 
-def test_side_chain_records_are_a_session_of_their_own(path: Path) -> None:
+def test_side_chain_records_are_a_session_of_their_own(file: Path) -> None:
     """Records with isSidechain and agentId, as in a sub-agent's own file, make the sub-agent's session alone."""
     lines = [
         user("u1", 1, isSidechain=True, agentId="a7"),
         answer("a1", 2, "u1", message(), isSidechain=True, agentId="a7"),
     ]
-    told = Told(write(path, *lines))
+    told = Told(write(file, *lines))
     assert told.one(SessionCompleted).session_id == "s1:a7"
     assert told.one(RoundCompleted).latency_ms == 1000
     assert told.bound(SessionStarted)["parent_session_id"] == "s1"
 
 
-def test_an_agent_id_outside_a_side_chain_is_no_session(path: Path) -> None:
+def test_an_agent_id_outside_a_side_chain_is_no_session(file: Path) -> None:
     """A parent's record that names the agent whose result it holds stays the parent's."""
-    told = Told(write(path, user("u1", 1, agentId="a7")))
+    told = Told(write(file, user("u1", 1, agentId="a7")))
     assert told.one(SessionStarted).session_id == "s1"
 
 
-def test_side_chains_without_an_agent_id_are_told_apart(path: Path) -> None:
+def test_side_chains_without_an_agent_id_are_told_apart(file: Path) -> None:
     """The oldest CLIs did not name sub-agents: each chain is named by its first record."""
     lines = [
         user("u1", 1),
@@ -493,7 +487,7 @@ def test_side_chains_without_an_agent_id_are_told_apart(path: Path) -> None:
         answer("y2", 5, "y1", message("m2"), isSidechain=True),
         answer("x3", 6, "x2", message("m3"), isSidechain=True),
     ]
-    told = Told(write(path, *lines))
+    told = Told(write(file, *lines))
     rounds = {event.round_id: event.session_id for event in told.all(RoundCompleted)}
     assert rounds == {"m1": "s1:x1", "m2": "s1:y1", "m3": "s1:x1"}
 
@@ -509,19 +503,19 @@ def test_one_agent_in_two_files_has_the_same_event_ids(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [{}, {"interruptedMessageId": "m1"}])
-def test_an_interrupted_answer_is_cancelled(path: Path, more: Json) -> None:
+def test_an_interrupted_answer_is_cancelled(file: Path, more: Json) -> None:
     """An interrupt right after a message without a stop reason cancels its round and, at the end, the session."""
     cut = user("u2", 3, [{"type": "text", "text": INTERRUPT}], "a1", **more)
-    told = Told(write(path, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=None)), cut))
+    told = Told(write(file, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=None)), cut))
     assert told.one(RoundCompleted).status is RoundStatus.CANCELLED
     assert told.one(RoundCompleted).error is None
     assert told.one(SessionCompleted).status is SessionStatus.CANCELLED
 
 
-def test_an_interrupt_may_name_the_message_it_cut(path: Path) -> None:
+def test_an_interrupt_may_name_the_message_it_cut(file: Path) -> None:
     """A record that names the interrupted message cancels it, and is no prompt though it holds no text."""
     cut = user("u2", 3, "", "x9", interruptedMessageId="m1")
-    told = Told(write(path, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=None)), cut))
+    told = Told(write(file, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=None)), cut))
     assert told.one(RoundCompleted).status is RoundStatus.CANCELLED
     assert told.one(MessageCountUpdated).message_count == 2
 
@@ -540,14 +534,14 @@ def test_an_interrupt_beside_the_answer_leaves_it_whole(
     assert told.one(SessionCompleted).status is SessionStatus.CANCELLED
 
 
-def test_a_session_that_goes_on_after_an_interrupt_is_completed(path: Path) -> None:
-    """What a session ends in decides: a prompt, an answer or a tool result after an interrupt, not /exit."""
+def test_a_session_that_goes_on_after_an_interrupt_is_completed(file: Path) -> None:
+    """The last of these decides the status of a session: a prompt, an answer or a tool result after an interrupt, not /exit."""
     stop = user("u2", 3, INTERRUPT)
     leave = user("u3", 4, "<command-name>/exit</command-name>")
-    assert Told(write(path, user("u1", 1), stop, leave)).one(SessionCompleted).status == "cancelled"
-    assert Told(write(path, stop, user("u4", 5))).one(SessionCompleted).status == "completed"
-    assert Told(write(path, stop, answer("a1", 5, "u2", message()))).one(SessionCompleted).status == "completed"
-    assert Told(write(path, stop, user("r1", 5, [tool_result("t1")]))).one(SessionCompleted).status == "completed"
+    assert Told(write(file, user("u1", 1), stop, leave)).one(SessionCompleted).status == "cancelled"
+    assert Told(write(file, stop, user("u4", 5))).one(SessionCompleted).status == "completed"
+    assert Told(write(file, stop, answer("a1", 5, "u2", message()))).one(SessionCompleted).status == "completed"
+    assert Told(write(file, stop, user("r1", 5, [tool_result("t1")]))).one(SessionCompleted).status == "completed"
 
 
 def synthetic(uuid: str, at: float, parent: str, **more: Any) -> Json:
@@ -556,9 +550,9 @@ def synthetic(uuid: str, at: float, parent: str, **more: Any) -> Json:
     return answer(uuid, at, parent, said, **more)
 
 
-def test_a_synthetic_message_is_no_round(path: Path) -> None:
-    """What the CLI answers by itself is no round and no message, and does not change how the session ends."""
-    told = Told(write(path, user("u1", 1, INTERRUPT), synthetic("a1", 2, "u1", isApiErrorMessage=False)))
+def test_a_synthetic_message_is_no_round(file: Path) -> None:
+    """An answer of the CLI itself is no round and no message, and does not change how the session ends."""
+    told = Told(write(file, user("u1", 1, INTERRUPT), synthetic("a1", 2, "u1", isApiErrorMessage=False)))
     assert not told.all(RoundCompleted)
     assert told.one(MessageCountUpdated).message_count == 0
     assert told.one(SessionCompleted).status is SessionStatus.CANCELLED
@@ -578,18 +572,18 @@ def test_a_synthetic_message_is_no_round(path: Path) -> None:
         ({"error": {"type": 5, "error": {"message": SECRET}}}, "api_error"),
     ],
 )
-def test_a_final_failure_ends_the_session_in_error(path: Path, more: Json, error: str) -> None:
+def test_a_final_failure_ends_the_session_in_error(file: Path, more: Json, error: str) -> None:
     """A synthetic API error makes no round; at the end the session is an error of that status and type."""
-    told = Told(write(path, user("u1", 1), synthetic("a1", 2, "u1", isApiErrorMessage=True, **more)))
+    told = Told(write(file, user("u1", 1), synthetic("a1", 2, "u1", isApiErrorMessage=True, **more)))
     assert not told.all(RoundCompleted)
     assert told.one(SessionCompleted).status is SessionStatus.ERROR
     assert told.bound(SessionCompleted)["error"] == error
 
 
-def test_a_retried_request_is_a_success(path: Path) -> None:
+def test_a_retried_request_is_a_success(file: Path) -> None:
     """An api_error record before an answer is neither a round nor an end; the latency counts from it."""
     retry = record("system", "e1", 2, "u1", subtype="api_error", error={"status": 529}, retryAttempt=1)
-    told = Told(write(path, user("u1", 1), retry, answer("a1", 5, "e1", message())))
+    told = Told(write(file, user("u1", 1), retry, answer("a1", 5, "e1", message())))
     assert told.one(RoundCompleted).status is RoundStatus.SUCCESS
     assert told.one(RoundCompleted).latency_ms == 3000
     assert told.one(SessionCompleted).status is SessionStatus.COMPLETED
@@ -597,15 +591,15 @@ def test_a_retried_request_is_a_success(path: Path) -> None:
 
 
 @pytest.mark.parametrize("stop", [None, "end_turn"])
-def test_an_answer_that_an_error_cut_off_failed(path: Path, stop: str | None) -> None:
+def test_an_answer_that_an_error_cut_off_failed(file: Path, stop: str | None) -> None:
     """An API error right after a message without a stop reason makes its round an error, a finished one not."""
     fault = record("system", "e1", 3, "a1", subtype="api_error", error={"status": 500})
-    told = Told(write(path, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=stop)), fault))
+    told = Told(write(file, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=stop)), fault))
     done = told.one(RoundCompleted)
     assert (done.status, done.error) == (("success", None) if stop else ("error", "500"))
 
 
-def test_nothing_of_the_content_comes_out(path: Path) -> None:
+def test_nothing_of_the_content_comes_out(file: Path) -> None:
     """Prompts, answers, tool payloads, error texts and paths are neither in events, bindings nor problems."""
     lines: list[Json | bytes] = [
         user("u1", 1, SECRET, cwd=f"/home/{SECRET}/app", gitBranch=SECRET),
@@ -617,19 +611,20 @@ def test_nothing_of_the_content_comes_out(path: Path) -> None:
         _wrong_answer(usage=usage(SECRET)),
         b'{"a": "' + SECRET.encode(),
     ]
-    told = Told(write(path, *lines))
+    told = Told(write(file, *lines))
     assert len(told.problems) == 3
     assert SECRET not in repr(told.pairs)
     assert SECRET not in "".join(map(str, told.problems))
 
 
-def test_progress_adds_up_to_the_size_of_the_file(path: Path) -> None:
-    """on_progress gets the bytes read since its last call, every 64 KiB or so, and may be left out."""
-    write(path, *(user(f"u{number}", 1, "x" * 30_000) for number in range(10)))
+def test_progress_adds_up_to_the_size_of_the_file(file: Path) -> None:
+    """The progress is the number of bytes since the last call, every 64 KiB or so."""
+    write(file, *(user(f"u{number}", 1, "x" * 30_000) for number in range(10)))
     reported: list[int] = []
-    problems: list[Problem] = []
-    assert list(convert(path, problems.append, reported.append)) == Told(path).pairs
-    assert sum(reported) == path.stat().st_size
+    report = ImportReport(on_progress=reported.append)
+    assert list(CLAUDE_CODE.read([file], report)) == Told(file).pairs
+    assert report.files == 1
+    assert sum(reported) == file.stat().st_size
     assert len(reported) == 4
 
 

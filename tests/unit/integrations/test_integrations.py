@@ -16,8 +16,9 @@ from bamboo_logmetrics import integrations
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.layouts.mapping import ROWS
-from bamboo_logmetrics.integrations import otlp
+from bamboo_logmetrics.integrations.otel_collector.statements import statements as collector_statements
 from bamboo_logmetrics.logfiles.archive import Archive
+from bamboo_logmetrics.logfiles.discovery import service_of
 from bamboo_logmetrics.logfiles.names import log_of
 from bamboo_logmetrics.system import FS
 
@@ -35,7 +36,7 @@ def render(target, path="/logs/agent.jsonl", url=URL, **options):
 
 
 def paths_of(target, text):
-    """Return the patterns of files that a configuration names, as the agent would read them."""
+    """Return the patterns of files that a configuration names, as the log shipper would read them."""
     if target == "filebeat":
         return yaml.safe_load(text)["filebeat.inputs"][0]["paths"]
     if target == "fluent-bit":
@@ -65,7 +66,7 @@ def test_every_place_is_filled(target):
 
 @pytest.mark.parametrize("target", YAML)
 def test_yaml_is_yaml(target):
-    """What is YAML by its name is a YAML mapping."""
+    """A file that is YAML by its name is a YAML mapping."""
     assert isinstance(yaml.safe_load(render(target)), dict)
 
 
@@ -74,13 +75,13 @@ def test_yaml_is_yaml(target):
     "name", ["agent.jsonl", "with space.jsonl", "ünï# : 'x.jsonl", 'quo"te.jsonl', "- @%!&|>.jsonl"]
 )
 def test_odd_paths_come_out_right(target, name):
-    """A path with spaces, quotes and signs is, to the agent, that path."""
+    """A path with spaces, quotes and signs is, to the log shipper, that path."""
     assert paths_of(target, render(target, path=f"/a b/{name}", service="s"))[0] == f"/a b/{name}"
 
 
 @pytest.mark.parametrize("target", ["alloy", "otel-collector"])
 def test_a_dollar_is_only_a_dollar(target):
-    """Where the agent has a way to write a dollar sign, a path with one is that path."""
+    """Where the log shipper has a way to write a dollar sign, a path with one is that path."""
     assert paths_of(target, render(target, path="/a/$HOME/x$$y.jsonl", service="s"))[0] == "/a/$HOME/x$$y.jsonl"
 
 
@@ -89,19 +90,19 @@ def test_a_dollar_is_only_a_dollar(target):
     "path", ["/a/*.jsonl", "/a/b?", "/a/[b]", "/a/{b}", "/a/b\\c", "/a/${B}", "/a/b\nc", "/a/\x1bc"]
 )
 def test_a_path_that_means_more_is_refused(target, path):
-    """A path that the agent would read as a pattern, a variable or more lines is refused, with the remedy."""
+    """A path that the log shipper would read as a pattern, a variable or more lines is refused, with the remedy."""
     with pytest.raises(ConfigError, match="another name"):
         render(target, path=path)
 
 
 @pytest.mark.parametrize("target", ["filebeat", "logstash", "fluent-bit", "vector"])
 def test_a_dollar_is_refused(target):
-    """Where an agent may read a dollar sign as a variable, a path with one is refused."""
-    with pytest.raises(ConfigError, match=r"'\$' in it, which"):
+    """Where a log shipper may read a dollar sign as a variable, a path with one is refused."""
+    with pytest.raises(ConfigError, match=r"contains '\$', which"):
         render(target, path="/a/$b.jsonl")
 
 
-def test_what_single_agents_cannot_be_told():
+def test_what_single_shippers_cannot_read():
     """A comma in Fluent Bit's path, and both kinds of quotes in Logstash's, are refused."""
     with pytest.raises(ConfigError, match="fluent-bit"):
         render("fluent-bit", path="/a/b,c.jsonl")
@@ -119,20 +120,20 @@ def test_a_name_that_means_more_is_refused(option, name):
 
 def test_the_logs_name_is_the_service():
     """The service is by default the log's name without its extension, and that must be a name too."""
-    assert integrations.service_of("/logs/my-agent.jsonl") == "my-agent"
+    assert service_of("/logs/my-agent.jsonl") == "my-agent"
     assert 'service_name = "my-agent" }' in render("alloy", path="/logs/my-agent.jsonl")
     with pytest.raises(ConfigError, match="give a --service"):
         render("alloy", path='/logs/a"b.jsonl')
 
 
 def test_a_relative_path_is_made_absolute(tmp_path, monkeypatch):
-    """Agents get absolute paths."""
+    """Log shippers get absolute paths."""
     monkeypatch.chdir(tmp_path)
     assert paths_of("alloy", render("alloy", path="agent.jsonl")) == [str(Path.cwd() / "agent.jsonl")]
 
 
 def test_there_is_no_other_target():
-    """An agent that is not known is named, with those that are."""
+    """A log shipper that is not known is named, with those that are."""
     with pytest.raises(ConfigError, match="'fluentd'; there are: filebeat, logstash"):
         render("fluentd")
 
@@ -146,7 +147,7 @@ def test_there_is_no_other_target():
         ("localhost:3100", "such as http"),
         ("ftp://x", "such as http"),
         ("http://", "such as http"),
-        ("http://x:y", "none"),
+        ("http://x:y", "is not a URL"),
         ("http://me:secret@x", "must not hold"),
         ("http://x/?a=1", "more than"),
         ("http://x/${A}", "more than"),
@@ -171,7 +172,7 @@ def test_a_url_that_is_refused(url, text):
     ],
 )
 def test_a_url_that_is_refused_is_shown_without_secrets(url):
-    """What may be a secret in a URL is in no error."""
+    """A part of a URL that may be a secret is in no error."""
     with pytest.raises(ConfigError) as caught:
         render("alloy", url=url)
     assert "hunter2secret" not in str(caught.value)
@@ -220,8 +221,8 @@ def test_otlps_path_is_the_exporters():
         )
 
 
-def test_where_agents_keep_their_place():
-    """What an agent remembers is beside the log, in places that exist or are made, or where one says."""
+def test_where_shippers_keep_their_state():
+    """The state of a log shipper is beside the log, in places that exist or are created, or where --state says."""
     vector, collector = (yaml.safe_load(render(target)) for target in ("vector", "otel-collector"))
     assert vector["data_dir"] == "/logs"
     assert collector["extensions"]["file_storage"]["directory"] == "/logs/.agent.jsonl.otel-collector"
@@ -257,8 +258,8 @@ def test_the_patterns_match_the_files_of_the_log(target, tmp_path):
 
 
 @pytest.mark.parametrize("target", ["alloy", "fluent-bit"])
-def test_agents_that_know_files_by_path_get_one(target):
-    """Agents that would read a renamed file again are given the active file only."""
+def test_shippers_that_know_files_by_path_get_one(target):
+    """Log shippers that would read a renamed file again are given the active file only."""
     assert paths_of(target, render(target)) == ["/logs/agent.jsonl"]
 
 
@@ -279,7 +280,7 @@ def test_what_is_written_while_it_rotates_is_matched(tmp_path):
 
 
 def test_labels_and_metadata_are_the_same_everywhere():
-    """The three agents for Loki set the same labels and the same structured metadata, and no others."""
+    """The three log shippers for Loki set the same labels and the same structured metadata, and no others."""
     alloy = render("alloy", env="e")
     block = re.search(r"stage.structured_metadata {\n    values = {\n(.*?)    }\n", alloy, re.DOTALL)[1]
     assert re.findall(r"(\w+) +=", block) == METADATA
@@ -364,7 +365,7 @@ def test_logstash_finds_id_and_time(lines):
 
 def test_the_collector_moves_every_key_of_the_table():
     """Each native key of the layouts' table is moved to its attribute, where its value is of its type."""
-    statements = list(otlp.statements())
+    statements = list(collector_statements())
     for row in ROWS:
         assert any(
             text.startswith(f'set(log.attributes["{row.otel}"], log.cache["{row.key}"]) where Is')
@@ -375,52 +376,6 @@ def test_the_collector_moves_every_key_of_the_table():
     assert [text for text in rendered if text in statements] == statements
 
 
-# -- Grafana -----------------------------------------------------------------------------
-
-
-def test_the_dashboard_is_whole():
-    """The dashboard's panels have ids of their own and do not overlap, and each query names Loki by the variable."""
-    board = json.loads(integrations.grafana.dashboard())
-    assert board["id"] is None
-    assert [variable["name"] for variable in board["templating"]["list"]] == ["datasource", "service_name", "env"]
-    ids = [panel["id"] for panel in board["panels"]]
-    assert len(set(ids)) == len(ids)
-    taken = set()
-    for panel in board["panels"]:
-        place = panel["gridPos"]
-        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
-        assert not cells & taken, panel["title"]
-        assert place["x"] + place["w"] <= 24
-        taken |= cells
-        for target in panel.get("targets", []):
-            assert target["datasource"] == {"type": "loki", "uid": "${datasource}"}
-            assert 'service_name=~"$service_name", env=~"$env"' in target["expr"]
-
-
-def test_the_dashboard_shows_what_was_asked_for():
-    """There are panels of tokens, latencies, errors, tools, requests, drops, storage errors and unclean writers."""
-    titles = " | ".join(panel["title"] for panel in json.loads(integrations.grafana.dashboard())["panels"])
-    for title in ("Tokens per minute, by model", "Latency of rounds", "Errors, by kind", "Tool calls, by name", "Failed tool calls",
-                  "Requests, by status code", "Dropped, by reason", "Storage errors", "without a clean end", "Sessions"):  # fmt: skip
-        assert title in titles
-
-
-def test_the_alerts_are_rules():
-    """The alert rules are on drops and on storage errors, with the data source that was named, and no variables."""
-    text = integrations.grafana.alerts("my-loki")
-    assert "$" not in text
-    assert not re.search(r"<<\w+>>", text)
-    (group,) = yaml.safe_load(text)["groups"]
-    assert [rule["uid"] for rule in group["rules"]] == ["bamboo_metrics_dropped", "bamboo_storage_error"]
-    for rule in group["rules"]:
-        query, threshold = rule["data"]
-        assert query["datasourceUid"] == "my-loki"
-        assert threshold["model"]["expression"] == query["refId"]
-        assert rule["condition"] == threshold["refId"]
-    with pytest.raises(ConfigError, match="no uid"):
-        integrations.grafana.alerts("my loki")
-
-
 # -- the package -------------------------------------------------------------------------
 
 
@@ -429,6 +384,7 @@ def test_every_template_is_in_the_package():
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
     patterns = setup["options.package_data"]["bamboo_logmetrics.integrations"].replace(" ", "").split(",")
-    for path in PACKAGE.iterdir():
-        if path.is_file() and path.suffix != ".py":
-            assert any(fnmatch.fnmatch(path.name, pattern) for pattern in patterns), path.name
+    templates = [path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}]
+    assert len(templates) >= 14
+    for path in templates:
+        assert any(path.relative_to(PACKAGE).match(pattern) for pattern in patterns), path.name

@@ -72,7 +72,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_args):
-                """Say nothing."""
+                """Keep stderr clean."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -253,7 +253,7 @@ def one_of_each(log):
 
 
 def expected(line):
-    """Return what the layout "otel" has of a line, as the receiver would have it."""
+    """Return the record of a line in the layout "otel", in the form in which the receiver gets it."""
     record = LAYOUTS["otel"].write(line)
     found = {pair["key"]: plain(pair["value"]) for pair in record["attributes"]}
     return (

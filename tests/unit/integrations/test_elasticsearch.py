@@ -2,13 +2,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import sys
-import threading
 import uuid
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
-import click
 import httpx
 import pytest
 from click.testing import CliRunner
@@ -17,13 +12,11 @@ from hypothesis import strategies as st
 from support.flats import FIXED, FLATS, exact, golden, written
 
 from bamboo_logmetrics.cli.commands import cli
-from bamboo_logmetrics.cli.config_elastic import COMMANDS
 from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.layouts.mapping import ROWS
 from bamboo_logmetrics.format.strict_json import encode
-from bamboo_logmetrics.integrations import kibana
-from bamboo_logmetrics.integrations.elastic import NAMES, TemplateNames, console, requests
-from bamboo_logmetrics.integrations.elastic_mapping import declared, mappings
+from bamboo_logmetrics.integrations.elasticsearch.mapping import declared_fields, mappings
+from bamboo_logmetrics.integrations.elasticsearch.requests import NAMES, TemplateNames, setup_requests
 from bamboo_logmetrics.ship.destinations.base import ResourceDefaults
 from bamboo_logmetrics.ship.destinations.elasticsearch import Elasticsearch
 
@@ -36,18 +29,6 @@ needs_server = pytest.mark.skipif(not SERVER, reason="BAMBOO_TEST_ELASTICSEARCH_
 NATIVE = [json.loads(line) for line in golden("lines.jsonl")]
 ECS = [written("ecs", flat) for flat in NATIVE]
 FIRST = NATIVE[0]
-
-
-@pytest.fixture
-def run(monkeypatch):
-    """Run one of the commands, with a clean environment."""
-    for name in [name for name in os.environ if name.startswith("BAMBOO_LOGMETRICS_SHIP_")]:
-        monkeypatch.delenv(name)
-
-    def running(*args):
-        return CliRunner().invoke(cli, ["config", *map(str, args)])
-
-    return running
 
 
 def paths_in(document, closed, before=""):
@@ -70,7 +51,7 @@ def leaves_of(properties, before=""):
 
 def bodies(product, **options):
     """Return the bodies of the four requests."""
-    return [request.body for request in requests(product, **options)]
+    return [request.body for request in setup_requests(product, **options)]
 
 
 # -- the types ------------------------------------------------------------------------------
@@ -81,7 +62,7 @@ def bodies(product, **options):
 @settings(deadline=None, max_examples=200)
 def test_every_field_that_the_layout_writes_has_a_type(product, flat):
     """Each field of any ECS document, those of the table and those that follow, is declared."""
-    fields = declared(product)
+    fields = declared_fields(product)
     closed = {path for path, field in fields.items() if field["type"] in FLAT_TYPES}
     assert set(paths_in(written("ecs", flat), closed)) <= set(fields)
 
@@ -89,7 +70,7 @@ def test_every_field_that_the_layout_writes_has_a_type(product, flat):
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_every_row_of_the_table_has_its_type(product):
     """A field of the table has the type that the table says, as the product calls it."""
-    fields = declared(product)
+    fields = declared_fields(product)
     for row in ROWS:
         kind = row.type.elastic
         if product == "opensearch" and kind == "flattened":
@@ -100,24 +81,24 @@ def test_every_row_of_the_table_has_its_type(product):
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_the_mapping_is_the_declared_fields(product):
     """The nested mapping holds each declared field once, and nothing else."""
-    assert {path for path, _ in leaves_of(mappings(product)["properties"])} == set(declared(product))
+    assert {path for path, _ in leaves_of(mappings(product)["properties"])} == set(declared_fields(product))
 
 
 def test_what_is_bound_fits_its_field():
     """The open-ended place is deep enough, and neither it nor a keyword refuses a long text."""
-    bound = declared("elasticsearch")["bamboo.bound"]
+    bound = declared_fields("elasticsearch")["bamboo.bound"]
     assert bound["type"] == "flattened"
     assert bound["depth_limit"] >= 21
     assert bound["ignore_above"] * 4 < 32766
-    assert declared("opensearch")["bamboo.bound"] == {"type": "flat_object"}
-    assert declared("elasticsearch")["gen_ai.response.finish_reasons"]["type"] == "keyword"
+    assert declared_fields("opensearch")["bamboo.bound"] == {"type": "flat_object"}
+    assert declared_fields("elasticsearch")["gen_ai.response.finish_reasons"]["type"] == "keyword"
     for product in PRODUCTS:
-        keywords = [field for field in declared(product).values() if field["type"] == "keyword"]
+        keywords = [field for field in declared_fields(product).values() if field["type"] == "keyword"]
         assert all(field["ignore_above"] * 4 < 32766 for field in keywords)
 
 
 def test_nothing_of_ours_is_guessed():
-    """What nobody declared is not indexed: in OpenSearch anywhere, in Elasticsearch where ECS does not type it."""
+    """An undeclared field is not indexed: in OpenSearch anywhere, in Elasticsearch where ECS does not type it."""
     assert mappings("opensearch")["dynamic"] is False
     found = mappings("elasticsearch")
     assert "dynamic" not in found
@@ -131,14 +112,14 @@ def test_nothing_of_ours_is_guessed():
 
 
 def test_the_order_of_the_requests():
-    """What a request names is sent before it."""
-    assert [(request.method, request.path) for request in requests("elasticsearch")] == [
+    """Everything that a request names is sent before it."""
+    assert [(request.method, request.path) for request in setup_requests("elasticsearch")] == [
         ("PUT", "_ilm/policy/bamboo-events"),
         ("PUT", "_component_template/bamboo-events@mappings"),
         ("PUT", "_ingest/pipeline/bamboo-events"),
         ("PUT", "_index_template/bamboo-events"),
     ]
-    assert requests("opensearch")[0].path == "_plugins/_ism/policies/bamboo-events"
+    assert setup_requests("opensearch")[0].path == "_plugins/_ism/policies/bamboo-events"
 
 
 def test_the_index_template_of_elasticsearch():
@@ -178,7 +159,7 @@ def test_how_long_events_are_kept(product):
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_other_names(product):
     """With other names, nothing of the usual ones is left."""
-    text = json.dumps([(path, body) for _, path, body in requests(product, TemplateNames("mine", "logs-mine-*"))])
+    text = json.dumps([(path, body) for _, path, body in setup_requests(product, TemplateNames("mine", "logs-mine-*"))])
     assert NAMES.name not in text
     assert NAMES.pattern not in text
 
@@ -191,286 +172,6 @@ def test_the_script_gets_the_whole_table():
     found = {(key, ".".join(row["path"]), row["factor"]) for part in rows for key, row in part.items()}
     assert found == {(row.key, row.ecs or row.otel, row.factor) for row in ROWS}
     assert all(len(one["script"]["source"]) < 65_535 for one in pipeline["processors"] if "script" in one)
-
-
-# -- the console ----------------------------------------------------------------------------
-
-
-def parsed(text):
-    """Return what a console would send: (method, path, body) of each request."""
-    found = []
-    for part in re.split(r"^(?=(?:PUT|POST) )", text, flags=re.MULTILINE)[1:]:
-        head, _, body = part.partition("\n")
-        body = re.sub(r'"""\n(.*?)\n"""', lambda quoted: json.dumps(quoted[1] + "\n"), body, flags=re.DOTALL)
-        found.append((*head.split(" "), json.loads(body)))
-    return found
-
-
-@pytest.mark.parametrize("product", PRODUCTS)
-def test_what_is_printed_can_be_pasted(run, product):
-    """The printed requests are the same as those that are sent."""
-    result = run(product)
-    assert result.exit_code == 0
-    assert parsed(result.stdout) == [tuple(request) for request in requests(product)]
-    assert parsed(run(product, "--keep", 7, "--name", "x", "--pattern", "logs-x-*").stdout) == [
-        tuple(request) for request in requests(product, TemplateNames("x", "logs-x-*"), keep=7)
-    ]
-    assert '"""\n//' in console(requests(product))
-
-
-# -- sending --------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def fake():
-    """Run a server that answers as told, in order, and then with 200; it keeps what it was asked."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_PUT(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            server.asked.append((self.command, self.path, json.loads(body or b"null"), dict(self.headers)))
-            status, answer = server.answers.pop(0) if server.answers else (200, '{"acknowledged":true}')
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(answer.encode())
-
-        do_GET = do_PUT  # noqa: N815 - the base class calls it so
-
-        def log_message(self, *args):
-            """Say nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    server.asked, server.answers = [], []
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_apply_sends_everything(run, fake, monkeypatch):
-    """Each request is sent as it is printed, with the key of the environment, and named with its answer."""
-    monkeypatch.setenv("BAMBOO_LOGMETRICS_SHIP_API_KEY", "a2V5")
-    result = run("elasticsearch", "--apply", "--url", fake.url + "/")
-    assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines() == [f"done: PUT {path}: 200 OK" for _, path, _ in requests("elasticsearch")]
-    sent = [(method, path[1:], body) for method, path, body, _ in fake.asked]
-    assert sent == [tuple(request) for request in requests("elasticsearch")]
-    assert {headers["Authorization"] for *_, headers in fake.asked} == {"ApiKey a2V5"}
-    assert "a2V5" not in result.output
-
-
-def test_apply_with_a_password(run, fake, monkeypatch, tmp_path):
-    """A user's password may come from a file, and is sent as basic authorisation."""
-    (tmp_path / "secret").write_text("hidden\n")
-    monkeypatch.setenv("BAMBOO_LOGMETRICS_SHIP_USER", "me")
-    monkeypatch.setenv("BAMBOO_LOGMETRICS_SHIP_PASSWORD_FILE", str(tmp_path / "secret"))
-    assert run("opensearch", "--apply", "--url", fake.url).exit_code == 0
-    assert {headers["Authorization"] for *_, headers in fake.asked} == {"Basic bWU6aGlkZGVu"}
-
-
-def test_a_refusal_ends_it(run, fake, monkeypatch):
-    """The first request that is refused is the last; its answer is shown, without secrets, and the exit code is 1."""
-    monkeypatch.setenv("BAMBOO_LOGMETRICS_SHIP_TOKEN", "hunter2")
-    fake.answers = [(200, "{}"), (403, '{"error":"not for you, hunter2"}')]
-    result = run("elasticsearch", "--apply", "--url", fake.url)
-    assert result.exit_code == 1
-    assert len(fake.asked) == 2
-    assert result.stderr.startswith("refused: PUT _component_template/bamboo-events@mappings: 403 Forbidden: {")
-    assert "hunter2" not in result.output
-
-
-def test_no_server(run):
-    """A server that does not answer is a refusal."""
-    result = run("elasticsearch", "--apply", "--url", "http://127.0.0.1:1")
-    assert result.exit_code == 1
-    assert "ConnectError" in result.stderr
-
-
-def test_without_ism(run, fake):
-    """A server without ISM gets everything but the policy, and that is said."""
-    fake.answers = [(400, '{"error":"no handler found for uri [/_plugins/_ism/policies/x] and method [PUT]"}')]
-    result = run("opensearch", "--apply", "--url", fake.url)
-    assert result.exit_code == 0
-    first, *others = result.stdout.splitlines()
-    assert first.startswith("left out: PUT _plugins/_ism/policies/bamboo-events: no ISM here: no lifecycle policy")
-    assert [line.partition(":")[0] for line in others] == ["done"] * 3
-
-
-def test_another_error_of_ism_is_a_refusal(run, fake):
-    """What ISM itself refuses is refused."""
-    fake.answers = [(400, '{"error":"existing policy templates"}')]
-    assert run("opensearch", "--apply", "--url", fake.url).exit_code == 1
-
-
-@pytest.mark.parametrize(
-    ("found", "path"),
-    [
-        ('{"_seq_no":7,"_primary_term":2,"policy":{}}', "?if_seq_no=7&if_primary_term=2"),
-        ("[]", ""),
-        ("<html>", ""),
-    ],
-)
-def test_a_policy_that_is_there_is_changed(run, fake, found, path):
-    """ISM answers 409 for a policy that it has; the change then names the version that was read."""
-    fake.answers = [(409, '{"error":"version_conflict"}'), (200, found)]
-    assert run("opensearch", "--apply", "--url", fake.url).exit_code == 0
-    first, read, second = fake.asked[:3]
-    assert (first[0], read[0], second[0]) == ("PUT", "GET", "PUT")
-    assert read[1] == first[1]
-    assert second[1:3] == (first[1] + path, first[2])
-
-
-@pytest.mark.parametrize(
-    "args",
-    [
-        ["elasticsearch", "--apply"],
-        ["opensearch", "--url", "http://localhost:9200"],
-        ["elasticsearch", "--keep", "0"],
-        ["elasticsearch", "--apply", "--url", "localhost"],
-        ["elasticsearch", "--apply", "--url", "http://me:hunter2@localhost:9200"],
-    ],
-    ids=" ".join,
-)
-def test_bad_usage(run, args):
-    """Bad usage exits with 2 and sends nothing."""
-    result = run(*args)
-    assert result.exit_code == 2
-    assert "Error: " in result.stderr
-    assert "hunter2" not in result.output
-
-
-def test_applied_to_a_url_with_a_query(run):
-    """A URL with a query, behind which no path can stand, is refused before anything is sent."""
-    result = run("opensearch", "--apply", "--url", "http://127.0.0.1:1/es?pretty=true")
-    assert result.exit_code == 2
-    assert "must have no query" in result.stderr
-
-
-def test_without_httpx(run, monkeypatch):
-    """Without httpx, --apply says what to install; printing needs none."""
-    monkeypatch.setitem(sys.modules, "httpx", None)
-    monkeypatch.delitem(sys.modules, "bamboo_logmetrics.integrations.elastic_sending", raising=False)
-    result = run("elasticsearch", "--apply", "--url", "http://localhost:9200")
-    assert result.exit_code == 2
-    assert result.stderr == "Error: this needs the package httpx: pip install 'bamboo_logmetrics[cli,ship]'\n"
-    assert run("elasticsearch").exit_code == 0
-
-
-def test_another_missing_module_is_not_hidden(run, monkeypatch):
-    """An import that fails for another reason is not taken for a missing extra."""
-    monkeypatch.setitem(sys.modules, "bamboo_logmetrics.integrations.elastic_sending", None)
-    result = run("elasticsearch", "--apply", "--url", "http://localhost:9200")
-    assert isinstance(result.exception, ImportError)
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_help(run, command):
-    """Each command explains itself, on lines that fit a terminal."""
-    result = run(command.name, "--help")
-    assert result.exit_code == 0
-    assert max(map(len, result.stdout.splitlines())) <= 100
-    assert isinstance(command, click.Command)
-
-
-# -- Kibana ---------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def objects():
-    """Return the saved objects as Kibana reads them: texts within the text parsed, by type and id."""
-    found = {}
-    for line in kibana.ndjson(kibana.saved_objects()).splitlines():
-        data = json.loads(line)
-        for holder in (data["attributes"], data["attributes"].get("kibanaSavedObjectMeta", {})):
-            for name, value in holder.items():
-                if isinstance(value, str) and value[:1] in ("{", "["):
-                    holder[name] = json.loads(value)
-        found[data["type"], data["id"]] = data
-    return found
-
-
-def everywhere(data):
-    """Give each mapping within plain data."""
-    if isinstance(data, dict):
-        yield data
-    for item in data.values() if isinstance(data, dict) else data if isinstance(data, list) else ():
-        yield from everywhere(item)
-
-
-def test_every_reference_leads_to_an_object(objects):
-    """What an object refers to stands before it in the file, and each panel's names are among its references."""
-    seen = set()
-    for key, data in objects.items():
-        assert {(reference["type"], reference["id"]) for reference in data["references"]} <= seen
-        seen.add(key)
-        names = {reference["name"] for reference in data["references"]}
-        assert len(names) == len(data["references"])
-        for panel in data["attributes"].get("panelsJSON", []):
-            inner = panel["embeddableConfig"].get("attributes", {}).get("references", [])
-            wanted = {reference["name"] for reference in inner} or {panel["panelRefName"]}
-            assert {f"{panel['panelIndex']}:{name}" for name in wanted} <= names
-        for source in everywhere(data):
-            assert source.get("indexRefName") in {None, *names}
-
-
-def test_what_is_asked_for_is_declared(objects):
-    """Each field in a chart, a query, a column or a format is one that the server has a type for."""
-    fields = declared("elasticsearch")
-    asked = set(kibana._FORMATS)
-    for data in objects.values():
-        asked |= set(data["attributes"].get("columns", []))
-        for part in everywhere(data):
-            asked |= {part["sourceField"]} if "sourceField" in part else set()
-            if part.get("language") == "kuery":
-                asked |= set(re.findall(r"([\w.@]+) :", part["query"]))
-    assert asked - {"___records___"} <= set(fields)
-    assert {"event.action", "event.outcome", "log.level", "gen_ai.usage.input_tokens"} <= asked
-
-
-def test_sums_are_of_numbers_and_terms_of_keywords(objects):
-    """Sums and percentiles are asked of numbers, terms of keywords."""
-    fields = declared("elasticsearch")
-    kinds = {"sum": {"long", "integer"}, "percentile": {"long"}, "terms": {"keyword"}, "date_histogram": {"date"}}
-    for data in objects.values():
-        for part in everywhere(data):
-            if part.get("operationType") in kinds:
-                assert fields[part["sourceField"]]["type"] in kinds[part["operationType"]]
-
-
-def test_the_charts_are_whole(objects):
-    """Each column that a chart draws is there, and panels neither overlap nor leave the 48 columns."""
-    dashboard = objects["dashboard", "bamboo-events-dashboard"]
-    taken = set()
-    for panel in dashboard["attributes"]["panelsJSON"]:
-        place = panel["gridData"]
-        assert place["i"] == panel["panelIndex"]
-        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
-        assert not cells & taken
-        assert max(x for x, _ in cells) < 48
-        taken |= cells
-        if panel["type"] == "lens":
-            state = panel["embeddableConfig"]["attributes"]["state"]
-            layer = state["datasourceStates"]["formBased"]["layers"]["layer"]
-            drawn = state["visualization"]
-            (one,) = drawn.get("layers", [drawn])
-            used = {
-                one.get("metricAccessor"),
-                one.get("xAccessor"),
-                one.get("splitAccessor"),
-                *one.get("accessors", []),
-            }
-            assert used - {None} == set(layer["columns"]) == set(layer["columnOrder"])
-
-
-def test_config_kibana(run):
-    """The command prints the objects, a line each, for the data streams that are asked for."""
-    lines = run("kibana", "--pattern", "logs-mine-*", "--name", "mine").stdout.splitlines()
-    assert [json.loads(line)["type"] for line in lines] == ["index-pattern", "search", "search", "dashboard"]
-    assert json.loads(lines[0])["attributes"]["title"] == "logs-mine-*"
-    assert run("kibana").stdout == kibana.ndjson(kibana.saved_objects())
 
 
 # -- a real server --------------------------------------------------------------------------
@@ -491,7 +192,7 @@ class Real:
         return self.streams[-1]
 
     def simulate(self, documents):
-        """Return what the pipeline makes of documents."""
+        """Return the documents that the pipeline makes of others."""
         path = f"/_ingest/pipeline/{self.names.name}/_simulate"
         answer = self.client.post(path, json={"docs": [{"_source": one} for one in documents]}).json()
         return [found["doc"]["_source"] if "doc" in found else found for found in answer["docs"]]
@@ -616,7 +317,7 @@ def test_lines_are_created_once(real, stream):
 @pytest.mark.servers
 @needs_server
 def test_ecs_documents_are_left_alone(real):
-    """ECS documents are kept as they came, numbers beyond 64 signed bits and an agent's additions included."""
+    """ECS documents are kept as they came, numbers beyond 64 signed bits and the additions of a log shipper included."""
     name = real.stream()
     given = [{**document, "agent": {"type": "filebeat"}, "host": {"os": {"family": "x"}}} for document in ECS]
     ids = [f"id-{number}" for number in range(len(given))]
@@ -631,10 +332,10 @@ def test_the_types_are_those_that_were_declared(real, stream):
     """The index has each declared field with its type and no other, whatever was written."""
     (found,) = real.client.get(f"/{stream}/_mapping").json().values()
     assert {path: field["type"] for path, field in leaves_of(found["mappings"]["properties"])} == {
-        path: field["type"] for path, field in declared("opensearch").items()
+        path: field["type"] for path, field in declared_fields("opensearch").items()
     }
     caps = real.client.get(f"/{stream}/_field_caps?fields=*").json()["fields"]
-    for path, field in declared("opensearch").items():
+    for path, field in declared_fields("opensearch").items():
         if field["type"] not in {"flat_object", "match_only_text", "wildcard"}:
             assert list(caps[path]) == [field["type"]]
     assert real.client.get(f"/_cluster/health/{stream}").json()["status"] == "green"
@@ -643,7 +344,7 @@ def test_the_types_are_those_that_were_declared(real, stream):
 @pytest.mark.servers
 @needs_server
 def test_dotted_and_nested_names_are_one_field(real):
-    """A level is found whether an agent left the dot in its name or made an object of it."""
+    """A level is found whether a log shipper left the dot in its name or made an object of it."""
     name = real.stream()
     nested = {key: value for key, value in ECS[5].items() if "." not in key}
     nested |= {"log": {"level": "error"}, "ecs": {"version": "9.4.0"}}
@@ -671,7 +372,7 @@ def test_great_numbers(real):
 @pytest.mark.servers
 @needs_server
 def test_parsed_lines_with_numbers_beyond_64_bits_are_refused(real):
-    """OpenSearch's scripts cannot hold such a number: an agent that parsed the line gets 400, and goes on."""
+    """OpenSearch's scripts cannot hold such a number: a log shipper that parsed the line gets 400, and goes on."""
     ((status, _, error),) = real.bulk(real.stream(), [{**FIRST, "big": 2**63}])
     assert (status, error["type"]) == (400, "illegal_argument_exception")
 
@@ -765,10 +466,10 @@ def at(document, path):
     ids=str,
 )
 def test_what_is_no_line_is_kept(real, document, reason):
-    """What cannot be read is kept as a pipeline error with its text and the reason, and the agent gets its 201."""
+    """A line that cannot be read is kept as a pipeline error with its text and the reason, and the log shipper gets its 201."""
     name = real.stream()
-    agent = {"agent": {"name": "a"}, "log": {"file": {"path": "/x"}, "offset": 5}, "input": {"type": "filestream"}}
-    ((status, _, error),) = real.bulk(name, [agent | document])
+    shipper = {"agent": {"name": "a"}, "log": {"file": {"path": "/x"}, "offset": 5}, "input": {"type": "filestream"}}
+    ((status, _, error),) = real.bulk(name, [shipper | document])
     assert (status, error) == (201, None)
     ((kept,),) = [real.documents(name, {"term": {"event.kind": "pipeline_error"}}).values()]
     assert reason in kept["error"]["message"]
@@ -777,14 +478,14 @@ def test_what_is_no_line_is_kept(real, document, reason):
     text = document.get("message", document.get("log"))
     if isinstance(text, str):
         assert kept["message"] == text
-    closed = {path for path, field in declared("opensearch").items() if field["type"] in FLAT_TYPES}
-    assert set(paths_in(kept, closed)) <= set(declared("opensearch"))
+    closed = {path for path, field in declared_fields("opensearch").items() if field["type"] in FLAT_TYPES}
+    assert set(paths_in(kept, closed)) <= set(declared_fields("opensearch"))
 
 
 @pytest.mark.servers
 @needs_server
-def test_what_agents_add(real):
-    """Of an agent's fields only those stay that the line does not say differently; the line's own are never lost."""
+def test_additions_of_shippers(real):
+    """Of a log shipper's fields only those stay that the line does not say differently; the line's own are never lost."""
     added = {
         "@timestamp": "2026-11-22T15:48:00.000Z",
         "@version": "1",
@@ -820,7 +521,7 @@ def test_what_agents_add(real):
 
 @pytest.mark.servers
 @needs_server
-def test_an_agent_that_left_the_text_beside_what_it_parsed(real):
+def test_a_shipper_that_left_the_text_beside_the_parsed_keys(real):
     """Where both are there, the text is taken, whose numbers are exact, and is not kept a second time."""
     flat = {**FIRST, "big": 2**63}
     given = {"@timestamp": "2026-11-22T15:48:00.000Z", **FIRST, "big": 9.223372036854776e18, "message": text_of(flat)}

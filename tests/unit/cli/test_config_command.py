@@ -4,22 +4,16 @@ import json
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from bamboo_logmetrics import integrations
-from bamboo_logmetrics.cli.commands import cli
 
 WHERE = ["--path", "/logs/agent.jsonl", "--url", "http://localhost:3100"]
 
 
 @pytest.fixture
-def run():
-    """Run ``bamboo-logmetrics config`` in this process; returns click's result."""
-
-    def running(*args):
-        return CliRunner().invoke(cli, ["config", *map(str, args)], prog_name="bamboo-logmetrics")
-
-    return running
+def run(run):
+    """Run ``bamboo-logmetrics config``; returns click's result."""
+    return lambda *args: run("config", *args)
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in integrations.TARGETS), ["grafana"]], ids=str)
@@ -34,7 +28,7 @@ def test_every_command_has_help(run, command):
 
 @pytest.mark.parametrize("target", integrations.TARGETS)
 def test_a_configuration_goes_to_stdout(run, target):
-    """What is printed is the configuration alone, with the command that makes it again."""
+    """Stdout gets the configuration alone, with the command that makes it again."""
     result = run(target, *WHERE, "--env", "production eu")
     assert result.exit_code == 0
     assert result.stderr == ""
@@ -45,8 +39,8 @@ def test_a_configuration_goes_to_stdout(run, target):
     )
 
 
-def test_where_an_agent_keeps_its_place(run):
-    """--state says where the agent keeps how far it has read."""
+def test_where_a_shipper_keeps_its_state(run):
+    """--state names the directory in which the log shipper remembers its read positions."""
     result = run("vector", *WHERE, "--state", "/var/lib/vector")
     assert yaml.safe_load(result.stdout)["data_dir"] == "/var/lib/vector"
     assert run("alloy", *WHERE, "--state", "/x").exit_code == 2
@@ -60,7 +54,7 @@ def test_to_a_new_file(run, tmp_path):
     assert yaml.safe_load(file.read_text(encoding="utf-8"))["sinks"]
     result = run("alloy", *WHERE, "-o", file)
     assert result.exit_code == 2
-    assert "exists; give another name" in result.stderr
+    assert "exists; remove it" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -70,8 +64,8 @@ def test_to_a_new_file(run, tmp_path):
         (["vector", "--path", "/x"], "--url"),
         (["fluentd", *WHERE], "fluentd"),
         (["vector", "--path", "/a*", "--url", "http://x"], "another name"),
-        (["vector", "--path", "/a", "--url", "http://u:p@x"], "must not hold a user or password"),
-        (["grafana", "--alerts", "--datasource", "a b"], "no uid"),
+        (["vector", "--path", "/a", "--url", "http://u:p@x"], "must not hold a user, a password"),
+        (["grafana", "--alerts", "--datasource", "a b"], "not a uid"),
         (["vector", *WHERE, "-o", "/nowhere/at/all"], "/nowhere/at/all"),
     ],
 )

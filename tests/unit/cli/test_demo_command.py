@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+
+from support.programs import start
+from support.tools import flat
+
+import bamboo_logmetrics as blm
+
+
+def test_demo(run, tmp_path):
+    """The demo loses events on purpose, and every one of them is accounted for."""
+    result = run("demo", "--dir", tmp_path)
+    assert result.exit_code == 0
+    path = tmp_path / "agent.jsonl"
+    [emitted] = re.findall(r"emitted ([\d,]+)", result.stdout)
+    [written] = re.findall(r"written ([\d,]+), and", result.stdout)
+    dropped, again = re.findall(r"dropped.* ([\d,]+) \(queue_full [\d,]+\)", result.stdout)
+    number = [int(text.replace(",", "")) for text in (emitted, written, dropped)]
+    assert dropped == again
+    assert number[0] == number[1] + number[2]
+    assert number[2] > 0
+    assert str(path) in result.stdout
+    assert "OK: " in result.stdout
+    assert blm.verify(path).ok
+
+
+def test_demo_leaves_something_to_look_at(run, tmp_path):
+    """The demo's files hold sessions, failed rounds, tool calls, plain lines, drops, rotated and compressed files."""
+    run("demo", "--dir", tmp_path)
+    lines = flat(tmp_path / "agent.jsonl")
+    kinds = {line["event"] for line in lines}
+    assert {
+        "chat.session_started", "chat.session_completed", "chat.round_started", "chat.round_completed",
+        "chat.tool_called", "chat.message_count_updated", "cache warmed", "system.metrics_dropped",
+    } <= kinds  # fmt: skip
+    assert {line["session_id"] for line in lines if "session_id" in line} == {f"demo-{n}" for n in range(1, 5)}
+    assert any(line.get("status") == "error" and line["event"] == "chat.round_completed" for line in lines)
+    assert any(line.get("success") is False for line in lines)
+    assert list(tmp_path.glob("agent.jsonl.*.gz"))
+    assert "sk-demo" not in json.dumps(lines)
+
+
+def test_demo_is_the_same_each_time(run, tmp_path):
+    """But for ids and times, the demo's rounds are the same each time."""
+
+    def rounds(directory):
+        run("demo", "--dir", tmp_path / directory)
+        found = [line for line in flat(tmp_path / directory / "agent.jsonl") if line["event"] == "chat.round_completed"]
+        return sorted((line["round_id"], line["total_tokens"], line["latency_ms"]) for line in found)
+
+    assert rounds("one") == rounds("two")
+    assert len(rounds("three")) == 100
+
+
+def test_demo_in_a_new_directory():
+    """Without --dir, the demo logs into a directory that it makes, names and leaves."""
+    with start("demo") as process:
+        out, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (0, b"")
+    [path] = re.findall(r"bamboo-logmetrics verify (/.*)", out.decode())
+    assert blm.verify(path).ok
+    shutil.rmtree(os.path.dirname(path))
+
+
+def test_demo_where_nothing_can_be_written(run, tmp_path):
+    """A directory that cannot be made gives 2 and the reason."""
+    (tmp_path / "file").touch()
+    result = run("demo", "--dir", tmp_path / "file" / "sub")
+    assert result.exit_code == 2
+    assert "Not a directory" in result.stderr

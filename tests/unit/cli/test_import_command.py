@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from click.testing import CliRunner
+from support.programs import start
+from support.tools import flat
+
+import bamboo_logmetrics as blm
+from bamboo_logmetrics.cli import import_command
+from bamboo_logmetrics.cli.commands import cli
+from bamboo_logmetrics.importers.claude_code.importer import ClaudeCode
+
+START = datetime(2026, 11, 22, 15, 47, tzinfo=timezone.utc)
+
+
+def record(number, kind, content, **more):
+    """Return a record of a made-up transcript."""
+    return {
+        "type": kind,
+        "uuid": f"u{number}",
+        "parentUuid": f"u{number - 1}" if number else None,
+        "timestamp": (START + timedelta(seconds=number)).isoformat(),
+        "sessionId": more.pop("session", "s-1"),
+        "version": "2.1.0",
+        "cwd": "/home/x/project",
+        "message": content,
+    }
+
+
+def transcript(session="s-1", rounds=2):
+    """Return a made-up transcript: a prompt, then rounds with a tool call each."""
+    found = [record(0, "user", {"content": "hello"}, session=session)]
+    for number in range(rounds):
+        usage = {"input_tokens": 100, "output_tokens": 10}
+        use = {"type": "tool_use", "id": f"{session}-t{number}", "name": "Bash", "input": {}}
+        message = {"id": f"{session}-m{number}", "model": "m", "usage": usage, "stop_reason": "x", "content": [use]}
+        answer = {"content": [{"type": "tool_result", "tool_use_id": use["id"], "content": "secret words"}]}
+        found.append(record(2 * number + 1, "assistant", message, session=session))
+        found.append(record(2 * number + 2, "user", answer, session=session))
+    return found
+
+
+def put(path, records):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(item) + "\n" for item in records), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Make a directory with one transcript."""
+    return put(tmp_path / "projects" / "p" / "s-1.jsonl", transcript()).parent
+
+
+def test_import(run, source, tmp_path):
+    """Sessions, rounds, tool calls and tokens are imported into a log that is accounted for."""
+    out = tmp_path / "new" / "directory" / "history.jsonl"
+    result = run("import", "claude-code", source, "-o", out)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "imported from 1 file: 1 session, 2 rounds, 2 tool calls, 220 tokens",
+        f"written: 9 events to {out}",
+    ]
+    assert result.stderr == ""
+    assert sum(line["event"] == "chat.tool_called" for line in flat(out)) == 2
+    assert b"secret words" not in out.read_bytes()
+    assert blm.verify(out).ok
+
+
+def test_import_names_what_it_skips(run, source, tmp_path):
+    """A broken line is named on stderr with its place, skipped and counted, and is no failure."""
+    broken = source / "s-1.jsonl"
+    broken.write_text(broken.read_text(encoding="utf-8") + "{half\n", encoding="utf-8")
+    result = run("import", "claude-code", source, "-o", tmp_path / "out.jsonl")
+    assert result.exit_code == 0
+    assert f"{broken}:6: not JSON" in result.stderr.replace("\n", "")
+    assert "skipped: 1 line that cannot be used, named above" in result.stdout
+
+
+def test_import_writes_an_event_once(run, source, tmp_path):
+    """A history that is copied into a second transcript is imported once."""
+    shutil.copy(source / "s-1.jsonl", source / "s-1-copy.jsonl")
+    out = tmp_path / "out.jsonl"
+    result = run("import", "claude-code", source, "-o", out)
+    assert result.exit_code == 0
+    assert "2 rounds" in result.stdout
+    assert "already there: 9 events" in result.stdout
+    ids = [line["event_id"] for line in flat(out) if "event_id" in line]
+    assert len(ids) == len(set(ids)) == 9
+
+
+def test_import_refuses_an_output_that_exists(run, source, tmp_path):
+    """A log that exists, or of which rotated files exist, is not written without --append."""
+    out = tmp_path / "out.jsonl"
+    assert run("import", "claude-code", source, "-o", out).exit_code == 0
+    before = out.read_bytes()
+    result = run("import", "claude-code", source, "-o", out)
+    assert result.exit_code == 2
+    assert "add to it with --append" in result.stderr
+    assert out.read_bytes() == before
+    out.rename(f"{out}.20260101T000000000000Z-{'a' * 20}")
+    assert run("import", "claude-code", source, "-o", out).exit_code == 2
+    assert not out.exists()
+
+
+def test_import_appends_what_is_new(run, source, tmp_path):
+    """With --append, what is there is not written again, and a session that went on gets its new end."""
+    out = tmp_path / "out.jsonl"
+    run("import", "claude-code", source, "-o", out)
+    result = run("import", "claude-code", source, "-o", out, "--append")
+    assert result.exit_code == 0
+    assert "already there: 9 events" in result.stdout
+    assert "written: 0 events" in result.stdout
+    put(source / "s-1.jsonl", transcript(rounds=3))
+    result = run("import", "claude-code", source, "-o", out, "--append")
+    assert "1 round, 1 tool call, 110 tokens" in result.stdout
+    assert "written: 5 events" in result.stdout
+    assert [line["event"] for line in flat(out)].count("chat.session_completed") == 2
+    assert blm.verify(out).ok
+
+
+def test_import_does_not_read_what_it_writes(run, source):
+    """An output within the directory that is imported is not taken for a transcript."""
+    out = source / "out.jsonl"
+    assert run("import", "claude-code", source, "-o", out).exit_code == 0
+    result = run("import", "claude-code", source, "-o", out, "--append")
+    assert result.exit_code == 0
+    assert "imported from 1 file:" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["none", "-o", "out.jsonl"], "none"),
+        (["empty", "-o", "out.jsonl"], "no *.jsonl in empty"),
+        (["projects"], "--output"),
+        (["-o", "out.jsonl"], "Missing argument"),
+        (["projects", "-o", "empty"], "not a regular file"),
+        (["projects", "-o", "file/out.jsonl"], "exists"),
+    ],
+)
+def test_import_with_bad_usage(run, source, monkeypatch, args, text):
+    """Bad usage gives 2 and a message on stderr, and nothing is written."""
+    tmp_path = source.parent.parent
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    result = run("import", "claude-code", *args)
+    assert result.exit_code == 2
+    assert text in result.stderr
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_import_when_the_disk_is_full(run, source, tmp_path, monkeypatch):
+    """When not everything could be written, that is said with the counts, and gives 1."""
+    put(source / "s-2.jsonl", transcript("s-2", 10))
+    out = tmp_path / "out.jsonl"
+    monkeypatch.setattr(import_command, "GIVE_UP_AFTER", 0.2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, hard))
+    try:
+        result = run("import", "claude-code", source, "-o", out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert result.exit_code == 1
+    found = re.search(r"NOT ALL WRITTEN: (\d+) emitted, (\d+) written, dropped (\d+).*, given up (\d+)", result.stdout)
+    emitted, written, dropped, given_up = map(int, found.groups())
+    assert emitted == written + dropped + given_up
+    assert written == len(flat(out)) - 1
+
+
+def test_import_stops_when_the_log_takes_no_more(run, source, tmp_path, monkeypatch):
+    """A log that is full and cannot be written ends the import instead of waiting for each event."""
+    put(source / "s-2.jsonl", transcript("s-2", 10))
+    monkeypatch.setattr(import_command, "GIVE_UP_AFTER", 0.2)
+    monkeypatch.setenv("BAMBOO_LOGMETRICS_QUEUE_SIZE", "2")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        result = run("import", "claude-code", source, "-o", tmp_path / "out.jsonl")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert result.exit_code == 1
+    assert "block_timeout 1" in result.stdout
+    assert "imported from 1 file" in result.stdout
+
+
+def test_import_goes_on_while_something_is_written(run, source, tmp_path, monkeypatch):
+    """A slow disk is waited for, as long as it takes anything."""
+    put(source / "s-2.jsonl", transcript("s-2", 500))
+    monkeypatch.setattr(import_command, "GIVE_UP_AFTER", 0.001)
+    monkeypatch.setattr(import_command, "open_log", lambda path, **_: blm.open_log(path, on_full="block"))
+    result = run("import", "claude-code", source, "-o", tmp_path / "out.jsonl")
+    assert "imported from 2 files: 2 sessions, 502 rounds" in result.stdout
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not os.path.exists("/proc/self/mem"), reason="needs an unreadable file")
+def test_import_of_an_unreadable_file(run, source, tmp_path):
+    """A transcript that cannot be read is named, the others are imported, and the exit code is 1."""
+    unreadable = source / "s-0.jsonl"
+    unreadable.touch()
+    unreadable.chmod(0)
+    if os.access(unreadable, os.R_OK):  # root may read anything but this
+        unreadable.unlink()
+        unreadable.symlink_to("/proc/self/mem")
+    result = run("import", "claude-code", source, "-o", tmp_path / "out.jsonl")
+    assert result.exit_code == 1
+    assert "NOT READ: 1 file, named above" in result.stdout
+    assert "imported from 1 file" in result.stdout
+    assert result.stderr
+
+
+def test_import_interrupted(run, source, tmp_path, monkeypatch):
+    """Ctrl-C closes the log, says what was imported, and gives 130."""
+    read = ClaudeCode.read
+
+    def interrupted(*args):
+        events = read(*args)
+        yield next(events)
+        yield next(events)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(ClaudeCode, "read", interrupted)
+    out = tmp_path / "out.jsonl"
+    result = run("import", "claude-code", source, "-o", out)
+    assert result.exit_code == 130
+    assert "INTERRUPTED" in result.stdout
+    assert "written: 2 events" in result.stdout
+    assert blm.verify(out).ok
+
+
+def test_import_shows_a_bar_on_a_terminal(source, tmp_path, monkeypatch):
+    """On a terminal the import shows how far it is, on stderr."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    result = CliRunner().invoke(cli, ["import", "claude-code", str(source), "-o", str(tmp_path / "out.jsonl")])
+    assert result.exit_code == 0
+    assert "importing" in result.stderr
+    assert "importing" not in result.stdout
+
+
+def test_import_in_a_process(source, tmp_path):
+    """The installed program imports, and verify accounts for what it wrote."""
+    out = tmp_path / "out.jsonl"
+    with start("import", "claude-code", source, "-o", out) as process:
+        stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stderr) == (0, b"")
+    assert b"2 rounds" in stdout
+    assert blm.verify(out).ok
