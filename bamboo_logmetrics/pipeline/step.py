@@ -126,7 +126,7 @@ class Step:
         self.deadline: float | None = None  # when close gives up (monotonic)
         self.life = ENDED if self.life in OVER else OPEN
 
-    # -- the work there is --------------------------------------------------------------
+    # -- the work there is ---------------------------------------------------------------
 
     def in_hand(self) -> bool:
         """Return True if something was taken and is not in the file yet."""

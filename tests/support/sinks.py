@@ -1,4 +1,4 @@
-"""Sinks in the middle of whose writes a test does something, and what tests do with them."""
+"""A sink that calls the log from within a write, and helpers for tests with slow sinks."""
 
 from __future__ import annotations
 

@@ -14,33 +14,33 @@ from bamboo_logmetrics.record.queued import Ack
 from bamboo_logmetrics.testing import ManualClock
 
 
-class Bell:
-    """Stands for the worker: counts how often it is rung."""
+class Wakeup:
+    """Stands for the worker: counts how often it is woken."""
 
     def __init__(self, *, answers=True):
-        self.rung = 0
+        self.count = 0
         self.answers = answers
 
     def __call__(self):
-        self.rung += 1
+        self.count += 1
         return self.answers
 
 
 def take(channel, most=9):
-    """Return what the channel gives."""
+    """Return the records that the channel gives."""
     taken = []
     channel.take(most, taken)
     return taken
 
 
-def make(capacity=10, on_full=OnFull.DROP_NEWEST, *, bell=None, clock=None, block_timeout=5.0, in_step=lambda: False):
+def make(capacity=10, on_full=OnFull.DROP_NEWEST, *, wakeup=None, clock=None, block_timeout=5.0, in_step=lambda: False):
     return Channel(
         in_step=in_step,
         capacity=capacity,
         on_full=on_full,
         block_timeout=block_timeout,
         clock=clock or ManualClock(),
-        wake=bell or Bell(),
+        wake=wakeup or Wakeup(),
     )
 
 
@@ -49,7 +49,7 @@ def ids(records):
 
 
 def test_records_come_out_in_order():
-    """What was put comes out in the order it was put, and no more than asked for."""
+    """Records come out in the order in which they were put, and no more than asked for."""
     channel = make()
     assert all(channel.put(record(tool(n))) for n in range(5))
     assert ids(take(channel, 3)) == ["c0", "c1", "c2"]
@@ -105,7 +105,7 @@ def test_drop_oldest_keeps_the_newest():
 
 
 def test_a_dropped_oldest_is_answered():
-    """A caller that waits for a record which had to make room is told False."""
+    """A caller that waits for a record which had to make room gets False."""
     channel, ack = make(1, OnFull.DROP_OLDEST), Ack()
     channel.put(record(tool(1), ack=ack))
     channel.put(record(tool(2)))
@@ -131,58 +131,58 @@ def test_plain_lines_come_in_below_that():
 
 
 def test_an_idle_worker_is_woken_by_the_first_record_only():
-    """While the worker is awake, callers do nothing but append."""
-    bell = Bell()
-    channel = make(100, bell=bell)
+    """While the worker is awake, callers only append."""
+    wakeup = Wakeup()
+    channel = make(100, wakeup=wakeup)
     for n in range(40):
         channel.put(record(tool(n)))
-    assert bell.rung == 1
+    assert wakeup.count == 1
 
 
 def test_the_worker_is_woken_at_the_high_water_mark():
     """A queue that is half full wakes a worker that still sleeps out its interval, once."""
-    bell = Bell()
-    channel = make(100, bell=bell)
+    wakeup = Wakeup()
+    channel = make(100, wakeup=wakeup)
     assert channel.sleep_until_half_full()
     for n in range(50):
         channel.put(record(tool(n)))
-    assert bell.rung == 0
+    assert wakeup.count == 0
     assert not channel.sleep_until_half_full()
     for n in range(30):
         channel.put(record(tool(n)))
-    assert bell.rung == 1
+    assert wakeup.count == 1
 
 
 @pytest.mark.parametrize("policy", OnFull)
 def test_nobody_rings_for_a_worker_that_is_awake(policy):
     """While the worker takes, callers append at once until the queue is full; under drop_oldest, nearly full."""
-    bell = Bell()
-    channel = make(100, policy, bell=bell)
+    wakeup = Wakeup()
+    channel = make(100, policy, wakeup=wakeup)
     take(channel, 9)
     for n in range(90 if policy is OnFull.DROP_OLDEST else 100):
         channel.put(record(tool(n)))
-    assert bell.rung == 0
+    assert wakeup.count == 0
 
 
 def test_resting_asks_for_the_next_wake():
     """A worker that goes to sleep is woken by the next record, and is told if one is there already."""
-    bell = Bell()
-    channel = make(bell=bell)
+    wakeup = Wakeup()
+    channel = make(wakeup=wakeup)
     channel.put(record(tool()))
     assert not channel.sleep_until_woken()
     take(channel, 9)
     assert channel.sleep_until_woken()
     channel.put(record(tool()))
-    assert bell.rung == 2
+    assert wakeup.count == 2
 
 
 def test_without_a_worker_every_caller_rings():
     """Where no worker can be had, each put asks for its work to be done."""
-    bell = Bell(answers=False)
-    channel = make(bell=bell)
+    wakeup = Wakeup(answers=False)
+    channel = make(wakeup=wakeup)
     for n in range(5):
         channel.put(record(tool(n)))
-    assert bell.rung == 5
+    assert wakeup.count == 5
 
 
 def test_closed_refuses_and_counts():
@@ -199,7 +199,7 @@ def test_closed_refuses_and_counts():
 
 
 def test_discard_counts_as_shutdown():
-    """What was never taken is counted as shutdown, and its callers are told False."""
+    """Records that were never taken are counted as shutdown, and their callers get False."""
     channel, ack = make(), Ack()
     channel.put(record(tool(1), ack=ack))
     channel.put(record(tool(2)))
@@ -288,8 +288,8 @@ def test_a_signal_handler_does_not_wait_behind_its_own_thread():
 
 
 def test_room_made_by_the_wake_is_used():
-    """Under block, where the wake itself does the work, nobody waits."""
-    channel = make(1, OnFull.BLOCK, bell=lambda: bool(take(channel, 9)) or True)
+    """Under block, where the wake itself does the work, no caller waits."""
+    channel = make(1, OnFull.BLOCK, wakeup=lambda: bool(take(channel, 9)) or True)
     assert channel.put(record(tool(1)))
     assert channel.put(record(tool(2)))
     assert channel.stats().dropped_total == 0
@@ -439,7 +439,7 @@ def test_taking_beside_callers_that_drop():
 
 
 def test_a_take_that_finds_less_is_put_right():
-    """When callers have dropped what the worker was about to take, it counts what it got."""
+    """When callers drop records that the worker is about to take, it counts the ones it got."""
     channel = make(3, OnFull.DROP_OLDEST)
     for n in range(3):
         channel.put(record(tool(n)))
@@ -454,7 +454,7 @@ def test_a_take_that_finds_less_is_put_right():
 
 
 def test_waiters_that_gave_up_are_forgotten():
-    """Callers whose time is over leave nothing behind, and with no time at all they do not wait."""
+    """Callers whose time is over leave no waiter behind, and with no time at all they do not wait."""
     channel = make(1, OnFull.BLOCK, block_timeout=0)
     channel.put(record(tool()))
     for _ in range(100):
@@ -469,17 +469,17 @@ def test_an_interrupted_wake_is_made_up_for():
     def interrupted():
         raise KeyboardInterrupt
 
-    channel, bell = make(bell=interrupted), Bell()
+    channel, wakeup = make(wakeup=interrupted), Wakeup()
     with pytest.raises(KeyboardInterrupt):
         channel.put(record(tool(1)))
-    channel._wake = bell
+    channel._wake = wakeup
     assert channel.put(record(tool(2)))
-    assert bell.rung == 1
+    assert wakeup.count == 1
     assert len(channel) == 2
 
 
 def test_room_made_while_asking_is_used():
-    """Under block, who finds room after ringing for the worker does not wait."""
+    """Under block, a caller that finds room after waking the worker does not wait."""
     channel = make(1, OnFull.BLOCK)
     channel.put(record(tool(1)))
     channel._wake = lambda: bool(take(channel, 1)) or True
@@ -516,7 +516,7 @@ class Closing(Channel):
 )
 def test_a_refusal_while_closing_counts_as_closed(policy, plain, looks):
     """When the channel closes while a full queue is being answered, the record is refused as closed, not as dropped."""
-    channel = Closing(capacity=2, on_full=policy, block_timeout=0, clock=ManualClock(), wake=Bell())
+    channel = Closing(capacity=2, on_full=policy, block_timeout=0, clock=ManualClock(), wake=Wakeup())
     assert channel.put(record(tool(1)))
     assert channel.put(record(tool(2)))
     channel.looks, channel.closes_at = 0, looks

@@ -27,7 +27,7 @@ def said(capsys):
 
 
 def test_one_line_a_minute_for_the_whole_process(clock, said):
-    """Whatever many logs have to say, one line a minute goes out, and the next tells how many others there were."""
+    """However many logs report, one line a minute is written, and the next one counts those that were left out."""
     one, two = Diagnostics("/one", clock), Diagnostics("/two", clock)
     for _ in range(10):
         one.report("bad")
@@ -46,7 +46,7 @@ def test_one_line_a_minute_for_the_whole_process(clock, said):
 
 
 def test_what_is_owed_is_said_in_the_end(clock, said):
-    """What must be said is said at once where the minute allows, else with the next line, or at the end of the process."""
+    """An owed report is written at once where the minute allows, else with the next line, or at the end of the process."""
     log = Diagnostics("/a", clock)
     log.report("lost 1", owed=True)
     assert said() == ["bamboo_logmetrics: /a: lost 1"]
@@ -62,7 +62,7 @@ def test_what_is_owed_is_said_in_the_end(clock, said):
 
 
 def test_a_forked_child_owes_nothing(clock, said):
-    """What the parent owes is the parent's to say, and the minute goes on in the child."""
+    """The parent writes the reports it owes, and the current minute goes on in the child."""
     log = Diagnostics("/a", clock)
     log.report("bad")
     log.report("lost", owed=True)

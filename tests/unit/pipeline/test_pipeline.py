@@ -59,7 +59,7 @@ def test_flush_answers_when_all_is_written(open_log, path):
 
 
 def test_flush_says_no_in_time(gate):
-    """flush is False when its time is up, and the events are still there."""
+    """flush returns False when its time is up, and the events stay queued."""
     sink, log = gate()
     log.emit(tool())
     assert not log.flush(timeout=0.01)
@@ -69,7 +69,7 @@ def test_flush_says_no_in_time(gate):
 
 
 def test_an_overflow_is_counted_and_announced(gate, path):
-    """Of capacity + 7 events behind a shut gate, 7 are dropped, and one MetricsDropped says so."""
+    """Of capacity + 7 events behind a shut gate, 7 are dropped, and one MetricsDropped announces them."""
     sink, log = gate(queue_size=10)
     answers = [log.emit(tool(n)) for n in range(17)]
     assert answers.count(False) == 7
@@ -83,7 +83,7 @@ def test_an_overflow_is_counted_and_announced(gate, path):
 
 
 def test_close_on_a_full_queue_writes_all(gate, path):
-    """close waits for what is queued and says so."""
+    """close waits until all queued records are written, and returns True."""
     sink, log = gate(queue_size=100)
     for n in range(100):
         log.emit(tool(n))
@@ -97,7 +97,7 @@ def test_close_on_a_full_queue_writes_all(gate, path):
 
 
 def test_close_gives_up_in_time(gate, path, capsys):
-    """When time is up, what was never taken is shutdown, the batch in hand stays queued, and stderr has the counts."""
+    """When time is up, records never taken are shutdown, the batch in hand stays queued, and stderr has the counts."""
     sink, log = gate(queue_size=100)
     sink.open_gate()
     assert log.flush()
@@ -172,7 +172,7 @@ def test_closing_on_a_full_disk_counts_everything(path, capsys):
 
 
 def test_a_log_that_cannot_be_opened_now(path, capsys):
-    """Opening never raises for a failing disk: it is said on stderr and tried again."""
+    """Opening never raises for a failing disk: the failure is reported on stderr, and opening is tried again."""
     fs = FaultyFS()
     fs.fail("open", errno.EACCES, times=3)
     log = blm.open_log(path, fs=fs)
@@ -256,11 +256,11 @@ def test_a_durable_emit_within_a_durable_emit(open_log, path):
 
 
 def test_a_durable_emit_that_may_not_wait_is_left_to_the_worker(path):
-    """A line that was emitted within a durable write is written soon, also if nobody ever calls again."""
+    """A line that was emitted within a durable write is written soon, also if no call ever follows."""
     sink = Reentrant(lambda log: log.emit(tool("inner")))
     log = open_log_on(sink, path, durability="write")
     assert log.flush()
-    log._pipeline.channel.take(0, [])  # as the step of a durable emit does: from now on nobody rings
+    log._pipeline.channel.take(0, [])  # as the step of a durable emit does: from now on no caller wakes the worker
     sink.log = log
     assert log.emit(tool("outer"))
     for _ in ("worker_started", "outer", "inner"):
@@ -270,7 +270,7 @@ def test_a_durable_emit_that_may_not_wait_is_left_to_the_worker(path):
 
 
 def test_a_closed_log_stays_closed_for_its_step(path, gate):
-    """What was in the sink when close gave up is the last line: no more is written after it."""
+    """The batch in the sink when close gave up is the last one: no line is written after it."""
     sink, log = gate()
     for n in range(3):
         log.emit(tool(n))
@@ -315,7 +315,7 @@ def test_two_logs_on_one_path(open_log, path):
 
 @pytest.mark.usefixtures("no_threads")
 def test_as_in_a_forked_child(path):
-    """After a fork the log has a new writer, counters at zero, and says that it started with its first event."""
+    """After a fork the log has a new writer, counters at zero, and its first event is preceded by worker_started."""
     log = blm.open_log(path)
     log.emit(tool("parent"))
     parent = log.stats().writer

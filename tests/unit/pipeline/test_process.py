@@ -55,7 +55,7 @@ def test_every_ordinary_exit_writes_all(program, path, ending, code):
 
 
 def test_an_emit_after_the_close_at_exit_is_counted(program, path):
-    """What an exit function emits after the log's own is refused and counted, not lost in silence."""
+    """Events that an exit function emits after the log's own are refused and counted, not lost in silence."""
     done = program("""
 import atexit
 from bamboo_logmetrics.pipeline import process
@@ -73,7 +73,7 @@ log.emit(tool(1))
 
 
 def test_an_emit_before_the_close_at_exit_is_written(program, path):
-    """What an exit function registered later emits is written: it runs first."""
+    """Events that an exit function registered later emits are written: it runs first."""
     program("""
 import atexit
 atexit.register(lambda: log.emit(tool(2)))
@@ -220,7 +220,7 @@ log.emit(tool("parent"))
 
 
 def test_a_killed_process_is_named(program, path):
-    """After SIGKILL, verify says that the writer's end is unclean, and exits 1 at the prompt."""
+    """After SIGKILL, verify reports that the writer's end is unclean, and exits 1 at the prompt."""
     done = program("""
 import signal
 log.emit(tool(1)); log.flush()
@@ -245,7 +245,7 @@ assert "dataclasses_json" in sys.modules and "click" not in sys.modules
 
 
 def test_exit_takes_its_time_once(program, path):
-    """Several logs that cannot be written are given up on together, within one timeout, and each says so."""
+    """Several logs that cannot be written are given up on together, within one timeout, and each reports it."""
     done = program("""
 import errno
 from bamboo_logmetrics import system
@@ -297,7 +297,7 @@ os.wait()
 
 
 def test_a_manual_clock_does_not_hold_up_the_exit(program, path):
-    """At exit the test kit's clock moves by itself, so that a log that nobody closed can give up."""
+    """At exit the test kit's clock moves by itself, so that a log that was not closed can give up."""
     done = program("""
 import errno
 from bamboo_logmetrics.pipeline import process
@@ -386,7 +386,7 @@ print(child.exitcode)
     assert blm.verify([path]).ok
 
 
-# What follows is proven with real signals and real children in tests/guarantees; here it runs where it is measured.
+# tests/guarantees proves the following with real signals and children; here it runs where coverage is measured.
 
 
 @pytest.fixture
@@ -486,7 +486,7 @@ def test_the_end_of_a_child_waits_for_its_threads(open_log, monkeypatch):
 
 @pytest.mark.parametrize("before", [None, lambda *args: 5])
 def test_a_pool_worker_closes_the_logs_after_its_own_exit(open_log, monkeypatch, before):
-    """A worker of billiard's pool closes the logs when it ends, after what it did so far; anything else is left alone."""
+    """A worker of billiard's pool closes the logs when it ends, after its own on_exit; any other object is left alone."""
 
     class Worker:
         on_exit = staticmethod(before) if before else None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import threading
 
@@ -10,13 +11,13 @@ from support.sinks import Reentrant, flush_at_last, hold_one
 from support.tools import balanced, dropped, flat, kinds, of_kind, tool, typed
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.pipeline import step, worker
+from bamboo_logmetrics.pipeline import process, step, worker
 from bamboo_logmetrics.pipeline.locks import try_acquire
 from bamboo_logmetrics.testing import FailingSink, GateSink, ManualClock, open_log_on
 
 
 def test_what_comes_while_the_worker_writes_waits_for_its_next_turn(gate):
-    """A turn ends with what was queued when it began: who emits in a loop is not chased."""
+    """A turn ends with the records that were queued when it began: it does not chase a caller that emits in a loop."""
     clock = ManualClock()
     sink, log = gate(clock=clock)
     sink.open_gate()
@@ -138,7 +139,7 @@ def test_without_threads_and_with_a_bad_disk_close_gives_up(path, capsys):
 
 
 def test_a_dead_worker_is_replaced(open_log, path):
-    """A worker that dies of what it cannot survive is replaced at the next emit."""
+    """A worker that dies of a fault is replaced at the next emit."""
     log, died = open_log(), threading.Event()
     assert log.flush()
     worker = log._pipeline._worker
@@ -210,7 +211,7 @@ def test_an_idle_log_costs_nothing(open_log):
     assert log.flush()
 
 
-def test_who_asks_a_leaving_worker_is_answered(open_log):
+def test_a_leaving_worker_answers_a_flush(open_log):
     """A flush that comes while the worker is on its way out is answered by it."""
     log = open_log()
     assert log.close()
@@ -221,7 +222,7 @@ def test_who_asks_a_leaving_worker_is_answered(open_log):
 
 
 def test_a_worker_is_started_once(open_log):
-    """Who finds another caller starting the worker, or one started, leaves it at that."""
+    """A caller does not start a worker that is started, or that another caller is starting."""
     started = open_log()._pipeline._worker
     assert started._start()
     has_thread, started._has_thread = started._has_thread, False
@@ -245,7 +246,7 @@ def test_an_emit_from_within_the_sink_without_threads(path):
 
 
 def test_trouble_at_the_close_of_the_file(path, capsys):
-    """An error when the file is closed at the end is said on stderr."""
+    """An error when the file is closed at the end is reported on stderr."""
     fs = FaultyFS()
     log = blm.open_log(path, fs=fs)
     assert log.flush()
@@ -257,7 +258,7 @@ def test_trouble_at_the_close_of_the_file(path, capsys):
 
 
 def test_a_compression_that_hangs_is_no_loss(path, capsys):
-    """When close's time is up and only a compression is under way, nothing is said to be lost."""
+    """When close's time is up and only a compression is under way, no loss is reported."""
     fs, go_on = FaultyFS(), threading.Event()
     fs.plan["fsync"] = lambda _: go_on.wait(30) and None
     log = blm.open_log(path, fs=fs, max_bytes=1000, compress="gzip")
@@ -271,7 +272,7 @@ def test_a_compression_that_hangs_is_no_loss(path, capsys):
 
 
 def test_a_thread_that_leaves_after_close_gave_up_closes_the_file(path, capsys):
-    """When close has given up while the worker was in the sink, and the sink then fails, what it held is counted."""
+    """When close has given up while the worker was in the sink, and the sink then fails, its batch is counted."""
     sink = GateSink()
     log = open_log_on(sink, path)
     assert sink.wait_for_writer()
@@ -301,8 +302,8 @@ def test_faults_where_there_are_no_threads(path, capsys):
     capsys.readouterr()
 
 
-def test_a_loss_is_said_once(open_log, capsys):
-    """Whoever gives up first says what was lost; nobody else says it again."""
+def test_a_loss_is_reported_once(open_log, capsys):
+    """A loss is reported once, however often the log gives up."""
     log = open_log()
     log._pipeline.channel.storage = 1
     log._pipeline._worker._report_loss()
@@ -312,7 +313,7 @@ def test_a_loss_is_said_once(open_log, capsys):
 
 
 def test_giving_up_a_log_that_has_ended(open_log):
-    """Who comes to give up when the log has just ended leaves it at that, and so does who comes to start a worker."""
+    """Once the log has ended, giving it up and starting a worker do nothing."""
     log = open_log()
     assert log.flush()
     log._pipeline.channel.close()
@@ -351,3 +352,11 @@ def test_the_worker_sleeps_until_a_drop_is_due(path):
         idle.channel.too_large = 1
         assert idle._pause() == worker._SHORTEST_SLEEP
         idle.channel.too_large = 0
+
+
+def test_a_running_worker_keeps_its_log_alive(path):
+    """A log that the application no longer refers to is still written and closed at the exit of the process."""
+    blm.open_log(path).emit(tool())
+    gc.collect()
+    process.close_all()
+    assert kinds(path) == ["system.worker_started", "chat.tool_called", "system.worker_stopped"]

@@ -38,7 +38,7 @@ def written(tmp_path_factory):
 
 @pytest.mark.parametrize("name", VALUES)
 def test_any_value_gives_one_strict_line(written, name):
-    """Whatever is bound, or logged as the text, gives one strict JSON line each that holds it or says what it was."""
+    """Any value, bound or logged as the text, gives one strict JSON line that holds it or describes it."""
     event, plain, text = written[name]
     assert (event["event"], plain["event"]) == ("chat.tool_called", "plain")
     expected = VALUES[name][1]
@@ -81,7 +81,7 @@ def test_exceptions_of_any_kind_become_text(open_log):
 
 
 def test_change_after_the_call_has_no_effect(tmp_path):
-    """What is changed after the call, in a value, in a bound one or in a context variable, is written as it was."""
+    """A value, a bound value or a context variable that changes after the call is written as it was at the call."""
     from bamboo_logmetrics.testing import GateSink, open_log_on
 
     sink = GateSink(shut=True)
@@ -138,7 +138,7 @@ def plain_data(value):
 @given(ANY)
 @settings(deadline=None, max_examples=300)
 def test_freeze_gives_plain_data(value):
-    """Any value becomes plain data of exact types, freezing that again changes nothing, and it is strict JSON."""
+    """Any value becomes plain data of exact types, freezing it again changes nothing, and it is strict JSON."""
     frozen = freeze(value)
     assert plain_data(frozen)
     assert repr(freeze(frozen)) == repr(frozen)
