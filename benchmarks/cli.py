@@ -37,8 +37,8 @@ def _sized(usual: Sizes) -> Callable[[Command], Command]:
     return sized
 
 
-def _sizes(usual: Sizes, *, quick: bool = False, **given: int | None) -> Sizes:
-    chosen = {name: value for name, value in given.items() if value is not None}
+def _sizes(usual: Sizes, *, quick: bool = False, **values: int | None) -> Sizes:
+    chosen = {name: value for name, value in values.items() if value is not None}
     return dataclasses.replace(QUICK if quick else usual, **chosen)
 
 

@@ -14,12 +14,12 @@ COLUMNS = ("", "caller p50, us", "p99, us", "p99.9, us", "CPU per event, us", "e
 
 
 def measure(sizes: Sizes, names: tuple[str, ...] = peers.NAMES) -> dict[str, Answer]:
-    """Return the answers of every peer that is installed; say aloud which is not."""
-    found, left_out = peers.installed(names)
+    """Return the answers of every peer that is installed, and name the others on stderr."""
+    present, left_out = peers.installed(names)
     for sentence in left_out:
         console.print(sentence, markup=False, style="yellow")
     tasks: dict[str, Task] = {}
-    for name in found:
+    for name in present:
         tasks[f"{name}, caller"] = task(caller, peer=name, count=sizes.count)
         tasks[f"{name}, throughput"] = task(throughput, peer=name, count=sizes.count, load={"options": LOSSLESS})
     return interleaved("peers", tasks, sizes.rounds)

@@ -68,8 +68,8 @@ def prepare(job: Callable[..., Answer], folder: Path, arguments: dict[str, Any])
 
 def read_answer(folder: Path) -> Answer:
     """Return the answer of a fresh process."""
-    found: Answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
-    return found
+    answer: Answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
+    return answer
 
 
 def answer(folder: str) -> None:
@@ -77,5 +77,5 @@ def answer(folder: str) -> None:
     here = Path(folder)
     order = json.loads((here / "order.json").read_text(encoding="utf-8"))
     job = getattr(import_module(order["module"]), order["name"])
-    found = job(here / "log", **order["arguments"])
-    (here / "answer.json").write_text(json.dumps(found), encoding="utf-8")
+    answer = job(here / "log", **order["arguments"])
+    (here / "answer.json").write_text(json.dumps(answer), encoding="utf-8")

@@ -48,8 +48,8 @@ def percentile(ordered: Sequence[int], quantile: float) -> int:
 def latencies(times: Iterable[int]) -> dict[str, float]:
     """Return percentiles and maximum in microseconds: ``{"p50": ..., "p99.9": ..., "max": ...}``."""
     ordered = sorted(times)
-    found = {f"p{100 * quantile:g}": percentile(ordered, quantile) / US for quantile in QUANTILES}
-    return {**found, "max": ordered[-1] / US}
+    percentiles = {f"p{100 * quantile:g}": percentile(ordered, quantile) / US for quantile in QUANTILES}
+    return {**percentiles, "max": ordered[-1] / US}
 
 
 def cpu_seconds() -> float:

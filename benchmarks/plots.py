@@ -53,17 +53,17 @@ def latency(answers: dict[str, Answer], path: Path) -> None:
         _save(figure, path)
 
 
-def scaling(axis: str, found: Sequence[Curve], path: Path) -> None:
+def scaling(axis: str, curves: Sequence[Curve], path: Path) -> None:
     """Draw throughput and p99 along one axis, a line for each peer."""
     pyplot = _pyplot()
     with pyplot.rc_context(STYLE):
         figure, (above, below) = pyplot.subplots(2, 1, figsize=(8, 6), sharex=True)
-        for curve in [curve for curve in found if curve.axis == axis]:
+        for curve in [curve for curve in curves if curve.axis == axis]:
             ours = curve.peer == peers.US
             look = {"color": COLOURS[0]} if ours else {"color": GREY, "linestyle": "--"}
             above.plot(curve.xs, curve.events_per_s, marker="o", label=peers.title_of(curve.peer), **look)
             below.plot(curve.xs, curve.p99, marker="o", **look)
-        ticks = sorted({x for curve in found if curve.axis == axis and curve.peer == peers.US for x in curve.xs})
+        ticks = sorted({x for curve in curves if curve.axis == axis and curve.peer == peers.US for x in curve.xs})
         if axis in LOGARITHMIC:
             below.set_xscale("log")
         below.set_xticks(ticks, [f"{x:,.0f}" for x in ticks])

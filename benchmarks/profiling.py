@@ -42,16 +42,16 @@ Counter = Callable[[list[str], Path], int]
 def by_perf(command: list[str], folder: Path) -> int:
     """Return the instructions in user space that a command takes, by ``perf stat``; 0 where perf cannot count."""
     said = _run(["perf", "stat", "-x,", "-e", "instructions:u", "--", *command], folder)
-    found = re.search(r"^(\d+),[^,]*,instructions", said, re.MULTILINE)
-    return int(found[1]) if found else 0
+    match = re.search(r"^(\d+),[^,]*,instructions", said, re.MULTILINE)
+    return int(match[1]) if match else 0
 
 
 def by_callgrind(command: list[str], folder: Path) -> int:
     """Return the instructions that a command takes, by ``valgrind --tool=callgrind``, some 50 times slower."""
     out = f"--callgrind-out-file={folder / 'callgrind.out'}"
     said = _run(["valgrind", "--tool=callgrind", out, *command], folder)
-    found = re.search(r"Collected : (\d+)", said)
-    return int(found[1]) if found else 0
+    match = re.search(r"Collected : (\d+)", said)
+    return int(match[1]) if match else 0
 
 
 def _run(command: list[str], folder: Path) -> str:
@@ -81,32 +81,32 @@ def instructions(ask: Counter, peer: str, kind: str, count: int) -> float:
     def of(number_of: int) -> int:
         with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
             arguments = {"peer": peer, "kind": kind, "count": number_of, "load": {"options": LOSSLESS}}
-            found = ask(fresh.prepare(emitting, Path(folder), arguments), Path(folder))
-            if not found or not (Path(folder) / "answer.json").exists():
+            total = ask(fresh.prepare(emitting, Path(folder), arguments), Path(folder))
+            if not total or not (Path(folder) / "answer.json").exists():
                 msg = f"counting the instructions of {peer}, {kind} failed"
                 raise click.ClickException(msg)
-            return found
+            return total
 
     return (of(3 * count) - of(count)) / (2 * count)
 
 
 def stages_table(count: int) -> Table:
     """Return a row for each stage of a record's way."""
-    found = fresh.run(stages, count=count)
+    times = fresh.run(stages, count=count)
     rows = [
-        ["event", "caller", "makes a RoundCompleted", found["make"]],
-        ["", "", "of that, its id", found["id"]],
-        ["", "", "and its time", found["time"]],
-        ["", "caller", "emits it", found["emit"]],
-        ["", "worker", "makes its line", found["event's line"]],
-        ["", "worker", "writes it, 4,096 at a time", found["event's write"]],
-        ["plain line", "caller", "log.info, five scalars", found["info"]],
-        ["", "worker", "makes its line", found["text's line"]],
-        ["", "worker", "writes it", found["text's write"]],
-        ["stdlib", "application", "logging.info, 14 keys in extra=, to a handler that does nothing", found["stdlib"]],
-        ["", "caller", "MetricsHandler", found["handled"] - found["stdlib"]],
-        ["", "worker", "makes its line", found["record's line"]],
-        ["", "worker", "writes it", found["record's write"]],
+        ["event", "caller", "makes a RoundCompleted", times["make"]],
+        ["", "", "of that, its id", times["id"]],
+        ["", "", "and its time", times["time"]],
+        ["", "caller", "emits it", times["emit"]],
+        ["", "worker", "makes its line", times["event's line"]],
+        ["", "worker", "writes it, 4,096 at a time", times["event's write"]],
+        ["plain line", "caller", "log.info, five scalars", times["info"]],
+        ["", "worker", "makes its line", times["text's line"]],
+        ["", "worker", "writes it", times["text's write"]],
+        ["stdlib", "application", "logging.info, 14 keys in extra=, to a handler that does nothing", times["stdlib"]],
+        ["", "caller", "MetricsHandler", times["handled"] - times["stdlib"]],
+        ["", "worker", "makes its line", times["record's line"]],
+        ["", "worker", "writes it", times["record's write"]],
     ]
     notes = ["Each stage alone, in one thread; medians. What it costs more when two cores share the work is not in it."]
     shown = [[*texts, number(value)] for *texts, value in rows]
@@ -115,12 +115,12 @@ def stages_table(count: int) -> Table:
 
 def table(count: int) -> Table:
     """Return a row for each peer and kind of call that can be counted."""
-    found = counter()
-    if found is None:
+    tool_and_ask = counter()
+    if tool_and_ask is None:
         return Table(
             "Instructions per event", ("call", "instructions"), [], ["No tool that counts is installed.", HINT]
         )
-    tool, ask = found
+    tool, ask = tool_and_ask
     rows = []
     for peer, kind in RUNS:
         if not peers.missing(peer):

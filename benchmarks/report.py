@@ -69,5 +69,5 @@ def losses(name: str, answer: Answer) -> str | None:
 
 def all_losses(answers: dict[str, Answer]) -> list[str]:
     """Return a sentence for each run that lost lines, or one that none did."""
-    found = [said for name, answer in answers.items() if (said := losses(name, answer))]
-    return found or ["Every file was read: all lines are there, all parse."]
+    messages = [said for name, answer in answers.items() if (said := losses(name, answer))]
+    return messages or ["Every file was read: all lines are there, all parse."]

@@ -52,11 +52,11 @@ def interleaved(title: str, tasks: Mapping[str, Task], rounds: int) -> dict[str,
                     del answers[name]
                     console.print(f"{name} is left out: {error}", markup=False, style="red")
                 progress.advance(bar)
-    return {name: median(found) for name, found in answers.items() if found}
+    return {name: median(values) for name, values in answers.items() if values}
 
 
 def median(answers: list[Answer]) -> Answer:
-    """Return the median of each number; of a maximum and of what a check found, the greatest; else the first."""
+    """Return the median of each number; the greatest of a maximum and of the counts of a check; else the first."""
     first = answers[0]
     return {key: _of_all(key, [answer[key] for answer in answers]) for key in first}
 

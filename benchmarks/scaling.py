@@ -130,17 +130,17 @@ def measure(sizes: Sizes) -> tuple[list[Curve], dict[str, Answer]]:
 
 def curves(wanted: list[Point], answers: dict[str, Answer]) -> list[Curve]:
     """Return a curve for each axis and peer from the points that were measured."""
-    found: dict[tuple[str, str], Curve] = {}
+    by_name: dict[tuple[str, str], Curve] = {}
     for point in wanted:
         through = answers.get(point.name)
         called = answers.get(f"{point.name}, caller") if point.called else through
         if through is None or called is None:
             continue
-        curve = found.setdefault((point.axis, point.peer), Curve(point.axis, point.peer, [], [], []))
+        curve = by_name.setdefault((point.axis, point.peer), Curve(point.axis, point.peer, [], [], []))
         curve.xs.append(_line_bytes(through) if point.axis == "line" else point.x)
         curve.events_per_s.append(through["events_per_s"])
         curve.p99.append(called["p99"])
-    return list(found.values())
+    return list(by_name.values())
 
 
 def _line_bytes(answer: Answer) -> float:
@@ -149,11 +149,11 @@ def _line_bytes(answer: Answer) -> float:
     return float(round(check["size"] / max(check["lines"], 1)))
 
 
-def table(axis: str, found: list[Curve]) -> Table:
+def table(axis: str, curves: list[Curve]) -> Table:
     """Return the table of one axis."""
     rows = [
         [f"{x:,.0f}", peers.title_of(curve.peer), number(rate), number(p99)]
-        for curve in found
+        for curve in curves
         if curve.axis == axis
         for x, rate, p99 in zip(curve.xs, curve.events_per_s, curve.p99, strict=True)
     ]

@@ -33,7 +33,7 @@ class Target:
     """One row.
 
     Args:
-        what: what is measured.
+        subject: the measured quantity.
         target: what was asked for, in words.
         limit: the same as a number, for the factor that ``compared`` says.
         compared: how.
@@ -42,7 +42,7 @@ class Target:
         theirs: the other value; None when there is none.
     """
 
-    what: str
+    subject: str
     target: str
     limit: float
     compared: Compared
@@ -71,11 +71,11 @@ def _seconds(run: str, command: str, part: float = 1.0) -> Callable[[Answers], f
 
 
 def _import_ms(*names: str) -> Callable[[Answers], float]:
-    def found(answers: Answers) -> float:
+    def milliseconds(answers: Answers) -> float:
         seconds = answers["import"]["seconds"]
         return 1000 * sum(float(seconds[name]) - float(seconds["bare"]) for name in names)
 
-    return found
+    return milliseconds
 
 
 LESS, MORE, WITHIN, ALONE = Compared
@@ -190,12 +190,12 @@ def _row(target: Target, runs: list[dict[str, Answer]]) -> list[str]:
     try:
         factors = [target.factor(run) for run in runs]
     except KeyError as missing:
-        return [target.what, target.target, f"{missing.args[0]} was not measured", "", *[""] * len(runs), ""]
+        return [target.subject, target.target, f"{missing.args[0]} was not measured", "", *[""] * len(runs), ""]
     ours = statistics.median(target.ours(run) for run in runs)
     theirs = statistics.median(target.theirs(run) for run in runs) if target.theirs else None
     met = [target.met(factor) for factor in factors]
     return [
-        target.what,
+        target.subject,
         target.target,
         f"{number(ours)} {target.unit}",
         "" if theirs is None else f"{number(theirs)} {target.unit}",

@@ -33,11 +33,11 @@ def processes(
                 process.kill()
                 process.communicate()
         answers = [fresh.read_answer(here) for here in folders]
-    made = count // number * number
+    total = count // number * number
     return {
-        "events_per_s": made / (max(found["end"] for found in answers) - begin),
-        "p99": max(found["p99"] for found in answers),
-        "check": running.checked(folder, made),
+        "events_per_s": total / (max(answer["end"] for answer in answers) - begin),
+        "p99": max(answer["p99"] for answer in answers),
+        "check": running.checked(folder, total),
     }
 
 

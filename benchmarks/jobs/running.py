@@ -22,9 +22,9 @@ def open_peer(folder: Path, name: str, load: Load) -> Peer:
     return opened
 
 
-def load_of(given: dict[str, Any] | None, burst: int) -> Load:
+def load_of(values: dict[str, Any] | None, burst: int) -> Load:
     """Return the load that was passed as JSON."""
-    return Load(**{"burst": burst, **(given or {})})
+    return Load(**{"burst": burst, **(values or {})})
 
 
 def in_threads(count: int, work: Callable[[int], None]) -> None:
@@ -67,5 +67,5 @@ def split(numbers: range, parts: int) -> list[range]:
 
 def checked(folder: Path, expected: int) -> dict[str, Any]:
     """Return the counts of the lines in the files and of those that are lost."""
-    found = check.check(folder)
-    return {**asdict(found), "expected": expected, "lost": expected - found.lines}
+    counts = check.check(folder)
+    return {**asdict(counts), "expected": expected, "lost": expected - counts.lines}

@@ -54,14 +54,14 @@ def situation(folder: Path, *, name: str, count: int) -> dict[str, Any]:
         count: how many calls; for "filling" at most what the queue holds.
     """
     times, expected = _HELD[name](folder, count) if name in _HELD else (_bursts(folder, name, count), count)
-    found = running.checked(folder, expected)
-    if name in {"rotation", "compression"} and found["files"] < 2:  # noqa: PLR2004
+    counts = running.checked(folder, expected)
+    if name in {"rotation", "compression"} and counts["files"] < 2:  # noqa: PLR2004
         msg = f"nothing was rotated by {count} events: that is no measurement of {SITUATIONS[name]}"
         raise RuntimeError(msg)
-    if name == "compression" and not found["compressed"]:
+    if name == "compression" and not counts["compressed"]:
         msg = f"nothing was compressed by {count} events: that is no measurement of compression"
         raise RuntimeError(msg)
-    return {**measure.latencies(times), "check": found}
+    return {**measure.latencies(times), "check": counts}
 
 
 def _options(name: str, count: int) -> dict[str, Any]:

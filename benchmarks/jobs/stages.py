@@ -46,7 +46,7 @@ def stages(folder: Path, *, count: int) -> dict[str, float]:
     gate.wait_for_writer()  # it is held, so the worker is out of the way
     ours = bamboo.peer_of(log, load)
     events = [ours.make(number) for number in numbers]
-    found = {
+    times = {
         "id": _each(lambda _: str(uuid4()), numbers),
         "time": _each(lambda _: datetime.now(timezone.utc), numbers),
         "make": _each(ours.make, numbers),
@@ -57,10 +57,10 @@ def stages(folder: Path, *, count: int) -> dict[str, float]:
     }
     calls: dict[str, Call] = {"event": ours.emit, "text": ours.plain, "record": _through(blm.MetricsHandler(log), load)}
     for name, call in calls.items():
-        found[f"{name}'s line"], found[f"{name}'s write"] = _written(folder / f"{name}.jsonl", _records(call, numbers))
+        times[f"{name}'s line"], times[f"{name}'s write"] = _written(folder / f"{name}.jsonl", _records(call, numbers))
     gate.open_gate()
     log.close(60)
-    return found
+    return times
 
 
 def _through(handler: logging.Handler, load: Load) -> Call:
@@ -96,8 +96,8 @@ def _written(path: Path, records: list[QueuedRecord]) -> tuple[float, float]:
 
 def _each(call: Call, arguments: Sequence[Any]) -> float:
     """Return the median microseconds of a call, over chunks."""
-    given = iter(arguments)
-    chunks = iter(lambda: list(islice(given, CHUNK)), [])
+    remaining = iter(arguments)
+    chunks = iter(lambda: list(islice(remaining, CHUNK)), [])
     return statistics.median(_seconds(call, chunk) / len(chunk) for chunk in chunks) * US
 
 

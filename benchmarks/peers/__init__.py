@@ -66,10 +66,10 @@ def installed(names: tuple[str, ...] = NAMES) -> tuple[list[str], list[str]]:
 
 def versions() -> dict[str, str]:
     """Return the version of every package that is measured, by its name."""
-    found = {}
+    versions = {}
     for package in sorted({package for name in NAMES for package in module_of(name).PACKAGES}):
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            versions[package] = "not installed"
+    return versions

@@ -33,7 +33,7 @@ def open_peer(path: str, load: Load) -> Peer:
     log = provider.get_logger("benchmarks")
     bound, error, severity = dict(load.bound), load.error, SeverityNumber.INFO
 
-    def say(body: str, attributes: dict[str, object]) -> None:
+    def send(body: str, attributes: dict[str, object]) -> None:
         log.emit(
             timestamp=time.time_ns(), severity_number=severity, severity_text="INFO", body=body, attributes=attributes
         )
@@ -43,8 +43,8 @@ def open_peer(path: str, load: Load) -> Peer:
         file.close()
 
     return Peer(
-        emit=lambda number: say(KIND, {**fields(number, error), **bound}),
-        plain=lambda _: say(TEXT, {**SCALARS, **bound}),
+        emit=lambda number: send(KIND, {**fields(number, error), **bound}),
+        plain=lambda _: send(TEXT, {**SCALARS, **bound}),
         flush=provider.force_flush,
         close=close,
     )

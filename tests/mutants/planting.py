@@ -1,4 +1,4 @@
-"""The faults that are planted, and how: read from the text files beside this one.
+"""The faults that are planted, read from the text files beside this module.
 
 A block is one fault::
 
@@ -26,7 +26,7 @@ _PLACE = re.compile(r"(?P<file>[a-z_/]+\.py) \| (?P<tests>\S.*)")
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault: which lines of which file become which, and who must notice."""
+    """One fault: which lines of which file become which, and which tests must fail."""
 
     name: str
     area: str
@@ -38,7 +38,7 @@ class Mutant:
 
     def planted(self, source: str) -> str:
         """Return the file's text with the fault in it. Raises ValueError unless the old lines are there once."""
-        places = [found.start() for found in re.finditer(f"^{re.escape(self.old)}", source, re.MULTILINE)]
+        places = [match.start() for match in re.finditer(f"^{re.escape(self.old)}", source, re.MULTILINE)]
         if len(places) != 1:
             msg = f"{self.name}: the old lines are {len(places)} times in {self.file}, not once"
             raise ValueError(msg)
@@ -48,11 +48,11 @@ class Mutant:
 
 def mutants() -> list[Mutant]:
     """Return all of them, in the order of the text files."""
-    found = []
+    blocks = []
     for area in AREAS:
         text = Path(__file__).with_name(f"{area}.txt").read_text(encoding="utf-8")
-        found += [_mutant(area, block) for block in re.split(r"\n\n+", text.strip("\n"))]
-    return found
+        blocks += [_mutant(area, block) for block in re.split(r"\n\n+", text.strip("\n"))]
+    return blocks
 
 
 def _mutant(area: str, block: str) -> Mutant:

@@ -181,7 +181,7 @@ def _selections(chosen: list[Mutant]) -> list[tuple[str, ...]]:
 
 
 def _check_unmutated(runner: Runner, pool: ThreadPoolExecutor, chosen: list[Mutant]) -> bool:
-    """Run what is to catch the mutants on a copy without a fault; tell whether all of it passes."""
+    """Run what is to catch the mutants on a copy without a fault; return True if all of it passes."""
     passing = True
     for tests, (passes, failed), seconds in _in_parallel(pool, runner.run, _selections(chosen)):
         file = tests[0].partition("::")[0]
@@ -232,15 +232,15 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="which mutants; all if none is named")
     parser.add_argument("-j", "--jobs", type=int, default=2, help="how many at once (default: 2)")
     parser.add_argument("--list", action="store_true", help="show the mutants and run nothing")
-    given = parser.parse_args()
-    chosen = _chosen(given.names)
-    if given.list:
+    args = parser.parse_args()
+    chosen = _chosen(args.names)
+    if args.list:
         for mutant in chosen:
             print(f"{mutant.name}  {mutant.file}  {mutant.breaks}")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: with everything cleaned up
     try:
-        return _run(chosen, given.jobs)
+        return _run(chosen, args.jobs)
     except KeyboardInterrupt:
         print("interrupted")
         return 130
