@@ -93,7 +93,7 @@ class Runner:
             yield Path(name)
 
     def _pytest(self, copy: Path, tests: tuple[str, ...]) -> tuple[int, str]:
-        # conftest.py tells files of tests by "/pytest-" in their paths
+        # the leak check tells files of tests by "/pytest-" in their paths
         options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", f"--basetemp={copy}/pytest-files"]
         command = [sys.executable, "-m", "pytest", *options, f"--timeout={PER_TEST}", *[f"tests/{t}" for t in tests]]
         with (copy / "output").open("w+b") as output:  # a file: a pipe would stay open in a child that hangs
