@@ -1,4 +1,4 @@
--- Of each value: where it stands in the layout native, then "ecs", then "otel".
+-- The place of each value in the layouts native, "ecs" and "otel", in this order.
 local function text(value)
   if type(value) == "string" and value ~= "" then return value end
 end
@@ -12,7 +12,7 @@ local function at(value, ...)
 end
 
 local function seconds(year, month, day, hour, minute, second)
-  -- days since 1970 of the civil calendar; os.time would take the time zone of this host
+  -- days since 1970 in the civil calendar; os.time would use the time zone of this host
   if month <= 2 then year, month = year - 1, month + 12 end
   local days = 365 * year + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400)
   days = days + math.floor((153 * (month - 3) + 2) / 5) + day - 1 - 719468
@@ -59,7 +59,7 @@ local function metadata_of(line, attributes)
     writer = line.writer or at(line, "bamboo", "writer") or attributes["bamboo.writer"],
     seq = line.seq or at(line, "bamboo", "seq") or attributes["bamboo.seq"],
   }
-  local found = {} -- Loki takes texts only
+  local found = {} -- Loki accepts only texts
   for name, value in pairs(values) do
     if type(value) == "number" then found[name] = string.format("%.0f", value) end
     if type(value) == "string" then found[name] = value end
