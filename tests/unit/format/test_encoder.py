@@ -32,17 +32,17 @@ class CountedFS(FS):
         return bytes([self.calls] * size)
 
 
-def maker(limit=32_000):
+def line_encoder(limit=32_000):
     return LineEncoder(layout="native", max_line_bytes=limit, fs=CountedFS(), clock=ManualClock(NOW))
 
 
 def test_lines_are_numbered_from_1():
-    """The lines of one writer, the user's and its own, are numbered from 1 without a gap; each ends in a newline."""
-    made = maker()
+    """The lines of one writer, of records and of its own events, are numbered from 1 without a gap; each ends in a newline."""
+    encoder = line_encoder()
     rows = [
-        made.encode_internal(blm.WorkerStarted(), {}),
-        made.encode(record(tool())),
-        made.encode(text_record("text")),
+        encoder.encode_internal(blm.WorkerStarted(), {}),
+        encoder.encode(record(tool())),
+        encoder.encode(text_record("text")),
     ]
     assert all(row.endswith(b"\n") and row.count(b"\n") == 1 for row in rows)
     read = [parse_line(row) for row in rows]
@@ -51,30 +51,30 @@ def test_lines_are_numbered_from_1():
 
 
 def test_each_start_is_another_writer():
-    """Starting anew draws 20 hex digits again and numbers from 1."""
-    made = maker()
-    made.encode(record(tool()))
-    made.reset_writer()
-    assert (made.writer, made.seq) == ("02" * 10, 0)
+    """A reset draws 20 hex digits again and numbers from 1."""
+    encoder = line_encoder()
+    encoder.encode(record(tool()))
+    encoder.reset_writer()
+    assert (encoder.writer, encoder.seq) == ("02" * 10, 0)
     real = {LineEncoder(layout="native", max_line_bytes=1_000, fs=FS(), clock=ManualClock()).writer for _ in range(100)}
     assert len(real) == 100
     assert all(re.fullmatch("[0-9a-f]{20}", writer) for writer in real)
 
 
-def test_what_travels_beside_an_event():
-    """What a call binds wins over its context; level, time and exception of a plain call are its own."""
+def test_bound_values_and_the_call_s_own():
+    """The values that a call binds win over its context; level, time and exception of a plain call are its own."""
     item = QueuedRecord("text", {"a": 2, "c": 3}, {"a": 1, "b": 1}, "error", NOW, "Traceback")
-    line = parse_line(maker().encode(item))
+    line = parse_line(line_encoder().encode(item))
     assert (line.text, line.level, line.exception) == ("text", "error", "Traceback")
     assert line.bound == {"a": 2, "b": 1, "c": 3}
     assert line.timestamp == datetime.fromisoformat("2026-11-22T15:47:13.417696+00:00")
-    assert parse_line(maker().encode(QueuedRecord("text", {}, {}, time_ns=NOW))).level == "info"
+    assert parse_line(line_encoder().encode(QueuedRecord("text", {}, {}, time_ns=NOW))).level == "info"
 
 
 def test_own_lines_have_the_clock_s_time_and_no_source():
-    """A line of the log itself says when it was written and what stands beside it."""
+    """One of the log's own lines has the clock's time and its further fields."""
     line = parse_line(
-        maker().encode_internal(blm.MetricsDropped(count=2, reason="storage"), {"total": 5, "level": "x"})
+        line_encoder().encode_internal(blm.MetricsDropped(count=2, reason="storage"), {"total": 5, "level": "x"})
     )
     assert (line.event, line.own, line.level) == (blm.MetricsDropped(count=2, reason="storage"), True, "warning")
     assert line.bound == {"total": 5, "bound_level": "x"}
@@ -84,7 +84,7 @@ def test_own_lines_have_the_clock_s_time_and_no_source():
 def test_secrets_are_masked_and_long_lines_cut():
     """Masking comes before cutting, so that no half of a secret is left at the cut."""
     for padding in range(700, 900, 7):
-        line = maker(1_000).encode(text_record("x" * padding + " " + SECRET + " y" * 500))
+        line = line_encoder(1_000).encode(text_record("x" * padding + " " + SECRET + " y" * 500))
         assert b"sk-proj" not in line
         assert b"abcdefgh" not in line
         assert len(line) <= 1_000
@@ -93,27 +93,27 @@ def test_secrets_are_masked_and_long_lines_cut():
 @pytest.mark.parametrize("size", [1, 300, 900, 1_000, 5_000])
 def test_the_limit_includes_the_newline(size):
     """No line, with its newline, is longer than ``max_line_bytes``."""
-    made = maker(1_000)
+    encoder = line_encoder(1_000)
     for item in (text_record("漢" * size), record(tool(), {"note": "x" * size})):
-        assert len(made.encode(item)) <= 1_000
+        assert len(encoder.encode(item)) <= 1_000
 
 
 def test_the_limit_is_used_to_the_last_byte():
     """A line of exactly ``max_line_bytes`` is left whole, one byte more is cut."""
-    bare = len(maker(1_000).encode(text_record("")))
-    whole, cut = (maker(1_000).encode(text_record("x" * (1_000 - bare + more))) for more in (0, 1))
+    bare = len(line_encoder(1_000).encode(text_record("")))
+    whole, cut = (line_encoder(1_000).encode(text_record("x" * (1_000 - bare + more))) for more in (0, 1))
     assert (len(whole), parse_line(whole).truncated) == (1_000, ())
     assert len(cut) <= 1_000
     assert parse_line(cut).truncated == ("event",)
 
 
-def test_what_stays_too_long_has_no_line_and_no_number():
+def test_a_record_that_stays_too_long_has_no_line_and_no_number():
     """A record whose ids alone are too long gives None, and the next line has the next number."""
-    made = maker(1_000)
-    assert made.encode(record(tool(session_id="s" * 2_000, tool_name="t"))) is None
-    assert parse_line(made.encode(record(tool()))).seq == 1
-    assert made.encode_internal(blm.StorageError(error="e", event_type="t" * 2_000), {}) == b""
-    assert made.seq == 1
+    encoder = line_encoder(1_000)
+    assert encoder.encode(record(tool(session_id="s" * 2_000, tool_name="t"))) is None
+    assert parse_line(encoder.encode(record(tool()))).seq == 1
+    assert encoder.encode_internal(blm.StorageError(error="e", event_type="t" * 2_000), {}) == b""
+    assert encoder.seq == 1
 
 
 class Unencodable:
@@ -131,27 +131,27 @@ class Unencodable:
     ],
     ids=range(5),
 )
-def test_what_cannot_be_encoded_leaves_a_marker(item, text):
-    """Its place in the log is not empty: a plain line at level error says what it was and why not."""
-    made = maker()
-    line = parse_line(made.encode(item))
+def test_a_record_that_cannot_be_encoded_leaves_a_marker(item, text):
+    """Its place in the log is not empty: a plain line at level error names the record and the error."""
+    encoder = line_encoder()
+    line = parse_line(encoder.encode(item))
     assert (line.text, line.level, line.seq) == (text, "error", 1)
     assert set(line.bound) == {"encode_error"}
     assert line.timestamp == datetime(2026, 11, 22, 15, 47, 13, 417_696, timezone.utc)
-    assert parse_line(made.encode(record(tool()))).seq == 2
+    assert parse_line(encoder.encode(record(tool()))).seq == 2
 
 
 @given(EVENTS | UNKNOWN | st.text(), BOUND, BOUND, st.none() | st.text(), st.sampled_from([1_000, 32_000]))
 @settings(deadline=None, max_examples=200)
-def test_any_record_is_one_strict_line(what, bound, context, exception, limit):
+def test_any_record_is_one_strict_line(event, bound, context, exception, limit):
     """Any record gives one strict JSON line within the limit, with the kind or text that was emitted."""
-    line = maker(limit).encode(QueuedRecord(what, bound, context, "info", NOW, exception))
+    line = line_encoder(limit).encode(QueuedRecord(event, bound, context, "info", NOW, exception))
     assert len(line) <= limit
     assert len(line.decode().splitlines()) == 1
     flat = json.loads(line, parse_constant=pytest.fail)
     assert list(flat)[:6] == ["timestamp", "level", "event", "v", "writer", "seq"]
     read = parse_line(line)
-    assert (read.text is None) == isinstance(what, blm.MetricsEvent)
-    if isinstance(what, blm.MetricsEvent):
-        assert read.event.kind == what.kind
+    assert (read.text is None) == isinstance(event, blm.MetricsEvent)
+    if isinstance(event, blm.MetricsEvent):
+        assert read.event.kind == event.kind
         assert "encode_error" not in read.bound

@@ -1,4 +1,4 @@
-"""Whatever raises while a batch becomes lines: at most one record is lost to it, and never the batch."""
+"""Errors while a batch is encoded: each costs one record at most, and never the batch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class HostileError(Exception):
 
 
 def is_bad(flat_record):
-    """Tell the one record that shall fail from all others, its marker too."""
+    """Return True for the one record that shall fail, not for its marker."""
     return flat_record.get("tool_name") == "bad" or flat_record["event"] == "bad"
 
 
@@ -59,7 +59,7 @@ STAGES = {
 @pytest.mark.parametrize("error", [*ERRORS, HostileError])
 @pytest.mark.parametrize("stage", STAGES)
 def test_one_record_that_cannot_be_encoded(tmp_path, monkeypatch, stage, error, first):
-    """An error in any stage costs the one record: a marker stands in its place, what was emitted around it is there."""
+    """An error in any stage costs the one record: a marker stands in its place, and all other records are there."""
     where, name, make = STAGES[stage]
     monkeypatch.setattr(where, name, make(getattr(where, name), error()))
     monkeypatch.setattr(fast_path.FastPath, "line", lambda *_: None)
@@ -135,7 +135,7 @@ def test_a_failing_file_is_tried_again_whatever_it_raises(tmp_path, error):
 
 
 def test_drops_whose_line_cannot_be_made_are_announced_later(tmp_path, monkeypatch):
-    """A MetricsDropped that raises as it is encoded is announced with the next; the sum is exact."""
+    """A MetricsDropped that raises while it is encoded is announced with the next; the sum is exact."""
     original, failures = encoder.LineEncoder.encode_internal, [MemoryError()]
 
     def fails(self, event, *args):
@@ -159,7 +159,7 @@ def test_drops_whose_line_cannot_be_made_are_announced_later(tmp_path, monkeypat
 
 
 def test_a_start_that_cannot_be_said_is_said_later(tmp_path, monkeypatch):
-    """A worker_started that raises as it is made is made at the next attempt, and is still the first line."""
+    """A worker_started that raises while it is encoded is encoded at the next attempt, and is still the first line."""
     original, failures = step.worker_started_fields, [MemoryError()]
 
     def fails(*args):
@@ -192,7 +192,7 @@ def test_a_machine_without_a_name(tmp_path, monkeypatch, error):
 
 
 def test_ordinary_records_take_the_fast_path_without_an_error(tmp_path):
-    """No event of any kind and no ordinary plain line raises on the fast path: what raises there is a bug."""
+    """No event of any kind and no ordinary plain line raises on the fast path: an error there is a bug."""
     log = blm.open_log(tmp_path / "a.jsonl", processors=[])
     bound = log.bind(project="p", trace_id="t", count=3)
     for event in EXAMPLES:
@@ -210,7 +210,7 @@ def test_ordinary_records_take_the_fast_path_without_an_error(tmp_path):
 
 
 def test_errors_of_the_fast_path_are_counted(tmp_path, monkeypatch):
-    """A record that raises on the fast path is written the other way, and counted."""
+    """A record that raises on the fast path is written by the general path, and counted."""
 
     def fails(*_):
         raise ValueError

@@ -1,4 +1,4 @@
-"""The lines made in one step are those made step by step."""
+"""The fast path makes the same lines as the general path."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ CONTEXTS = st.dictionaries(
 )
 
 
-def maker(*, step_by_step, limit=32_000):
-    made = LineEncoder(layout="native", max_line_bytes=limit, fs=FS(), clock=ManualClock(1_795_362_433_417_696_999))
-    made.writer = WRITER
-    if step_by_step:
-        made._fast_path = None
-    return made
+def line_encoder(*, fast, limit=32_000):
+    encoder = LineEncoder(layout="native", max_line_bytes=limit, fs=FS(), clock=ManualClock(1_795_362_433_417_696_999))
+    encoder.writer = WRITER
+    if not fast:
+        encoder._fast_path = None
+    return encoder
 
 
-def one_step(what, context):
-    """Return the line made in one step, or None."""
-    return FastPath().line(QueuedRecord(what, {}, context, "info", 1), WRITER, 7)
+def fast_line(event, context):
+    """Return the line that the fast path makes, or None."""
+    return FastPath().line(QueuedRecord(event, {}, context, "info", 1), WRITER, 7)
 
 
 def both(event, context, limit=32_000, bound=MappingProxyType({})):
-    """Return the line of each way, twice over: what was remembered must not change it."""
-    ways = [maker(step_by_step=step_by_step, limit=limit) for step_by_step in (False, True)]
-    return [[made.encode(QueuedRecord(event, bound, context)) for made in ways] for _ in range(2)]
+    """Return the line of each path, twice over: a remembered plan must not change it."""
+    encoders = [line_encoder(fast=fast, limit=limit) for fast in (True, False)]
+    return [[encoder.encode(QueuedRecord(event, bound, context)) for encoder in encoders] for _ in range(2)]
 
 
 @settings(max_examples=400)
 @given(EVENTS, CONTEXTS, st.just({}) | BOUND)
-def test_both_ways_make_the_same_line(event, context, bound):
-    """Whatever an event and its context hold, the line made in one step is the one made step by step."""
-    for quick, thorough in both(event, context, bound=bound):
-        assert quick == thorough
+def test_both_paths_make_the_same_line(event, context, bound):
+    """For any event and context, both paths make the same line."""
+    for fast, general in both(event, context, bound=bound):
+        assert fast == general
 
 
 TEXTS = st.text(max_size=20) | st.sampled_from(["", "Bearer abcdefgh12345678", "a\u2028b", "\ud800", "long " * 10_000])
@@ -61,28 +61,27 @@ TEXTS = st.text(max_size=20) | st.sampled_from(["", "Bearer abcdefgh12345678", "
 @given(
     TEXTS, CONTEXTS, BOUND | st.dictionaries(KEYS, SCALARS | TEXTS | st.integers(), max_size=5), st.integers(0, 2**62)
 )
-def test_both_ways_make_the_same_plain_line(text, context, bound, time_ns):
-    """Whatever a plain record holds, the line made in one step is the one made step by step."""
-    quick, thorough = (
-        maker(step_by_step=step_by_step).encode(QueuedRecord(text, bound, context, "info", time_ns))
-        for step_by_step in (False, True)
+def test_both_paths_make_the_same_plain_line(text, context, bound, time_ns):
+    """For any plain record, both paths make the same line."""
+    fast, general = (
+        line_encoder(fast=fast).encode(QueuedRecord(text, bound, context, "info", time_ns)) for fast in (True, False)
     )
-    assert quick == thorough
+    assert fast == general
 
 
-def test_a_usual_plain_line_takes_one_step():
-    """Plain text with scalars beside it is not made step by step."""
-    beside = {"entries": 312, "hits": 2**64 - 1, "name": "abc", "ratio": 0.5, "ok": True, "none": None}
-    assert one_step("cache warmed", beside) is not None
-    assert one_step("cache warmed", beside | {"password": "x"}) is None
+def test_a_usual_plain_line_takes_the_fast_path():
+    """Plain text with scalars bound takes the fast path."""
+    bound = {"entries": 312, "hits": 2**64 - 1, "name": "abc", "ratio": 0.5, "ok": True, "none": None}
+    assert fast_line("cache warmed", bound) is not None
+    assert fast_line("cache warmed", bound | {"password": "x"}) is None
 
 
 @pytest.mark.parametrize("event", TYPED, ids=lambda event: f"{event.kind}-{event.meta.occurred_at.microsecond % 100}")
-def test_what_is_usual_takes_one_step(event):
-    """An event of each kind, with plain values bound beside it, is not made step by step."""
+def test_a_usual_event_takes_the_fast_path(event):
+    """An event of each kind with scalars bound takes the fast path."""
     names = {item.name for item in dataclasses.fields(event)}
     same = {name: getattr(event, name) for name in {"session_id", "model"} & names}
-    line = one_step(event, {"project": "p", "n": 2, "trace_id": event.meta.trace_id or "t"} | same)
+    line = fast_line(event, {"project": "p", "n": 2, "trace_id": event.meta.trace_id or "t"} | same)
     assert line is not None
     assert line.endswith(b',"project":"p","n":2}\n')
 
@@ -99,58 +98,58 @@ def test_what_is_usual_takes_one_step(event):
     ],
     ids=["no-microseconds", "line-breaks", "surrogate", "system", "secret", "long"],
 )
-def test_what_is_unusual(event):
-    """What needs a closer look gets one: both ways make the same line."""
+def test_unusual_records(event):
+    """For an unusual record the fast path steps aside: both paths make the same line."""
     for context in ({}, {"trace_id": "t", "project": "p"}, {"event": "forged"}, {"exception": "E"}, {"bound_model": 1}):
-        for quick, thorough in both(event, context):
-            assert quick == thorough
+        for fast, general in both(event, context):
+            assert fast == general
 
 
 @pytest.mark.parametrize("limit", [400, 500])
 def test_a_long_line_is_cut(limit):
-    """A line over the limit is cut as ever."""
-    for quick, thorough in both(tool(), {"project": "p" * 300}, limit):
-        assert quick == thorough
+    """A line over the limit is cut as on the general path."""
+    for fast, general in both(tool(), {"project": "p" * 300}, limit):
+        assert fast == general
 
 
 def test_values_that_differ_are_renamed():
     """A bound value that is the event's own in one line and not in the next is left out there and renamed here."""
     context = {"session_id": "s-1"}
     same, other = (tool(session_id=session) for session in ("s-1", "s-2"))
-    assert one_step(same, context) is not None
-    assert one_step(other, context) is None
+    assert fast_line(same, context) is not None
+    assert fast_line(other, context) is None
     assert b'"bound_session_id":"s-1"' in both(other, context)[0][0]
 
 
 @pytest.mark.parametrize("keys", [1, 60])
 def test_keys_that_vary_without_end(keys):
     """Plain lines whose keys are never the same, or very many, are as good as others; only so many sets are kept."""
-    quick, thorough = maker(step_by_step=False), maker(step_by_step=True)
+    fast, general = line_encoder(fast=True), line_encoder(fast=False)
     for number in range(1_200 // keys):
         item = QueuedRecord("text", {f"key_{number}_{index}": index for index in range(keys)}, {}, "info", 1)
-        assert quick.encode(item) == thorough.encode(item)
+        assert fast.encode(item) == general.encode(item)
     assert len(fast_path._SHAPES) <= fast_path._MOST_SHAPES
 
 
 def test_contexts_that_are_gone():
     """A context that lies where an earlier one lay is not taken for it, however many there were."""
-    made = maker(step_by_step=False)
+    encoder = line_encoder(fast=True)
     for number in range(3_000):
-        line = made.encode(QueuedRecord(tool(), {}, {"number": number}))
+        line = encoder.encode(QueuedRecord(tool(), {}, {"number": number}))
         assert line.endswith(b',"number":%d}\n' % number)
 
 
 @pytest.mark.parametrize("error", [MemoryError, RecursionError, ValueError])
-def test_a_fault_in_the_one_step(monkeypatch, error):
-    """A fault in the one step is no fault of the line: it is then made step by step, with the same number."""
-    made = maker(step_by_step=False)
-    first = made.encode(QueuedRecord(tool(), {}, {}))
+def test_a_fault_in_the_fast_path(monkeypatch, error):
+    """After a fault in the fast path the general path makes the line, with the same number."""
+    encoder = line_encoder(fast=True)
+    first = encoder.encode(QueuedRecord(tool(), {}, {}))
 
     def fails(*_):
         raise error
 
     monkeypatch.setattr(FastPath, "line", fails)
-    second = made.encode(QueuedRecord(tool(), {}, {}))
+    second = encoder.encode(QueuedRecord(tool(), {}, {}))
     assert (b'"seq":1,' in first, b'"seq":2,' in second) == (True, True)
 
 

@@ -31,15 +31,15 @@ with open(GOLDEN, "rb") as _file:
 
 @pytest.mark.parametrize(("flat", "line"), list(zip(RECORDS, LINES, strict=True)), ids=range(1, len(LINES) + 1))
 def test_golden(flat, line):
-    """Each record is written as the golden line byte for byte; writing what was read of it gives it again."""
+    """Each record is written as the golden line byte for byte; writing the record that was read gives it again."""
     assert encode(flat) == line
     read = parse.parse_line(line)
-    beside = dict(read.bound)
+    bound = dict(read.bound)
     common = {"writer": read.writer, "seq": read.seq, "timestamp": flat["timestamp"], "exception": read.exception}
     if read.event is None:
-        again = flatten.expand_plain(read.text, beside, level=read.level, **common)
+        again = flatten.expand_plain(read.text, bound, level=read.level, **common)
     else:
-        again = flatten.expand(read.event, beside, own=read.own, **common)
+        again = flatten.expand(read.event, bound, own=read.own, **common)
     assert encode(again) == line
 
 
@@ -109,7 +109,7 @@ def test_none_is_left_out(event):
 @given(EVENTS)
 @settings(deadline=None, max_examples=300)
 def test_line_and_tagged_form_hold_the_same_values(event):
-    """What msgspec writes in the line equals, field by field, what dataclasses-json writes in the tagged form."""
+    """The line and the tagged form hold the same values, field by field."""
     ((_, inner),) = json.loads(event.to_json()).items()
     fields = {} if isinstance(inner, str) else next(iter(inner.values()))
     line = line_of(event)
@@ -158,7 +158,7 @@ def test_equal_values_are_left_out():
     ],
 )
 def test_equal_is_of_the_same_type(event, name, value):
-    """0 is not False, 1 is neither True nor 1.0: such a bound value is kept beside the event's own."""
+    """0 is not False, 1 is neither True nor 1.0: such a bound value is kept next to the event's own."""
     line = line_of(event, {name: value})
     assert line[f"bound_{name}"] is value or type(line[f"bound_{name}"]) is type(value)
     assert type(line[name]) is type(line_of(event)[name])
@@ -196,7 +196,7 @@ def test_names_that_collide_lose_nothing(bound, keys):
 
 
 def test_exception_is_the_call_s():
-    """The exception of a call is ``exception``; a text bound under that name stands in for it or beside it."""
+    """The exception of a call is ``exception``; a text bound under that name replaces a missing one, or is renamed."""
     assert parsed(TOOL, {"exception": "made"}).exception == "made"
     line = parsed(TOOL, {"exception": "bound"}, exception=TRACE)
     assert (line.exception, dict(line.bound)) == (TRACE, {"bound_exception": "bound"})
@@ -205,7 +205,7 @@ def test_exception_is_the_call_s():
 
 
 def test_bound_trace_id_fills_a_missing_one():
-    """A bound trace id becomes the event's when it has none, stands beside another, and must be text."""
+    """A bound trace id becomes the event's when it has none, is renamed if there is another, and must be text."""
     without = dataclasses.replace(TOOL, meta=meta(1))
     assert parsed(without, {"trace_id": "t-1"}).event.meta.trace_id == "t-1"
     assert "bound_trace_id" not in line_of(without, {"trace_id": "t-1"})

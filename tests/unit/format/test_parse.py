@@ -43,7 +43,7 @@ def expected_bound(event, bound, header=HEADER):
 @given(EVENTS, BOUND, st.none() | st.text(min_size=1))
 @settings(deadline=None, max_examples=300)
 def test_round_trip(event, bound, exception):
-    """Any event comes back from its line as itself, with what was bound beside it."""
+    """Any event comes back from its line as itself, with its bound values."""
     line = parsed(event, bound, exception=exception)
     expected, bound_text = expected_bound(event, bound)
     if exception is not None and bound_text is not None:
@@ -64,7 +64,7 @@ def test_round_trip(event, bound, exception):
 @given(st.text(), BOUND, st.sampled_from(["debug", "info", "warning", "error", "critical"]))
 @settings(deadline=None, max_examples=100)
 def test_plain_round_trip(text, bound, level):
-    """A plain line comes back with its text, level, time and what was bound; its event is None."""
+    """A plain line comes back with its text, level, time and bound values; its event is None."""
     bound = {key: value for key, value in bound.items() if key not in HEADER}
     flat = flatten.expand_plain(text, bound, level=level, seq=1, **AT)
     line = parse.parse_line(encode(flat).decode())
@@ -84,7 +84,7 @@ def test_plain_tells_plain_from_typed():
 
 
 def test_own_lines_are_told_from_the_application_s():
-    """A system event of the application says ``source: app`` and is never taken for one of the log's own."""
+    """A system event of the application has ``source: app`` and is never taken for one of the log's own."""
     own, app = parsed(blm.WorkerStopped(), {"emitted": 1}, own=True), parsed(blm.WorkerStopped(), {"emitted": 1})
     assert (own.own, own.source, dict(own.bound)) == (True, None, {"emitted": 1})
     assert (app.own, app.source, dict(app.bound)) == (False, "app", {"emitted": 1})
@@ -94,7 +94,7 @@ def test_own_lines_are_told_from_the_application_s():
 @given(UNKNOWN, BOUND)
 @settings(deadline=None, max_examples=100)
 def test_unknown_kinds_read_as_unknown_events(event, bound):
-    """A line of an unknown kind reads as UnknownEvent of that kind, whose payload is all that stood in the line."""
+    """A line of an unknown kind reads as UnknownEvent of that kind, whose payload holds all other keys of the line."""
     line = parsed(event, bound)
     assert isinstance(line.event, blm.UnknownEvent)
     assert line.event.kind == event.kind
@@ -129,14 +129,14 @@ BROKEN = [
 
 @pytest.mark.parametrize(("data", "fault"), BROKEN, ids=range(len(BROKEN)))
 def test_foreign_lines(data, fault):
-    """What is not strict JSON, or no line of this log, is a DecodeError that says which."""
+    """Text that is not strict JSON, or not a line of this log, is a DecodeError with the reason."""
     with pytest.raises(DecodeError, match=f"^{fault}"):
         parse.parse_line(data)
 
 
 @pytest.mark.parametrize("version", [0, 2, 1.0, True, "1", None, [1]])
 def test_other_versions(version):
-    """A line of another version is a DecodeError that says to update."""
+    """A line of another version is a DecodeError with the advice to update."""
     with pytest.raises(DecodeError, match="a line of version .*; this package reads version 1: update it"):
         parse.parse_line(encode(line_of(TOOL) | {"v": version}))
 
@@ -178,7 +178,7 @@ def test_partial_usage():
         parse.parse_line(json.dumps(flat))
 
 
-def test_what_was_read_cannot_be_changed():
+def test_a_line_cannot_be_changed():
     """A Line and its bound values are read-only."""
     line = parsed(TOOL, {"a": 1})
     with pytest.raises(TypeError):

@@ -26,7 +26,7 @@ def strict(line):
 @given(JSON)
 @settings(deadline=None, max_examples=200)
 def test_json_comes_back_as_it_was(data):
-    """What JSON can hold is written compactly, in UTF-8 and in order, and comes back the same."""
+    """Any JSON data is written compactly, in UTF-8 and in order, and comes back the same."""
     line = encode(data)
     assert json.dumps(strict(line)) == json.dumps(data)
     assert msgspec.json.format(line, indent=-1) == line
@@ -57,6 +57,6 @@ def test_anything_is_one_strict_line(data):
     ],
     ids=range(10),
 )  # fmt: skip
-def test_what_json_or_readers_cannot_hold(value, text):
+def test_values_that_json_or_readers_cannot_hold(value, text):
     """Line breaks are escaped, non-finite numbers null, lone surrogates U+FFFD; all else stays as it is."""
     assert encode(value) == text.encode()

@@ -33,17 +33,17 @@ def plain(text="text", exception=None, **bound):
 def capped(flat, limit):
     """Cut a record, check what holds for every cut, and return it as a reader sees it."""
     before = dict(flat)
-    made, line = cap(flat, limit)
+    cut, line = cap(flat, limit)
     assert flat == before
-    assert line == encode(made)
+    assert line == encode(cut)
     seen = json.loads(line, parse_constant=pytest.fail)
     if "truncated" in seen:
         assert list(seen)[-1] == "truncated"
-        shortened = {key for key in seen if key not in {"truncated"} and made[key] != before[key]}
+        shortened = {key for key in seen if key not in {"truncated"} and cut[key] != before[key]}
         left_out = {"bound"} if set(before) - set(seen) else set()
         assert set(seen["truncated"]) == shortened | left_out
     else:
-        assert made == before
+        assert cut == before
     return seen, len(line)
 
 
@@ -75,7 +75,7 @@ def test_the_order_of_cutting():
 
 
 def test_a_cut_loses_no_more_than_it_must():
-    """What is cut keeps its beginning and ends in a mark, and fills the line up to a few bytes."""
+    """A value that is cut keeps its beginning and ends in a mark, and fills the line up to a few bytes."""
     for flat in (
         expand(note="n" * 5_000),
         expand(exception="n" * 5_000),
@@ -156,10 +156,10 @@ def test_the_limit_is_in_bytes(char):
     """The limit counts bytes of JSON, whatever the characters: wide ones, escapes, surrogates."""
     for limit in (1_000, 1_001, 1_002, 1_003, 1_024):
         for flat in (expand(note=char * 4_000), plain(char * 4_000), expand(exception=char * 4_000)):
-            made, line = cap(flat, limit)
+            cut, line = cap(flat, limit)
             json.loads(line, parse_constant=pytest.fail)
             assert limit - 60 <= len(line) <= limit
-            assert len(made["truncated"]) == 1
+            assert len(cut["truncated"]) == 1
 
 
 def test_only_bound_values_of_an_event_with_text_inside():
@@ -186,12 +186,12 @@ def test_any_record_is_cut_to_the_limit(event, text, bound, exception):
         flatten.expand(event, bound, exception=exception or None, **AT),
         flatten.expand_plain(text, bound, level="info", exception=exception or None, **AT),
     ):
-        made, line = cap(flat, 1_000)
+        cut, line = cap(flat, 1_000)
         json.loads(line, parse_constant=pytest.fail)
         assert len(line.decode().splitlines()) == 1
         read = parse.parse_line(line)
         assert (read.event is None) == ("plain" in flat)
         if len(line) > 1_000:
             ids = {"event_id", "trace_id", "session_id", "round_id", "request_id", "tool_call_id", "tool_name", "model"}
-            assert set(made) <= fields_in_line(event.kind) | HEADER_SET | {"exception", "truncated"}
-            assert sum(len(encode(made[key])) for key in ids & set(made)) > 300
+            assert set(cut) <= fields_in_line(event.kind) | HEADER_SET | {"exception", "truncated"}
+            assert sum(len(encode(cut[key])) for key in ids & set(cut)) > 300

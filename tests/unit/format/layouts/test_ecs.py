@@ -181,12 +181,12 @@ ABOUT = [
 def test_category_type_and_outcome(event, category, kind_of_event, outcome, error_type):
     """Each kind has its category and type, and an outcome where there is one; what failed has an error type."""
     document = ecs(event)
-    found = document["event"]
-    assert (found["category"], found["type"], found.get("outcome")) == ([category], [kind_of_event], outcome)
+    fields = document["event"]
+    assert (fields["category"], fields["type"], fields.get("outcome")) == ([category], [kind_of_event], outcome)
     assert document.get("error", {}).get("type") == error_type
-    assert found["kind"] == ("metric" if isinstance(event, blm.MessageCountUpdated) else "event")
+    assert fields["kind"] == ("metric" if isinstance(event, blm.MessageCountUpdated) else "event")
     reason = "cancelled" if outcome == "unknown" and event is not STARTED else getattr(event, "reason", None)
-    assert found.get("reason") == reason
+    assert fields.get("reason") == reason
 
 
 @pytest.mark.parametrize("event", [event for event, *_ in ABOUT], ids=range(len(ABOUT)))

@@ -36,7 +36,7 @@ def test_the_layouts():
 @given(flat=FLATS)
 @settings(deadline=None, max_examples=400)
 def test_any_record_comes_back(layout, flat):
-    """What is read of a line is the record, with the same keys, values and types, whatever the layout is."""
+    """A line of any layout is read back as its record, with the same keys, values and types."""
     back = there_and_back(layout, flat)
     assert exact(back) == exact(msgspec.json.decode(encode(flat)))
     assert list(back)[: len(HEADER)] == list(flat)[: len(HEADER)] or "plain" not in flat
@@ -130,7 +130,7 @@ def test_what_is_too_deep():
 
 
 def test_what_others_add_is_ignored():
-    """Fields that a shipper has added beside ours do not disturb the reading."""
+    """Fields that a shipper has added are ignored."""
     added = {"host": {"name": 5, "ip": ["::1"]}, "agent": {"id": "a"}, "error": "x", "log": {"offset": 7}}
     assert flat_of(GOOD["ecs"] | added)["host"] == 5
     attribute = {"key": "log.file.name", "value": {"stringValue": "a"}}
@@ -154,7 +154,7 @@ def test_ids_are_found_in_a_broken_line(layout):
 # -- the lines of a log ---------------------------------------------------------------------
 
 
-def maker(layout, limit=32_000):
+def line_encoder(layout, limit=32_000):
     return LineEncoder(layout=layout, max_line_bytes=limit, fs=FS(), clock=ManualClock(1_795_362_433_417_696_999))
 
 
@@ -175,10 +175,10 @@ LONG = {
 @pytest.mark.parametrize("limit", [None, 4_000, 32_000])
 @pytest.mark.parametrize("name", LONG)
 def test_long_lines_are_cut(layout, limit, name):
-    """A line of any layout is within the limit, says what was cut, and keeps its ids; the rest is used."""
+    """A line of any layout is within the limit, names the values that were cut, keeps its ids and uses the rest."""
     event, bound, exception = LONG[name]
     limit = limit or layouts.LAYOUTS[layout].min_line_bytes
-    line = maker(layout, limit).encode(QueuedRecord(event, {}, bound, "info", 1, exception))
+    line = line_encoder(layout, limit).encode(QueuedRecord(event, {}, bound, "info", 1, exception))
     assert line is not None
     assert len(line) <= limit
     assert len(line.decode().splitlines()) == 1
@@ -197,38 +197,40 @@ def test_the_shortest_limit_holds_every_event(layout):
     uuid = "6d1f2a7e-3c5b-4e0e-9a41-0c2f4f1f9a01"
     ids = dict.fromkeys(("session_id", "round_id", "request_id", "tool_call_id"), uuid)
     usage = blm.TokenUsage(**dict.fromkeys(names_of(blm.TokenUsage), 2**64 - 1))
-    beside = {"event_id": uuid, "occurred_at": meta(1).occurred_at, "trace_id": uuid}
-    made = maker(layout, layouts.LAYOUTS[layout].min_line_bytes)
+    ids_of_meta = {"event_id": uuid, "occurred_at": meta(1).occurred_at, "trace_id": uuid}
+    encoder = line_encoder(layout, layouts.LAYOUTS[layout].min_line_bytes)
     for event in EXAMPLES[:12]:
         names = names_of(type(event))
-        values = {key: value for key, value in ids.items() if key in names} | {"meta": blm.EventMeta(**beside)}
+        values = {key: value for key, value in ids.items() if key in names} | {"meta": blm.EventMeta(**ids_of_meta)}
         values |= {
             key: value
             for key, value in {"usage": usage, "latency_ms": 2**64 - 1, "error": "e" * 500}.items()
             if key in names
         }
-        line = made.encode(
+        line = encoder.encode(
             QueuedRecord(dataclasses.replace(event, **values), {}, {"note": "x" * 900}, "info", 1, "T" * 900)
         )
         assert line is not None, event.kind
         assert parse_line(line).event.meta.event_id == uuid
     facts = FACTS | {"host": "h" * 64}
-    assert made.encode_internal(blm.WorkerStarted(), facts)
+    assert encoder.encode_internal(blm.WorkerStarted(), facts)
     reasons = ("queue_full", "plain_gave_way", "block_timeout", "too_large", "shutdown", "storage", "closed")
     counts = {"emitted": 2**63, "written": 2**63, "dropped": dict.fromkeys(reasons, 2**63), "repaired_bytes": 2**40}
-    assert made.encode_internal(blm.WorkerStopped(), counts)
+    assert encoder.encode_internal(blm.WorkerStopped(), counts)
 
 
 @pytest.mark.parametrize("layout", layouts.LAYOUTS)
 def test_files_begin_differently(layout):
     """The same text at the same time, written by two writers, differs within the first 1,024 bytes."""
-    lines = [maker(layout).encode(QueuedRecord("x" * 500, {}, {"note": "y" * 5_000}, "info", 1)) for _ in range(2)]
+    lines = [
+        line_encoder(layout).encode(QueuedRecord("x" * 500, {}, {"note": "y" * 5_000}, "info", 1)) for _ in range(2)
+    ]
     assert lines[0][:1024] != lines[1][:1024]
     assert len(lines[0]) > 1024
 
 
 @pytest.mark.parametrize("layout", ["ecs", "otel"])
 def test_what_a_layout_cannot_hold_leaves_a_marker(layout):
-    """A value that is no plain data does not leave the line out: another says so."""
-    line = parse_line(maker(layout).encode(QueuedRecord(TOOL, {}, {"bad": object}, "info", 1)))
+    """A value that is not plain data does not leave a gap: a marker stands in the line's place."""
+    line = parse_line(line_encoder(layout).encode(QueuedRecord(TOOL, {}, {"bad": object}, "info", 1)))
     assert (line.text, line.level, line.seq) == ("chat.tool_called could not be encoded", "error", 1)

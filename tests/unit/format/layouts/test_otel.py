@@ -34,9 +34,9 @@ def plain(text, **bound):
 
 def values(data):
     """Return the attributes by name."""
-    found = {pair["key"]: pair["value"] for pair in data["attributes"]}
-    assert len(found) == len(data["attributes"])
-    return found
+    attributes = {pair["key"]: pair["value"] for pair in data["attributes"]}
+    assert len(attributes) == len(data["attributes"])
+    return attributes
 
 
 def parsed(data):
@@ -48,7 +48,7 @@ def parsed(data):
 
 
 def content(value):
-    """Return what a protobuf AnyValue holds."""
+    """Return the content of a protobuf AnyValue."""
     kind = value.WhichOneof("value")
     if kind is None:
         return None
@@ -60,7 +60,7 @@ def content(value):
 
 
 def held(value):
-    """Return what OTLP can hold of a native value: beyond signed 64 bits the nearest double."""
+    """Return a native value as OTLP holds it: beyond signed 64 bits the nearest double."""
     if isinstance(value, list):
         return [held(item) for item in value]
     if isinstance(value, dict):
@@ -93,10 +93,10 @@ def test_protobuf_reads_a_plain_line():
     """A plain line is a log record without an event name."""
     read = parsed(plain("größer", session_id="s", entries=2**63))
     assert (read.event_name, read.body.string_value, read.severity_number) == ("", "größer", 9)
-    found = {pair.key: content(pair.value) for pair in read.attributes}
-    assert found["bamboo.plain"] is True
-    assert found["gen_ai.conversation.id"] == "s"
-    assert found["bamboo.bound.entries"] == 2.0**63
+    attributes = {pair.key: content(pair.value) for pair in read.attributes}
+    assert attributes["bamboo.plain"] is True
+    assert attributes["gen_ai.conversation.id"] == "s"
+    assert attributes["bamboo.bound.entries"] == 2.0**63
 
 
 @pytest.mark.parametrize("flat", FIXED, ids=range(len(FIXED)))
@@ -115,14 +115,14 @@ def test_protobuf_reads_anything(flat):
 def check_by_protobuf(flat):
     data, native = written("otel", flat), json.loads(encode(flat))
     read = parsed(data)
-    found = {pair.key: content(pair.value) for pair in read.attributes}
+    attributes = {pair.key: content(pair.value) for pair in read.attributes}
     for key, value in native.items():
         if key in {"timestamp", "level", "event"} or (key == "trace_id" and "traceId" in data):
             continue
-        names = [row.otel for row in ROWS if row.key == key and row.otel in found]
-        name = names[0] if names and f"bamboo.bound.{key}" not in found else f"bamboo.bound.{key}"
-        assert found[name] == held(value), key
-        assert type(found[name]) is type(held(value)), key
+        names = [row.otel for row in ROWS if row.key == key and row.otel in attributes]
+        name = names[0] if names and f"bamboo.bound.{key}" not in attributes else f"bamboo.bound.{key}"
+        assert attributes[name] == held(value), key
+        assert type(attributes[name]) is type(held(value)), key
     assert read.severity_text == native["level"]
     assert read.body.string_value == native["event"]
 
@@ -168,10 +168,10 @@ def test_the_list_of_attributes():
     ids=range(14),
 )  # fmt: skip
 def test_values(value, written_as):
-    """Every value says its type; null and what is not finite is empty."""
-    made = otel.any_value(value)
-    assert made == written_as
-    assert [type(item) for item in made.values()] == [type(item) for item in written_as.values()]
+    """Every value has its type; null and a number that is not finite are empty."""
+    any_value = otel.any_value(value)
+    assert any_value == written_as
+    assert [type(item) for item in any_value.values()] == [type(item) for item in written_as.values()]
 
 
 def test_what_is_no_plain_data():
@@ -252,7 +252,7 @@ def test_who_wrote_it_comes_first():
     assert "log.record.uid" not in values(written("otel", flatten.expand(TOOL, {})))
 
 
-# -- what follows from the record -----------------------------------------------------------
+# -- computed attributes -----------------------------------------------------------
 
 
 def request(endpoint, **fields):
@@ -280,11 +280,11 @@ def request(endpoint, **fields):
     ],
 )
 def test_the_operation_of_an_endpoint(endpoint, operation, api):
-    """What is asked of a provider is said where the endpoint says it plainly, and is not guessed."""
-    found = values(of(request(endpoint)))
-    assert found.get("gen_ai.operation.name") == (operation and {"stringValue": operation})
-    assert found.get("openai.api.type") == (api and {"stringValue": api})
-    assert "gen_ai.provider.name" not in found
+    """The operation and the API follow from a known endpoint, and are not guessed for another one."""
+    attributes = values(of(request(endpoint)))
+    assert attributes.get("gen_ai.operation.name") == (operation and {"stringValue": operation})
+    assert attributes.get("openai.api.type") == (api and {"stringValue": api})
+    assert "gen_ai.provider.name" not in attributes
     assert "openai.api.type" not in values(plain("x", endpoint=endpoint))
 
 
@@ -296,22 +296,24 @@ def test_a_provider_that_is_bound():
 
 def test_streams():
     """OpenTelemetry's attribute for streams is there only when it is one; ours says both."""
-    found = [values(of(request("x", is_stream=stream))) for stream in (True, False)]
-    assert [item.get("gen_ai.request.stream") for item in found] == [{"boolValue": True}, None]
-    assert [item["bamboo.request.stream"] for item in found] == [{"boolValue": True}, {"boolValue": False}]
+    attributes = [values(of(request("x", is_stream=stream))) for stream in (True, False)]
+    assert [item.get("gen_ai.request.stream") for item in attributes] == [{"boolValue": True}, None]
+    assert [item["bamboo.request.stream"] for item in attributes] == [{"boolValue": True}, {"boolValue": False}]
 
 
 def test_the_answer_of_a_request():
     """A status code is there when an answer came."""
     event = blm.RequestCompleted(request_id="q", status_code=503, status="error", latency_ms=1)
-    found = values(of(event))
-    assert found["http.response.status_code"] == {"intValue": "503"}
-    assert found["error.type"] == {"stringValue": "503"}
-    found = values(of(dataclasses.replace(event, status_code=0, status="timeout"), {"endpoint": "openai.responses"}))
-    assert "http.response.status_code" not in found
-    assert found["bamboo.bound.status_code"] == {"intValue": "0"}
-    assert found["error.type"] == {"stringValue": "timeout"}
-    assert found["gen_ai.operation.name"] == {"stringValue": "chat"}
+    attributes = values(of(event))
+    assert attributes["http.response.status_code"] == {"intValue": "503"}
+    assert attributes["error.type"] == {"stringValue": "503"}
+    attributes = values(
+        of(dataclasses.replace(event, status_code=0, status="timeout"), {"endpoint": "openai.responses"})
+    )
+    assert "http.response.status_code" not in attributes
+    assert attributes["bamboo.bound.status_code"] == {"intValue": "0"}
+    assert attributes["error.type"] == {"stringValue": "timeout"}
+    assert attributes["gen_ai.operation.name"] == {"stringValue": "chat"}
 
 
 def test_numbers_that_do_not_fit():

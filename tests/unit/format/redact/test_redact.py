@@ -254,7 +254,7 @@ def test_no_named_secret_survives_in_any_text(before, named, secret, after):
 @given(st.text(max_size=60))
 @settings(deadline=None, max_examples=200)
 def test_masking_twice_changes_nothing_more(text):
-    """Masking is stable for any text, and what has no hint of a secret in it is the same object."""
+    """Masking is stable for any text, and a text without a hint of a secret is returned as the same object."""
     once = mask_text(text)
     assert mask_text(once) == once
     assert once == text or MASK in once
@@ -318,7 +318,7 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=8).map("".join))
 @settings(deadline=None, max_examples=1_000)
 def test_secrets_start_where_they_are_looked_for(text):
-    """The patterns are tried beside their words only, and find what they find when they are tried everywhere."""
+    """The patterns are tried next to their words only, and match the same secrets as when they are tried everywhere."""
     everywhere = text.lower() + "."  # of another length, as some letters become two in lower case
     assert patterns.mask_secrets(text, text.lower()) == patterns.mask_secrets(text, everywhere)
 
@@ -336,5 +336,5 @@ def test_letters_that_patterns_take_for_others():
 
 
 def test_ids_hold_no_words():
-    """Texts of the characters of an id are not looked at: no word beside a secret is made of them."""
+    """Texts of the characters of an id are not looked at: no word of a pattern is made of them."""
     assert all(word.strip(masking._ID) for pattern in patterns.SECRET_PATTERNS for word in pattern.words)
