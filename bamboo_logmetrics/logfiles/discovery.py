@@ -14,7 +14,7 @@ from contextlib import ExitStack
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles.log_file import LogFile, identity_at, open_file, open_rotated
-from bamboo_logmetrics.logfiles.names import Rotated, exists, log_of, rotated_files
+from bamboo_logmetrics.logfiles.names import Rotated, log_of, rotated_exists, rotated_files
 from bamboo_logmetrics.system import FS
 
 AnyPath = str | os.PathLike[str]
@@ -76,7 +76,7 @@ def service_of(log: str) -> str:
 
 
 def _existing(fs: FS, log: str) -> list[Rotated]:
-    return [item for item in rotated_files(fs, log) if exists(fs, log, item)]
+    return [item for item in rotated_files(fs, log) if rotated_exists(fs, log, item)]
 
 
 # -- sizes -------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def rotated_files(fs: FS, log: str) -> list[Rotated]:
         return []
 
 
-def exists(fs: FS, log: str, rotated: Rotated) -> bool:
+def rotated_exists(fs: FS, log: str, rotated: Rotated) -> bool:
     """Return True if a listed rotated file is a regular file, in any form: it may have been compressed since."""
     directory = os.path.dirname(log)
     return any(is_file(fs, os.path.join(directory, name)) for name in rotated.forms)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from bamboo_logmetrics.logfiles.discovery import size_at
 from bamboo_logmetrics.logfiles.log_file import LONGEST_LINE, LogFile, identity_at, open_file, open_rotated
-from bamboo_logmetrics.logfiles.names import Rotated, exists, rotated_files
+from bamboo_logmetrics.logfiles.names import Rotated, rotated_exists, rotated_files
 from bamboo_logmetrics.logfiles.position import HEAD, Chunk, Position, fingerprint
 from bamboo_logmetrics.system import FS
 
@@ -231,7 +231,7 @@ class Follower:
         found = rotated_files(self._fs, self.log)
         if found and found[0].base < self._passed and self._passed not in {item.base for item in found}:
             self._passed = ""  # the clock went back, or names were changed: the ledger knows what is there again
-        return (item for item in found if item.base > self._passed and exists(self._fs, self.log, item))
+        return (item for item in found if item.base > self._passed and rotated_exists(self._fs, self.log, item))
 
 
 @contextmanager
