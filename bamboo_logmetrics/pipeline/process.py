@@ -17,7 +17,7 @@ from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.pipeline.diagnostics import stderr
 
 
-class _Ending(Protocol):
+class _OpenLog(Protocol):
     """The part of a pipeline that the process calls."""
 
     def start_closing(self, timeout: float) -> None: ...
@@ -27,24 +27,24 @@ class _Ending(Protocol):
 
 
 _EXIT_TIMEOUT = 5.0  # seconds, for all logs together
-_REPEAT_EVERY = 0.05  # seconds until a repeated SIGTERM that was not heard is sent again
+_REPEAT_EVERY = 0.05  # seconds until a repeated SIGTERM that did not arrive is sent again
 
-_open: dict[int, weakref.ref[_Ending]] = {}  # a dict: list() of its values is one step, while other threads change it
+_open: dict[int, weakref.ref[_OpenLog]] = {}  # a dict: list() of its values is one step, while other threads change it
 _finalized_in = 0  # pid of the process whose multiprocessing exit closes the logs
 
 
-def register(pipeline: _Ending) -> None:
+def register(pipeline: _OpenLog) -> None:
     """Have ``pipeline`` closed at exit and reset after forks."""
     key = id(pipeline)
     _open[key] = weakref.ref(pipeline, lambda _: _open.pop(key, None))
 
 
-def unregister(pipeline: _Ending) -> None:
+def unregister(pipeline: _OpenLog) -> None:
     """Leave out ``pipeline``, which has ended, from now on."""
     _open.pop(id(pipeline), None)
 
 
-def pipelines() -> list[_Ending]:
+def pipelines() -> list[_OpenLog]:
     """Return the open pipelines."""
     return [pipeline for ref in list(_open.values()) if (pipeline := ref()) is not None]
 
@@ -64,7 +64,7 @@ def _flush_all() -> bool:
     return False not in answers
 
 
-def _each_in_time() -> Iterator[tuple[_Ending, float]]:
+def _each_in_time() -> Iterator[tuple[_OpenLog, float]]:
     until = time.monotonic() + _EXIT_TIMEOUT
     for pipeline in pipelines():
         yield pipeline, max(0.0, until - time.monotonic())
@@ -92,7 +92,7 @@ class _OnSigterm:
     def __init__(self, previous: Any) -> None:
         self._previous = previous
         self._done = False
-        self._heard = allocate_lock()  # released when the repeated signal has arrived
+        self._arrived = allocate_lock()  # released when the repeated signal has arrived
         self._pid = 0  # the process that is ending
 
     def __call__(self, signum: int, frame: Any) -> None:
@@ -102,21 +102,21 @@ class _OnSigterm:
             self._repeat_after(close_all, signum)
         elif self._done or _flush_all():
             self._done = False
-            self._hear()
+            self._mark_arrived()
             self._previous(signum, frame)
         else:
             self._repeat_after(_flush_all, signum)
 
     def _repeat_after(self, work: Callable[[], object], signum: int) -> None:
-        heard = self._heard = allocate_lock()
-        heard.acquire()
+        arrived = self._arrived = allocate_lock()
+        arrived.acquire()
 
         def working() -> None:
             work()
             self._done = True
             while True:  # a signal just before the main thread enters a system call does not interrupt that
                 os.kill(os.getpid(), signum)
-                if heard.acquire(timeout=_REPEAT_EVERY):
+                if arrived.acquire(timeout=_REPEAT_EVERY):
                     return
 
         try:
@@ -124,15 +124,15 @@ class _OnSigterm:
         except (RuntimeError, MemoryError):  # the interpreter is ending
             working()
 
-    def _hear(self) -> None:
-        if self._heard.locked():
-            self._heard.release()
+    def _mark_arrived(self) -> None:
+        if self._arrived.locked():
+            self._arrived.release()
 
     def _die(self, signum: int, frame: Any) -> None:
         if self._pid != os.getpid():  # a child that was forked meanwhile: its logs are not being closed
             self(signum, frame)
         elif self._done:
-            self._hear()
+            self._mark_arrived()
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
 

@@ -426,7 +426,7 @@ def test_sigterm_within_the_step_waits_for_its_end(open_log, sigterm):
 
 @pytest.mark.parametrize("threads", [True, False])
 def test_sigterm_that_kills(open_log, sigterm, monkeypatch, threads):
-    """Where SIGTERM kills, the logs are closed first, and the signal is sent until it is heard."""
+    """Where SIGTERM kills, the logs are closed first, and the signal is sent until it arrives."""
     log, sent, handler = open_log(), threading.Semaphore(0), process._OnSigterm(signal.SIG_DFL)
 
     def kill(pid, signum):
@@ -447,7 +447,7 @@ def test_sigterm_that_kills(open_log, sigterm, monkeypatch, threads):
     handler(signal.SIGTERM, None)
     if threads:
         assert sent.acquire(timeout=10)
-        assert sent.acquire(timeout=10)  # it was not heard
+        assert sent.acquire(timeout=10)  # it did not arrive
         handler._die(signal.SIGTERM, None)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert log.close()
