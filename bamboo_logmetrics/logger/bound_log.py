@@ -192,12 +192,12 @@ class BoundLog(LogControl, BoundLoggerBase):
             context = freeze_mapping(context)
         exception = take_exception(kw) if "exc_info" in kw or "stack_info" in kw else None
         bound = kw if by_reference and all_scalar(kw) else freeze_mapping(kw)
-        if isinstance(event, (ChatEvent, ForwardEvent)):
-            if type(event) not in _TYPED:
-                require_kind(event)
+        if type(event) in _TYPED:
             return QueuedRecord(event, bound, context, level, None, exception)
         if isinstance(event, MetricsEvent):
             require_kind(event)
+            if isinstance(event, (ChatEvent, ForwardEvent)):
+                return QueuedRecord(event, bound, context, level, None, exception)
         else:
             event, level = freeze_text(event), level or "info"
         return QueuedRecord(event, bound, context, level, time_ns or self._logger.time_ns(), exception)
