@@ -12,7 +12,7 @@ from bamboo_logmetrics.cli.demo_command import demo
 from bamboo_logmetrics.cli.exit_codes import INTERRUPTED, UNUSABLE
 from bamboo_logmetrics.cli.formatting import printable
 from bamboo_logmetrics.cli.import_command import import_group
-from bamboo_logmetrics.cli.ship import ship
+from bamboo_logmetrics.cli.ship_command import ship
 from bamboo_logmetrics.cli.verify_command import verify
 from bamboo_logmetrics.errors import BambooLogError
 
@@ -37,10 +37,10 @@ def cli() -> None:
     """Keep logs of LLM agents and proxies in which every event is accounted for.
 
     \b
-    See how it works:         bamboo-logmetrics demo
-    Find missing events:      bamboo-logmetrics verify logs/agent.jsonl
-    Deliver to a server:      bamboo-logmetrics ship logs/agent.jsonl --to loki --url http://localhost:3100
-    Import transcripts:       bamboo-logmetrics import claude-code ~/.claude/projects -o history.jsonl
+    See how it works:    bamboo-logmetrics demo
+    Find missing lines:  bamboo-logmetrics verify logs/agent.jsonl
+    Deliver to a server: bamboo-logmetrics ship logs/agent.jsonl --to loki --url http://localhost:3100
+    Import transcripts:  bamboo-logmetrics import claude-code ~/.claude/projects -o history.jsonl
 
     \b
     Tab completion, in ~/.bashrc (for zsh or fish, use its name in place of bash):

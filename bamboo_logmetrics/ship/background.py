@@ -1,4 +1,4 @@
-"""One call at a time in a thread of its own, so that the next batch is made ready while one is under way."""
+"""One call at a time in a thread of its own, so that the next batch is encoded while one is on its way."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ T = TypeVar("T")
 
 
 class BackgroundCalls(Generic[T]):
-    """Makes calls, in order. Its thread does not hold up the end of the process, as an Executor's would."""
+    """Makes calls in order. Unlike an Executor's, its thread does not delay the exit of the process."""
 
     def __init__(self) -> None:
         self._calls: SimpleQueue[Callable[[], T] | None] = SimpleQueue()
         self._outcomes: SimpleQueue[Future[T] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="bamboo-logmetrics-courier", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="bamboo-logmetrics-delivery", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
-    def send(self, call: Callable[[], T]) -> None:
+    def submit(self, call: Callable[[], T]) -> None:
         """Have a call made."""
         self._calls.put(call)
 
     def outcome(self, timeout: float | None = None) -> Future[T] | None:
-        """Wait for a call, and return what came of it; None when somebody nudged, or ``timeout`` seconds are over."""
+        """Wait for the end of a call, and return it; None after :meth:`wake`, or after ``timeout`` seconds."""
         try:
             return self._outcomes.get(timeout=timeout)
         except Empty:
             return None
 
     def last_outcome(self, timeout: float) -> Future[T] | None:
-        """Wait for a call, whoever nudges; None when ``timeout`` seconds are over."""
+        """Wait for the end of a call, whatever :meth:`wake` does; None after ``timeout`` seconds."""
         try:
-            while (found := self._outcomes.get(timeout=timeout)) is None:
+            while (outcome := self._outcomes.get(timeout=timeout)) is None:
                 continue
         except Empty:
             return None
-        return found
+        return outcome
 
-    def nudge(self) -> None:
-        """Have whoever waits for an outcome look up. From any thread or signal handler."""
+    def wake(self) -> None:
+        """Have :meth:`outcome` return. From any thread or signal handler."""
         self._outcomes.put(None)
 
     def close(self) -> None:
-        """End the thread, once the call that is under way is made; nobody waits for that."""
+        """End the thread after the call that is being made; does not wait for it."""
         self._calls.put(None)
 
     def _work(self) -> None:
@@ -56,6 +56,6 @@ class BackgroundCalls(Generic[T]):
             outcome: Future[T] = Future()
             try:
                 outcome.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - it is raised where the outcome is asked for
+            except BaseException as error:  # noqa: BLE001 - raised again by outcome().result()
                 outcome.set_exception(error)
             self._outcomes.put(outcome)

@@ -1,4 +1,4 @@
-"""How a server is convinced that a request may be made: secrets, from arguments, the environment or files."""
+"""Credentials for a server, from arguments, the environment or files."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _IN_HEADERS = ("token", "api_key", "tenant")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """How a server is to be convinced. What is secret is in no ``repr``.
+    """Credentials for a server. No ``repr`` shows a secret.
 
     Args:
-        user: the name for basic authorisation.
-        password: its password.
+        user: the user for basic authentication.
+        password: the user's password.
         token: a bearer token.
-        api_key: an Elasticsearch API key, encoded as Elasticsearch gives it.
+        api_key: an Elasticsearch API key, in the encoded form.
         tenant: the value of ``X-Scope-OrgID``, Loki's tenant.
-        ca: a file with the certificates that the server's is checked against, in place of the system's.
+        ca: a file with the certificates of the authorities to trust, in place of the system's.
         cert: a file with the client's certificate.
-        key: a file with its key, where the certificate's file does not hold it.
+        key: a file with the certificate's key, unless the certificate's file holds it.
 
-    Raises ConfigError when more than one of user, token and api_key is given, a password without a user, a key without
-    a certificate, or what no header can hold.
+    Raises ConfigError for more than one of user, token and api_key, a password without a user, a key without a
+    certificate, and a value that no header can hold.
     """
 
     user: str = ""
@@ -49,51 +49,56 @@ class Credentials:
         if sum(map(bool, (self.user, self.token, self.api_key))) > 1:
             msg = "give one of a user with a password, a token and an API key, not several"
             raise ConfigError(msg)
-        for given, needed in (("password", "user"), ("key", "cert")):
-            if getattr(self, given) and not getattr(self, needed):
-                msg = f"{given} is of no use without {needed}"
+        for name, needed in (("password", "user"), ("key", "cert")):
+            if getattr(self, name) and not getattr(self, needed):
+                msg = f"{name} needs {needed} as well"
                 raise ConfigError(msg)
         for name in _IN_HEADERS:
             text = getattr(self, name)
             if not (text.isascii() and text.isprintable() and text == text.strip()):
-                msg = f"{name} has a character, or a space around it, that no header can hold"
+                msg = f"{name} has a character that no header can hold, or a space at its beginning or end"
                 raise ConfigError(msg)
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None, **given: str) -> Credentials:
-        """Return what the variables ``BAMBOO_LOGMETRICS_SHIP_<NAME>`` say; arguments beat them.
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **values: str) -> Credentials:
+        """Return the credentials of the variables ``BAMBOO_LOGMETRICS_SHIP_<NAME>``; arguments take precedence.
 
         ``password_file``, ``token_file`` and ``api_key_file``, as arguments or variables, name a file that holds the
         secret. Raises ConfigError as :func:`secret_from`.
         """
         environ = os.environ if environ is None else environ
-        values = {}
+        fields = {}
         for name in cls.__slots__:
-            values[name] = given.get(name) or environ.get(ENV_PREFIX + name.upper(), "")
-            if name in _SECRETS and not given.get(name):
-                path = given.get(f"{name}_file") or environ.get(f"{ENV_PREFIX}{name.upper()}_FILE")
-                values[name] = secret_from(path) if path else values[name]
-        return cls(**values)
+            fields[name] = values.get(name) or environ.get(ENV_PREFIX + name.upper(), "")
+            if name in _SECRETS and not values.get(name):
+                path = values.get(f"{name}_file") or environ.get(f"{ENV_PREFIX}{name.upper()}_FILE")
+                fields[name] = secret_from(path) if path else fields[name]
+        return cls(**fields)
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that convince."""
-        found = {}
+        """Return the headers that authenticate a request."""
+        headers = {}
+        if self.user:
+            headers["Authorization"] = f"Basic {self._basic()}"
         if self.token:
-            found["Authorization"] = f"Bearer {self.token}"
+            headers["Authorization"] = f"Bearer {self.token}"
         if self.api_key:
-            found["Authorization"] = f"ApiKey {self.api_key}"
+            headers["Authorization"] = f"ApiKey {self.api_key}"
         if self.tenant:
-            found["X-Scope-OrgID"] = self.tenant
-        return found
+            headers["X-Scope-OrgID"] = self.tenant
+        return headers
 
     def secrets(self) -> list[str]:
-        """Return what must not be shown, in each form in which it is sent, or may come back within JSON or a URL."""
-        basic = base64.b64encode(f"{self.user}:{self.password}".encode()).decode() if self.password else ""
+        """Return the texts to hide: each secret as it is sent, and as it may come back within JSON or a URL."""
+        basic = self._basic() if self.password else ""
         sent = [secret for secret in (self.password, self.token, self.api_key, basic) if secret]
         escaped = [json.dumps(secret, ensure_ascii=ensure)[1:-1] for secret in sent for ensure in (False, True)]
         for_html = [text.translate(_FOR_HTML) for text in escaped]  # as Go's encoder writes it
         in_urls = [quoted(secret, safe="") for secret in sent for quoted in (quote, quote_plus)]
         return sorted({*sent, *escaped, *for_html, *in_urls}, key=len, reverse=True)
+
+    def _basic(self) -> str:
+        return base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
 def secret_from(path: str) -> str:
@@ -104,7 +109,7 @@ def secret_from(path: str) -> str:
     except OSError as error:
         msg = f"the secret in {path} cannot be read: {error.strerror}"
         raise ConfigError(msg) from None
-    except ValueError:  # its text would show a part of the secret
+    except ValueError:  # the error's text would show a part of the secret
         msg = f"the secret in {path} cannot be read: it is not UTF-8"
         raise ConfigError(msg) from None
     if not secret:

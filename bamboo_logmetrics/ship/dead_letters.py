@@ -1,4 +1,4 @@
-"""The dead-letter file: what could not be delivered, each with the reason, one JSON object a line."""
+"""The dead-letter file: lines that could not be delivered, with the reasons, one JSON object a line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _READ = 64 * 1024
 
 
 class DeadLetters:
-    """Appends to the file, which is made when there is something to write.
+    """Appends to the file. The first letter creates it, with the mode of the log, because it holds lines of the log.
 
     Args:
-        path: its path.
+        path: the path of the file.
         fs: the system calls.
-        log: the log, whose mode it takes: it holds lines of it.
+        log: the path of the log.
     """
 
     def __init__(self, path: str, fs: FS, log: str) -> None:
@@ -30,7 +30,7 @@ class DeadLetters:
         self._fs = fs
 
     def write(self, letters: list[dict[str, Any]], at: str) -> None:
-        """Bring letters to the disk; ``at`` is the time, UTC. Raises OSError."""
+        """Write letters to the disk; ``at`` is the time, UTC. Raises OSError."""
         if not letters:
             return
         fd = self._fs.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, self._mode())
@@ -40,7 +40,7 @@ class DeadLetters:
                 write_all(self._fs, fd, b"".join(encode({"at": at, **letter}) + b"\n" for letter in letters))
                 self._fs.fsync(fd)
             except OSError:
-                self._fs.ftruncate(fd, end)  # they are written again
+                self._fs.ftruncate(fd, end)  # the caller writes them again
                 raise
         finally:
             self._fs.close(fd)
@@ -48,11 +48,11 @@ class DeadLetters:
     def _mode(self) -> int:
         try:
             return self._fs.stat(self._log).st_mode & 0o666
-        except OSError:  # it is just being rotated
+        except OSError:  # it is being rotated at this moment
             return 0o600
 
     def _repair(self, fd: int) -> int:
-        """Cut away half a letter, which a crash has left and whose batch comes again; return the size."""
+        """Cut off half a letter, left by a crash, because its batch comes again; return the size of the file."""
         size = end = self._fs.fstat(fd).st_size
         cut = 0
         while end and not cut:
@@ -64,29 +64,29 @@ class DeadLetters:
         return end
 
 
-def of_refusal(refusal: Rejection) -> Iterator[dict[str, Any]]:
-    """Give the letters of what a destination refused: a line each, if it said which lines."""
-    if refusal.how_many >= len(refusal.entries):
-        for entry in refusal.entries:
+def letters_of_rejection(rejection: Rejection) -> Iterator[dict[str, Any]]:
+    """Give the letters of a rejection: one for each line, or one for the batch where the server names no lines."""
+    if rejection.number >= len(rejection.entries):
+        for entry in rejection.entries:
             yield {
-                "reason": refusal.reason,
+                "reason": rejection.reason,
                 "writer": entry.head.writer,
                 "seq": entry.head.seq,
                 "line": entry.line.decode(),
             }
         return
     among: dict[str, list[int]] = {}
-    for entry in refusal.entries:
+    for entry in rejection.entries:
         among.setdefault(entry.head.writer, [entry.head.seq, 0])[1] = entry.head.seq
-    yield {"reason": refusal.reason, "refused": refusal.how_many, "among": among}
+    yield {"reason": rejection.reason, "refused": rejection.number, "among": among}
 
 
-def of_broken(broken: InvalidLine) -> dict[str, Any]:
-    """Return the letter of what cannot be delivered."""
-    return {"reason": broken.reason, "line": broken.line.decode("utf-8", "replace")}
+def letter_of_invalid(line: InvalidLine) -> dict[str, Any]:
+    """Return the letter of a line that cannot be delivered."""
+    return {"reason": line.reason, "line": line.line.decode("utf-8", "replace")}
 
 
-def of_lost(lost: Lost) -> dict[str, Any]:
+def letter_of_lost(lost: Lost) -> dict[str, Any]:
     """Return the letter of numbers that the files no longer hold."""
     reason = "lost: the files do not hold these lines any more"
     return {"reason": reason, "writer": lost.writer, "lost": [lost.first, lost.last]}

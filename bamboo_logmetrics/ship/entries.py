@@ -1,4 +1,4 @@
-"""A line on its way: its bytes, and the little of it that every destination has to know."""
+"""A line to be delivered: its bytes, and the values that destinations need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bamboo_logmetrics.format.header import LineHeader, is_newer, is_writer_id
 from bamboo_logmetrics.format.layouts import flat_of
 
 _SECOND = len("2026-11-22T15:47:13")
-_DIGITS = 6  # after the point, as every line of ours has them
+_DIGITS = 6  # after the point, in every line of this package
 
 IDS = ("event_id", "trace_id", "session_id", "round_id", "tool_call_id", "request_id")
 
@@ -40,9 +40,9 @@ class Entry(NamedTuple):
 
     Args:
         line: its bytes, without the newline.
-        head: what is known of it.
-        native: True where the line is in the native layout.
-        time_ns: the entry's time, in nanoseconds since the epoch.
+        head: its decoded keys.
+        native: True if it is in the native layout.
+        time_ns: its time, in nanoseconds since the epoch.
     """
 
     line: bytes
@@ -52,7 +52,7 @@ class Entry(NamedTuple):
 
     @property
     def id(self) -> str:
-        """What identifies the line for ever."""
+        """The line's id, unique among all logs."""
         return f"{self.head.writer}-{self.head.seq}"
 
     @property
@@ -62,12 +62,12 @@ class Entry(NamedTuple):
 
     def flat(self) -> dict[str, Any]:
         """Return the line's flat record."""
-        found: dict[str, Any] = msgspec.json.decode(self.line)
-        return found if self.native else flat_of(found)
+        decoded: dict[str, Any] = msgspec.json.decode(self.line)
+        return decoded if self.native else flat_of(decoded)
 
 
 class InvalidLine(NamedTuple):
-    """What cannot be delivered, and why: it is no line of a log, or not one that a server's form can hold."""
+    """A line that cannot be delivered, with the reason: of another program, damaged, or impossible to encode."""
 
     line: bytes
     reason: str
@@ -79,21 +79,26 @@ _decode_head = msgspec.json.Decoder(EntryHeader).decode
 def entry_of(line: bytes) -> Entry:
     """Return a line of any layout as an entry.
 
-    Raises ValueError for what is not a line of a writer of ours, and ConfigError for one of a newer version.
+    Raises ValueError for a line of another program, whatever error its decoding has, and ConfigError for a line of a
+    newer version.
     """
     try:
-        head, native = _head_of(line)
-    except RecursionError as error:
-        raise ValueError(str(error)) from None
+        head, native = _decode(line)
+        if not line.isascii():
+            line.decode()  # msgspec does not check the UTF-8 of values that it skips
+        time = time_ns(head.timestamp)
+    except ValueError:
+        raise
+    except Exception as error:  # noqa: BLE001 - such as RecursionError; one line must not stop those after it
+        msg = f"{type(error).__name__}: {error}"
+        raise ValueError(msg) from None
     if not is_writer_id(head.writer):
-        msg = "it has no writer of ours"
+        msg = "it has no writer's id"
         raise ValueError(msg)
-    if not line.isascii():
-        line.decode()  # msgspec does not look at the UTF-8 of what it skips
-    return Entry(line, head, native, time_ns(head.timestamp))
+    return Entry(line, head, native, time)
 
 
-def _head_of(line: bytes) -> tuple[EntryHeader, bool]:
+def _decode(line: bytes) -> tuple[EntryHeader, bool]:
     try:
         return _decode_head(line), True
     except msgspec.ValidationError:  # JSON of another form
@@ -110,7 +115,7 @@ def _check_version(flat: dict[str, Any]) -> None:
 
 
 def time_ns(timestamp: str) -> int:
-    """Return a timestamp in nanoseconds since the epoch. Raises ValueError for what is none."""
+    """Return a timestamp in nanoseconds since the epoch. Raises ValueError."""
     second, digits = timestamp[:_SECOND], timestamp[_SECOND + 1 : -1]
     if len(digits) == _DIGITS and digits.isdecimal() and digits.isascii() and timestamp[-1] == "Z":
         return _second_ns(second + timestamp[_SECOND]) + int(digits) * 1000
@@ -119,7 +124,7 @@ def time_ns(timestamp: str) -> int:
 
 @lru_cache(maxsize=64)
 def _second_ns(text: str) -> int:
-    return _parsed_ns(f"{text}0Z")  # the same second comes again and again
+    return _parsed_ns(f"{text}0Z")  # many lines share a second
 
 
 def _parsed_ns(timestamp: str) -> int:

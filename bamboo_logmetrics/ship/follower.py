@@ -1,8 +1,7 @@
-"""Following a log: all its files in order, the oldest first, and what is appended then, through rotation.
+"""Follows a log: reads all its files, the oldest first, and then the lines that are appended, through rotation.
 
-A rotated file's name sorts by its time, and the active file becomes the first name behind all those before it. So a
-place needs the name of the last file that lies behind it and, to know its own file again whatever that is called by
-now, a fingerprint of the beginning.
+The names of rotated files sort by time, and the active file will be the next of them. So a position needs the name of
+the newest file before it, and a fingerprint of the beginning of its own file, which may have another name by now.
 """
 
 from __future__ import annotations
@@ -17,37 +16,37 @@ from bamboo_logmetrics.logfiles.names import Rotated, rotated_exists, rotated_fi
 from bamboo_logmetrics.logfiles.position import HEAD, Chunk, Position, fingerprint
 from bamboo_logmetrics.system import FS
 
-GONE = "the file that was being read is gone: what stood behind the place in it is not known"
-TRUNCATED = "the file that was being read was truncated: what stood behind the place in it is not known"
-NOT_KNOWN = (GONE, TRUNCATED)  # reasons of pieces that are no lines
+GONE = "the file that was being read is gone: it is not known which lines followed in it"
+TRUNCATED = "the file that was being read was truncated: it is not known which lines followed in it"
+NOT_KNOWN = (GONE, TRUNCATED)  # reasons of chunks that stand for no line
 
 
 class Follower:
-    """Reads a log from a place on.
+    """Reads a log from a position on.
 
     Args:
-        log: the real path of the active file, which need not be there.
-        place: where to go on; the beginning of the oldest file when left out.
+        log: the real path of the active file, which need not exist.
+        position: the position to start at; None for the beginning of the oldest file.
         fs: the system calls.
     """
 
-    def __init__(self, log: str, place: Position | None = None, *, fs: FS) -> None:
+    def __init__(self, log: str, position: Position | None = None, *, fs: FS) -> None:
         self.log = log
         self._fs = fs
-        self._resume = place or Position()  # where it is while no file is open
+        self._resume = position or Position()  # the position while no file is open
         self._passed, self._in_oldest = self._resume.passed, self._resume.in_oldest
         self._file: LogFile | None = None
         self._head, self._head_size, self._in_line = "", 0, False
-        self._done = False  # nobody appends to the file any more
-        self._left = False  # the active file is gone, and is not waited for any more
-        self._gone = ""  # why what stood behind the place is not known, which is to be said
-        self._ahead = False  # more stood behind the place when the file was looked at last
+        self._done = False  # no process appends to the file any more
+        self._left = False  # the active file is gone and will not come back
+        self._gone = ""  # why the lines after the position are not known; still to be reported
+        self._ahead = False  # there were bytes after the position at the last read
 
     # -- reading -------------------------------------------------------------------------
 
     @property
-    def place(self) -> Position:
-        """Where it is."""
+    def position(self) -> Position:
+        """The position after the last line that was read."""
         if self._file is None:
             return self._resume
         return Position(
@@ -55,36 +54,36 @@ class Follower:
         )
 
     def read(self, size: int) -> Chunk | None:
-        """Return about ``size`` bytes of whole lines, of one file; None at the end, for now. Raises OSError."""
+        """Return about ``size`` bytes of whole lines of one file; None at the end of the log. Raises OSError."""
         try:
             while self._file is not None or self._open_next():
                 assert self._file is not None
-                self._look_for_truncation(self._file)
+                self._check_truncation(self._file)
                 if self._gone:
                     reason, self._gone = self._gone, ""
-                    return Chunk([], self.place, b"", reason)
+                    return Chunk([], self.position, b"", reason)
                 data = self._peek_lines(self._file, size)
                 self._ahead = bool(data)
                 if b"\n" in data:
-                    return self._piece(self._file, data[: data.rfind(b"\n") + 1])
+                    return self._chunk(self._file, data[: data.rfind(b"\n") + 1])
                 if len(data) > LONGEST_LINE:
                     return self._too_long(self._file, data)
                 if not self._done:
                     if self._may_grow(self._file):
                         return None
-                    self._done = True  # what was appended before it was renamed may have come after this look
+                    self._done = True  # lines may have been appended between this read and the renaming: read once more
                 elif (rest := self._leave(self._file, data)) is not None:
                     return rest
         except OSError:
             if self._file is not None and self._file.compressed:
-                self.close()  # it cannot be gone on with in the middle: it is opened again
+                self.close()  # decompression cannot continue after an error: the file is opened again
             raise
         return None
 
     def beginning(self) -> tuple[Position, bytes] | None:
-        """Return the place before the first line there is, by which its file is known again, and that line.
+        """Return the position before the first line of the log, with its file's fingerprint, and that line.
 
-        None where there is no line yet, or where it is behind one already. Raises OSError.
+        Return None where there is no line yet, or where a line was read already. Raises OSError.
         """
         if self._file is None and not self._open_next():
             return None
@@ -92,11 +91,11 @@ class Follower:
         if self._file.offset or b"\n" not in (data := self._peek_lines(self._file, HEAD)):
             return None
         head = data[: min(data.rfind(b"\n") + 1, HEAD)]
-        place = Position(self._passed, fingerprint(head), len(head), 0, in_oldest=self._in_oldest)
-        return place, data.partition(b"\n")[0]
+        position = Position(self._passed, fingerprint(head), len(head), 0, in_oldest=self._in_oldest)
+        return position, data.partition(b"\n")[0]
 
     def size_ahead(self) -> int:
-        """Return the bytes of the files behind the place; of a compressed file, all of its own. Raises OSError."""
+        """Return the bytes after the position; of a compressed file, its whole size. Raises OSError."""
         if self._file is None and not self._open_next():
             return 0
         assert self._file is not None
@@ -111,37 +110,37 @@ class Follower:
         return size
 
     def leave_gone(self) -> bool:
-        """Have :meth:`read` wait no more for what is appended to the file that is open, since it is gone.
+        """Have :meth:`read` leave the open file at its end, because the file was removed.
 
-        Return True when none is open.
+        Return True if no file is open.
         """
         self._left = self._file is not None
         return not self._left
 
     def close(self) -> None:
-        """Close the file that is open."""
+        """Close the open file."""
         if self._file is not None:
-            self._resume = self.place
+            self._resume = self.position
             self._file.close()
             self._file, self._done = None, False
 
     def _peek_lines(self, file: LogFile, size: int) -> bytes:
-        """Return about ``size`` bytes, or more when not even one line ends within them."""
+        """Return about ``size`` bytes, or more if no line ends within them."""
         while len(data := file.peek(size)) == size and b"\n" not in data and size <= LONGEST_LINE:
             size = min(size * 4, LONGEST_LINE + 1)
         return data
 
-    def _piece(self, file: LogFile, data: bytes) -> Chunk:
+    def _chunk(self, file: LogFile, data: bytes) -> Chunk:
         self._ahead = file.size_ahead() > len(data)
-        self._go_on(file, data, in_line=False)
-        return Chunk(data[:-1].split(b"\n"), self.place)
+        self._advance(file, data, in_line=False)
+        return Chunk(data[:-1].split(b"\n"), self.position)
 
     def _too_long(self, file: LogFile, data: bytes) -> Chunk:
-        self._go_on(file, data, in_line=True)
+        self._advance(file, data, in_line=True)
         reason = f"longer than any line; {len(data)} bytes of it are left out but for its beginning"
-        return Chunk([], self.place, data[:HEAD], reason)
+        return Chunk([], self.position, data[:HEAD], reason)
 
-    def _go_on(self, file: LogFile, data: bytes, *, in_line: bool) -> None:
+    def _advance(self, file: LogFile, data: bytes, *, in_line: bool) -> None:
         if not file.offset:
             self._head_size = min(len(data), HEAD)
             self._head = fingerprint(data[: self._head_size])
@@ -151,7 +150,7 @@ class Follower:
     # -- which file ----------------------------------------------------------------------
 
     def _may_grow(self, file: LogFile) -> bool:
-        """Tell whether a file is the active one, or will be: while it is rotated, none is, and that may be put back."""
+        """Return True if a file is the active one, or may be again: a rotation that fails renames it back."""
         if file.base or self._left:
             return False
         active = identity_at(self._fs, self.log)
@@ -159,18 +158,18 @@ class Follower:
             return active == file.identity
         return all(self._is_it(item, file) for item in self._not_passed())
 
-    def _look_for_truncation(self, file: LogFile) -> None:
-        """Go back to the beginning of a file that was truncated, and perhaps written again, from outside."""
+    def _check_truncation(self, file: LogFile) -> None:
+        """Go back to the beginning of a file that another program truncated, and perhaps wrote again."""
         if file.base or not file.offset:
             return
-        there = file.begins_with(self._head, self._head_size) and file.seek(file.offset, in_line=self._in_line)
-        if not there:
+        unchanged = file.begins_with(self._head, self._head_size) and file.seek(file.offset, in_line=self._in_line)
+        if not unchanged:
             file.seek(0)
             self._gone = TRUNCATED if self._ahead else ""
             self._head, self._head_size, self._in_line, self._in_oldest = "", 0, False, False
 
     def _leave(self, file: LogFile, rest: bytes) -> Chunk | None:
-        """Close a file that has been read to its end, and return what is wrong with that."""
+        """Close a file at its end, and return a chunk with the reason if its end is damaged."""
         if file.base:
             self._passed = file.base
         elif (first := next(self._not_passed(), None)) is not None and self._is_it(first, file):
@@ -183,60 +182,60 @@ class Follower:
         return Chunk([], self._resume, rest, file.damage or "cut off: it has no newline")
 
     def _is_it(self, rotated: Rotated, file: LogFile) -> bool:
-        """Tell whether the active file that was open is this rotated one by now; it may be compressed already."""
-        found = open_rotated(self._fs, self.log, rotated)
-        if found is None:
+        """Return True if the open file, once active, is this rotated one by now; it may be compressed already."""
+        candidate = open_rotated(self._fs, self.log, rotated)
+        if candidate is None:
             return False
         try:
-            return found.identity == file.identity or (
-                bool(self._head) and found.begins_with(self._head, self._head_size)
+            return candidate.identity == file.identity or (
+                bool(self._head) and candidate.begins_with(self._head, self._head_size)
             )
         finally:
-            found.close()
+            candidate.close()
 
     def _open_next(self) -> bool:
-        """Open the file that follows what has been passed, at the place in it; tell whether there is one."""
+        """Open the next file, at the position in it; return True if there is one."""
         file = self._next_file()
         if file is None:
             return False
-        with _closing_what_fails(file):
-            place = self._resume
-            known = bool(place.head) and file.begins_with(place.head, place.head_size)
-            cut_off = known and not file.seek(place.offset, in_line=place.in_line)
-        if cut_off:  # from outside
+        with _closed_on_error(file):
+            resume = self._resume
+            known = bool(resume.head) and file.begins_with(resume.head, resume.head_size)
+            truncated = known and not file.seek(resume.offset, in_line=resume.in_line)
+        if truncated:  # by another program
             file.close()
             self._resume = Position(self._passed, in_oldest=False)
-            there = self._open_next()
+            opened = self._open_next()
             self._gone = TRUNCATED
-            return there
-        found = place if known else Position()
-        self._head, self._head_size, self._in_line = found.head, found.head_size, found.in_line
-        self._in_oldest = place.in_oldest and (known or not place.head)
-        self._gone = GONE if place.head and not known else self._gone
+            return opened
+        start = resume if known else Position()
+        self._head, self._head_size, self._in_line = start.head, start.head_size, start.in_line
+        self._in_oldest = resume.in_oldest and (known or not resume.head)
+        self._gone = GONE if resume.head and not known else self._gone
         self._file = file
         return True
 
     def _next_file(self) -> LogFile | None:
-        active = open_file(self._fs, self.log)  # before the others are listed: it may be rotated just now
-        with _closing_what_fails(active):
+        active = open_file(self._fs, self.log)  # before listing the others: it may be rotated at this moment
+        with _closed_on_error(active):
             for item in self._not_passed():
-                if (found := open_rotated(self._fs, self.log, item)) is not None:
+                if (rotated := open_rotated(self._fs, self.log, item)) is not None:
                     if active is not None:
                         active.close()
-                    return found
+                    return rotated
         return active
 
     def _not_passed(self) -> Iterator[Rotated]:
-        """Give the rotated files that have not been passed, the oldest first."""
-        found = rotated_files(self._fs, self.log)
-        if found and found[0].base < self._passed and self._passed not in {item.base for item in found}:
-            self._passed = ""  # the clock went back, or names were changed: the ledger knows what is there again
-        return (item for item in found if item.base > self._passed and rotated_exists(self._fs, self.log, item))
+        """Give the rotated files after the newest that was passed, the oldest first."""
+        files = rotated_files(self._fs, self.log)
+        if files and files[0].base < self._passed and self._passed not in {item.base for item in files}:
+            self._passed = ""  # the clock went back, or files were renamed: SequenceTracker leaves out repeated lines
+        return (item for item in files if item.base > self._passed and rotated_exists(self._fs, self.log, item))
 
 
 @contextmanager
-def _closing_what_fails(file: LogFile | None) -> Iterator[None]:
-    """Close a file where something is raised."""
+def _closed_on_error(file: LogFile | None) -> Iterator[None]:
+    """Close a file if the block raises."""
     try:
         yield
     except BaseException:

@@ -1,4 +1,4 @@
-"""One request to a server: how it is addressed and authorised, and what comes back. It needs the extra ``ship``."""
+"""HTTP requests to one server: address, authentication, TLS, and its answers. Needs the extra ``ship``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -20,26 +19,32 @@ from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.redact.patterns import MASK
 from bamboo_logmetrics.format.redact.values import mask_text
 from bamboo_logmetrics.ship.credentials import ENV_PREFIX, Credentials
+from bamboo_logmetrics.ship.destinations.base import Destination
+from bamboo_logmetrics.ship.urls import not_a_url, parse_url
 
 _GZIP_LEVEL = 1  # the fastest; JSON lines are a tenth of their size even so
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 _LONGEST_WAIT = 30.0  # seconds, for the body of an answer
-_LONGEST_ANSWER = 16 * 1024 * 1024  # bytes, decompressed; Elasticsearch says a little of each line
-_SEARCHED, _LONGEST_REASON = 4_000, 500  # characters: in which secrets are looked for, and which are kept
+_LONGEST_ANSWER = 16 * 1024 * 1024  # bytes, decompressed; Elasticsearch answers for each line
+_SEARCHED, _LONGEST_REASON = 4_000, 500  # characters that are searched for secrets, and that are kept
 
+_SECRETS = (
+    "other users could see it in the list of processes; set "
+    f"{ENV_PREFIX}USER and {ENV_PREFIX}PASSWORD, or {ENV_PREFIX}TOKEN, in the environment"
+)
 
-# what a request raises; the last: of a host's name
+# raised by a request without an answer; the last comes from a host's name
 NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError)
 
 
 class Answer(NamedTuple):
-    """What came of a request.
+    """The answer to one request.
 
     Args:
         status: the HTTP status; 0 where no answer came.
-        body: the body of an answer.
-        wait: the seconds that the server asks to wait for, or None.
-        error: what is wrong, without secrets; empty for a status of success.
+        body: the body of the answer.
+        wait: the seconds that the server asks the client to wait, or None.
+        error: the error, without secrets; empty for a status of success.
     """
 
     status: int
@@ -49,7 +54,7 @@ class Answer(NamedTuple):
 
 
 class _Posting(threading.local):
-    """Is set while this thread posts something of ours."""
+    """Set while this thread sends a request of this package."""
 
     now = False
 
@@ -61,36 +66,35 @@ def _not_ours(_record: logging.LogRecord) -> bool:
     return not _posting.now
 
 
-# They log each request; were that shipped as well, it would be the next thing to ship, without end.
+# These loggers log each request. If the log that is shipped received that, it would grow without end.
 for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
     logging.getLogger(_name).addFilter(_not_ours)
 
 
 class Server:
-    """One URL that requests are posted to.
+    """A server of one destination.
 
     Args:
-        url: where to.
-        path: what is appended to the URL unless it ends so.
-        content_type: of the bodies.
-        access: how the server is convinced.
+        url: its URL; the destination's path is appended unless the URL ends so.
+        destination: the kind of server.
+        credentials: the credentials for it.
 
     Attributes:
-        proven: True once it has taken something; set by whoever knows.
+        verified: True once the server has taken a line; set by Sender and Shipper.
 
-    Raises ConfigError for a URL that is none, or that holds a secret, and for certificates and proxies that cannot be
-    used.
+    Raises ConfigError for a URL that is not valid or has a secret, and for unusable certificates or proxies.
     """
 
-    def __init__(self, url: str, path: str, *, content_type: str, access: Credentials) -> None:
-        self.url = full_url(url, path)
-        self.proven = False
-        self._secrets = access.secrets()
-        headers = {"Content-Type": content_type, "Content-Encoding": "gzip"}
-        self._client = make_client(access, timeout=_TIMEOUT, headers=headers)
+    def __init__(self, url: str, destination: Destination, credentials: Credentials) -> None:
+        self.url = _request_url(url, destination.path)
+        self.verified = False
+        self._secrets = credentials.secrets()
+        headers = {"Content-Type": destination.content_type, "Content-Encoding": "gzip"}
+        auth = destination.auth(credentials)
+        self._client = make_client(credentials, timeout=_TIMEOUT, headers=headers, auth=auth)
 
     def post(self, body: bytes) -> Answer:
-        """Post a body that :func:`compressed` made, and return what came of it; raises nothing."""
+        """Send a body that :func:`compressed` made, and return the answer; raises nothing."""
         _posting.now = True
         try:
             with self._client.stream("POST", self.url, content=body) as response:
@@ -101,7 +105,7 @@ class Server:
             _posting.now = False
 
     def shown(self, text: str) -> str:
-        """Return what a server said as one short line, without secrets."""
+        """Return a text of the server as one short line, without secrets."""
         return shown(text, self._secrets)
 
     def close(self) -> None:
@@ -123,11 +127,11 @@ class Server:
 
 
 def _content(response: httpx.Response) -> bytes:
-    """Return the body of an answer, or its beginning where that is too large to be one."""
+    """Return the body of an answer, or the beginning of one that is too large."""
     content, until = bytearray(), time.monotonic() + _LONGEST_WAIT
     for chunk in response.iter_bytes():
         content += chunk
-        if time.monotonic() > until:  # the client's limit is one for each part
+        if time.monotonic() > until:  # httpx limits the wait for each part only
             msg = f"an answer that takes more than {_LONGEST_WAIT:.0f} s"
             raise httpx.ReadTimeout(msg)
         if len(content) > _LONGEST_ANSWER:
@@ -135,59 +139,66 @@ def _content(response: httpx.Response) -> bytes:
     return bytes(content)
 
 
-def make_client(access: Credentials, *, timeout: httpx.Timeout, headers: Mapping[str, str]) -> httpx.Client:
-    """Return a client that is authorised. Raises ConfigError for certificates and proxies that cannot be used."""
-    headers = {"User-Agent": f"bamboo-logmetrics/{__version__}", **headers, **access.headers()}
-    auth = httpx.BasicAuth(access.user, access.password) if access.user else None
-    tls = _tls(access)
+def make_client(
+    credentials: Credentials,
+    *,
+    timeout: httpx.Timeout,
+    headers: Mapping[str, str],
+    auth: Mapping[str, str] | httpx.Auth | None = None,
+) -> httpx.Client:
+    """Return a client that authenticates its requests.
+
+    Args:
+        credentials: the certificates, and the headers where ``auth`` is None.
+        timeout: the limits of each step of a request.
+        headers: headers of each request.
+        auth: headers with the credentials, or an object that adds them to each request.
+
+    Raises ConfigError for certificates and proxies that cannot be used.
+    """
+    auth = credentials.headers() if auth is None else auth
+    signer, secret_headers = (auth, {}) if isinstance(auth, httpx.Auth) else (None, auth)
+    headers = {"User-Agent": f"bamboo-logmetrics/{__version__}", **headers, **secret_headers}
+    tls = _tls(credentials)
     try:
-        return httpx.Client(headers=headers, auth=auth, timeout=timeout, verify=tls)
+        return httpx.Client(headers=headers, auth=signer, timeout=timeout, verify=tls)
     except (ValueError, httpx.InvalidURL, ImportError) as error:
         msg = f"the proxy that the environment names cannot be used: {mask_text(str(error))}"
         raise ConfigError(msg) from None
 
 
 def shown(text: str, secrets: Iterable[str]) -> str:
-    """Return what a server said as one short line, without secrets."""
+    """Return a text of a server as one short line, without secrets."""
     for secret in secrets:
         text = text.replace(secret, MASK)
     return mask_text(" ".join(text[:_SEARCHED].split()))[:_LONGEST_REASON]
 
 
 def compressed(body: bytes) -> bytes:
-    """Return a body with gzip."""
+    """Return a body compressed with gzip."""
     return gzip.compress(body, _GZIP_LEVEL, mtime=0)
 
 
-def full_url(url: str, path: str) -> str:
-    """Return the URL with the path of the interface. Raises ConfigError."""
+def _request_url(url: str, path: str) -> str:
+    """Return the URL of requests: a server's URL with a path appended. Raises ConfigError."""
+    text = parse_url(url, secrets=_SECRETS, name="url").append(path).text
     try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(httpx.URL(url).host) and parts.port != 0
-    except (ValueError, httpx.InvalidURL):
-        usable = False
-    if not usable:
-        msg = f"not a URL to ship to: {mask_text(url.rpartition('@')[2])!r}; give one such as http://localhost:3100"
-        raise ConfigError(msg)
-    if "@" in parts.netloc or mask_text(url) != url:
-        msg = (
-            "a URL with a secret in it shows it to everybody who lists the processes: "
-            f"give {ENV_PREFIX}USER and {ENV_PREFIX}PASSWORD, or {ENV_PREFIX}TOKEN, in the environment"
-        )
-        raise ConfigError(msg)
-    stem = parts.path.rstrip("/")
-    whole = stem if stem.endswith(path) else stem + path
-    return parts._replace(path=whole, fragment="").geturl()
+        httpx.URL(text)
+    except httpx.InvalidURL:  # a host's name with letters that no domain has
+        raise not_a_url(url, "url") from None
+    return text
 
 
-def _tls(access: Credentials) -> ssl.SSLContext:
-    """Return what a server's certificate is checked with, and the client's own. Raises ConfigError."""
-    path = access.ca
+def _tls(credentials: Credentials) -> ssl.SSLContext:
+    """Return the authorities to trust and the client's certificate. Raises ConfigError."""
+    path = credentials.ca
     try:
         context = ssl.create_default_context(cafile=path) if path else httpx.create_ssl_context()
-        if access.cert:
-            path = ", ".join(filter(None, (access.cert, access.key)))
-            context.load_cert_chain(access.cert, access.key or None, password="")  # which must not be asked for
+        if credentials.cert:
+            path = ", ".join(filter(None, (credentials.cert, credentials.key)))
+            context.load_cert_chain(
+                credentials.cert, credentials.key or None, password=""
+            )  # OpenSSL must not prompt for it
     except OSError as error:  # an SSLError is one
         msg = f"{path} cannot be used: {error.strerror or error}"
         raise ConfigError(msg) from None
@@ -195,7 +206,7 @@ def _tls(access: Credentials) -> ssl.SSLContext:
 
 
 def _wait(headers: httpx.Headers) -> float | None:
-    """Return the seconds of ``Retry-After``: a number of them, or a date."""
+    """Return the seconds of ``Retry-After``, which is a number or a date, or None."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)

@@ -1,4 +1,4 @@
-"""The logs that are being shipped: found, opened, and let go when they are gone."""
+"""The logs that are shipped: found, opened, and closed when their files are gone."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from typing import NamedTuple
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles.discovery import find_log, find_logs
-from bamboo_logmetrics.ship.log_source import LogSource
+from bamboo_logmetrics.ship.log_source import LogSource, LogState
 from bamboo_logmetrics.ship.reporters import WAITING, ProblemReporter
 from bamboo_logmetrics.ship.sender import Sender
-from bamboo_logmetrics.ship.state import State
 from bamboo_logmetrics.system import Clock
 
 LOOK_EVERY = 2.0  # seconds between two looks for logs that are new, or gone
-_GONE_FOR = 60.0  # seconds without any file, after which nobody appends to one that is still open
-_FILES = "the files "  # the name of a pattern among the troubles; that of a log is its path
+_GONE_FOR = 60.0  # seconds without any file, after which no process appends to one that is still open
+_FILES = "the files "  # begins the subject of a pattern's problem; a log's subject is its path
 
 
 class Shipped(NamedTuple):
-    """What came of a run, over all logs.
+    """The result of a run, over all logs.
 
     Args:
-        shipped: lines delivered in this run.
-        refused: lines that went to a dead-letter file.
-        lost: numbers that the files did not hold any more.
+        shipped: the number of lines delivered in this run.
+        refused: the number of lines that went to a dead-letter file.
+        lost: the number of lines that the files no longer held.
     """
 
     shipped: int
@@ -34,146 +33,146 @@ class Shipped(NamedTuple):
 
 
 class OpenLog(NamedTuple):
-    """A log, what delivers it, and what had come of it before."""
+    """A log, its sender, and its state before this run."""
 
-    shipment: LogSource
+    source: LogSource
     sender: Sender
-    before: State
+    before: LogState
 
     @property
     def shipped(self) -> Shipped:
-        """What came of it in this run."""
-        now = self.shipment.state
+        """The result of this run."""
+        now = self.source.state
         return Shipped(*(getattr(now, name) - getattr(self.before, name) for name in Shipped._fields))
 
 
 class LogSet:
-    """Finds logs by their paths and patterns, and keeps what is open of them.
+    """Finds and opens logs by their paths and patterns.
 
     Args:
         files: absolute paths and patterns.
-        open_tail: opens a log; the second argument is True for one that was not there at the first look.
-        follow: True to wait for logs that are not there, and to go on beside one that cannot be read.
-        strict: True to raise what is wrong at the first look, while somebody is there who called.
-        troubles: where the rest is said.
+        open_log: opens a log; its second argument is True for a log that did not exist at the first look.
+        follow: True to wait for logs that do not exist yet, and to go on when one cannot be read.
+        strict: True to raise the errors of the first look to the caller.
+        problems: receives all other errors.
         clock: the time.
     """
 
     def __init__(
         self,
         files: list[str],
-        open_tail: Callable[[str, bool], OpenLog],
+        open_log: Callable[[str, bool], OpenLog],
         *,
         follow: bool,
         strict: bool,
-        troubles: ProblemReporter,
+        problems: ProblemReporter,
         clock: Clock,
     ) -> None:
         self._files = files
-        self._open_tail = open_tail
+        self._open_log = open_log
         self._follow = follow
         self._strict = strict
-        self._troubles = troubles
+        self._problems = problems
         self._clock = clock
-        self._tails: dict[str, OpenLog] = {}
-        self._errors: dict[str, Exception] = {}  # of those that cannot be gone on with, where nobody waits for them
-        self._known: set[str] = set()  # the logs that were there at the first look
-        self._blind = False  # whether a look at a pattern failed, so that a log may have been there
-        self._gone: dict[str, float] = {}  # since when no file of a log is there
+        self._logs: dict[str, OpenLog] = {}
+        self._errors: dict[str, Exception] = {}  # of logs that cannot be read, unless it follows
+        self._known: set[str] = set()  # the logs that existed at the first look
+        self._blind = False  # True if a look at a pattern failed, so that any log may have existed
+        self._gone: dict[str, float] = {}  # the time since which a log has no file
         self._looked = float("-inf")
-        self._ended = Shipped(0, 0, 0)  # of logs that were let go
+        self._ended = Shipped(0, 0, 0)  # of logs that were closed
 
     # -- finding -------------------------------------------------------------------------
 
     def look(self, *, now: bool = False) -> None:
-        """Open the logs that are new, unless that was done a moment ago.
+        """Open new logs, at most every two seconds unless ``now``.
 
-        Raises, at the first look where it is strict, OSError and ConfigError; FileNotFoundError unless it follows.
+        Raises OSError and ConfigError at the first look if strict, and FileNotFoundError unless it follows.
         """
         moment = self._clock.monotonic()
         if moment < self._looked + LOOK_EVERY and not now:
             return
         first, self._looked = self._looked < 0, moment
         for path in self._files:
-            with self._said(path, f"{_FILES}{path}"):
+            with self._reporting(path, f"{_FILES}{path}"):
                 for log in find_logs(path):
                     if first:
                         self._known.add(log)
-                    if log not in self._tails:
-                        with self._said(log, log):
-                            self._tails[log] = self._open_tail(log, not self._blind and log not in self._known)
+                    if log not in self._logs:
+                        with self._reporting(log, log):
+                            self._logs[log] = self._open_log(log, not self._blind and log not in self._known)
         self._strict = False
-        self._gone = {log: self._gone.get(log, moment) for log in self._tails if _is_gone(log)}
+        self._gone = {log: self._gone.get(log, moment) for log in self._logs if _is_gone(log)}
 
     @contextmanager
-    def _said(self, what: str, key: str) -> Iterator[None]:
-        """Say what is wrong with one log or pattern, and go on with the others."""
+    def _reporting(self, path: str, subject: str) -> Iterator[None]:
+        """Report an error of one log or pattern, so that the others go on."""
         try:
             yield
         except FileNotFoundError:
             if not self._follow:
                 raise
-            self._troubles.say(key, f"{WAITING}{what}")
+            self._problems.report(subject, f"{WAITING}{path}")
         except (OSError, ConfigError) as error:
             if self._strict:
                 raise
-            self._blind |= key.startswith(_FILES)
-            self._troubles.say(key, _text(what, error))
+            self._blind |= subject.startswith(_FILES)
+            self._problems.report(subject, _text(path, error))
         else:
-            self._troubles.say(key, "")
+            self._problems.report(subject, "")
 
     # -- taking turns --------------------------------------------------------------------
 
     def in_turn(self) -> Iterator[tuple[str, OpenLog]]:
-        """Give the logs that can be read; who had a turn stands last."""
-        for log, tail in list(self._tails.items()):
+        """Give the logs that can be read, the one that had the last turn last."""
+        for log, opened in list(self._logs.items()):
             if log not in self._errors:
-                yield log, tail
+                yield log, opened
 
     def had_turn(self, log: str) -> None:
-        """Let all others come before this one."""
-        self._tails[log] = self._tails.pop(log)
+        """Put a log behind all others."""
+        self._logs[log] = self._logs.pop(log)
 
-    def say(self, log: str, error: Exception | None) -> None:
-        """Note that a log cannot be read, or that it can be."""
+    def note_error(self, log: str, error: Exception | None) -> None:
+        """Note that a log cannot be read, or with None that it can."""
         if error is not None and not self._follow:
             self._errors[log] = error
             return
         text = "" if error is None else _text(log, error) if isinstance(error, OSError) else f"{log}: {error}"
-        if self._troubles.say(log, text):
-            self._tails[log].shipment.trouble(text)
+        if self._problems.report(log, text):
+            self._logs[log].source.set_error(text)
 
     def raise_error(self) -> None:
-        """Raise what was wrong with the first log that could not be read to its end, where it does not follow."""
+        """Raise the error of the first log that could not be read to its end; there is none while it follows."""
         for error in self._errors.values():
             raise error
 
     # -- the end of a log ------------------------------------------------------------------
 
-    def let_go(self) -> None:
-        """Close logs that have been gone for a while, all of which is settled."""
+    def close_gone(self) -> None:
+        """Close logs without files for a minute, whose last lines are delivered or refused."""
         until = self._clock.monotonic() - _GONE_FOR
         for log in [log for log, since in self._gone.items() if since <= until]:
-            tail = self._tails[log]
-            if tail.shipment.leave_gone():
-                self._ended = _sum(self._ended, tail.shipped)
-                del self._tails[log], self._gone[log]
-                tail.shipment.close()
-                self._troubles.say(log, "")
+            opened = self._logs[log]
+            if opened.source.leave_gone():
+                self._ended = _sum(self._ended, opened.shipped)
+                del self._logs[log], self._gone[log]
+                opened.source.close()
+                self._problems.report(log, "")
 
     @property
     def shipped(self) -> Shipped:
-        """What came of all."""
-        return _sum(self._ended, *(tail.shipped for tail in self._tails.values()))
+        """The result over all logs."""
+        return _sum(self._ended, *(opened.shipped for opened in self._logs.values()))
 
     def close(self) -> None:
-        """Close all."""
-        for tail in self._tails.values():
-            tail.shipment.close()
+        """Close all logs."""
+        for opened in self._logs.values():
+            opened.source.close()
 
 
-def _text(what: str, error: Exception) -> str:
-    return f"{what} cannot be read: {error}" if isinstance(error, OSError) else str(error)
+def _text(path: str, error: Exception) -> str:
+    return f"{path} cannot be read: {error}" if isinstance(error, OSError) else str(error)
 
 
 def _is_gone(log: str) -> bool:

@@ -1,4 +1,4 @@
-"""One log on its way to one destination: what comes next, and what is settled."""
+"""One log that is shipped: its next lines, and its checkpoint."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from bamboo_logmetrics.format.layouts import find_ids
 from bamboo_logmetrics.logfiles import checkpoint
 from bamboo_logmetrics.logfiles.names import shipper_file
 from bamboo_logmetrics.logfiles.position import Chunk, Position
-from bamboo_logmetrics.ship.dead_letters import DeadLetters, of_broken, of_lost, of_refusal
+from bamboo_logmetrics.ship.dead_letters import DeadLetters, letter_of_invalid, letter_of_lost, letters_of_rejection
 from bamboo_logmetrics.ship.destinations.base import Rejection
 from bamboo_logmetrics.ship.entries import Entry, InvalidLine, entry_of
 from bamboo_logmetrics.ship.follower import NOT_KNOWN, Follower
-from bamboo_logmetrics.ship.sequences import Lost, SequenceTracker, newest
-from bamboo_logmetrics.ship.state import State, load_state, save_state
+from bamboo_logmetrics.ship.sequences import Lost, SequenceTracker, merge_last
 from bamboo_logmetrics.system import FS, Clock
 
-_ERROR_EVERY = 10.0  # seconds between two checkpoints that only say what is wrong
+_ERROR_EVERY = 10.0  # seconds between two checkpoints that only change the error
 _LOCK_TRIES, _LOCK_PAUSE = 10, 0.02  # `status` holds the lock for an instant
 
 _locks: set[int] = set()  # descriptors of locks; a forked child must not keep its parent's
@@ -38,212 +37,278 @@ def _close_locks() -> None:
 os.register_at_fork(after_in_child=_close_locks)
 
 
+class LogState(msgspec.Struct, kw_only=True):
+    """How far a log is shipped: the contents of a checkpoint.
+
+    Args:
+        to: the name of the destination.
+        url: the server's URL, without secrets.
+        position: every line before it is delivered, refused or lost.
+        writers: the highest number before the position, by writer.
+        verified: True once a server at this URL has taken a line.
+        shipped: the number of delivered lines.
+        refused: the number of lines in the dead-letter file that the server rejected, or that are invalid.
+        lost: the number of lines that the files no longer held.
+        repeated: the number of lines that were left out because they were delivered before.
+        error: the current problem; empty for none.
+        error_since: the time since which there has been a problem, UTC.
+        saved_at: the time at which the checkpoint was saved, UTC.
+    """
+
+    to: str
+    url: str
+    position: Position = msgspec.field(name="place", default=Position())
+    writers: dict[str, int] = {}
+    verified: bool = msgspec.field(name="proven", default=False)
+    shipped: int = 0
+    refused: int = 0
+    lost: int = 0
+    repeated: int = 0
+    error: str = ""
+    error_since: str = ""
+    saved_at: str = ""
+
+
+def load_state(fs: FS, path: str) -> LogState | None:
+    """Return the contents of a checkpoint; None where none is valid. Raises ConfigError for one of a newer version."""
+    values = checkpoint.load(fs, path)
+    if values is None:
+        return None
+    try:
+        return msgspec.convert(values, LogState)
+    except msgspec.ValidationError as error:
+        msg = f"{path} is not a checkpoint of this version: {error}; update this package, or remove the file"
+        raise ConfigError(msg) from None
+
+
+def save_state(fs: FS, path: str, state: LogState) -> None:
+    """Save a state as the checkpoint. Raises OSError."""
+    values: dict[str, Any] = msgspec.to_builtins(state)
+    checkpoint.save(fs, path, values)
+
+
 class Batch(NamedTuple):
-    """What was read at once, on its way.
+    """The lines of one read.
 
     Args:
         entries: the lines to deliver.
-        place: the place behind them.
+        position: the position behind them.
         last: the highest number of each writer among them.
-        repeated: how many lines were left out since they had been delivered before.
-        lost: what the files no longer hold.
-        broken: what are no lines of a log, with the reasons.
+        repeated: the number of lines that were left out because they were delivered before.
+        lost: the numbers that the files no longer hold.
+        invalid: the lines that cannot be delivered.
     """
 
     entries: list[Entry]
-    place: Position
+    position: Position
     last: dict[str, int]
     repeated: int
     lost: list[Lost]
-    broken: list[InvalidLine]
+    invalid: list[InvalidLine]
 
 
 class ShipperIdentity(NamedTuple):
-    """What a shipper is called and where it ships to; its files are named so."""
+    """The name of a shipper and its server.
+
+    Args:
+        name: the name, a part of the names of its files.
+        to: the name of the destination.
+        url: the URL of its requests.
+        directory: the directory of its files; None for the directory of each log.
+    """
 
     name: str
     to: str
     url: str
     directory: str | None = None
 
-    def path(self, log: str, what: str) -> str:
-        """Return the path of one of its files for a log."""
-        return shipper_file(log, self.name, what, self.directory)
+    def path(self, log: str, kind: str) -> str:
+        """Return the path of a file of the shipper: ``checkpoint``, ``dead-letter`` or ``shipper``."""
+        return shipper_file(log, self.name, kind, self.directory)
 
 
 class LogSource:
-    """Reads a log, and keeps its checkpoint, which is never ahead of what is settled.
+    """Reads a log and keeps its checkpoint, which is never ahead of the lines that are delivered or refused.
 
     Args:
         log: the real path of the log.
-        names: what the shipper is called.
+        identity: the shipper.
         moved: True to go on at another URL than the checkpoint's.
-        new: True where the log was waited for, so that all it lacks at its beginning is lost.
-        fs, clock: the system.
+        new: True if the log was created while the shipper waited for it: then no line before its first one is unknown.
+        fs: the system calls.
+        clock: the time.
 
-    Raises ConfigError when another process ships this log under this name, or the checkpoint is of another URL.
+    Attributes:
+        state: how far the log is shipped.
+        restarted: True if checkpoints exist and none is valid, so that the log is shipped from its beginning.
+
+    Raises ConfigError if another process ships this log under this name, or if the checkpoint is of another URL.
     """
 
     def __init__(
-        self, log: str, names: ShipperIdentity, *, moved: bool, new: bool = False, fs: FS, clock: Clock
+        self, log: str, identity: ShipperIdentity, *, moved: bool, new: bool = False, fs: FS, clock: Clock
     ) -> None:
         self.log = log
         self._fs = fs
         self._clock = clock
-        self._path = names.path(log, "checkpoint")
-        self._letters = DeadLetters(names.path(log, "dead-letter"), fs, log)
+        self._path = identity.path(log, "checkpoint")
+        self._dead_letters = DeadLetters(identity.path(log, "dead-letter"), fs, log)
         self._unwritten: list[dict[str, Any]] = []
-        self._guard = threading.Lock()  # the thread that delivers says what is wrong, perhaps when all is closed
+        self._guard = threading.Lock()  # the delivering thread reports problems, perhaps after close()
         self._closed = False
-        with _saying_where(self._path):
-            if names.directory is not None:
-                fs.makedirs(names.directory)
-            self._lock = _lock(fs, clock, names.path(log, "shipper"), log, names.name)
+        with _explaining(self._path):
+            if identity.directory is not None:
+                fs.makedirs(identity.directory)
+            self._lock = _lock(fs, clock, identity.path(log, "shipper"), log, identity.name)
         try:
-            self.state, self.starts_anew = self._load(names, moved=moved, new=new)
+            self.state, self.restarted = self._load(identity, moved=moved, new=new)
         except BaseException:
             self._unlock()
             raise
-        self._follower = Follower(log, self.state.place, fs=fs)
-        self._ledger = SequenceTracker(self.state.writers)
+        self._follower = Follower(log, self.state.position, fs=fs)
+        self._sequences = SequenceTracker(self.state.writers)
         self._error_saved = float("-inf")
-        self._saved_place = self.state.place
-        self._began = bool(self.state.writers or self.state.place.head or self.state.place.passed)
+        self._saved_position = self.state.position
+        self._begun = bool(self.state.writers or self.state.position.head or self.state.position.passed)
         try:
             self._begin()
-            with _saying_where(self._path):
+            with _explaining(self._path):
                 self.save()  # from now on the log's retention waits
         except BaseException:
             self.close()
             raise
 
-    def _load(self, names: ShipperIdentity, *, moved: bool, new: bool) -> tuple[State, bool]:
-        """Return the state, and whether it had to begin anew since no checkpoint that is there is valid."""
+    def _load(self, identity: ShipperIdentity, *, moved: bool, new: bool) -> tuple[LogState, bool]:
+        """Return the state, and True if checkpoints exist and none is valid."""
         state = load_state(self._fs, self._path)
         if state is None:
-            place = Position(in_oldest=not new)
-            return State(to=names.to, url=names.url, place=place), checkpoint.exists(self._fs, self._path)
-        moved = (moved and state.to == names.to) or not (state.shipped or state.refused)
-        if (state.to, state.url) != (names.to, names.url) and not moved:
+            state = LogState(to=identity.to, url=identity.url, position=Position(in_oldest=not new))
+            return state, checkpoint.exists(self._fs, self._path)
+        moved = (moved and state.to == identity.to) or not (state.shipped or state.refused)
+        if (state.to, state.url) != (identity.to, identity.url) and not moved:
             msg = (
-                f"{self._path} is the checkpoint of {state.to} at {state.url}; to ship everything to {names.url} as"
-                " well give --name, to go on there since it is the same server by another name give --moved"
+                f"{self._path} is the checkpoint of {state.to} at {state.url}; if {identity.url} is the same server at"
+                " a new URL, give --moved to go on there; if it is another server, give --name to ship everything to it"
             )
             raise ConfigError(msg)
-        state.proven &= state.url == names.url
-        state.to, state.url = names.to, names.url
+        state.verified &= state.url == identity.url
+        state.to, state.url = identity.to, identity.url
         return state, False
 
     def _begin(self) -> None:
-        """Note where the log begins, so that what is removed before it was delivered is known to be lost."""
-        if self._began or (found := self._follower.beginning()) is None:
+        """Note the first line of the log, so that lines that are removed before their delivery count as lost."""
+        if self._begun or (beginning := self._follower.beginning()) is None:
             return
-        self._began = True
-        self.state.place, line = found
-        if not self.state.place.in_oldest:
+        self._begun = True
+        self.state.position, line = beginning
+        if not self.state.position.in_oldest:
             return
-        with suppress(ValueError):  # a line of somebody else's
+        with suppress(ValueError):  # not a line of this package
             head = entry_of(line).head
             self.state.writers = {head.writer: head.seq - 1}
-            self._ledger = SequenceTracker(self.state.writers)
+            self._sequences = SequenceTracker(self.state.writers)
 
     # -- reading -------------------------------------------------------------------------
 
     def next_batch(self, size: int) -> Batch | None:
-        """Return about ``size`` bytes of lines; None at the end, for now. Raises OSError."""
-        if not self._began:
+        """Return about ``size`` bytes of lines; None at the end of the files. Raises OSError and ConfigError.
+
+        ConfigError stands for a line of a newer version, which a newer release of this package must deliver.
+        """
+        if not self._begun:
             self._begin()
-            if self._began:
+            if self._begun:
                 self.save()
-        before = self._follower.place
-        piece = self._follower.read(size)
-        if piece is None:
+        before = self._follower.position
+        chunk = self._follower.read(size)
+        if chunk is None:
             return None
-        found: list[Entry | InvalidLine] = []
-        for line in piece.lines:
+        items: list[Entry | InvalidLine] = []
+        for line in chunk.lines:
             try:
-                found.append(_entry_or_broken(line))
-            except ConfigError:  # of a newer version: what stands before it is delivered, and then it is waited for
+                items.append(_parse(line))
+            except ConfigError:  # of a newer version: the lines before it are delivered first
                 self._go_back(before)
-                if not found:
+                if not items:
                     raise
-                return self.next_batch(sum(len(item.line) + 1 for item in found))
-        return self._batch(piece, found)
+                return self.next_batch(sum(len(item.line) + 1 for item in items))
+        return self._batch(chunk, items)
 
-    def _go_back(self, place: Position) -> None:
+    def _go_back(self, position: Position) -> None:
         self._follower.close()
-        self._follower = Follower(self.log, place, fs=self._fs)
+        self._follower = Follower(self.log, position, fs=self._fs)
 
-    def _batch(self, piece: Chunk, found: list[Entry | InvalidLine]) -> Batch:
-        batch = Batch([], piece.position, {}, 0, [], [InvalidLine(piece.broken, piece.reason)] if piece.reason else [])
+    def _batch(self, chunk: Chunk, items: list[Entry | InvalidLine]) -> Batch:
+        invalid = [InvalidLine(chunk.broken, chunk.reason)] if chunk.reason else []
+        batch = Batch([], chunk.position, {}, 0, [], invalid)
         repeated = 0
-        for entry in found:
-            if isinstance(entry, InvalidLine):
-                self._pass_by(entry.line, batch)
-                batch.broken.append(entry)
+        for item in items:
+            if isinstance(item, InvalidLine):
+                self._skip(item.line, batch)
+                batch.invalid.append(item)
                 continue
-            writer, seq = entry.head.writer, entry.head.seq
-            new, lost = self._ledger.take(writer, seq, in_oldest=piece.position.in_oldest)
+            writer, seq = item.head.writer, item.head.seq
+            new, lost = self._sequences.take(writer, seq, in_oldest=chunk.position.in_oldest)
             if not new:
                 repeated += 1
                 continue
             if lost:
                 batch.lost.append(lost)
             batch.last[writer] = seq
-            batch.entries.append(entry)
-        self._ledger.tidy(batch.last)
+            batch.entries.append(item)
+        self._sequences.prune(batch.last)
         return batch._replace(repeated=repeated)
 
-    def _pass_by(self, line: bytes, batch: Batch) -> None:
-        """Take the number that a broken line had for one that is there: the line is refused, and not lost as well."""
+    def _skip(self, line: bytes, batch: Batch) -> None:
+        """Note the numbers in an invalid line, so that it does not count as lost as well."""
         for writer, seq in find_ids(line):
-            if self._ledger.pass_by(writer, seq):
+            if self._sequences.skip(writer, seq):
                 batch.last[writer] = seq
 
-    # -- settling ------------------------------------------------------------------------
+    # -- progress ------------------------------------------------------------------------
 
-    def settle(self, batch: Batch, refusals: list[Rejection]) -> None:
-        """Count a batch whose lines are delivered or refused; :meth:`save` brings that to the disk."""
+    def commit(self, batch: Batch, rejections: list[Rejection]) -> None:
+        """Count a batch whose lines are delivered or rejected; :meth:`save` writes the counts to the disk."""
         state = self.state
-        refused = sum(refusal.how_many for refusal in refusals)
-        self._unwritten += [of_broken(broken) for broken in batch.broken]
-        self._unwritten += [letter for refusal in refusals for letter in of_refusal(refusal)]
-        self._unwritten += [of_lost(lost) for lost in batch.lost]
+        rejected = sum(rejection.number for rejection in rejections)
+        self._unwritten += [letter_of_invalid(line) for line in batch.invalid]
+        self._unwritten += [letter for rejection in rejections for letter in letters_of_rejection(rejection)]
+        self._unwritten += [letter_of_lost(lost) for lost in batch.lost]
         self.state = msgspec.structs.replace(
             state,
-            proven=state.proven or len(batch.entries) > refused,
-            shipped=state.shipped + len(batch.entries) - refused,
-            refused=state.refused + refused + sum(broken.reason not in NOT_KNOWN for broken in batch.broken),
-            lost=state.lost + sum(lost.how_many for lost in batch.lost),
+            verified=state.verified or len(batch.entries) > rejected,
+            shipped=state.shipped + len(batch.entries) - rejected,
+            refused=state.refused + rejected + sum(line.reason not in NOT_KNOWN for line in batch.invalid),
+            lost=state.lost + sum(lost.size for lost in batch.lost),
             repeated=state.repeated + batch.repeated,
-            writers=newest(state.writers, batch.last),
-            place=batch.place,
+            writers=merge_last(state.writers, batch.last),
+            position=batch.position,
         )
 
     def save(self) -> None:
-        """Save the checkpoint, and first the dead letters that it counts. Raises OSError; it can be called again."""
-        self._letters.write(self._unwritten, self._now())
+        """Save the checkpoint, after the dead letters that it counts. Raises OSError; it can be called again."""
+        self._dead_letters.write(self._unwritten, self._now())
         self._unwritten = []
         self.state.saved_at = self._now()
         save_state(self._fs, self._path, self.state)
-        self._saved_place = self.state.place
+        self._saved_position = self.state.position
 
-    def rest(self) -> None:
-        """Save the place if files were passed in which nothing was left; nothing may be under way. Raises OSError."""
-        place = self._follower.place
-        if place != self._saved_place:
-            self.state.place = place
+    def save_position(self) -> None:
+        """Save the position after files without a new line; only while no batch is being delivered. Raises OSError."""
+        position = self._follower.position
+        if position != self._saved_position:
+            self.state.position = position
             self.save()
 
     def leave_gone(self) -> bool:
-        """Leave the file that is open of a log whose files are all gone; tell whether none is.
+        """Leave the open file of a log whose files are all gone; return True if none is open.
 
-        What stands in it without a newline comes with the next batch.
+        A last line without its newline comes with the next batch.
         """
         return self._follower.leave_gone()
 
-    def trouble(self, error: str) -> None:
-        """Note what is wrong, ``""`` for nothing; it stands in the checkpoint within ten seconds."""
+    def set_error(self, error: str) -> None:
+        """Note the current problem, ``""`` for none; the checkpoint has it within ten seconds."""
         with self._guard:
             now, before = self._clock.monotonic(), self.state.error
             if self._closed or not (error or before):
@@ -253,7 +318,7 @@ class LogSource:
             if error and before and now < self._error_saved + _ERROR_EVERY:
                 return
             self._error_saved = now
-            with suppress(OSError):  # the next one may go better; this is not what matters
+            with suppress(OSError):  # the next checkpoint will have it
                 self.save()
 
     def close(self) -> None:
@@ -264,7 +329,7 @@ class LogSource:
             self._unlock()
 
     def _unlock(self) -> None:
-        self._fs.unlock(self._lock)  # also what a child may have of it, forked this instant
+        self._fs.unlock(self._lock)  # also for a child that was forked at this moment and shares the descriptor
         _locks.discard(self._lock)
         self._fs.close(self._lock)
 
@@ -272,7 +337,7 @@ class LogSource:
         return format_ns(self._clock.time_ns())
 
 
-def _entry_or_broken(line: bytes) -> Entry | InvalidLine:
+def _parse(line: bytes) -> Entry | InvalidLine:
     try:
         return entry_of(line)
     except ConfigError:  # which is a ValueError
@@ -282,8 +347,8 @@ def _entry_or_broken(line: bytes) -> Entry | InvalidLine:
 
 
 @contextmanager
-def _saying_where(path: str) -> Iterator[None]:
-    """Say of an error of the disk what it is about, and the way out."""
+def _explaining(path: str) -> Iterator[None]:
+    """Add to an error of the disk the file's path, and the option that moves the file."""
     try:
         yield
     except OSError as error:
@@ -292,19 +357,19 @@ def _saying_where(path: str) -> Iterator[None]:
 
 
 def _lock(fs: FS, clock: Clock, path: str, log: str, name: str) -> int:
-    """Return the descriptor of the lock that a shipper holds while it runs."""
+    """Take the lock that a shipper holds while it runs, and return its descriptor. Raises ConfigError."""
     fd = fs.open(path, os.O_RDWR | os.O_CREAT)
     _locks.add(fd)
-    ours = False
+    locked = False
     try:
         pause = threading.Lock()
         with pause:
-            ours = fs.lock(fd) or any(not clock.wait(pause, _LOCK_PAUSE) and fs.lock(fd) for _ in range(_LOCK_TRIES))
+            locked = fs.lock(fd) or any(not clock.wait(pause, _LOCK_PAUSE) and fs.lock(fd) for _ in range(_LOCK_TRIES))
     finally:
-        if not ours:
+        if not locked:
             _locks.discard(fd)
             fs.close(fd)
-    if ours:
+    if locked:
         return fd
     msg = f"another process ships {log} under the name {name!r}; stop it, or give --name for another destination"
     raise ConfigError(msg)

@@ -1,4 +1,4 @@
-"""How far the shippers of a log are, from their checkpoints: nobody need be running."""
+"""Status of the shippers of a log, from their checkpoints, whether they run or not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bamboo_logmetrics.logfiles.names import list_shippers, shipper_file
 from bamboo_logmetrics.logfiles.position import Position
 from bamboo_logmetrics.ship.entries import entry_of
 from bamboo_logmetrics.ship.follower import Follower
-from bamboo_logmetrics.ship.state import load_state
+from bamboo_logmetrics.ship.log_source import load_state
 from bamboo_logmetrics.system import FS, Clock
 
 _READ = 64 * 1024
@@ -22,21 +22,21 @@ class LogStatus:
     """One shipper of one log.
 
     Args:
-        log: the log.
+        log: the path of the log.
         name: the shipper's name.
-        to: the kind of destination.
-        url: where it is.
-        running: True while a process ships it.
-        shipped: lines delivered.
-        refused: lines that the destination will never take, or that are no lines of a log.
-        lost: numbers of writers that the files did not hold any more.
-        repeated: lines that stood in the files again, and were delivered once.
-        lag_bytes: bytes in the files that are not settled; of a compressed file, its compressed bytes.
-        lag_seconds: the age of the first line that is not settled; 0 when there is none.
-        saved_at: when the checkpoint was saved, UTC.
-        error: what is wrong just now, or empty.
-        error_since: since when, UTC.
-        dead_letters: the file with what was refused or lost; empty when there is none.
+        to: the name of the destination.
+        url: the server's URL.
+        running: True while a process ships the log.
+        shipped: the number of delivered lines.
+        refused: the number of lines that the server rejected, or that are invalid.
+        lost: the number of lines that the files no longer held.
+        repeated: the number of lines that stood in the files again, and were delivered once.
+        lag_bytes: the bytes in the files that are still to be delivered; of a compressed file, its compressed bytes.
+        lag_seconds: the age of the first line that is still to be delivered; 0 if there is none.
+        saved_at: the time at which the checkpoint was saved, UTC.
+        error: the current problem, or empty.
+        error_since: the time since which there has been a problem, UTC.
+        dead_letters: the path of the dead-letter file; empty if there is none.
     """
 
     log: str
@@ -57,13 +57,13 @@ class LogStatus:
 
 
 def status(files: AnyPath | Iterable[AnyPath], *, checkpoint_dir: str | None = None) -> list[LogStatus]:
-    """Return how far each shipper of these logs is.
+    """Return the status of each shipper of these logs.
 
     Args:
-        files: logs or patterns.
-        checkpoint_dir: where the checkpoints are, when not beside the logs.
+        files: paths of logs, or patterns.
+        checkpoint_dir: the directory of the checkpoints, unless they are beside the logs.
 
-    Raises FileNotFoundError for a path or pattern that names nothing.
+    Raises FileNotFoundError for a path or pattern without a file.
     """
     fs = FS()
     return [
@@ -74,12 +74,12 @@ def status(files: AnyPath | Iterable[AnyPath], *, checkpoint_dir: str | None = N
 
 
 def _status(fs: FS, log: str, name: str, directory: str | None) -> LogStatus:
-    def path(what: str) -> str:
-        return shipper_file(log, name, what, directory)
+    def path(kind: str) -> str:
+        return shipper_file(log, name, kind, directory)
 
     state = load_state(fs, path("checkpoint"))
     letters = path("dead-letter")
-    lag_bytes, lag_seconds = _lag(fs, log, state.place if state else None)
+    lag_bytes, lag_seconds = _lag(fs, log, state.position if state else None)
     return LogStatus(
         log=log,
         name=name,
@@ -99,15 +99,15 @@ def _status(fs: FS, log: str, name: str, directory: str | None) -> LogStatus:
     )
 
 
-def _lag(fs: FS, log: str, place: Position | None) -> tuple[int, float]:
-    """Return the bytes behind a place, and the age of the first line there in seconds."""
-    follower = Follower(log, place, fs=fs)
+def _lag(fs: FS, log: str, position: Position | None) -> tuple[int, float]:
+    """Return the bytes after a position, and the age of the first line there in seconds."""
+    follower = Follower(log, position, fs=fs)
     try:
         size = follower.size_ahead()
-        piece = follower.read(_READ)
+        chunk = follower.read(_READ)
     finally:
         follower.close()
-    return size, _age(piece.lines[0]) if piece and piece.lines else 0.0
+    return size, _age(chunk.lines[0]) if chunk and chunk.lines else 0.0
 
 
 def _age(line: bytes) -> float:

@@ -1,4 +1,4 @@
-"""What is wrong, or should be known, and who is told."""
+"""Problems and notices of a run, each reported once."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ WAITING = "no log is there yet: waiting for "
 
 
 class ProblemReporter:
-    """What is wrong, by what has it. From any thread.
+    """The current problem of each log, of the server and of the checkpoints. From any thread.
 
     Args:
-        tell: is told what is wrong, once, and ``""`` when nothing is any more.
+        callback: called with each new problem, and with ``""`` when none is left.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._now: dict[str, str] = {}
+    def __init__(self, callback: Callable[[str], None]) -> None:
+        self._callback = callback
+        self._current: dict[str, str] = {}
 
-    def say(self, what: str, error: str) -> bool:
-        """Note what is wrong with something, ``""`` for nothing; tell whether that is new."""
-        if error == self._now.get(what, ""):
+    def report(self, subject: str, problem: str) -> bool:
+        """Note the problem of a subject, ``""`` for none; return True if that is a change."""
+        if problem == self._current.get(subject, ""):
             return False
-        self._now.pop(what, None)
-        if error:
-            self._now[what] = error
-        self._tell(error or next(reversed(list(self._now.values())), ""))  # what is left, when one thing is over
+        self._current.pop(subject, None)
+        if problem:
+            self._current[subject] = problem
+        self._callback(problem or next(reversed(list(self._current.values())), ""))  # one of those that are left
         return True
 
     @property
     def any(self) -> bool:
-        """Tell whether something is wrong, beside logs that are not there yet."""
-        return not all(error.startswith(WAITING) for error in list(self._now.values()))
+        """True if there is a problem other than logs that do not exist yet."""
+        return not all(problem.startswith(WAITING) for problem in list(self._current.values()))
 
 
 class NoticeReporter:
-    """What should be known, though all goes on. From any thread.
+    """Notices that stop nothing. From any thread.
 
     Args:
-        tell: is told each, once.
+        callback: called with each notice, once.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._said: set[str] = set()
+    def __init__(self, callback: Callable[[str], None]) -> None:
+        self._callback = callback
+        self._reported: set[str] = set()
 
-    def say(self, text: str) -> None:
-        """Tell something, unless it was told before."""
-        if text not in self._said:
-            self._said.add(text)
-            self._tell(text)
+    def report(self, notice: str) -> None:
+        """Report a notice unless that was done before."""
+        if notice not in self._reported:
+            self._reported.add(notice)
+            self._callback(notice)

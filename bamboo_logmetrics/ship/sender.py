@@ -1,4 +1,4 @@
-"""Delivering a batch: sent again until each line is taken, or refused for good."""
+"""Delivery of one batch: it is sent until the server has taken or rejected each line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bamboo_logmetrics.ship.destinations.base import DeliveryResult, Destination, Rejection
-from bamboo_logmetrics.ship.entries import Entry, InvalidLine
+from bamboo_logmetrics.ship.entries import Entry, InvalidLine, entry_of
 from bamboo_logmetrics.ship.http import Answer, Server, compressed
 from bamboo_logmetrics.system import Clock, backoff
 
@@ -17,27 +17,31 @@ if TYPE_CHECKING:
     from bamboo_logmetrics.system import Lock
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds
-_LONGEST_WAIT = 600.0  # seconds; a server that asks for more is asked again before
-
-_UNFIT = (ValueError, TypeError, OverflowError, RecursionError)  # what a line may do to an encoder
+_LONGEST_WAIT = 600.0  # seconds; the longest that a server's Retry-After is followed
 
 _TOO_LARGE = 413
-_BAD_LINES = frozenset({400, 422})  # something in the body; every other status is about the server or about us
+_BAD_LINES = frozenset({400, 422})  # something in the body; every other status is about the server or the client
 
-_PERHAPS_TOO_MUCH = frozenset({500, 504})  # Loki says 500 to more than 4 MB; a part may be taken
-_SCOUTS = 8  # single lines that are tried where nothing was ever taken
+_PERHAPS_TOO_MUCH = frozenset({500, 504})  # Loki answers 500 to more than 4 MB; it may take a part
+_PROBES = 8  # single lines that are tried on a server that has never taken one
 
 _FOR_EVERY_LINE = "(so far for every line: is this the right URL?)"
 
 _ADVICE = {
-    401: "who you are is not known there: see BAMBOO_LOGMETRICS_SHIP_USER, _PASSWORD, _TOKEN and _API_KEY",
-    403: "what you may do there is not enough",
-    404: "there is nothing at this URL",
+    401: "authentication failed: check BAMBOO_LOGMETRICS_SHIP_USER, _PASSWORD, _TOKEN and _API_KEY",
+    403: "permission denied: check the rights of this user, token or API key",
+    404: "not found: check the URL",
 }
+
+# An ordinary line. An encoder that fails for this one too is broken, and no line is to blame.
+_ORDINARY = entry_of(
+    b'{"timestamp":"2026-01-01T00:00:00.000000Z","level":"info","event":"text","v":1,'
+    b'"writer":"00000000000000000000","seq":1,"plain":true}'
+)
 
 
 class StoppedError(Exception):
-    """Somebody asked to stop; the batch is not delivered."""
+    """The shipper was asked to stop; the batch is not delivered."""
 
 
 class GivenUpError(Exception):
@@ -54,18 +58,18 @@ class EncodedBatch(NamedTuple):
 class Sender:
     """Delivers batches, one at a time.
 
-    What a server refuses as a whole is sent again in parts, down to the lines that it will not take. But as long as it
-    has taken nothing at all, it may be that it takes nothing at this URL; then a few single lines are tried, and unless
-    one is taken, the batch waits. So a wrong URL makes no dead letters.
+    A batch that the server rejects as a whole is sent again in parts, down to the lines that it will not take. A server
+    that has never taken a line may reject everything because the URL is wrong; then a few single lines are tried, and
+    unless one is taken, the batch waits. So a wrong URL makes no dead letters.
 
     Args:
         destination: the kind of server.
-        server: where it is.
+        server: the server.
         clock: the time.
-        bell: a lock that is held; whoever releases it ends a pause, and the delivery.
-        on_trouble: is told, before each pause, what is wrong, and ``""`` when it is over.
-        on_notice: is told what should be known, perhaps again and again.
-        patience: seconds without any success after which GivenUpError is raised; None for ever.
+        wakeup: a lock that is held; releasing it ends a pause and the delivery.
+        on_trouble: called with an error before each pause, and with ``""`` when it is over.
+        on_notice: called with something that the user should know; may repeat itself.
+        give_up_after: seconds without any success after which GivenUpError is raised; None for never.
     """
 
     def __init__(
@@ -74,145 +78,153 @@ class Sender:
         server: Server,
         *,
         clock: Clock,
-        bell: Lock,
+        wakeup: Lock,
         on_trouble: Callable[[str], None],
         on_notice: Callable[[str], None] = lambda _text: None,
-        patience: float | None = None,
+        give_up_after: float | None = None,
     ) -> None:
         self._destination = destination
         self._server = server
         self._clock = clock
-        self._bell = bell
+        self._wakeup = wakeup
         self._on_trouble = on_trouble
         self._on_notice = on_notice
-        self._patience = patience
+        self._give_up_after = give_up_after
         self._pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
-        self._posted_at: float | None = None  # when the request was posted that has no answer yet
+        self._posted_at: float | None = None  # when the request was sent that has no answer yet
 
     @property
     def waiting_since_seconds(self) -> float:
-        """The seconds for which a request has been waiting for its answer; 0 where none is. From any thread."""
+        """The seconds for which a request has waited for its answer; 0 where none does. From any thread."""
         posted_at = self._posted_at
         return 0.0 if posted_at is None else self._clock.monotonic() - posted_at
 
-    def _post(self, parcel: EncodedBatch) -> Answer:
+    def _post(self, batch: EncodedBatch) -> Answer:
         self._posted_at = self._clock.monotonic()
         try:
-            return self._server.post(parcel.body)
+            return self._server.post(batch.body)
         finally:
             self._posted_at = None
 
-    def prepare(self, entries: Sequence[Entry]) -> EncodedBatch:
-        """Return lines ready to be sent."""
-        return EncodedBatch(entries, compressed(self._destination.body(entries)))
+    # -- encoding ----------------------------------------------------------------------------
 
-    def ready(self, entries: Sequence[Entry]) -> tuple[EncodedBatch | None, list[InvalidLine]]:
-        """Return lines ready to be sent, and those that cannot take the server's form, such as a deep one, with why."""
+    def encode(self, entries: Sequence[Entry]) -> EncodedBatch:
+        """Return lines ready to be sent. Raises the encoder's error for a line that it cannot encode."""
+        return EncodedBatch(entries, compressed(self._destination.encode(entries)))
+
+    def encode_valid(self, entries: Sequence[Entry]) -> tuple[EncodedBatch | None, list[InvalidLine]]:
+        """Return the lines that can be encoded, ready to be sent, and the others with the reasons.
+
+        A line that fails, with whatever error, must not stop the lines after it. Raises the encoder's error if it
+        encodes not even an ordinary line.
+        """
         try:
-            return (self.prepare(entries) if entries else None), []
-        except _UNFIT:  # it must not stop the lines behind it for ever
-            good, unfit = [], []
-            for entry in entries:
-                try:
-                    self.prepare([entry])
-                    good.append(entry)
-                except _UNFIT as error:
-                    unfit.append(
-                        InvalidLine(entry.line, f"it cannot take the server's form: {type(error).__name__}: {error}")
-                    )
-            if not good and len(unfit) > 1:  # then it is not the lines
-                raise
-        return (self.prepare(good) if good else None), unfit
+            return (self.encode(entries) if entries else None), []
+        except Exception:  # noqa: BLE001 - a line may raise anything in an encoder
+            self._destination.encode([_ORDINARY])
+        valid, invalid = [], []
+        for entry in entries:
+            try:
+                self.encode([entry])
+            except Exception as error:  # noqa: BLE001 - as above
+                reason = f"it cannot take the server's form: {type(error).__name__}: {error}"
+                invalid.append(InvalidLine(entry.line, reason))
+            else:
+                valid.append(entry)
+        return (self.encode(valid) if valid else None), invalid
 
-    def deliver(self, parcel: EncodedBatch) -> list[Rejection]:
-        """Send lines until each is taken or refused, and return what was refused.
+    # -- sending -----------------------------------------------------------------------------
+
+    def deliver(self, batch: EncodedBatch) -> list[Rejection]:
+        """Send lines until each is taken or rejected, and return what was rejected.
 
         Raises StoppedError and GivenUpError.
         """
         self._last_success = self._clock.monotonic()
-        refusals: list[Rejection] = []
-        self._batch = parcel.entries
-        waiting = [parcel]
+        rejections: list[Rejection] = []
+        self._batch = batch.entries
+        waiting = [batch]
         while waiting:
-            waiting += self._try(waiting.pop(), refusals)
-        return refusals
+            waiting += self._send(waiting.pop(), rejections)
+        return rejections
 
-    def _try(self, parcel: EncodedBatch, refusals: list[Rejection]) -> list[EncodedBatch]:
-        """Send lines once, and return what is to be sent after that; what is to be sent first comes last."""
-        answer = self._post(parcel)
+    def _send(self, batch: EncodedBatch, rejections: list[Rejection]) -> list[EncodedBatch]:
+        """Send lines once, and return the batches to send after that, the next one last."""
+        answer = self._post(batch)
         if answer.status in _BAD_LINES or answer.status == _TOO_LARGE:
-            return self._without_bad(parcel, answer, refusals)
-        verdict = self._verdict(parcel, answer)
-        any_taken = len(verdict.retry) + verdict.how_many_refused < len(parcel.entries)
-        if verdict.refused and not any_taken and not self._server.proven:
-            return self._doubt(parcel, self._server.shown(verdict.refused[0].reason), answer.wait)
-        refusals += [refusal._replace(reason=self._server.shown(refusal.reason)) for refusal in verdict.refused]
+            return self._bisect(batch, answer, rejections)
+        result = self._result(batch, answer)
+        any_taken = len(result.retry) + result.rejected < len(batch.entries)
+        if result.rejections and not any_taken and not self._server.verified:
+            return self._hold_back(batch, self._server.shown(result.rejections[0].reason), answer.wait)
+        rejections += [item._replace(reason=self._server.shown(item.reason)) for item in result.rejections]
         if any_taken:
-            self._succeed()
-            if verdict.notice:
-                self._on_notice(self._server.shown(verdict.notice))
-        if not verdict.retry:
+            self._note_success()
+            if result.notice:
+                self._on_notice(self._server.shown(result.notice))
+        if not result.retry:
             return []
-        self._pause(verdict.error, answer.wait)
-        if answer.status in _PERHAPS_TOO_MUCH and len(parcel.entries) > 1:
-            return self._parts(parcel)
-        return [parcel if len(verdict.retry) == len(parcel.entries) else self.prepare(verdict.retry)]
+        self._pause(result.error, answer.wait)
+        if answer.status in _PERHAPS_TOO_MUCH and len(batch.entries) > 1:
+            return self._parts(batch)
+        return [batch if len(result.retry) == len(batch.entries) else self.encode(result.retry)]
 
-    def _verdict(self, parcel: EncodedBatch, answer: Answer) -> DeliveryResult:
-        """Return what is to become of lines by any answer but one that says that they are bad."""
+    def _result(self, batch: EncodedBatch, answer: Answer) -> DeliveryResult:
+        """Return the fate of lines by any answer but one that calls them bad."""
+        name = self._destination.name
         if answer.error:
-            return DeliveryResult(retry=parcel.entries, error=_explained(answer))
-        if answer.status not in self._destination.successes:
-            text = f"{answer.status}, by which {self._destination.kind} does not acknowledge; is this the right URL?"
-            return DeliveryResult(retry=parcel.entries, error=text)
+            return DeliveryResult(retry=batch.entries, error=_with_advice(answer))
+        if answer.status not in self._destination.success_statuses:
+            text = f"{answer.status}, which is not how {name} acknowledges lines; is this the right URL?"
+            return DeliveryResult(retry=batch.entries, error=text)
         try:
-            verdict = self._destination.judge(parcel.entries, answer.body)
-        except (ValueError, RecursionError) as error:
-            text = f"an answer that is not one of {self._destination.kind}: {error}"
-            return DeliveryResult(retry=parcel.entries, error=self._server.shown(text))
-        return replace(verdict, error=self._server.shown(verdict.error))
+            result = self._destination.parse_response(batch.entries, answer.body)
+        except Exception as error:  # noqa: BLE001 - an answer may be anything
+            text = f"an answer that is not one of {name}: {error}"
+            return DeliveryResult(retry=batch.entries, error=self._server.shown(text))
+        return replace(result, error=self._server.shown(result.error))
 
-    # -- bad lines -------------------------------------------------------------------------
+    # -- bad lines ---------------------------------------------------------------------------
 
-    def _without_bad(self, parcel: EncodedBatch, answer: Answer, refusals: list[Rejection]) -> list[EncodedBatch]:
-        """Return what is to be sent of lines that are too large together, or some of which are bad."""
-        entries = parcel.entries
-        if answer.status in _BAD_LINES and (bad := self._destination.named(entries, answer.body)) is not None:
-            refusals.append(Rejection(bad, len(bad), answer.error))
-            self._succeed()
+    def _bisect(self, batch: EncodedBatch, answer: Answer, rejections: list[Rejection]) -> list[EncodedBatch]:
+        """Return what to send instead of lines that are too large together, or of which some are bad."""
+        entries = batch.entries
+        if answer.status in _BAD_LINES and (bad := self._destination.find_rejected(entries, answer.body)) is not None:
+            rejections.append(Rejection(bad, len(bad), answer.error))
+            self._note_success()
             return []
-        if (answer.status in _BAD_LINES or len(entries) == 1) and not self._server.proven and not self._scout():
-            return self._doubt(parcel, answer.error, answer.wait)
+        if (answer.status in _BAD_LINES or len(entries) == 1) and not self._server.verified and not self._probe():
+            return self._hold_back(batch, answer.error, answer.wait)
         if len(entries) == 1:
-            refusals.append(Rejection(entries, 1, answer.error))
+            rejections.append(Rejection(entries, 1, answer.error))
             return []
-        return self._parts(parcel)
+        return self._parts(batch)
 
-    def _doubt(self, parcel: EncodedBatch, error: str, wait: float | None) -> list[EncodedBatch]:
-        """Send lines again after a pause: where nothing was ever taken, it need not be the lines that are bad."""
+    def _hold_back(self, batch: EncodedBatch, error: str, wait: float | None) -> list[EncodedBatch]:
+        """Have lines sent again after a pause: a server that has never taken a line may stand at a wrong URL."""
         self._pause(f"{error} {_FOR_EVERY_LINE}", wait)
-        return [parcel]
+        return [batch]
 
-    def _parts(self, parcel: EncodedBatch) -> list[EncodedBatch]:
-        return [self.prepare(part) for part in reversed(self._destination.split(parcel.entries))]
+    def _parts(self, batch: EncodedBatch) -> list[EncodedBatch]:
+        return [self.encode(part) for part in reversed(self._destination.split(batch.entries))]
 
-    def _scout(self) -> bool:
-        """Try some lines of the batch one by one; tell whether one is taken, or refused in words that are known."""
+    def _probe(self) -> bool:
+        """Send some lines of the batch one by one; return True once one is taken, or rejected by name."""
         if len(self._batch) == 1:
             return False
-        for entry in random.sample(self._batch, min(len(self._batch), _SCOUTS)):
-            parcel = self.prepare([entry])
-            answer = self._post(parcel)
-            named = self._destination.named(parcel.entries, answer.body) if answer.status in _BAD_LINES else None
-            if named or self._verdict(parcel, answer).all_taken:
-                self._succeed()
+        for entry in random.sample(self._batch, min(len(self._batch), _PROBES)):
+            batch = self.encode([entry])
+            answer = self._post(batch)
+            bad = self._destination.find_rejected(batch.entries, answer.body) if answer.status in _BAD_LINES else None
+            if bad or self._result(batch, answer).all_taken:
+                self._note_success()
                 return True
         return False
 
-    # -- the server's state ----------------------------------------------------------------
+    # -- the server's state ------------------------------------------------------------------
 
-    def _succeed(self) -> None:
-        self._server.proven = True
+    def _note_success(self) -> None:
+        self._server.verified = True
         self._pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._last_success = self._clock.monotonic()
         self._on_trouble("")
@@ -220,25 +232,25 @@ class Sender:
     def _pause(self, error: str, wait: float | None) -> None:
         self._on_trouble(error)
         passed = self._clock.monotonic() - self._last_success
-        if self._patience is not None and passed >= self._patience:
+        if self._give_up_after is not None and passed >= self._give_up_after:
             msg = f"nothing could be delivered for {passed:.0f} s: {error}"
             raise GivenUpError(msg)
-        # half of the pause at least, and the rest by chance, so that many shippers do not come back together
+        # at least half of the pause, and the rest by chance, so that many shippers do not come back at once
         pause = next(self._pauses) * random.uniform(0.5, 1.0)  # noqa: S311 - not for secrets
         pause = max(pause, min(wait or 0.0, _LONGEST_WAIT))
-        if self._patience is not None:
-            pause = min(pause, self._patience - passed)
-        if self._clock.wait(self._bell, pause):
-            ring(self._bell)
+        if self._give_up_after is not None:
+            pause = min(pause, self._give_up_after - passed)
+        if self._clock.wait(self._wakeup, pause):
+            notify(self._wakeup)
             raise StoppedError
 
 
-def ring(bell: Lock) -> None:
-    """Release a lock, unless somebody was faster; whoever waits for it knows then that it is over."""
+def notify(wakeup: Lock) -> None:
+    """Release a lock unless it is free already, so that all who wait for it wake up."""
     with suppress(RuntimeError):
-        bell.release()
+        wakeup.release()
 
 
-def _explained(answer: Answer) -> str:
+def _with_advice(answer: Answer) -> str:
     advice = _ADVICE.get(answer.status)
     return f"{answer.error} ({advice})" if advice else answer.error

@@ -1,22 +1,22 @@
-"""Which numbers of which writers have been seen: what comes again is left out, what is jumped over is lost."""
+"""Tracking of each writer's sequence numbers: repeated lines are left out, gaps are lost lines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-_MOST_WRITERS = 10_000  # remembered, so that a checkpoint stays small; those that wrote last stay
+_MOST_WRITERS = 10_000  # kept, so that a checkpoint stays small: those that wrote last
 
 
 class Lost(NamedTuple):
-    """Numbers that the files no longer hold."""
+    """Numbers that the files no longer hold, ``first`` to ``last``."""
 
     writer: str
     first: int
     last: int
 
     @property
-    def how_many(self) -> int:
+    def size(self) -> int:
         """How many they are."""
         return self.last - self.first + 1
 
@@ -28,12 +28,12 @@ class SequenceTracker:
         self._last = dict(last or {})
 
     def take(self, writer: str, seq: int, *, in_oldest: bool) -> tuple[bool, Lost | None]:
-        """Take a line's number; tell whether it is new, and what is missing before it.
+        """Note a line's number; return whether it is new, and the gap before it.
 
         Args:
-            writer: its writer.
-            seq: its number.
-            in_oldest: True where nobody can know what stood before the first line of a writer.
+            writer: the line's writer.
+            seq: the line's number.
+            in_oldest: True in the oldest file, where nothing is known of lines before a writer's first.
         """
         before = self._last.get(writer)
         if before is None:
@@ -43,22 +43,22 @@ class SequenceTracker:
         self._last[writer] = seq
         return True, Lost(writer, before + 1, seq - 1) if seq > before + 1 else None
 
-    def pass_by(self, writer: str, seq: int) -> bool:
-        """Pass a number that stands in a broken line, if it is the next; tell whether it is."""
+    def skip(self, writer: str, seq: int) -> bool:
+        """Note the number of an invalid line if it is the writer's next; return True if it is."""
         if self._last.get(writer) != seq - 1:
-            return False  # it may be broken too, and a wrong one would have good lines left out
+            return False  # the number may be damaged too, and a wrong one would have good lines left out
         self._last[writer] = seq
         return True
 
-    def tidy(self, last: Mapping[str, int]) -> None:
-        """Forget who has not written for longest, after a batch with these last numbers."""
-        self._last = newest(self._last, last)
+    def prune(self, last: Mapping[str, int]) -> None:
+        """Remove the writers that have not written for longest, after a batch with these last numbers."""
+        self._last = merge_last(self._last, last)
 
 
-def newest(writers: Mapping[str, int], last: Mapping[str, int]) -> dict[str, int]:
-    """Return the highest numbers with those of a batch: who wrote last stands last, who stands first is forgotten."""
-    found = {writer: seq for writer, seq in writers.items() if writer not in last}
-    found.update(last)
-    for writer in list(found)[: max(0, len(found) - _MOST_WRITERS)]:
-        del found[writer]
-    return found
+def merge_last(writers: Mapping[str, int], last: Mapping[str, int]) -> dict[str, int]:
+    """Return the highest numbers with those of a batch, whose writers come last; the first of too many are left out."""
+    merged = {writer: seq for writer, seq in writers.items() if writer not in last}
+    merged.update(last)
+    for writer in list(merged)[: max(0, len(merged) - _MOST_WRITERS)]:
+        del merged[writer]
+    return merged

@@ -85,7 +85,7 @@ def test_row_36_the_checkpoint_does_not_move(tmp_path, stub, to):
     assert world.ship() == Shipped(3, 0, 0)
     assert len(seen) == 13
     for state in seen:
-        assert (state.place, state.shipped, state.writers) == (before.place, 3, before.writers)
+        assert (state.position, state.shipped, state.writers) == (before.position, 3, before.writers)
     assert {state.error for state in seen[2:]} == {"503 Service Unavailable: no room"}
     assert world.state().error == ""
 
@@ -326,7 +326,7 @@ def test_row_39_torn_at_every_byte(tmp_path, stub):
         with open(path, "wb") as file:
             file.write(whole[:cut])
         shipment = LogSource(world.log.path, names, moved=False, fs=FaultyFS(), clock=world.clock)
-        assert not shipment.starts_anew
+        assert not shipment.restarted
         assert shipment.state == states[-1]
         batch = shipment.next_batch(BATCH)
         shipment.close()

@@ -55,7 +55,7 @@ def ship(tmp_path, service):
         shipper = Shipper(
             tmp_path / "a.jsonl", to=to, url=url, name=name, service=service, env="test", on_trouble=said.append, **options
         )  # fmt: skip
-        return shipper.run(patience=60), said
+        return shipper.run(give_up_after=60), said
 
     return shipping
 
@@ -250,7 +250,7 @@ def test_a_wrong_path_of_loki(loki, ship, hand):
     """At a path that Loki does not have, nothing is refused; the shipper waits, and gives up when it was told to."""
     hand.write([HOUR] * 3)
     with pytest.raises(Exception, match="404"):
-        Shipper(hand.path, to="loki", url=f"{loki}/nope").run(patience=0)
+        Shipper(hand.path, to="loki", url=f"{loki}/nope").run(give_up_after=0)
 
 
 # -- VictoriaLogs ------------------------------------------------------------------------
@@ -298,7 +298,7 @@ def test_a_wrong_path_of_victorialogs(victorialogs, ship, hand, tmp_path):
     """At a path that VictoriaLogs does not have, it answers 400 to everything: no line becomes a dead letter."""
     hand.write([HOUR] * 100)
     with pytest.raises(Exception, match=r"unsupported path.*is this the right URL\?"):
-        Shipper(hand.path, to="loki", url=victorialogs, name="first").run(patience=0)
+        Shipper(hand.path, to="loki", url=victorialogs, name="first").run(give_up_after=0)
     assert letters(tmp_path) == []
     assert ship("loki", f"{victorialogs}/insert", moved=True)[0] == (100, 0, 0)
 
@@ -346,7 +346,7 @@ def test_elasticsearch_makes_a_plain_index(elasticsearch, index, hand):
     hand.write([HOUR] * 4)
     notices = []
     options = {"data_stream": index, "batch_bytes": 1, "on_notice": notices.append}
-    assert Shipper(hand.path, to="elasticsearch", url=elasticsearch, **options).run(patience=60) == (4, 0, 0)
+    assert Shipper(hand.path, to="elasticsearch", url=elasticsearch, **options).run(give_up_after=60) == (4, 0, 0)
     plain = not httpx.get(f"{elasticsearch}/_resolve/index/{index}", timeout=60).json()["data_streams"]
     assert [notice[: len(index) + 5] for notice in notices] == [f"{index} is a"] * plain
 
@@ -378,7 +378,7 @@ def test_elasticsearch_with_a_blocked_index(elasticsearch, index, tmp_path, hand
             httpx.put(settings, json={"index.blocks.write": None}, timeout=60).raise_for_status()
 
     shipper = Shipper(hand.path, to="elasticsearch", url=elasticsearch, data_stream=index, on_trouble=hear)
-    assert shipper.run(patience=60) == (20, 0, 0)
+    assert shipper.run(give_up_after=60) == (20, 0, 0)
     assert any(text.startswith("403: cluster_block_exception") for text in said)
     assert len(in_elasticsearch(elasticsearch, index)) == 20
     assert not list(tmp_path.glob(".*.dead-letter"))

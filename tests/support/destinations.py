@@ -8,7 +8,7 @@ import bamboo_logmetrics as blm
 from bamboo_logmetrics.format import flatten
 from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.strict_json import encode
-from bamboo_logmetrics.ship.destinations import make_destination
+from bamboo_logmetrics.ship.destinations import find_destination
 from bamboo_logmetrics.ship.destinations.base import ResourceDefaults
 from bamboo_logmetrics.ship.entries import entry_of
 from support.tools import tool
@@ -16,8 +16,10 @@ from support.tools import tool
 WRITER = "9f3c21d07a55e8b04c1d"
 
 
-def destination(kind, service="agent", env="", data_stream=None):
-    return make_destination(kind, ResourceDefaults(service, env), data_stream)
+def destination(name, service="agent", env="", **options):
+    """Return a destination as the shipper makes it."""
+    kind = find_destination(name)
+    return kind(ResourceDefaults(service, env), kind.make_options(options))
 
 
 def entry(flat, layout="native"):

@@ -99,5 +99,5 @@ def compress(path, kind="gzip"):
 
 def ship(log, stub: StubServer, to="loki", **options):
     """Ship a log once, to its end; return what came of it."""
-    run = {key: options.pop(key) for key in ("patience",) if key in options}
+    run = {key: options.pop(key) for key in ("give_up_after",) if key in options}
     return Shipper(log.path, to=to, url=stub.url, **({"fs": QuickFS()} | options)).run(**run)

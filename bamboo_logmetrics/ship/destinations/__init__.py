@@ -1,36 +1,44 @@
-"""The kinds of servers: one module each, imported when it is used."""
+"""The registry of destinations. Each is one class in a module of its own."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
+from dataclasses import fields
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.ship.destinations.base import Destination, ResourceDefaults
+from bamboo_logmetrics.ship.destinations.base import Destination, DestinationOptions, option
+from bamboo_logmetrics.ship.destinations.elasticsearch import Elasticsearch
+from bamboo_logmetrics.ship.destinations.loki import Loki
+from bamboo_logmetrics.ship.destinations.otlp import Otlp
 
-DESTINATIONS = ("loki", "elasticsearch", "otlp")
+__all__ = ["DESTINATIONS", "Destination", "DestinationOptions", "find_destination", "option", "register_destination"]
 
-_DATA_STREAM = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
+_destinations: dict[str, type[Destination]] = {kind.name: kind for kind in (Loki, Elasticsearch, Otlp)}
+DESTINATIONS: Mapping[str, type[Destination]] = _destinations
 
 
-def make_destination(kind: str, labels: ResourceDefaults, data_stream: str | None = None) -> Destination:
-    """Return a destination. Raises ConfigError for what does not fit, ImportError where its extra is not installed."""
-    if data_stream is not None and kind != "elasticsearch":
-        msg = f"a data stream is of Elasticsearch, not of {kind}"
+def register_destination(destination: type[Destination]) -> None:
+    """Make a destination known to ``Shipper`` and to the command ``ship``.
+
+    The names of its options must not be those of arguments of ``Shipper``. Raises ValueError if another destination has
+    its name or one of its options.
+    """
+    for other in _destinations.values():
+        if other is not destination and (shared := _options(other) & _options(destination)):
+            msg = f"{other.name!r} has an option {min(shared)!r} already; choose another name"
+            raise ValueError(msg)
+    if _destinations.setdefault(destination.name, destination) is not destination:
+        msg = f"a destination named {destination.name!r} is registered already; choose another name"
+        raise ValueError(msg)
+
+
+def find_destination(name: str) -> type[Destination]:
+    """Return the destination of this name. Raises ConfigError."""
+    if name not in DESTINATIONS:
+        msg = f"to={name!r} must be one of {', '.join(DESTINATIONS)}"
         raise ConfigError(msg)
-    if data_stream is not None and not _DATA_STREAM.fullmatch(data_stream):
-        msg = f"data_stream={data_stream!r} must be lower-case letters, digits, '.', '_' and '-'"
-        raise ConfigError(msg)
-    if kind == "loki":
-        from bamboo_logmetrics.ship.destinations.loki import Loki
+    return DESTINATIONS[name]
 
-        return Loki(labels)
-    if kind == "elasticsearch":
-        from bamboo_logmetrics.ship.destinations.elasticsearch import DATA_STREAM, Elasticsearch
 
-        return Elasticsearch(labels, data_stream or DATA_STREAM)
-    if kind == "otlp":
-        from bamboo_logmetrics.ship.destinations.otlp import Otlp
-
-        return Otlp(labels)
-    msg = f"to={kind!r} must be one of {', '.join(DESTINATIONS)}"
-    raise ConfigError(msg)
+def _options(destination: type[Destination]) -> set[str]:
+    return {field.name for field in fields(destination.Options)}

@@ -1,61 +1,66 @@
-"""What a destination is: how lines become the body of a request, and what its answer says of them."""
+"""The interface of a destination: all that the shipper needs to know about one kind of server."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.ship.credentials import Credentials
 from bamboo_logmetrics.ship.entries import Entry
+
+if TYPE_CHECKING:
+    import httpx
 
 
 class Rejection(NamedTuple):
-    """Lines that a destination will never take.
+    """Lines that a server will never take.
 
     Args:
-        entries: the lines among which they are.
-        how_many: how many of these they are.
-        reason: what it said.
+        entries: the lines of the request, or the rejected ones where the server names them.
+        number: how many of these lines are rejected.
+        reason: the server's words.
     """
 
     entries: Sequence[Entry]
-    how_many: int
+    number: int
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryResult:
-    """What an answer with a status of success says of the lines that were sent.
+    """The fate of the lines of one request.
 
     Args:
-        retry: lines to be sent again.
-        refused: lines that will never be taken.
+        retry: lines to send again.
+        rejections: lines that the server will never take.
         error: why lines are to be sent again.
-        notice: what should be known, though the lines are taken.
+        notice: something that the user should know, although the lines are taken.
     """
 
     retry: Sequence[Entry] = ()
-    refused: Sequence[Rejection] = ()
+    rejections: Sequence[Rejection] = ()
     error: str = ""
     notice: str = ""
 
     @property
-    def how_many_refused(self) -> int:
-        """How many lines will never be taken."""
-        return sum(refusal.how_many for refusal in self.refused)
+    def rejected(self) -> int:
+        """The number of lines that the server will never take."""
+        return sum(rejection.number for rejection in self.rejections)
 
     @property
     def all_taken(self) -> bool:
-        """Tell whether there is nothing more to do."""
-        return not self.retry and not self.refused
+        """True if every line is delivered."""
+        return not self.retry and not self.rejections
 
 
 ALL_TAKEN = DeliveryResult()
 
 
 class ResourceDefaults(NamedTuple):
-    """What is said of lines that do not say it themselves.
+    """Service and environment of lines that do not name their own.
 
     Args:
         service: the name of the service.
@@ -66,47 +71,86 @@ class ResourceDefaults(NamedTuple):
     env: str = ""
 
     def service_of(self, entry: Entry) -> str:
-        """Return the service of a line: what was bound as ``service_name``, else the given one."""
+        """Return the ``service_name`` that is bound in a line, or else the default."""
         bound = entry.head.service_name
         return bound if isinstance(bound, str) and bound else self.service
 
     def env_of(self, entry: Entry) -> str:
-        """Return the environment of a line: what was bound as ``env``, else the given one."""
+        """Return the ``env`` that is bound in a line, or else the default."""
         bound = entry.head.env
         return bound if isinstance(bound, str) and bound else self.env
 
 
-class Destination(ABC):
-    """One kind of server.
+@dataclass(frozen=True, kw_only=True)
+class DestinationOptions:
+    """The options of one destination: a subclass has a field for each, made by :func:`option`.
 
-    Args:
-        labels: what is said of lines that do not say it themselves.
+    ``Shipper`` takes them as keyword arguments, and the command line as options: ``data_stream`` is ``--data-stream``.
+    ``__post_init__`` checks the values and raises ConfigError.
     """
 
-    kind: ClassVar[str]  # as in ``--to``
-    path: str  # is appended to the URL, unless the URL ends so already
-    content_type: ClassVar[str] = "application/json"
-    successes: ClassVar[frozenset[int]] = frozenset({200})  # the statuses by which it acknowledges
 
-    def __init__(self, labels: ResourceDefaults) -> None:
-        self.labels = labels
+def option(default: str, text: str) -> Any:
+    """Return a field of :class:`DestinationOptions`, with its default and the text that ``ship --help`` shows."""
+    return field(default=default, metadata={"help": text})
+
+
+class Destination(ABC):
+    """One kind of server: path, form of the requests, authentication, meaning of the answers, options.
+
+    Args:
+        defaults: service and environment of lines that do not name their own.
+        options: an object of the class that ``Options`` names.
+    """
+
+    name: ClassVar[str]  # the value of ``to`` and ``--to``
+    path: str  # appended to the URL, unless the URL ends so already
+    content_type: ClassVar[str] = "application/json"
+    success_statuses: ClassVar[frozenset[int]] = frozenset({200})  # HTTP statuses that acknowledge a request
+    Options: ClassVar[type[DestinationOptions]] = DestinationOptions
+
+    def __init__(self, defaults: ResourceDefaults, options: DestinationOptions) -> None:
+        self.defaults = defaults
+        self.options = options
+
+    @classmethod
+    def make_options(cls, values: Mapping[str, Any]) -> DestinationOptions:
+        """Return the options with these values; None stands for the default. Raises ConfigError."""
+        values = {name: value for name, value in values.items() if value is not None}
+        names = [field.name for field in fields(cls.Options)]
+        for name in values:
+            if name not in names:
+                msg = f"{cls.name} has no option {name!r}; its options: {', '.join(names) or 'none'}"
+                raise ConfigError(msg)
+        return cls.Options(**values)
+
+    def auth(self, credentials: Credentials) -> Mapping[str, str] | httpx.Auth:
+        """Return what authenticates each request: headers, or an ``httpx.Auth`` that may sign the request.
+
+        The default is the headers for a user, a bearer token, an API key and a tenant.
+        """
+        return credentials.headers()
 
     @abstractmethod
-    def body(self, entries: Sequence[Entry]) -> bytes:
-        """Return the body of the request that delivers these lines."""
+    def encode(self, entries: Sequence[Entry]) -> bytes:
+        """Return the body of the request that delivers these lines, before compression.
 
-    def judge(self, entries: Sequence[Entry], answer: bytes) -> DeliveryResult:  # noqa: ARG002 - for those that look
-        """Return what the body of an acknowledgement says of the lines.
+        May raise any Exception for a line that it cannot encode: the shipper tries the lines one by one, and those that
+        fail go to the dead-letter file.
+        """
 
-        Raises ValueError, or RecursionError, for one that does not say it.
+    def parse_response(self, entries: Sequence[Entry], body: bytes) -> DeliveryResult:  # noqa: ARG002 - for overriders
+        """Return the fate of each line by the body of an answer with one of ``success_statuses``.
+
+        May raise any Exception for an answer of another form: then the lines are sent again.
         """
         return ALL_TAKEN
 
-    def named(self, entries: Sequence[Entry], answer: bytes) -> Sequence[Entry] | None:  # noqa: ARG002 - as above
-        """Return the lines that are refused, where the body of an answer with 400 says that all others are taken."""
+    def find_rejected(self, entries: Sequence[Entry], body: bytes) -> Sequence[Entry] | None:  # noqa: ARG002 - as above
+        """Return the rejected lines, where the body of an answer with 400 says that all others are taken, or None."""
         return None
 
     def split(self, entries: Sequence[Entry]) -> list[Sequence[Entry]]:
-        """Return several lines in parts, since the server takes them not all at once."""
+        """Return several lines in smaller parts, after the server rejected them together."""
         half = len(entries) // 2
         return [entries[:half], entries[half:]]

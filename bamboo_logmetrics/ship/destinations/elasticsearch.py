@@ -1,30 +1,40 @@
 """Elasticsearch's and OpenSearch's bulk interface, into a data stream.
 
-Each line has a fixed id, and is only created: one that is there already is answered with 409, which means that it was
-delivered before. The documents are ECS.
+Each line has a fixed id and the action ``create``, so the answer 409 means that it was delivered before. The documents
+are ECS.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.layouts import ECS
 from bamboo_logmetrics.format.strict_json import encode
-from bamboo_logmetrics.ship.destinations.base import DeliveryResult, Destination, Rejection, ResourceDefaults
+from bamboo_logmetrics.ship.destinations.base import (
+    ALL_TAKEN,
+    DeliveryResult,
+    Destination,
+    DestinationOptions,
+    Rejection,
+    ResourceDefaults,
+    option,
+)
 from bamboo_logmetrics.ship.entries import Entry
 
-DATA_STREAM = "logs-bamboo.events-default"
-
-_BACKING = (".ds-", ".fs-")  # what the names of a data stream's own indices begin with
+_DATA_STREAM = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
+_BACKING = (".ds-", ".fs-")  # how the names of a data stream's own indices begin
 
 _CONFLICT, _BAD_REQUEST = 409, 400
 _SUCCESS = range(200, 300)
-_FOR_GOOD = frozenset({_BAD_REQUEST, 413, 422})  # what the document itself is to blame for, but for what can be mended:
-_MENDABLE = frozenset({"index_closed_exception", "validation_exception"})  # the latter: a cluster full of shards
-_MENDABLE_REASONS = ("pipeline with id [", "no write index is defined")  # how they begin
+_REJECTED = frozenset({_BAD_REQUEST, 413, 422})  # the document is at fault, except for these, which can be fixed:
+_FIXABLE = frozenset({"index_closed_exception", "validation_exception"})  # the second: a cluster full of shards
+_FIXABLE_REASONS = ("pipeline with id [", "no write index is defined")  # how they begin
 
 
 class _Error(msgspec.Struct, gc=False):
@@ -48,18 +58,31 @@ class _Answer(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Answer).decode
 
 
+@dataclass(frozen=True, kw_only=True)
+class ElasticsearchOptions(DestinationOptions):
+    """The option of :class:`Elasticsearch`."""
+
+    data_stream: str = option("logs-bamboo.events-default", "Data stream that receives the documents.")
+
+    def __post_init__(self) -> None:
+        if not _DATA_STREAM.fullmatch(self.data_stream):
+            msg = f"data_stream={self.data_stream!r} must be lower-case letters, digits, '.', '_' and '-'"
+            raise ConfigError(msg)
+
+
 class Elasticsearch(Destination):
     """``POST /<data stream>/_bulk`` with ``create`` for each line."""
 
-    kind = "elasticsearch"
+    name = "elasticsearch"
     content_type = "application/x-ndjson"
+    Options = ElasticsearchOptions
 
-    def __init__(self, labels: ResourceDefaults, data_stream: str = DATA_STREAM) -> None:
-        super().__init__(labels)
-        self.path = f"/{data_stream}/_bulk"
+    def __init__(self, defaults: ResourceDefaults, options: ElasticsearchOptions) -> None:
+        super().__init__(defaults, options)
+        self.path = f"/{options.data_stream}/_bulk"
 
-    def body(self, entries: Sequence[Entry]) -> bytes:
-        """Return two lines for each entry: what to do, and the document."""
+    def encode(self, entries: Sequence[Entry]) -> bytes:
+        """Return two lines for each entry: the action and the document."""
         lines = [
             line
             for entry in entries
@@ -70,41 +93,42 @@ class Elasticsearch(Destination):
     def _document(self, entry: Entry) -> bytes:
         document = ECS.write(entry.flat())
         service: dict[str, Any] = document.setdefault("service", {})
-        service.setdefault("name", self.labels.service)
-        if self.labels.env:
-            service.setdefault("environment", self.labels.env)
+        service.setdefault("name", self.defaults.service)
+        if self.defaults.env:
+            service.setdefault("environment", self.defaults.env)
         return encode(document)
 
-    def judge(self, entries: Sequence[Entry], answer: bytes) -> DeliveryResult:
-        """Return what became of each line. Raises ValueError for an answer that is not one of a bulk request."""
-        found = _decode(answer)
-        if not found.errors and not found.items:  # VictoriaLogs names no items
-            return DeliveryResult()
-        if len(found.items) != len(entries):
-            msg = f"the answer is about {len(found.items)} lines instead of {len(entries)}"
+    def parse_response(self, entries: Sequence[Entry], body: bytes) -> DeliveryResult:
+        """Return the fate of each line. Raises ValueError for an answer that is not one of a bulk request."""
+        answer = _decode(body)
+        if not answer.errors and not answer.items:  # VictoriaLogs names no items
+            return ALL_TAKEN
+        if len(answer.items) != len(entries):
+            msg = f"the answer is about {len(answer.items)} lines instead of {len(entries)}"
             raise ValueError(msg)
-        retry, refused, error = [], [], ""
-        for entry, item in zip(entries, found.items, strict=True):
+        retry, rejections, error = [], [], ""
+        for entry, item in zip(entries, answer.items, strict=True):
             (result,) = item.values()
             if result.failure_store == "used":  # Elasticsearch 9.1 and later: taken, but not into the stream
-                refused.append(Rejection([entry], 1, "it was refused, and is in the failure store of the data stream"))
-            elif result.status in _FOR_GOOD and not _can_be_mended(result.error):
-                refused.append(Rejection([entry], 1, _reason(result)))
+                reason = "it was refused, and is in the failure store of the data stream"
+                rejections.append(Rejection([entry], 1, reason))
+            elif result.status in _REJECTED and not _is_fixable(result.error):
+                rejections.append(Rejection([entry], 1, _reason(result)))
             elif result.status not in _SUCCESS and result.status != _CONFLICT:
                 retry.append(entry)
                 error = error or _reason(result)
-        return DeliveryResult(retry=retry, refused=refused, error=error, notice=_notice(found.items))
+        return DeliveryResult(retry=retry, rejections=rejections, error=error, notice=_notice(answer.items))
 
 
-def _can_be_mended(error: _Error | None) -> bool:
-    """Tell whether somebody who looks after the server can mend what it answers with 400."""
-    return error is not None and (error.type in _MENDABLE or (error.reason or "").startswith(_MENDABLE_REASONS))
+def _is_fixable(error: _Error | None) -> bool:
+    """Return True if an administrator of the server can remove the cause of a 400."""
+    return error is not None and (error.type in _FIXABLE or (error.reason or "").startswith(_FIXABLE_REASONS))
 
 
 def _notice(items: list[dict[str, _Result]]) -> str:
-    """Return what is to be said of lines that are in no data stream: without a template, their types are guessed."""
+    """Return a notice for lines in a plain index, which has guessed types; empty where there is none."""
     taken = (result.index for item in items for result in item.values() if result.status in _SUCCESS)
-    index = next(taken, "")  # what a line is refused by need not name where it would have been
+    index = next(taken, "")  # the index that rejected a line need not be the one that would hold it
     if not index or index.startswith(_BACKING):
         return ""
     return (

@@ -1,7 +1,8 @@
 """Loki's push interface, which VictoriaLogs has too.
 
-The labels are few and have few values; ids are structured metadata. Loki leaves out an entry with the labels, time and
-line of one that it still has in hand, but not of one that it has put away: what is sent again may be there twice.
+The labels are few and have few values; ids are structured metadata. Loki drops an entry with the labels, time and line
+of one that it still has in memory, but not of one that it has flushed: a line that is sent again is usually stored
+once, possibly twice.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from bamboo_logmetrics.ship.entries import IDS, Entry
 
 
 class _Metadata(msgspec.Struct, omit_defaults=True, gc=False):
-    """The ids, as texts: Loki takes no others."""
+    """The ids as texts, the only type that Loki takes."""
 
     writer: str
     seq: str
@@ -34,8 +35,8 @@ _ids = attrgetter(*IDS)
 
 _NAMES = ("service_name", "env", "family", "level")
 
-# What Loki says with 400 when it refuses some lines of a batch for their age; it has taken the others. The first is
-# about lines of more than a week ago, the second about those of one stream more than an hour behind its newest.
+# The bodies with which Loki answers 400 when it rejects some lines of a batch for their age and takes the others: the
+# first for lines older than a week, the second for lines more than an hour behind the newest of their stream.
 _TOO_OLD = re.compile(
     r"(?:(\d+) errors like: )?entry for stream '[^']*' has timestamp too old: [^ ]+, "
     r"oldest acceptable timestamp is: [^ ;]+(?:; |\s*$)"
@@ -50,43 +51,43 @@ _TOO_FAR_BEHIND = re.compile(
 class Loki(Destination):
     """``POST /loki/api/v1/push`` with JSON."""
 
-    kind = "loki"
+    name = "loki"
     path = "/loki/api/v1/push"
-    successes = frozenset({204})  # 260 is Loki's word for lines that it takes and throws away
+    success_statuses = frozenset({204})  # Loki answers 260 for lines that it accepts and discards
 
-    def body(self, entries: Sequence[Entry]) -> bytes:
+    def encode(self, entries: Sequence[Entry]) -> bytes:
         """Return the streams, one for each set of labels."""
         values = {
-            labels: [(str(entry.time_ns), entry.line.decode(), _metadata(entry)) for entry in found]
-            for labels, found in self._streams(entries).items()
+            labels: [(str(entry.time_ns), entry.line.decode(), _metadata(entry)) for entry in members]
+            for labels, members in self._streams(entries).items()
         }
         streams = [
-            {"stream": {name: text for name, text in zip(_NAMES, labels, strict=True) if text}, "values": found}
-            for labels, found in values.items()
+            {"stream": {name: text for name, text in zip(_NAMES, labels, strict=True) if text}, "values": rows}
+            for labels, rows in values.items()
         ]
         return msgspec.json.encode({"streams": streams})
 
     def _streams(self, entries: Sequence[Entry]) -> dict[tuple[str, ...], list[Entry]]:
         streams: dict[tuple[str, ...], list[Entry]] = {}
         for entry in entries:
-            labels = (self.labels.service_of(entry), self.labels.env_of(entry), entry.family, entry.head.level)
+            labels = (self.defaults.service_of(entry), self.defaults.env_of(entry), entry.family, entry.head.level)
             streams.setdefault(labels, []).append(entry)
         return streams
 
-    def named(self, entries: Sequence[Entry], answer: bytes) -> Sequence[Entry] | None:
-        """Return the lines that Loki refuses for their age, which are the oldest; it says how many they are."""
-        text = answer.decode("utf-8", "replace")
-        found = list(_TOO_OLD.finditer(text))
-        if found and sum(len(match[0]) for match in found) == len(text):
-            how_many = sum(int(match[1] or 1) for match in found)
+    def find_rejected(self, entries: Sequence[Entry], body: bytes) -> Sequence[Entry] | None:
+        """Return the oldest lines: Loki tells only how many it rejected for their age."""
+        text = body.decode("utf-8", "replace")
+        matches = list(_TOO_OLD.finditer(text))
+        if matches and sum(len(match[0]) for match in matches) == len(text):
+            number = sum(int(match[1] or 1) for match in matches)
         elif (late := _TOO_FAR_BEHIND.fullmatch(text)) and int(late[2]) == len(entries):
-            how_many = int(late[1]) if len(self._streams(entries)) == 1 else 0
+            number = int(late[1]) if len(self._streams(entries)) == 1 else 0
         else:
             return None
-        return sorted(entries, key=lambda entry: entry.time_ns)[:how_many] or None
+        return sorted(entries, key=lambda entry: entry.time_ns)[:number] or None
 
     def split(self, entries: Sequence[Entry]) -> list[Sequence[Entry]]:
-        """Return the streams, each in order: what is wrong with one, Loki says of that one."""
+        """Return the streams, each in order, because Loki reports errors by stream."""
         return list(self._streams(entries).values()) if len(self._streams(entries)) > 1 else super().split(entries)
 
 
@@ -96,7 +97,7 @@ def _metadata(entry: Entry) -> _Metadata:
 
 
 def _text(value: object) -> str | None:
-    """Return an id as a text; an object or a list, which somebody bound under its name, is none."""
+    """Return an id as a text, or None for an object or a list that was bound under its name."""
     if value is None or type(value) is str:
         return value
     return str(value) if type(value) is int else None

@@ -40,7 +40,7 @@ def nanoseconds(timestamp):
 def test_kinds():
     """Each kind is made by its name, and says where it takes requests."""
     made = [destination(kind) for kind in DESTINATIONS]
-    assert [item.kind for item in made] == list(DESTINATIONS)
+    assert [item.name for item in made] == list(DESTINATIONS)
     assert [item.path for item in made] == ["/loki/api/v1/push", "/logs-bamboo.events-default/_bulk", "/v1/logs"]
     types = ["application/json", "application/x-ndjson", "application/x-protobuf"]
     assert [item.content_type for item in made] == types
@@ -76,7 +76,7 @@ def pushed(body):
 def test_loki(flat, layout):
     """Of each kind of line: the four labels, the time to the nanosecond, the line as it is, and the ids as texts."""
     made = entry(flat, layout)
-    [(labels, time, line, metadata)] = pushed(destination("loki", env="test").body([made]))
+    [(labels, time, line, metadata)] = pushed(destination("loki", env="test").encode([made]))
     service, env = flat.get("service_name"), flat.get("env")
     assert labels == {
         "service_name": service if isinstance(service, str) else "agent",
@@ -93,7 +93,7 @@ def test_loki(flat, layout):
 
 def test_loki_has_few_labels():
     """An environment that nobody gave is no label, and neither is what happens to be bound."""
-    [(labels, *_)] = pushed(destination("loki").body(entries(1, model="m", user="u", service_name=5, env=None)))
+    [(labels, *_)] = pushed(destination("loki").encode(entries(1, model="m", user="u", service_name=5, env=None)))
     assert labels == {"service_name": "agent", "family": "chat", "level": "info"}
 
 
@@ -101,7 +101,7 @@ def test_loki_lines_are_not_changed():
     """A line's bytes come through JSON as they were: other scripts, quotes, what looks like an escape, and no newline."""
     text = 'größer 大 😀 \\u0041 "q" \x7f\u2028 é é'
     made = entries(1, note=text)
-    [(_, _, line, _)] = pushed(destination("loki").body(made))
+    [(_, _, line, _)] = pushed(destination("loki").encode(made))
     assert line.encode() == made[0].line
     assert json.loads(line)["note"] == text
 
@@ -109,7 +109,7 @@ def test_loki_lines_are_not_changed():
 def test_loki_streams_keep_the_order():
     """Lines with the same labels are one stream, in the order of the log."""
     made = [*entries(1), *entries(2, env="b"), *entries(3), *entries(4, env="b"), *entries(5)]
-    found = pushed(destination("loki").body(made))
+    found = pushed(destination("loki").encode(made))
     assert [metadata["seq"] for *_, metadata in found] == ["1", "3", "5", "2", "4"]
 
 
@@ -117,7 +117,7 @@ def test_loki_streams_keep_the_order():
 def test_loki_metadata_are_texts(value):
     """An id that is a text or a number is a text there; anything else is left out."""
     line = json.loads(entries(1)[0].line) | {"request_id": value}
-    [(*_, metadata)] = pushed(destination("loki").body([entry_of(json.dumps(line).encode())]))
+    [(*_, metadata)] = pushed(destination("loki").encode([entry_of(json.dumps(line).encode())]))
     assert metadata.get("request_id") == {5: "5", "text": "text"}.get(
         value if value.__hash__ and value is not True else 0
     )
@@ -127,21 +127,21 @@ def test_loki_metadata_are_texts(value):
 @pytest.mark.parametrize("answer", [b"", b"ok", b"{}"])
 def test_loki_success(answer):
     """Success is about all lines, whatever the server writes below it."""
-    assert destination("loki").judge(entries(1), answer).all_taken
+    assert destination("loki").parse_response(entries(1), answer).all_taken
 
 
 def test_a_page_is_no_answer():
     """A page for people, as any web server gives it with 200, does not mean that the lines were taken."""
     for kind in set(DESTINATIONS) - {"loki"}:  # for which 200 alone is no acknowledgement
         with pytest.raises(ValueError):
-            destination(kind).judge(entries(1), b"\n <!doctype html><html>Welcome</html>")
+            destination(kind).parse_response(entries(1), b"\n <!doctype html><html>Welcome</html>")
 
 
 @pytest.mark.parametrize("answer", [b'{"error":"please log in"}', b'{"partialSuccess":{"error":1}}'])
 def test_other_json_is_no_answer_of_otlp(answer):
     """JSON that says something else than an OTLP server does not mean that the lines were taken."""
     with pytest.raises(ValueError):
-        destination("otlp").judge(entries(1), answer)
+        destination("otlp").parse_response(entries(1), answer)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_other_json_is_no_answer_of_otlp(answer):
 def test_loki_names_the_oldest(text, refused):
     """Where Loki says that lines are too old, and how many, these are the oldest, and all others are taken."""
     made = timed(1, 3, 0, 2)
-    found = destination("loki").named(made, text.encode())
+    found = destination("loki").find_rejected(made, text.encode())
     assert refused == (None if found is None else [item.head.seq for item in found])
 
 
@@ -173,7 +173,7 @@ def test_loki_says_it_of_one_stream():
     """Lines too far behind are counted for one stream only: with several, each has to be asked about alone."""
     made = [*timed(1, 3), *entries(3, env="b"), *entries(4, env="b")]
     loki = destination("loki")
-    assert loki.named(made, too_far_behind(1, 4).encode()) is None
+    assert loki.find_rejected(made, too_far_behind(1, 4).encode()) is None
     parts = loki.split(made)
     assert [[item.head.seq for item in part] for part in parts] == [[1, 2], [3, 4]]
     assert [[item.head.seq for item in part] for part in loki.split(parts[0])] == [[1], [2]]
@@ -183,7 +183,7 @@ def test_others_name_nothing():
     """Elsewhere a batch that is refused says nothing of its lines; it is halved."""
     made = entries(1, 2, 3)
     for kind in ("elasticsearch", "otlp"):
-        assert destination(kind).named(made, too_old(1).encode()) is None
+        assert destination(kind).find_rejected(made, too_old(1).encode()) is None
         assert destination(kind).split(made) == [made[:1], made[1:]]
 
 
@@ -193,7 +193,7 @@ def test_others_name_nothing():
 @pytest.mark.parametrize("flat", NUMBERED, ids=str)
 def test_elasticsearch(flat, layout):
     """Each line is created under its id, as the document that the layout ecs writes, with the service beside it."""
-    body = destination("elasticsearch", env="test").body([entry(flat, layout)])
+    body = destination("elasticsearch", env="test").encode([entry(flat, layout)])
     action, document, end = body.split(b"\n")
     assert json.loads(action) == {"create": {"_id": f"{flat['writer']}-{flat['seq']}"}}
     assert end == b""
@@ -207,7 +207,7 @@ def test_elasticsearch_of_an_ecs_line():
     """A line that names its service, and was written in the layout ecs, is the document byte for byte."""
     [made] = entries(1, service_name="shop")
     line = encode(LAYOUTS["ecs"].write(made.flat()))
-    assert destination("elasticsearch").body([entry_of(line)]).split(b"\n")[1] == line
+    assert destination("elasticsearch").encode([entry_of(line)]).split(b"\n")[1] == line
 
 
 def bulk(*items, errors=True):
@@ -219,11 +219,11 @@ def bulk(*items, errors=True):
 def test_elasticsearch_success():
     """Without errors all is delivered; what is there already, as a batch that came twice, is too."""
     elastic, made = destination("elasticsearch"), entries(1, 2)
-    assert elastic.judge(made, bulk(201, 201, errors=False)).all_taken
-    assert elastic.judge(made, b'{"errors":false}').all_taken  # as VictoriaLogs says it
+    assert elastic.parse_response(made, bulk(201, 201, errors=False)).all_taken
+    assert elastic.parse_response(made, b'{"errors":false}').all_taken  # as VictoriaLogs says it
     conflict = (409, {"type": "version_conflict_engine_exception", "reason": "document already exists"})
-    assert elastic.judge(made, bulk(201, conflict)).all_taken
-    assert elastic.judge(made, bulk(conflict, conflict)).all_taken
+    assert elastic.parse_response(made, bulk(201, conflict)).all_taken
+    assert elastic.parse_response(made, bulk(conflict, conflict)).all_taken
 
 
 @pytest.mark.parametrize(
@@ -239,14 +239,14 @@ def test_elasticsearch_success():
 def test_elasticsearch_sends_again_what_can_be_mended(error):
     """What somebody who looks after the server can mend is waited for, though Elasticsearch answers 400."""
     made = entries(1, 2)
-    verdict = destination("elasticsearch").judge(made, bulk(201, (400, error)))
-    assert (verdict.retry, verdict.refused) == (made[1:], [])
+    verdict = destination("elasticsearch").parse_response(made, bulk(201, (400, error)))
+    assert (verdict.retry, verdict.rejections) == (made[1:], [])
     assert verdict.error == f"400: {error['type']}: {error['reason']}"
 
 
 def test_elasticsearch_status_without_a_reason():
     """A status that nothing is said of is said itself."""
-    assert destination("elasticsearch").judge(entries(1), bulk(0)).error == "0"
+    assert destination("elasticsearch").parse_response(entries(1), bulk(0)).error == "0"
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_elasticsearch_notices_a_plain_index(items, noticed):
     """Lines that are taken into a plain index are taken, and it is said what to do; a refused line tells nothing."""
     made = [{"status": status} | ({"_index": index} if index else {}) for status, index in items]
     answer = json.dumps({"errors": True, "items": [{"create": item} for item in made]}).encode()
-    notice = destination("elasticsearch").judge(entries(*range(1, len(items) + 1)), answer).notice
+    notice = destination("elasticsearch").parse_response(entries(*range(1, len(items) + 1)), answer).notice
     assert bool(notice) is noticed
     assert not noticed or notice.startswith("logs-x is a plain index and not a data stream")
 
@@ -275,8 +275,8 @@ def test_elasticsearch_failure_store():
     made = entries(1, 2, 3)
     items = ({"status": 201, "failure_store": store} for store in ("used", "not_enabled", "not_applicable_or_unknown"))
     answer = json.dumps({"errors": False, "items": [{"create": item} for item in items]}).encode()
-    verdict = destination("elasticsearch").judge(made, answer)
-    [refusal] = verdict.refused
+    verdict = destination("elasticsearch").parse_response(made, answer)
+    [refusal] = verdict.rejections
     assert refusal.entries == made[:1]
     assert "failure store" in refusal.reason
     assert verdict.retry == []
@@ -287,9 +287,9 @@ def test_elasticsearch_sends_items_again(status):
     """What is about the server or about us, such as an index that is blocked, concerns the lines that have it only."""
     made = entries(1, 2, 3)
     error = {"type": "cluster_block_exception", "reason": "index [x] blocked by: [FORBIDDEN/12/index read-only]"}
-    verdict = destination("elasticsearch").judge(made, bulk(201, (status, error), (status, {"type": "later"})))
+    verdict = destination("elasticsearch").parse_response(made, bulk(201, (status, error), (status, {"type": "later"})))
     assert verdict.retry == made[1:]
-    assert verdict.refused == []
+    assert verdict.rejections == []
     assert verdict.error == f"{status}: cluster_block_exception: {error['reason']}"
 
 
@@ -299,9 +299,9 @@ def test_elasticsearch_refuses_documents(status):
     made = entries(1, 2, 3)
     cause = {"type": "illegal_argument_exception", "reason": 'For input string: "x"'}
     error = {"type": "document_parsing_exception", "reason": "failed to parse field [count]", "caused_by": cause}
-    verdict = destination("elasticsearch").judge(made, bulk((status, error), (429, {}), status))
+    verdict = destination("elasticsearch").parse_response(made, bulk((status, error), (429, {}), status))
     assert verdict.retry == [made[1]]
-    assert [(found.entries, found.how_many, found.reason) for found in verdict.refused] == [
+    assert [(found.entries, found.number, found.reason) for found in verdict.rejections] == [
         ([made[0]], 1, f'{status}: document_parsing_exception: failed to parse field [count]: For input string: "x"'),
         ([made[2]], 1, f"{status}"),
     ]
@@ -324,14 +324,14 @@ def test_elasticsearch_refuses_documents(status):
 def test_elasticsearch_malformed_answers(answer):
     """An answer that is not one of a bulk request, or not about these lines, says nothing of them."""
     with pytest.raises((ValueError, RecursionError)):
-        destination("elasticsearch").judge(entries(1, 2), answer)
+        destination("elasticsearch").parse_response(entries(1, 2), answer)
 
 
 def test_elasticsearch_odd_causes():
     """A cause of another form is left out of the reason."""
     for cause in ("text", ["list"], None, {"type": "x"}):
         answer = bulk((400, {"type": "a", "reason": None, "caused_by": cause}))
-        [refusal] = destination("elasticsearch").judge(entries(1), answer).refused
+        [refusal] = destination("elasticsearch").parse_response(entries(1), answer).rejections
         assert refusal.reason == "400: a"
 
 
@@ -379,7 +379,7 @@ def as_protobuf(value):
 @pytest.mark.parametrize("flat", NUMBERED, ids=str)
 def test_otlp(flat, layout):
     """Of each kind of line, protobuf says what the layout otel says: time, severity, name, ids, body and attributes."""
-    [(resource, found)] = exported(destination("otlp", env="test").body([entry(flat, layout)]))
+    [(resource, found)] = exported(destination("otlp", env="test").encode([entry(flat, layout)]))
     service, env = flat.get("service_name"), flat.get("env")
     assert resource == {
         "service.name": service if isinstance(service, str) else "agent",
@@ -402,7 +402,7 @@ def test_otlp_values():
     """Numbers of 64 bits are exact, larger ones are fractions, and what is nested stays so."""
     nested = {"a": [1, "x", None, True, 1.5, {"b": []}], "empty": {}}
     bound = {"low": -(2**63), "high": 2**63 - 1, "beyond": 2**64 - 1, "whole": 2.0, "none": None, "nested": nested}
-    [(_, found)] = exported(destination("otlp").body(entries(1, **bound)))
+    [(_, found)] = exported(destination("otlp").encode(entries(1, **bound)))
     values = {key.removeprefix("bamboo.bound."): value for key, value in pairs(found.attributes).items()}
     assert exact({key: values[key] for key in bound}) == exact(bound | {"beyond": float(2**64 - 1)})
     kinds = {item.key: item.value.WhichOneof("value") for item in found.attributes}
@@ -413,7 +413,7 @@ def test_otlp_values():
 def test_otlp_trace_ids():
     """A trace id of 32 hex digits is the record's own; any other is an attribute."""
     for trace_id, own in ((TRACE_ID, TRACE_ID), (TRACE_ID.upper(), TRACE_ID), ("0" * 32, ""), ("t-1", "")):
-        [(_, found)] = exported(destination("otlp").body(entries(1, trace_id=trace_id)))
+        [(_, found)] = exported(destination("otlp").encode(entries(1, trace_id=trace_id)))
         assert found.trace_id.hex() == own
         assert pairs(found.attributes).get("bamboo.trace_id") == (None if own else trace_id)
 
@@ -427,7 +427,7 @@ def test_otlp_resources():
         *entries(4),
         *entries(5, env="prod"),
     ]
-    found = exported(destination("otlp").body(made))
+    found = exported(destination("otlp").encode(made))
     assert [(resource, pairs(item.attributes)["bamboo.seq"]) for resource, item in found] == [
         ({"service.name": "agent"}, 1),
         ({"service.name": "agent"}, 4),
@@ -449,7 +449,7 @@ def partial(rejected, message=""):
 )
 def test_otlp_success(answer):
     """An empty answer, in protobuf or JSON, and a hint without a number, mean that all is taken."""
-    assert destination("otlp").judge(entries(1, 2), answer).all_taken
+    assert destination("otlp").parse_response(entries(1, 2), answer).all_taken
 
 
 @pytest.mark.parametrize(
@@ -465,7 +465,7 @@ def test_otlp_success(answer):
 def test_otlp_partial_success(answer, how_many):
     """Of a part that is refused, it is known how many there are, never more than were sent, and not which."""
     made = entries(1, 2)
-    [refusal] = destination("otlp").judge(made, answer).refused
+    [refusal] = destination("otlp").parse_response(made, answer).rejections
     assert refusal == (made, how_many, "too long")
 
 
@@ -474,7 +474,7 @@ def test_otlp_partial_success(answer, how_many):
 def test_otlp_malformed_answers(answer):
     """What is neither protobuf nor JSON of an export says nothing of the lines."""
     with pytest.raises((ValueError, RecursionError)):
-        destination("otlp").judge(entries(1), answer)
+        destination("otlp").parse_response(entries(1), answer)
 
 
 # -- any line ----------------------------------------------------------------------------
@@ -491,9 +491,9 @@ def test_any_line_has_a_body(flat, odd, layout):
             made = entry(values, layout)
         except ValueError:
             continue  # goes to the dead letters
-        [(_, _, line, _)] = pushed(destination("loki").body([made]))
+        [(_, _, line, _)] = pushed(destination("loki").encode([made]))
         assert line.encode() == made.line
-        [_, document, _] = destination("elasticsearch").body([made]).split(b"\n")
+        [_, document, _] = destination("elasticsearch").encode([made]).split(b"\n")
         assert msgspec.json.decode(document)["service"]["name"]
-        [(_, found)] = exported(destination("otlp").body([made]))
+        [(_, found)] = exported(destination("otlp").encode([made]))
         assert found.severity_text == made.head.level

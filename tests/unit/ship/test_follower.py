@@ -186,7 +186,7 @@ def test_rotated_between_two_reads(log, following, kind, rotations):
     log.write(1)
     first = ids_in(line("a", 1))
     assert seqs(follower) == [seq for _, seq in log.written if seq > len(first)]
-    assert follower.place.passed == os.path.basename(name)
+    assert follower.position.passed == os.path.basename(name)
 
 
 def test_what_is_appended_just_before_a_rotation(log, following, fs):
@@ -226,7 +226,7 @@ def test_resumed_at_the_end_of_a_rotated_file(log, following):
     log.write(2)
     follower = following()
     assert seqs(follower) == [1, 2]
-    place = follower.place
+    place = follower.position
     compress(log.rotate())
     log.write(1)
     assert seqs(following(place)) == [3]
@@ -239,7 +239,7 @@ def test_a_rotation_in_the_middle_is_waited_for(log, following):
     assert seqs(follower) == [1, 2]
     name = log.rotate(new=False)
     assert follower.read(BIG) is None
-    assert follower.place.passed == ""
+    assert follower.position.passed == ""
     os.rename(name, log.path)
     log.write(1)
     assert seqs(follower) == [3]
@@ -326,7 +326,7 @@ def test_its_own_file_vanishes_while_it_is_looked_for(log, following, fs):
     log.write(1)
     fs.plan["open"] = lambda path, *_: os.unlink(name) if path == name and os.path.exists(name) else None
     assert seqs(follower) == [3]
-    assert follower.place.passed == ""
+    assert follower.position.passed == ""
 
 
 def test_links_and_directories_are_no_rotated_files(log, following, tmp_path):
@@ -345,7 +345,7 @@ def test_an_empty_file_that_is_rotated(log, following):
     name = log.rotate()
     log.write(1)
     assert seqs(follower) == [1]
-    assert follower.place.passed == os.path.basename(name)
+    assert follower.position.passed == os.path.basename(name)
 
 
 def test_names_that_go_back(log, following):
@@ -355,13 +355,13 @@ def test_names_that_go_back(log, following):
     follower = following()
     log.write(2)
     assert seqs(follower) == [1, 2, 3, 4]
-    place = follower.place
+    place = follower.position
     os.unlink(name)
     earlier = f"{log.path}.20250101T000000000000Z-{'a' * 20}"
     os.rename(log.path, earlier)
     log.write(1)
     assert seqs(follower) == [5]
-    assert follower.place.passed == os.path.basename(earlier)
+    assert follower.position.passed == os.path.basename(earlier)
     assert seqs(following(place)) == [5]
 
 
@@ -374,11 +374,11 @@ def test_truncated_from_outside(log, following, again):
     log.write(10)
     follower = following()
     assert seqs(follower) == list(range(1, 11))
-    assert follower.place.in_oldest
+    assert follower.position.in_oldest
     os.truncate(log.path, 0)
     log.write(again)
     assert seqs(follower) == list(range(11, 11 + again))
-    assert not follower.place.in_oldest
+    assert not follower.position.in_oldest
 
 
 def test_cut_shorter_from_outside(log, following):
@@ -387,7 +387,7 @@ def test_cut_shorter_from_outside(log, following):
     size = os.path.getsize(log.path)
     follower = following()
     assert len(seqs(follower)) == 20
-    place = follower.place
+    place = follower.position
     os.truncate(log.path, size // 2)
     found = pieces(follower)
     assert [seq for _, seq in ids_in(found[0].lines)] == list(range(1, 11))
@@ -419,7 +419,7 @@ def test_other_content_at_the_same_place(log, following, same_inode, kind):
     log.write(8)
     follower = following()
     assert len(seqs(follower)) == 8
-    place = follower.place
+    place = follower.position
     follower.close()
     if same_inode:
         os.truncate(log.path, 0)
@@ -497,7 +497,7 @@ def test_a_descriptor_is_closed_when_the_place_cannot_be_found(log, following, f
         with pytest.raises(OSError, match="Input/output"):
             follower.read(BIG)
         assert descriptors() == before
-        assert follower.place == place
+        assert follower.position == place
         fs.heal()
     first, *_ = seqs(follower)
     assert first == 4

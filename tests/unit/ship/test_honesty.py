@@ -14,7 +14,7 @@ from support.stub_server import Reply, StubServer
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.ship import GivenUpError, Shipped, Shipper, status
-from bamboo_logmetrics.ship.state import load_state
+from bamboo_logmetrics.ship.log_source import load_state
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def test_only_204_is_loki(log, stub, status_code):
     """Another success than Loki's own, such as its word for lines that it throws away, is no delivery."""
     log.write(2)
     stub.reply(*[Reply(status_code, body=b"ok")] * 200)
-    with pytest.raises(GivenUpError, match=f"{status_code}, by which loki does not acknowledge"):
-        ship(log, stub, patience=5, clock=HurriedClock())
+    with pytest.raises(GivenUpError, match=f"{status_code}, which is not how loki acknowledges"):
+        ship(log, stub, give_up_after=5, clock=HurriedClock())
     assert load_state(FaultyFS(), log.hidden("checkpoint")).shipped == 0
 
 
@@ -71,7 +71,7 @@ def test_every_line_refused_at_first(log, stub):
     log.write(5)
     stub.poison = lambda _: "failed to parse field [@timestamp]"
     with pytest.raises(GivenUpError, match="so far for every line"):
-        ship(log, stub, "elasticsearch", patience=5, clock=HurriedClock())
+        ship(log, stub, "elasticsearch", give_up_after=5, clock=HurriedClock())
     stub.poison = lambda _: None
     assert ship(log, stub, "elasticsearch") == Shipped(5, 0, 0)
 
@@ -82,11 +82,11 @@ def test_a_server_is_known_again(log, stub):
     ship(log, stub)
     log.write(1)
     stub.poison = lambda _: "bad line"
-    assert ship(log, stub, patience=0) == Shipped(0, 1, 0)
+    assert ship(log, stub, give_up_after=0) == Shipped(0, 1, 0)
     log.write(1)
     with StubServer() as other, pytest.raises(GivenUpError, match="so far for every line"):
         other.poison = stub.poison
-        ship(log, other, moved=True, patience=0)
+        ship(log, other, moved=True, give_up_after=0)
 
 
 def test_a_line_that_is_too_large_at_first(log, stub):
@@ -94,7 +94,7 @@ def test_a_line_that_is_too_large_at_first(log, stub):
     log.write(1)
     stub.largest = 10
     with pytest.raises(GivenUpError, match="so far for every line"):
-        ship(log, stub, patience=5, clock=HurriedClock())
+        ship(log, stub, give_up_after=5, clock=HurriedClock())
 
 
 def test_files_that_go_before_anything_was_delivered_are_lost(log, stub):
@@ -106,7 +106,7 @@ def test_files_that_go_before_anything_was_delivered_are_lost(log, stub):
     log.write(3)
     stub.fail(503, times=200)
     with pytest.raises(GivenUpError):
-        ship(log, stub, patience=5, clock=HurriedClock())
+        ship(log, stub, give_up_after=5, clock=HurriedClock())
     os.unlink(first)
     with StubServer() as server:
         assert ship(log, server, moved=True) == Shipped(6, 0, 3)
@@ -123,7 +123,7 @@ def test_each_log_has_a_checkpoint_at_once(tmp_path, stub):
         each.write(2)
     stub.fail(503, times=200)
     with pytest.raises(GivenUpError):
-        Shipper(f"{tmp_path}/*.jsonl", to="loki", url=stub.url, fs=QuickFS()).run(patience=0)
+        Shipper(f"{tmp_path}/*.jsonl", to="loki", url=stub.url, fs=QuickFS()).run(give_up_after=0)
     assert [found.name for found in status(f"{tmp_path}/*.jsonl")] == ["loki"] * 3
 
 
@@ -164,11 +164,11 @@ def test_an_encoder_that_takes_no_line(log, stub, monkeypatch):
     """Where no line of a batch can be encoded, it is not the lines: nothing is thrown away."""
     from bamboo_logmetrics.ship.destinations.loki import Loki
 
-    def body(_self, _entries):
+    def encode(_self, _entries):
         raise TypeError
 
     log.write(3)
-    monkeypatch.setattr(Loki, "body", body)
+    monkeypatch.setattr(Loki, "encode", encode)
     with pytest.raises(TypeError):
         ship(log, stub)
 
@@ -177,11 +177,11 @@ def test_a_shipper_that_fails_beside_an_application(log, stub, monkeypatch):
     """What nobody could foresee ends the shipper, not the application: it is said, and close tells that not all is settled."""
     from bamboo_logmetrics.ship.destinations.loki import Loki
 
-    def body(_self, _entries):
+    def encode(_self, _entries):
         raise TypeError("no form")
 
     log.write(3)
-    monkeypatch.setattr(Loki, "body", body)
+    monkeypatch.setattr(Loki, "encode", encode)
     said = []
     shipper = Shipper(log.path, to="loki", url=stub.url, fs=QuickFS(), on_trouble=said.append)
     shipper.start()
@@ -213,5 +213,5 @@ def test_an_application_hears_of_it(log, capsys):
     """Without on_trouble, what is wrong is said on stderr, once a minute for the whole process."""
     log.write(1)
     with pytest.raises(GivenUpError):
-        Shipper(log.path, to="loki", url="http://127.0.0.1:1", fs=QuickFS()).run(patience=0)
+        Shipper(log.path, to="loki", url="http://127.0.0.1:1", fs=QuickFS()).run(give_up_after=0)
     assert "shipping to loki: ConnectError" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from bamboo_logmetrics.ship import log_source as module
 from bamboo_logmetrics.ship.dead_letters import DeadLetters
 from bamboo_logmetrics.ship.destinations.base import Rejection
 from bamboo_logmetrics.ship.log_source import LogSource, ShipperIdentity
-from bamboo_logmetrics.ship.state import State, load_state, save_state
+from bamboo_logmetrics.ship.log_source import LogState, load_state, save_state
 from bamboo_logmetrics.system import Clock
 from bamboo_logmetrics.testing import ManualClock
 
@@ -62,7 +62,7 @@ def deliver(shipment, size=BIG, refused=()):
     found = []
     while (batch := shipment.next_batch(size)) is not None:
         bad = [entry for entry in batch.entries if entry.head.seq in refused]
-        shipment.settle(batch, [Rejection([entry], 1, "no") for entry in bad])
+        shipment.commit(batch, [Rejection([entry], 1, "no") for entry in bad])
         shipment.save()
         found += [entry.head.seq for entry in batch.entries if entry not in bad]
     return found
@@ -90,7 +90,7 @@ def test_it_goes_on_where_it_was(log, opening):
     log.write(3)
     second = opening()
     assert deliver(second) == [6, 7, 8]
-    assert not second.starts_anew
+    assert not second.restarted
     state = on_disk(log)
     assert (state.shipped, state.refused, state.lost, state.repeated) == (8, 0, 0, 0)
     assert state.writers == {A: 8}
@@ -103,9 +103,9 @@ def test_what_was_read_is_not_settled(log, opening):
     first = opening()
     batch = first.next_batch(BIG)
     assert len(batch.entries) == 3
-    first.trouble("no server")
+    first.set_error("no server")
     first.close()
-    assert (on_disk(log).place.offset, on_disk(log).error) == (0, "no server")
+    assert (on_disk(log).position.offset, on_disk(log).error) == (0, "no server")
     assert deliver(opening()) == [1, 2, 3]
 
 
@@ -117,7 +117,7 @@ def test_a_server_that_was_away_at_the_first_start(log, opening, fs):
     log.last["b"] = 7
     log.write(2, "b")
     first = opening()
-    first.trouble("no server")
+    first.set_error("no server")
     first.close()
     second = opening()
     assert deliver(second) == [101, 102, 103, 8, 9]
@@ -132,7 +132,7 @@ def test_what_is_lost_before_anything_was_delivered(log, opening):
     log.last["a"] = 4  # what stood before nobody can know
     log.write(3)
     first.next_batch(BIG)
-    first.trouble("no server")
+    first.set_error("no server")
     first.close()
     assert on_disk(log).writers == {A: 4}
     os.unlink(log.path)
@@ -151,7 +151,7 @@ def test_the_middle_of_the_oldest_file(log, opening):
     log.write(2, "b")
     first = opening()
     batch = first.next_batch(len(line("a", 1)) * 2)
-    first.settle(batch, [])
+    first.commit(batch, [])
     first.save()
     first.close()
     assert deliver(opening()) == [3, 51, 52]
@@ -208,7 +208,7 @@ def test_what_is_refused(log, opening):
     log.write(3)
     log.write(2, "b")
     batch = shipment.next_batch(BIG)
-    shipment.settle(batch, [Rejection(batch.entries, 2, "two of them")])
+    shipment.commit(batch, [Rejection(batch.entries, 2, "two of them")])
     shipment.save()
     assert (on_disk(log).shipped, on_disk(log).refused) == (6, 3)
     first, second = letters(log)
@@ -224,10 +224,10 @@ def test_files_without_a_line_are_passed(log, opening, fs):
     deliver(shipment)
     name = log.rotate()
     assert shipment.next_batch(BIG) is None
-    shipment.rest()
-    assert on_disk(log).place.passed == os.path.basename(name)
+    shipment.save_position()
+    assert on_disk(log).position.passed == os.path.basename(name)
     fs.calls.clear()
-    shipment.rest()
+    shipment.save_position()
     assert not fs.count("write")
 
 
@@ -247,8 +247,8 @@ def test_a_save_that_fails_is_repeated_and_counts_once(tmp_path, call, code):
         healthy = FaultyFS()
         shipment = LogSource(log.path, NAMES, moved=False, fs=healthy, clock=ManualClock())
         batch = shipment.next_batch(BIG)
-        shipment.settle(batch, [Rejection(batch.entries[1:2], 1, "no")])
-        shipment._fs = shipment._letters._fs = fs
+        shipment.commit(batch, [Rejection(batch.entries[1:2], 1, "no")])
+        shipment._fs = shipment._dead_letters._fs = fs
         for _ in range(2):
             try:
                 shipment.save()
@@ -305,23 +305,23 @@ def test_half_a_dead_letter_is_cut_away(tmp_path):
 def test_what_is_wrong_stands_in_the_checkpoint(log, opening, clock, fs):
     """What is wrong is saved at once, later changes within ten seconds, and that it is over at once."""
     shipment = opening()
-    shipment.trouble("")
+    shipment.set_error("")
     assert on_disk(log).error == ""
-    shipment.trouble("one")
+    shipment.set_error("one")
     since = on_disk(log).error_since
     assert (on_disk(log).error, since) == ("one", "2026-11-22T15:47:13.000000Z")
     clock.advance(9)
-    shipment.trouble("two")
+    shipment.set_error("two")
     assert on_disk(log).error == "one"
     clock.advance(1)
-    shipment.trouble("three")
+    shipment.set_error("three")
     assert (on_disk(log).error, on_disk(log).error_since) == ("three", since)
     fs.fail("write", errno.ENOSPC)
-    shipment.trouble("")
+    shipment.set_error("")
     assert on_disk(log).error == "three"
     fs.heal()
-    shipment.trouble("four")
-    shipment.trouble("")
+    shipment.set_error("four")
+    shipment.set_error("")
     assert (on_disk(log).error, on_disk(log).error_since) == ("", "")
 
 
@@ -333,7 +333,7 @@ def test_nothing_is_saved_once_it_is_closed(log, opening):
     second = opening()
     deliver(second)
     before = on_disk(log)
-    first.trouble("late")
+    first.set_error("late")
     assert on_disk(log) == before
 
 
@@ -451,19 +451,19 @@ def test_another_server_is_not_proven(log, opening):
     first = opening()
     deliver(first)
     first.close()
-    assert on_disk(log).proven
+    assert on_disk(log).verified
     names = NAMES._replace(url="http://other/push")
     for moved in (True, False):
         log.write(1)
         other = opening(names, moved=moved)
-        assert not other.state.proven
+        assert not other.state.verified
         assert deliver(other, refused=range(100)) == []
         other.close()
-        assert not on_disk(log).proven
+        assert not on_disk(log).verified
     log.write(1)
     last = opening(names)
     deliver(last)
-    assert on_disk(log).proven
+    assert on_disk(log).verified
 
 
 @pytest.mark.parametrize("layout", ["native", "ecs", "otel"])
@@ -492,13 +492,13 @@ def test_no_valid_checkpoint(log, opening):
     """Where no checkpoint that is there is valid, it begins anew and says so; without any it just begins."""
     log.write(2)
     first = opening()
-    assert not first.starts_anew
+    assert not first.restarted
     deliver(first, 1)
     first.close()
     for suffix in ("", ".old"):
         os.truncate(log.hidden("checkpoint") + suffix, 10)
     second = opening()
-    assert second.starts_anew
+    assert second.restarted
     assert deliver(second) == [1, 2]
 
 
@@ -513,7 +513,7 @@ def test_a_checkpoint_of_a_later_version(log, opening, fs):
 
 def test_a_state_is_saved_whole(log, fs):
     """A state is loaded as it was saved."""
-    state = State(to="loki", url="u", writers={A: 3}, shipped=1, refused=2, lost=3, repeated=4, error="e")
+    state = LogState(to="loki", url="u", writers={A: 3}, shipped=1, refused=2, lost=3, repeated=4, error="e")
     save_state(fs, log.hidden("checkpoint"), state)
     assert load_state(fs, log.hidden("checkpoint")) == state
 

@@ -33,28 +33,28 @@ class Desk:
 
     Args:
         kind: the kind of destination.
-        proven: True where the server has taken something before.
-        patience: of the sender.
+        verified: True where the server has taken something before.
+        give_up_after: of the sender.
         clock: a HastyClock when left out.
     """
 
-    def __init__(self, kind="loki", *, proven=True, patience=None, clock=None):
+    def __init__(self, kind="loki", *, verified=True, give_up_after=None, clock=None):
         self.stub = StubServer().start()
         self.clock = clock or HastyClock()
-        self.bell = threading.Lock()
-        self.bell.acquire()
+        self.wakeup = threading.Lock()
+        self.wakeup.acquire()
         self.said = []
         made = destination(kind)
-        self.server = Server(self.stub.url, made.path, content_type=made.content_type, access=Credentials())
-        self.server.proven = proven
+        self.server = Server(self.stub.url, made, Credentials())
+        self.server.verified = verified
         self.sender = Sender(
-            made, self.server, clock=self.clock, bell=self.bell, on_trouble=self.said.append, patience=patience
+            made, self.server, clock=self.clock, wakeup=self.wakeup, on_trouble=self.said.append, give_up_after=give_up_after
         )  # fmt: skip
 
     def deliver(self, batch):
         """Deliver lines; return (number, reason) of those that were refused."""
-        refusals = self.sender.deliver(self.sender.prepare(batch))
-        assert all(found.how_many == len(found.entries) for found in refusals)
+        refusals = self.sender.deliver(self.sender.encode(batch))
+        assert all(found.number == len(found.entries) for found in refusals)
         return [(entry.head.seq, found.reason) for found in refusals for entry in found.entries]
 
     @property
@@ -101,13 +101,13 @@ def poison(*numbers):
 
 def test_one_request(desk, kind):
     """What is taken was one request, and nothing is said but that all is well."""
-    it = desk(kind, proven=False)
+    it = desk(kind, verified=False)
     assert it.deliver(entries(1, 2, 3)) == []
     assert it.sent == [[1, 2, 3]]
     assert it.stored == [1, 2, 3]
     assert it.clock.pauses == []
     assert set(it.said) == {""}
-    assert it.server.proven
+    assert it.server.verified
 
 
 # -- trouble that passes -------------------------------------------------------------------
@@ -116,10 +116,10 @@ def test_one_request(desk, kind):
 @pytest.mark.parametrize(
     "status", [301, 304, 401, 402, 403, 404, 405, 406, 407, 408, 409, 411, 415, 429, 431, 502, 503, 507]
 )
-@pytest.mark.parametrize("proven", [True, False])
-def test_no_line_is_to_blame(desk, kind, status, proven):
+@pytest.mark.parametrize("verified", [True, False])
+def test_no_line_is_to_blame(desk, kind, status, verified):
     """A status about the server, the URL or who we are refuses no line: the batch is sent until it is taken."""
-    it = desk(kind, proven=proven)
+    it = desk(kind, verified=verified)
     it.stub.fail(status, times=4)
     assert it.deliver(entries(1, 2)) == []
     assert it.sent == [[1, 2]] * 5
@@ -141,7 +141,7 @@ def test_perhaps_too_much(desk, kind, status):
     assert len(it.clock.pauses) == 5
 
 
-@pytest.mark.parametrize(("status", "advice"), [(401, "_TOKEN"), (403, "not enough"), (404, "nothing at this URL")])
+@pytest.mark.parametrize(("status", "advice"), [(401, "authentication failed"), (403, "permission denied"), (404, "check the URL")])
 def test_advice(desk, status, advice):
     """Where somebody has to do something, the trouble says what."""
     it = desk()
@@ -191,7 +191,7 @@ def test_answers_that_say_nothing(desk, kind):
         it.stub.reply(Reply(200, body=b"[" * 100_000))
     assert it.deliver(entries(1)) == []
     assert it.stored == [1]
-    assert (f"not one of {kind}" if kind != "loki" else "200, by which loki does not acknowledge") in it.said[0]
+    assert (f"not one of {kind}" if kind != "loki" else "200, which is not how loki acknowledges lines") in it.said[0]
     assert "16,777,216" in it.said[1]
 
 
@@ -205,12 +205,12 @@ def test_secrets_in_what_is_said(desk):
     assert reason == "400: [redacted]"
 
 
-# -- patience ------------------------------------------------------------------------------
+# -- giving up -----------------------------------------------------------------------------
 
 
 def test_patience_is_shorter_than_what_the_server_asks_for(desk):
-    """A pause is not longer than the patience that is left, and then the server is asked once more."""
-    it = desk(patience=100)
+    """A pause is not longer than the time that is left before giving up, and then the server is asked once more."""
+    it = desk(give_up_after=100)
     it.stub.fail(429, {"Retry-After": "600"}, times=2)
     with pytest.raises(GivenUpError):
         it.deliver(entries(1))
@@ -219,8 +219,8 @@ def test_patience_is_shorter_than_what_the_server_asks_for(desk):
 
 
 def test_patience(desk):
-    """When nothing is delivered for as long as patience lasts, the last trouble is raised."""
-    it = desk(patience=60)
+    """When nothing is delivered for so long, the last error is raised."""
+    it = desk(give_up_after=60)
     it.stub.fail(503, body=b"down", times=100)
     with pytest.raises(GivenUpError, match=r"nothing could be delivered for \d+ s: 503 Service Unavailable: down"):
         it.deliver(entries(1))
@@ -229,8 +229,8 @@ def test_patience(desk):
 
 
 def test_no_patience(desk):
-    """Without patience the first trouble is raised, and no pause is made."""
-    it = desk(patience=0)
+    """With no time to wait the first error is raised, and no pause is made."""
+    it = desk(give_up_after=0)
     it.stub.fail(500)
     with pytest.raises(GivenUpError):
         it.deliver(entries(1))
@@ -239,7 +239,7 @@ def test_no_patience(desk):
 
 def test_patience_begins_anew(desk):
     """Time in which there was nothing to deliver, and time before a part was delivered, counts for nothing."""
-    it = desk("elasticsearch", patience=60)
+    it = desk("elasticsearch", give_up_after=60)
     it.clock.advance(1000)
     it.stub.fail(503)
     it.deliver(entries(1))
@@ -263,11 +263,11 @@ def test_patience_that_does_not_end(desk):
 def test_stop_in_a_pause(desk):
     """The bell ends a pause and the delivery, and stays rung for all who wait for it."""
     it = desk()
-    it.clock.on_pause = it.bell.release
+    it.clock.on_pause = it.wakeup.release
     it.stub.fail(503, times=100)
     with pytest.raises(StoppedError):
         it.deliver(entries(1))
-    assert not it.bell.locked()
+    assert not it.wakeup.locked()
     assert len(it.sent) == 1
 
 
@@ -286,7 +286,7 @@ def test_stop_from_another_thread(desk):
     thread = threading.Thread(target=deliver)
     thread.start()
     assert it.clock.until_waiting()
-    it.bell.release()
+    it.wakeup.release()
     thread.join(10)
     assert len(outcome) == 1
 
@@ -326,7 +326,7 @@ def test_a_bad_body(desk, kind, status, times):
 @pytest.mark.parametrize("count", [2, 10])
 def test_the_first_line_is_too_large(desk, kind, count):
     """A first line that is too large stops no other, also where nothing was ever taken."""
-    it = desk(kind, proven=False)
+    it = desk(kind, verified=False)
     it.stub.largest = 4_000
     [(number, reason)] = it.deliver(entries(1, note="x" * 4_000) + entries(*range(2, count + 1)))
     assert (number, reason[:4]) == (1, "413 ")
@@ -336,7 +336,7 @@ def test_the_first_line_is_too_large(desk, kind, count):
 
 def test_refused_and_not_now_at_first(desk):
     """Where nothing was ever taken, lines that are refused beside others that are to wait are not believed yet."""
-    it = desk("elasticsearch", proven=False)
+    it = desk("elasticsearch", verified=False)
     it.stub.poison = poison(1, 2)
     it.stub.item = lambda _id, times: 429 if times == 1 else None
     assert [number for number, _ in it.deliver(entries(1, 2, 3))] == [1, 2]
@@ -344,10 +344,10 @@ def test_refused_and_not_now_at_first(desk):
     assert "so far for every line" in it.said[0]
 
 
-@pytest.mark.parametrize("proven", [True, False])
-def test_too_large(desk, kind, proven):
+@pytest.mark.parametrize("verified", [True, False])
+def test_too_large(desk, kind, verified):
     """A batch that is too large is halved until its parts are taken; a line that is too large alone is refused."""
-    it = desk(kind, proven=proven)
+    it = desk(kind, verified=verified)
     batch = entries(1, 2, 3, 4, 5, 6) + entries(7, note="x" * 4_000) + entries(8)
     it.stub.largest = 4_000
     [(number, reason)] = it.deliver(batch)
@@ -381,7 +381,7 @@ def test_only_failed_items_are_sent_again(desk):
 
 def test_a_blocked_index(desk):
     """Where every item is refused by a block, the same body is sent again, and no line is to blame."""
-    it = desk("elasticsearch", proven=False)
+    it = desk("elasticsearch", verified=False)
     it.stub.item = lambda _, times: 403 if times < 4 else None
     assert it.deliver(entries(1, 2)) == []
     assert it.sent == [[1, 2]] * 4
@@ -393,8 +393,8 @@ def test_what_otlp_refuses(desk):
     """A part that an OTLP server refuses is counted and not sent again; which lines they are, it does not say."""
     it = desk("otlp")
     it.stub.poison = poison(2, 4)
-    [refusal] = it.sender.deliver(it.sender.prepare(entries(1, 2, 3, 4)))
-    assert (len(refusal.entries), refusal.how_many) == (4, 2)
+    [refusal] = it.sender.deliver(it.sender.encode(entries(1, 2, 3, 4)))
+    assert (len(refusal.entries), refusal.number) == (4, 2)
     assert len(it.sent) == 1
 
 
@@ -404,7 +404,7 @@ def test_what_otlp_refuses(desk):
 @pytest.mark.parametrize("status", [400, 422])
 def test_a_server_that_takes_nothing(desk, kind, status):
     """A server that refuses every batch, and has taken nothing yet, may stand at a wrong URL: no line is refused."""
-    it = desk(kind, proven=False)
+    it = desk(kind, verified=False)
     it.stub.fail(status, body=b"unsupported path", times=200)
     it.clock.on_pause = lambda: it.stub._replies.clear() if len(it.clock.pauses) == 5 else None
     batch = entries(*range(1, 101))
@@ -416,18 +416,18 @@ def test_a_server_that_takes_nothing(desk, kind, status):
 
 def test_a_server_that_takes_nothing_for_good(desk):
     """Patience ends such a delivery like any other, and all lines are still to be delivered."""
-    it = desk(proven=False, patience=300)
+    it = desk(verified=False, give_up_after=300)
     it.stub.poison = poison(*range(1, 101))
     with pytest.raises(GivenUpError, match="right URL"):
         it.deliver(entries(*range(1, 101)))
     assert len(it.sent) < 200
-    assert not it.server.proven
+    assert not it.server.verified
 
 
 @pytest.mark.parametrize("kind", ["loki", "otlp"], indirect=True)
 def test_a_single_line_that_is_refused(desk, kind):
     """With one line only, nothing can tell whether it is the line: it waits."""
-    it = desk(kind, proven=False)
+    it = desk(kind, verified=False)
     it.stub.fail(400, times=3)
     assert it.deliver(entries(1)) == []
     assert it.sent == [[1]] * 4
@@ -435,7 +435,7 @@ def test_a_single_line_that_is_refused(desk, kind):
 
 def test_bad_lines_at_first(desk):
     """Bad lines in the very first batch are found all the same, once a single line is taken."""
-    it = desk(proven=False)
+    it = desk(verified=False)
     it.stub.poison = poison(2, 15)
     assert [number for number, _ in it.deliver(entries(*range(1, 17)))] == [2, 15]
     assert sorted(set(it.stored)) == [number for number in range(1, 17) if number not in {2, 15}]
@@ -445,7 +445,7 @@ def test_bad_lines_at_first(desk):
 
 def test_mostly_bad_lines_at_first(desk):
     """A batch that is nearly all bad waits until a line that is taken is tried, and then it goes on."""
-    it = desk(proven=False)
+    it = desk(verified=False)
     it.stub.poison = poison(*range(2, 101))
     assert len(it.deliver(entries(*range(1, 101)))) == 99
     assert set(it.stored) == {1}
@@ -453,7 +453,7 @@ def test_mostly_bad_lines_at_first(desk):
 
 def test_a_scout_that_meets_trouble(desk):
     """While single lines are tried, trouble and answers of another kind prove nothing."""
-    it = desk("elasticsearch", proven=False)
+    it = desk("elasticsearch", verified=False)
     it.stub.fail(400)
     it.stub.reply(Reply(503), Reply(200, body=b"<html>"), Reply(404))
     assert it.deliver(entries(1, 2, 3)) == []
@@ -463,16 +463,16 @@ def test_a_scout_that_meets_trouble(desk):
 # -- what Loki names -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("proven", [True, False])
-def test_lines_too_old_for_loki(desk, proven):
+@pytest.mark.parametrize("verified", [True, False])
+def test_lines_too_old_for_loki(desk, verified):
     """Lines that Loki says are too old are refused with one request, and all others are taken for delivered."""
-    it = desk(proven=proven)
+    it = desk(verified=verified)
     it.stub.reply(Reply(400, body=too_old(2).encode(), store=True))
     found = it.deliver(timed(3, 1, 2, 0))
     assert [number for number, _ in found] == [4, 2]
     assert all(reason.startswith("400 Bad Request: 2 errors like: entry for stream") for _, reason in found)
     assert len(it.sent) == 1
-    assert it.server.proven
+    assert it.server.verified
 
 
 def test_lines_too_far_behind_for_loki(desk):
@@ -488,7 +488,7 @@ def test_lines_too_far_behind_for_loki(desk):
 
 def test_a_scout_that_is_named(desk):
     """A line that is refused in words of Loki's proves that it is Loki that answers."""
-    it = desk(proven=False)
+    it = desk(verified=False)
     it.stub.fail(400, body=b"max entry size exceeded")
     it.stub.fail(400, body=too_far_behind(1, 1).encode())
     assert it.deliver(entries(1, 2, 3, 4)) == []

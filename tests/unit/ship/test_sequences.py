@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bamboo_logmetrics.ship import sequences
-from bamboo_logmetrics.ship.sequences import Lost, SequenceTracker, newest
+from bamboo_logmetrics.ship.sequences import Lost, SequenceTracker, merge_last
 
 A, B = "a" * 20, "b" * 20
 
@@ -21,7 +21,7 @@ def test_what_is_jumped_over_is_lost():
     book = SequenceTracker()
     assert book.take(A, 1, in_oldest=False) == (True, None)
     assert book.take(A, 5, in_oldest=False) == (True, Lost(A, 2, 4))
-    assert Lost(A, 2, 4).how_many == 3
+    assert Lost(A, 2, 4).size == 3
     assert book.take(A, 7, in_oldest=True) == (True, Lost(A, 6, 6))
 
 
@@ -45,8 +45,8 @@ def test_not_more_writers_than_fit(monkeypatch):
     book = SequenceTracker()
     for name in names[:3]:
         book.take(name, 1, in_oldest=False)
-    book.tidy({names[0]: 1})
+    book.prune({names[0]: 1})
     book.take(names[3], 1, in_oldest=False)
-    book.tidy({names[3]: 1})
+    book.prune({names[3]: 1})
     assert list(book._last) == [names[2], names[0], names[3]]
-    assert newest({A: 1, B: 1}, {A: 2, "c" * 20: 1, "d" * 20: 1}) == {A: 2, "c" * 20: 1, "d" * 20: 1}
+    assert merge_last({A: 1, B: 1}, {A: 2, "c" * 20: 1, "d" * 20: 1}) == {A: 2, "c" * 20: 1, "d" * 20: 1}

@@ -18,7 +18,7 @@ import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.ship import GivenUpError, Shipped, Shipper, shipper, status
 from bamboo_logmetrics.ship.background import BackgroundCalls
-from bamboo_logmetrics.ship.state import load_state
+from bamboo_logmetrics.ship.log_source import load_state
 from bamboo_logmetrics.testing import ManualClock
 
 LONG = 30  # seconds after which a test that waits has failed
@@ -67,24 +67,24 @@ def on_disk(log, name="loki"):
     return load_state(FaultyFS(), log.hidden("checkpoint", name))
 
 
-# -- the courier -------------------------------------------------------------------------
+# -- the calls -------------------------------------------------------------------------
 
 
 def test_a_courier_makes_calls_in_order():
     """Calls are made one after the other in another thread, and each outcome is given or raised."""
-    courier = BackgroundCalls()
-    courier.start()
+    calls = BackgroundCalls()
+    calls.start()
     names = []
-    courier.send(lambda: names.append(threading.current_thread().name) or 1)
-    courier.send(lambda: 1 // 0)
-    assert courier.outcome().result() == 1
-    courier.nudge()
-    failed = courier.last_outcome(LONG) or courier.outcome()
-    courier.close()
+    calls.submit(lambda: names.append(threading.current_thread().name) or 1)
+    calls.submit(lambda: 1 // 0)
+    assert calls.outcome().result() == 1
+    calls.wake()
+    failed = calls.last_outcome(LONG) or calls.outcome()
+    calls.close()
     with pytest.raises(ZeroDivisionError):
         failed.result()
-    assert names == ["bamboo-logmetrics-courier"]
-    assert courier.last_outcome(0.0) is None
+    assert names == ["bamboo-logmetrics-delivery"]
+    assert calls.last_outcome(0.0) is None
 
 
 def test_a_wait_for_an_outcome_has_an_end():
@@ -94,12 +94,12 @@ def test_a_wait_for_an_outcome_has_an_end():
 
 def test_a_nudge_ends_a_wait():
     """Whoever waits for an outcome looks up when nudged, and the last wait does not."""
-    courier = BackgroundCalls()
-    courier.nudge()
-    assert courier.outcome() is None
-    courier.nudge()
-    courier.nudge()
-    assert courier.last_outcome(0.0) is None
+    calls = BackgroundCalls()
+    calls.wake()
+    assert calls.outcome() is None
+    calls.wake()
+    calls.wake()
+    assert calls.last_outcome(0.0) is None
 
 
 # -- to the end --------------------------------------------------------------------------
@@ -514,7 +514,7 @@ def test_a_file_without_new_lines_is_passed(log, stub, follow):
             pass
     else:
         ship(log, stub)
-    assert on_disk(log).place.passed == name
+    assert on_disk(log).position.passed == name
     assert len(stub.requests) == 1
 
 
@@ -612,7 +612,7 @@ def test_given_up_while_a_checkpoint_cannot_be_saved(log, stub):
     fs = QuickFS()
     fs.fail("rename", errno.ENOSPC, times=None, after=2)  # both names of the checkpoint that is saved first
     with pytest.raises(GivenUpError, match="the checkpoint cannot be saved: .*No space left"):
-        ship(log, stub, patience=60, clock=HurriedClock(), fs=fs)
+        ship(log, stub, give_up_after=60, clock=HurriedClock(), fs=fs)
     assert on_disk(log).shipped == 2
     assert ship(log, stub) == Shipped(3, 0, 0)
     assert stub.kept == log.written
@@ -642,7 +642,7 @@ def test_a_server_that_does_not_answer(log, stub, monkeypatch):
 
     def run():
         try:
-            made.run(patience=100)
+            made.run(give_up_after=100)
         except GivenUpError as error:
             failed.append(str(error))
 
@@ -668,8 +668,8 @@ def test_given_up(log, stub):
     log.write(2)
     stub.fail(503, times=50)
     with pytest.raises(GivenUpError, match="nothing could be delivered for .*503"):
-        ship(log, stub, patience=60, clock=HurriedClock())
-    assert (on_disk(log).shipped, on_disk(log).place.offset) == (0, 0)
+        ship(log, stub, give_up_after=60, clock=HurriedClock())
+    assert (on_disk(log).shipped, on_disk(log).position.offset) == (0, 0)
     assert on_disk(log).error.startswith("503")
 
 
@@ -722,7 +722,7 @@ def test_stopped_and_no_answer(log, stub, monkeypatch):
     before = on_disk(log)
     stub.stop()
     for thread in threading.enumerate():
-        if thread.name == "bamboo-logmetrics-courier":
+        if thread.name == "bamboo-logmetrics-delivery":
             thread.join(LONG)
     assert (on_disk(log), running.said) == (before, said)
 
@@ -770,8 +770,8 @@ def test_ctrl_c_as_a_batch_sets_out(log, stub, monkeypatch):
     """What has set out is waited for, also where Ctrl-C comes at that moment."""
     send = BackgroundCalls.send
 
-    def interrupted(courier, call):
-        send(courier, call)
+    def interrupted(calls, call):
+        send(calls, call)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(BackgroundCalls, "send", interrupted)

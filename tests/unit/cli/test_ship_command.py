@@ -17,7 +17,7 @@ from support.stub_server import Reply, StubServer
 from support.tools import flat, tool
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.cli import ship as ship_command
+from bamboo_logmetrics.cli import ship_command
 from bamboo_logmetrics.cli.commands import cli
 from bamboo_logmetrics.ship import shipper
 from bamboo_logmetrics.ship.log_source import LogSource
@@ -70,14 +70,14 @@ def test_help(run):
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        (["agent.jsonl"], "give --to and --url"),
-        (["agent.jsonl", "--to", "loki"], "give --to and --url"),
-        (["agent.jsonl", "--url", "http://localhost"], "give --to and --url"),
+        (["agent.jsonl"], "give --to and --url to ship"),
+        (["agent.jsonl", "--to", "loki"], "give --to and --url to ship"),
+        (["agent.jsonl", "--url", "http://localhost"], "give --to and --url to ship"),
         ([], "Missing argument"),
         (["agent.jsonl", "--to", "splunk", "--url", "http://localhost"], "splunk"),
         (["agent.jsonl", "--to", "loki", "--url", "localhost:3100"], "not a URL"),
-        (["agent.jsonl", "--to", "loki", "--url", "http://u:s3cret@localhost"], "URL with a secret"),
-        (["agent.jsonl", "--to", "loki", "--url", "http://localhost", "--data-stream", "x"], "data stream"),
+        (["agent.jsonl", "--to", "loki", "--url", "http://u:s3cret@localhost"], "must not hold a user"),
+        (["agent.jsonl", "--to", "loki", "--url", "http://localhost", "--data-stream", "x"], "loki has no option 'data_stream'"),
         (["agent.jsonl", "--to", "elasticsearch", "--url", "http://localhost", "--data-stream", "a/b"], "data_stream"),
         (["agent.jsonl", "--to", "loki", "--url", "http://localhost", "--name", "a/b"], "letters, digits"),
         (["agent.jsonl", "--to", "loki", "--url", "http://localhost", "--token-file", "nosuch"], "nosuch"),
@@ -208,7 +208,7 @@ def test_checkpoint_dir(run, stub, path, tmp_path):
     run(path, *to(stub), "--checkpoint-dir", tmp_path / "state")
     assert sorted(os.listdir(tmp_path)) == [".agent.jsonl.lock", "agent.jsonl", "state"]
     assert "12" in run(path, "--status", "--checkpoint-dir", tmp_path / "state").stdout
-    assert run(path, "--status").stdout == "nobody has shipped these logs yet\n"
+    assert run(path, "--status").stdout == "no shipper has a checkpoint of these logs\n"
 
 
 def test_refused_lines(run, stub, path):
@@ -291,14 +291,14 @@ def test_interrupted(run, stub, path):
 
 def test_interrupted_while_an_answer_is_counted(run, stub, path, monkeypatch):
     """Ctrl-C between an answer and its checkpoint has nothing delivered again."""
-    settle = LogSource.settle
+    commit = LogSource.commit
 
     def interrupted(*args):
         signal.raise_signal(signal.SIGINT)
-        settle(*args)
+        commit(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(LogSource, "settle", interrupted)
+        patch.setattr(LogSource, "commit", interrupted)
         assert run(path, *to(stub)).exit_code == 130
     assert run(path, *to(stub)).stdout == "delivered 0 lines\n"
     assert sorted(stub.stored) == numbers(path)
@@ -598,5 +598,5 @@ def test_trouble_that_nobody_hears(stub, path):
 
 
 def test_patience_is_told():
-    """The help names the patience that counts."""
-    assert f"{ship_command._PATIENCE:.0f}" in CliRunner().invoke(cli, ["ship", "--help"]).stdout
+    """The help names the give_up_after that counts."""
+    assert f"{ship_command._GIVE_UP_AFTER:.0f}" in CliRunner().invoke(cli, ["ship", "--help"]).stdout
