@@ -275,7 +275,7 @@ def test_every_decision_has_its_parts():
         assert re.match(rf"# {number}\. .+\n\n\d{{4}}-\d\d-\d\d\n", text), path.name
         assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"], path.name
         title, date = re.match(r"# \d+\. (.+)\n\n(\S+)\n", text).groups()
-        assert f"| {number} | [{title}]({path.name}) | {date} |" in index
+        assert f"| {number} | {date} | [{title}]({path.name}) |" in index
 
 
 # -- set-up and links ---------------------------------------------------------------------
