@@ -26,8 +26,8 @@ def _second(seconds: int) -> str:
 
 def format_ns(nanoseconds: int) -> str:
     """Return nanoseconds since the epoch in the same form, cut to microseconds."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return f"{_second(seconds)}{rest // 1000:06}Z"  # the same second comes again and again
+    seconds, remainder = divmod(nanoseconds, 1_000_000_000)
+    return f"{_second(seconds)}{remainder // 1000:06}Z"  # the same second comes again and again
 
 
 def from_ns(nanoseconds: int) -> datetime:

@@ -333,7 +333,7 @@ def test_anything_but_one_tag_in_another(data):
 
 @pytest.mark.parametrize("body", [5, "x", [], [1], True])
 def test_fields_are_an_object(body):
-    """What stands under a known variant is an object."""
+    """A value under a known variant that is not an object is refused."""
     refused({"Chat": {"SessionStarted": body}}, "^SessionStarted must be an object")
 
 
@@ -348,7 +348,7 @@ def test_a_variant_in_the_wrong_case_is_refused():
      '{"A":{"B":{"c":-Infinity}}}', b"\xff\xfe\xfd", b'{"System":"\xff"}', "1" * 5000],
 )  # fmt: skip
 def test_not_json(text):
-    """What is not strict JSON in UTF-8 is refused as such, NaN and Infinity too."""
+    """A text that is not strict JSON in UTF-8 is refused as such, NaN and Infinity too."""
     with pytest.raises(DecodeError, match="^not JSON: "):
         blm.MetricsEvent.from_json(text)
 
