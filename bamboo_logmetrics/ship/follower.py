@@ -72,8 +72,8 @@ class Follower:
                     if self._may_grow(self._file):
                         return None
                     self._done = True  # lines may have been appended between this read and the renaming: read once more
-                elif (rest := self._leave(self._file, data)) is not None:
-                    return rest
+                elif (remainder := self._leave(self._file, data)) is not None:
+                    return remainder
         except OSError:
             if self._file is not None and self._file.compressed:
                 self.close()  # decompression cannot continue after an error: the file is opened again
@@ -168,7 +168,7 @@ class Follower:
             self._gone = TRUNCATED if self._ahead else ""
             self._head, self._head_size, self._in_line, self._in_oldest = "", 0, False, False
 
-    def _leave(self, file: LogFile, rest: bytes) -> Chunk | None:
+    def _leave(self, file: LogFile, remainder: bytes) -> Chunk | None:
         """Close a file at its end, and return a chunk with the reason if its end is damaged."""
         if file.base:
             self._passed = file.base
@@ -177,9 +177,9 @@ class Follower:
         file.close()
         self._file, self._done, self._left, self._in_oldest = None, False, False, False
         self._resume = Position(self._passed, in_oldest=False)
-        if not rest and not file.damage:
+        if not remainder and not file.damage:
             return None
-        return Chunk([], self._resume, rest, file.damage or "cut off: it has no newline")
+        return Chunk([], self._resume, remainder, file.damage or "cut off: it has no newline")
 
     def _is_it(self, rotated: Rotated, file: LogFile) -> bool:
         """Return True if the open file, once active, is this rotated one by now; it may be compressed already."""
