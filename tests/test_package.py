@@ -23,23 +23,26 @@ def built(tmp_path_factory):
 @pytest.mark.skipif(
     "BAMBOO_TEST_BUILD" not in os.environ, reason="building takes minutes and a network; tox -e package does it"
 )
-def test_what_is_built(built):
-    """sdist and wheel build; the wheel holds every module, the type marker and the command, and no tests."""
+def test_the_build(built):
+    """sdist and wheel build; both hold every file of the package, the wheel also the command, and no tests."""
     sdist, wheel = built
-    modules = {
-        f"bamboo_logmetrics/{path.relative_to(ROOT / 'bamboo_logmetrics')}"
-        for path in (ROOT / "bamboo_logmetrics").rglob("*.py")
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "bamboo_logmetrics").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
     }
+    assert {"bamboo_logmetrics/py.typed", "bamboo_logmetrics/integrations/kibana/saved_objects.ndjson"} <= files
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert modules | {"bamboo_logmetrics/py.typed"} <= names
+    assert files <= names
     assert not [name for name in names if name.startswith(("tests", "docs", "benchmarks"))]
     entry = next(name for name in names if name.endswith("entry_points.txt"))
     assert b"bamboo-logmetrics = bamboo_logmetrics.cli:main" in zipfile.ZipFile(wheel).read(entry)
     with tarfile.open(sdist) as archive:
-        assert any(name.endswith("/tests/test_package.py") for name in archive.getnames())
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert files | {"tests/test_package.py"} <= names
 
 
-def test_what_is_tested_is_what_is_installed():
+def test_the_tested_package_is_the_installed_one():
     """Under tox the package that is tested is the installed wheel, not the checkout."""
     import bamboo_logmetrics
 
