@@ -197,3 +197,42 @@ def test_a_fault_in_making_an_own_line_leaves_no_gap(open_log, path, monkeypatch
     assert [line["seq"] for line in flat(path)] == list(range(1, len(flat(path)) + 1))
     assert kinds(path)[-1] == "system.worker_stopped"
     capsys.readouterr()
+
+
+def test_a_start_that_cannot_be_encoded_is_encoded_later(open_log, path, monkeypatch):
+    """When worker_started cannot be encoded, it is encoded before the first line that follows."""
+    log = open_log()
+    assert log.flush()
+    encoder, real = log._pipeline._encoder, log._pipeline._encoder.encode_internal
+
+    def encode_internal(event, fields):
+        monkeypatch.setattr(encoder, "encode_internal", real)
+        raise MemoryError
+
+    assert log._pipeline.flush_and_mark_stopped()
+    monkeypatch.setattr(encoder, "encode_internal", encode_internal)
+    log.emit(tool())
+    assert log.flush()
+    started, stopped = "system.worker_started", "system.worker_stopped"
+    assert [kind for kind in kinds(path) if kind != "system.storage_error"] == [
+        started,
+        stopped,
+        started,
+        "chat.tool_called",
+    ]
+
+
+class Unprintable(Exception):
+    """An exception without a text."""
+
+    def __str__(self):
+        raise ValueError
+
+
+def test_an_error_without_a_text_is_reported_by_its_type(path, capsys):
+    """An exception whose text raises is reported by the name of its type, and the lines are written later."""
+    with open_log_on(FailingSink(None, Unprintable()), path) as log:
+        assert log.flush()
+        log.emit(tool())
+    assert of_kind(path, "system.storage_error")[0]["error"] == "Unprintable"
+    assert "will keep trying: Unprintable" in capsys.readouterr().err

@@ -360,3 +360,19 @@ def test_a_running_worker_keeps_its_log_alive(path):
     gc.collect()
     process.close_all()
     assert kinds(path) == ["system.worker_started", "chat.tool_called", "system.worker_stopped"]
+
+
+def test_an_interrupt_while_the_worker_is_started(path, monkeypatch):
+    """A Ctrl-C while a thread is being started passes to the caller, and the next call starts one."""
+
+    def interrupt(_):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("threading.Thread.start", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        blm.open_log(path)
+    (pipeline,) = process.pipelines()
+    assert pipeline.flush()
+    assert pipeline.close()
+    assert kinds(path) == ["system.worker_started", "system.worker_stopped"]
