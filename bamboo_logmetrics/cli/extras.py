@@ -18,6 +18,3 @@ def exit_for_missing_extra(ctx: click.Context, extras: str, error: ImportError) 
         raise error
     click.echo(f"Error: this needs the package {package}: pip install 'bamboo_logmetrics[cli,{extras}]'", err=True)
     ctx.exit(UNUSABLE)
-
-
-need = exit_for_missing_extra

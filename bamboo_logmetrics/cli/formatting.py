@@ -30,9 +30,6 @@ def tolerate_broken_pipe() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit would fail again
 
 
-unheard = tolerate_broken_pipe
-
-
 def printable(text: str) -> str:
     """Return text with all control characters escaped: text from a file must not control the terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
