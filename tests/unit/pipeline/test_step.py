@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import errno
+import os
+import socket
+from datetime import datetime, timedelta, timezone
 
 from support.faults import FaultyFS
 from support.sinks import flush_at_last
 from support.tools import dropped, flat, kinds, of_kind, tool, typed
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.events.times import parse_utc
+from bamboo_logmetrics.pipeline import step
+from bamboo_logmetrics.pipeline.step import worker_started_fields
 from bamboo_logmetrics.testing import FailingSink, GateSink, ManualClock, open_log_on
 
 
@@ -236,3 +242,21 @@ def test_an_error_without_a_text_is_reported_by_its_type(path, capsys):
         log.emit(tool())
     assert of_kind(path, "system.storage_error")[0]["error"] == "Unprintable"
     assert "will keep trying: Unprintable" in capsys.readouterr().err
+
+
+def test_fields_of_a_start():
+    """A worker_started line identifies the process and its machine, and says what was repaired."""
+    fields = worker_started_fields("1.2.3", ManualClock(), 17)
+    assert list(fields) == ["version", "pid", "host", "started_at", "repaired_bytes"]
+    assert (fields["version"], fields["pid"], fields["repaired_bytes"]) == ("1.2.3", os.getpid(), 17)
+    assert fields["host"] == socket.gethostname()
+    started = parse_utc(fields["started_at"])
+    now = datetime.now(timezone.utc)
+    assert now - timedelta(hours=24) < started < now + timedelta(seconds=2)
+
+
+def test_fields_of_a_start_where_the_process_start_is_unknown(monkeypatch):
+    """Where the system does not tell when the process was started, the time is now."""
+    monkeypatch.setattr(step, "process_started_at", lambda _: None)
+    clock = ManualClock(1_795_362_433_417_696_999)
+    assert worker_started_fields("1", clock, 0)["started_at"] == "2026-11-22T15:47:13.417696Z"
