@@ -13,10 +13,9 @@ from hypothesis import HealthCheck, settings
 from support.leaks import LeakCheck
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.logger import opening as config
+from bamboo_logmetrics.logger import opening
 from bamboo_logmetrics.logger.target import LogTarget
 from bamboo_logmetrics.pipeline import diagnostics
-
 
 # No time limits: how long an example takes depends on the machine's other work.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -24,13 +23,13 @@ settings.load_profile("tests")
 
 
 def pytest_configure(config):
-    """Have Ctrl-C work, also in the programs that tests start, where the suite runs in the background of a shell."""
+    """Make Ctrl-C work, also in the programs that tests start, when a shell runs the suite in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session):
-    """Leave what collecting made out of the collections that the tests ask for: that saves minutes."""
+    """Keep the objects of pytest's collection out of later garbage collections, which saves minutes."""
     gc.collect()
     gc.freeze()
 
@@ -61,7 +60,7 @@ def open_log(tmp_path):
 
 @pytest.fixture
 def path(tmp_path):
-    """Return where the test's log is."""
+    """Return the path of the test's log."""
     return tmp_path / "a.jsonl"
 
 
@@ -73,7 +72,7 @@ def log(open_log):
 
 @pytest.fixture
 def stub():
-    """Run a server that takes logs and answers as a test says."""
+    """Run a server that takes logs and answers as the test sets it up."""
     from support.stub_server import StubServer
 
     with StubServer() as server:
@@ -82,9 +81,9 @@ def stub():
 
 @pytest.fixture
 def unconfigured(monkeypatch):
-    """Give the process an application log that nobody has configured, and structlog its defaults."""
+    """Give the process an application log that is not configured, and structlog its defaults."""
     target = LogTarget()
-    monkeypatch.setattr(config, "_configured", target)
+    monkeypatch.setattr(opening, "_configured", target)
     yield target
     if target.pipeline is not None:
         target.pipeline.close()
@@ -93,7 +92,7 @@ def unconfigured(monkeypatch):
 
 @pytest.fixture
 def run_python(tmp_path_factory):
-    """Run a program, as a file of its own, and return what came of it."""
+    """Run a program, as a file of its own, and return the CompletedProcess."""
     folder = tmp_path_factory.mktemp("program")
 
     def running(code, *args, timeout=60):
