@@ -87,7 +87,7 @@ def _destination_options() -> list[click.Option]:
     "--give-up-after",
     type=click.FloatRange(min=0),
     callback=_number,
-    help=f"Seconds without success after which to exit with 1.  [default: {_GIVE_UP_AFTER:.0f}, or never with --follow]",
+    help=f"Seconds without success after which to exit with 1.  [default: {_GIVE_UP_AFTER:.0f}; with --follow never]",
 )
 @click.pass_context
 def ship(ctx: click.Context, /, files: tuple[str, ...], *, show: bool, form: str, **values: Any) -> None:

@@ -54,11 +54,22 @@ class Reply:
 
 @dataclass
 class Request:
-    """One request: ``ids`` are the (writer, seq) of its lines, ``stored`` those that were taken; ``reset``: unanswered."""
+    """One request.
+
+    Args:
+        path, headers: of the request.
+        body: its body, decompressed.
+        raw: its body as it was sent.
+        ids: the (writer, seq) of its lines.
+        stored: the ids of those that were taken.
+        status: the status of the answer.
+        reset: True if the connection was reset in place of an answer.
+    """
 
     path: str
     headers: dict
     body: bytes
+    raw: bytes = b""
     ids: list = field(default_factory=list)
     stored: list = field(default_factory=list)
     status: int = 0
@@ -83,10 +94,12 @@ class StubServer:
         largest: the bytes of the largest body that is taken; larger ones are answered with 413.
         before: is called with each request before anything is stored.
         after: is called with each request once it is stored, before the answer.
+        kinds: the interfaces that it has, by the ends of their paths; a test may append one.
     """
 
     def __init__(self, port=0):
         self.requests = []
+        self.kinds = [_Loki, _Elasticsearch, _Otlp]
         self.stored = []
         self.entries = {}
         self.documents = {}
@@ -151,17 +164,17 @@ class StubServer:
         self.reply(*(Reply(None if store else 500, reset=True) for _ in range(times)))
 
     def hold(self, *, stored=False):
-        """Hold up the next request, before it is stored or after; return what lets it go on when it is set."""
+        """Hold up the next request, before it is stored or after; return the event that lets it go on."""
         event = threading.Event()
         self._holds.append(event)
         self.reply(Reply(late=event) if stored else Reply(hold=event))
         return event
 
     def until_reached(self, count=1, timeout=10.0):
-        """Wait for ``count`` more requests than those waited for before; tell whether they came."""
+        """Wait for ``count`` more requests than those waited for before; return True if they came."""
         return all(self.reached.acquire(timeout=timeout) for _ in range(count))
 
-    # -- what was stored ---------------------------------------------------------------
+    # -- stored lines -------------------------------------------------------------------
 
     @property
     def kept(self):
@@ -177,7 +190,7 @@ class StubServer:
         with self._guard:
             reply = self._replies.popleft() if self._replies else Reply()
             self.requests.append(request)
-            kind = _kind(request.path)
+            kind = next((kind for kind in self.kinds if request.path.endswith(kind.path)), None)
             if kind is not None:
                 request.ids = kind.ids(request.body)
         self.before(request)
@@ -278,12 +291,12 @@ class _Otlp:
     def ids(body):
         from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-        found = []
+        ids = []
         for resource in ExportLogsServiceRequest.FromString(body).resource_logs:
             for record in resource.scope_logs[0].log_records:
                 values = {item.key: item.value for item in record.attributes}
-                found.append((values["bamboo.writer"].string_value, values["bamboo.seq"].int_value))
-        return found
+                ids.append((values["bamboo.writer"].string_value, values["bamboo.seq"].int_value))
+        return ids
 
     @staticmethod
     def take(stub, request):
@@ -297,10 +310,6 @@ class _Otlp:
             else:
                 stub.keep(request, identity)
         return 200, {"Content-Type": "application/x-protobuf"}, answer.SerializeToString()
-
-
-def _kind(path):
-    return next((kind for kind in (_Loki, _Elasticsearch, _Otlp) if path.endswith(kind.path)), None)
 
 
 def _shut(connection):
@@ -327,13 +336,13 @@ def _handler(stub):
 
         def do_POST(self):
             size = int(self.headers["Content-Length"])
-            body = self.rfile.read(size)
+            body = raw = self.rfile.read(size)
             if len(body) < size:  # the client was killed
                 self.close_connection = True
                 return
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            answer = stub.treat(Request(self.path, dict(self.headers.items()), body))
+            answer = stub.treat(Request(self.path, dict(self.headers.items()), body, raw))
             if answer is None:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 self.close_connection = True

@@ -1,4 +1,7 @@
-"""The registry of destinations. Each is one class in a module of its own."""
+"""The registry of destinations. Each is one class in a module of its own.
+
+An application adds its own with :func:`register_destination`.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,23 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.ship.destinations.base import Destination, DestinationOptions, option
+from bamboo_logmetrics.ship.destinations.base import (
+    DeliveryResult,
+    Destination,
+    DestinationOptions,
+    Rejection,
+    ResourceDefaults,
+    option,
+)
 from bamboo_logmetrics.ship.destinations.elasticsearch import Elasticsearch
 from bamboo_logmetrics.ship.destinations.loki import Loki
 from bamboo_logmetrics.ship.destinations.otlp import Otlp
+from bamboo_logmetrics.ship.entries import Entry
 
-__all__ = ["DESTINATIONS", "Destination", "DestinationOptions", "find_destination", "option", "register_destination"]
+__all__ = [
+    "DESTINATIONS", "DeliveryResult", "Destination", "DestinationOptions", "Entry", "Rejection", "ResourceDefaults",
+    "find_destination", "option", "register_destination",
+]  # fmt: skip
 
 _destinations: dict[str, type[Destination]] = {kind.name: kind for kind in (Loki, Elasticsearch, Otlp)}
 DESTINATIONS: Mapping[str, type[Destination]] = _destinations

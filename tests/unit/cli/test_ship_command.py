@@ -15,11 +15,13 @@ from click.testing import CliRunner
 from support.programs import ENVIRONMENT, PROGRAM, run_code, start
 from support.stub_server import Reply, StubServer
 from support.tools import flat, tool
+from support.toy_destination import Toy, ToyServer
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.cli import ship_command
 from bamboo_logmetrics.cli.commands import cli
-from bamboo_logmetrics.ship import shipper
+from bamboo_logmetrics.ship import destinations, shipper
+from bamboo_logmetrics.ship.destinations import register_destination
 from bamboo_logmetrics.ship.log_source import LogSource
 
 
@@ -32,7 +34,7 @@ def run():
 
 
 @pytest.fixture
-def path(tmp_path):
+def closed_log(tmp_path):
     """Write a closed log of ten events: twelve lines."""
     path = tmp_path / "agent.jsonl"
     write(path, 10)
@@ -77,7 +79,10 @@ def test_help(run):
         (["agent.jsonl", "--to", "splunk", "--url", "http://localhost"], "splunk"),
         (["agent.jsonl", "--to", "loki", "--url", "localhost:3100"], "not a URL"),
         (["agent.jsonl", "--to", "loki", "--url", "http://u:s3cret@localhost"], "must not hold a user"),
-        (["agent.jsonl", "--to", "loki", "--url", "http://localhost", "--data-stream", "x"], "loki has no option 'data_stream'"),
+        (
+            ["agent.jsonl", "--to", "loki", "--url", "http://localhost", "--data-stream", "x"],
+            "loki has no option 'data_stream'",
+        ),
         (["agent.jsonl", "--to", "elasticsearch", "--url", "http://localhost", "--data-stream", "a/b"], "data_stream"),
         (["agent.jsonl", "--to", "loki", "--url", "http://localhost", "--name", "a/b"], "letters, digits"),
         (["agent.jsonl", "--to", "loki", "--url", "http://localhost", "--token-file", "nosuch"], "nosuch"),
@@ -93,25 +98,25 @@ def test_help(run):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_bad_usage(run, path, monkeypatch, args, text):
+def test_bad_usage(run, closed_log, monkeypatch, args, text):
     """Bad usage gives 2 and a message, no traceback and no secret, and leaves nothing beside the log."""
-    monkeypatch.chdir(path.parent)
+    monkeypatch.chdir(closed_log.parent)
     result = run(*args)
     assert result.exit_code == 2
     assert text in result.stderr
     assert "s3cret" not in result.stderr or "--password" in args
     assert result.stdout == ""
-    assert sorted(os.listdir(path.parent)) == [".agent.jsonl.lock", "agent.jsonl"]
+    assert sorted(os.listdir(closed_log.parent)) == [".agent.jsonl.lock", "agent.jsonl"]
 
 
 @pytest.mark.parametrize(
     ("missing", "package"), [("httpx", "httpx"), ("google", "protobuf"), ("opentelemetry", "opentelemetry-proto")]
 )
-def test_without_the_extra(path, missing, package):
+def test_without_the_extra(closed_log, missing, package):
     """Without what an extra brings, the program says what to install and exits with 2; its other commands work."""
     code = (
         f"import sys; sys.modules['{missing}'] = None; from bamboo_logmetrics.cli import main; "
-        f"sys.argv[1:] = ['ship', {str(path)!r}, '--to', 'otlp', '--url', 'http://localhost']; main()"
+        f"sys.argv[1:] = ['ship', {str(closed_log)!r}, '--to', 'otlp', '--url', 'http://localhost']; main()"
     )
     done = run_code(code)
     extras = "cli,ship" if missing == "httpx" else "cli,ship,otel"
@@ -121,12 +126,11 @@ def test_without_the_extra(path, missing, package):
     assert verify.returncode == 0
 
 
-def test_without_the_extra_in_this_process(run, path, monkeypatch):
+def test_without_the_extra_in_this_process(run, closed_log, monkeypatch):
     """The hints come in this process too, and an import that fails for another reason is not taken for one."""
     from bamboo_logmetrics import ship
-    from bamboo_logmetrics.ship import destinations
 
-    options = [path, "--to", "otlp", "--url", "http://localhost"]
+    options = [closed_log, "--to", "otlp", "--url", "http://localhost"]
     for missing, package in (("httpx", "httpx"), ("google.protobuf", "protobuf")):
         with monkeypatch.context() as patch:
             for name in [name for name in sys.modules if name.startswith("bamboo_logmetrics.ship")]:
@@ -139,9 +143,8 @@ def test_without_the_extra_in_this_process(run, path, monkeypatch):
         assert result.exit_code == 2
         assert f"needs the package {package}:" in result.stderr
     monkeypatch.setattr(blm, "ship", ship, raising=False)
-    monkeypatch.delitem(sys.modules, "bamboo_logmetrics.ship.destinations.otlp", raising=False)
-    monkeypatch.delattr(destinations, "otlp", raising=False)
-    monkeypatch.setitem(sys.modules, "bamboo_logmetrics.format.layouts", None)
+    monkeypatch.delattr(destinations, "otlp_protobuf", raising=False)
+    monkeypatch.setitem(sys.modules, "bamboo_logmetrics.ship.destinations.otlp_protobuf", None)
     result = run(*options)
     assert isinstance(result.exception, ImportError)
 
@@ -150,146 +153,146 @@ def test_without_the_extra_in_this_process(run, path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["loki", "elasticsearch", "otlp"])
-def test_ship(run, stub, path, kind):
+def test_ship(run, stub, closed_log, kind):
     """A log is delivered once; the same command again has nothing to do."""
-    result = run(path, *to(stub, kind))
+    result = run(closed_log, *to(stub, kind))
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == "delivered 12 lines\n"
-    assert stub.kept == numbers(path)
-    result = run(path, *to(stub, kind))
+    assert stub.kept == numbers(closed_log)
+    result = run(closed_log, *to(stub, kind))
     assert (result.exit_code, result.stdout) == (0, "delivered 0 lines\n")
     assert len(stub.requests) == 1
 
 
-def test_ship_in_a_process(stub, path):
+def test_ship_in_a_process(stub, closed_log):
     """The installed program does the same, and prints nothing but the result."""
-    with start("ship", path, *to(stub)) as process:
+    with start("ship", closed_log, *to(stub)) as process:
         out, error = process.communicate(timeout=30)
     assert (process.returncode, out, error) == (0, b"delivered 12 lines\n", b"")
-    assert stub.kept == numbers(path)
+    assert stub.kept == numbers(closed_log)
 
 
-def test_options_arrive(run, stub, path):
+def test_options_arrive(run, stub, closed_log):
     """Service, environment, tenant, name and data stream arrive where they belong."""
-    run(path, *to(stub), "--service", "shop", "--env", "prod", "--tenant", "team", "--name", "first")
+    run(closed_log, *to(stub), "--service", "shop", "--env", "prod", "--tenant", "team", "--name", "first")
     [request] = stub.requests
     assert {stream["stream"]["service_name"] for stream in json.loads(request.body)["streams"]} == {"shop"}
     assert {stream["stream"]["env"] for stream in json.loads(request.body)["streams"]} == {"prod"}
     assert request.headers["X-Scope-OrgID"] == "team"
-    assert (path.parent / ".agent.jsonl.first.checkpoint").exists()
-    run(path, *to(stub, "elasticsearch"), "--data-stream", "logs-a-b")
+    assert (closed_log.parent / ".agent.jsonl.first.checkpoint").exists()
+    run(closed_log, *to(stub, "elasticsearch"), "--data-stream", "logs-a-b")
     assert stub.requests[1].path == "/logs-a-b/_bulk"
 
 
-def test_secrets_from_the_environment(run, stub, path, monkeypatch):
+def test_secrets_from_the_environment(run, stub, closed_log, monkeypatch):
     """A user on the command line finds its password in the environment or in a file."""
     monkeypatch.setenv("BAMBOO_LOGMETRICS_SHIP_PASSWORD", "s3cret")
-    run(path, *to(stub), "--user", "me")
-    (path.parent / "secret").write_text("an0ther\n", encoding="utf-8")
-    run(path, *to(stub), "--user", "me", "--password-file", path.parent / "secret", "--name", "b")
+    run(closed_log, *to(stub), "--user", "me")
+    (closed_log.parent / "secret").write_text("an0ther\n", encoding="utf-8")
+    run(closed_log, *to(stub), "--user", "me", "--password-file", closed_log.parent / "secret", "--name", "b")
     told = [request.headers["Authorization"] for request in stub.requests]
     assert told == ["Basic bWU6czNjcmV0", "Basic bWU6YW4wdGhlcg=="]
 
 
-def test_patterns(run, stub, path):
+def test_patterns(run, stub, closed_log):
     """A quoted pattern names every log that matches; each has its own checkpoint, and its name as the service."""
-    other = path.with_name("other.jsonl")
+    other = closed_log.with_name("other.jsonl")
     write(other, 3)
-    result = run(path.parent / "*.jsonl", *to(stub))
+    result = run(closed_log.parent / "*.jsonl", *to(stub))
     assert result.stdout == "delivered 17 lines\n"
-    assert stub.kept == sorted(numbers(path) + numbers(other))
+    assert stub.kept == sorted(numbers(closed_log) + numbers(other))
     services = {dict(labels)["service_name"] for labels, _, _ in stub.entries}
     assert services == {"agent", "other"}
 
 
-def test_checkpoint_dir(run, stub, path, tmp_path):
+def test_checkpoint_dir(run, stub, closed_log, tmp_path):
     """With --checkpoint-dir nothing is left beside the log, and --status looks there."""
     (tmp_path / "state").mkdir()
-    run(path, *to(stub), "--checkpoint-dir", tmp_path / "state")
+    run(closed_log, *to(stub), "--checkpoint-dir", tmp_path / "state")
     assert sorted(os.listdir(tmp_path)) == [".agent.jsonl.lock", "agent.jsonl", "state"]
-    assert "12" in run(path, "--status", "--checkpoint-dir", tmp_path / "state").stdout
-    assert run(path, "--status").stdout == "no shipper has a checkpoint of these logs\n"
+    assert "12" in run(closed_log, "--status", "--checkpoint-dir", tmp_path / "state").stdout
+    assert run(closed_log, "--status").stdout == "no shipper has a checkpoint of these logs\n"
 
 
-def test_refused_lines(run, stub, path):
+def test_refused_lines(run, stub, closed_log):
     """Lines that are refused give 1, and go to a file that --status names."""
-    [bad, *_] = [line["seq"] for line in flat(path) if line["event"] == "chat.tool_called"]
+    [bad, *_] = [line["seq"] for line in flat(closed_log) if line["event"] == "chat.tool_called"]
     stub.poison = lambda identity: "mapper says no" if identity[1] == bad else None
-    result = run(path, *to(stub, "elasticsearch"))
+    result = run(closed_log, *to(stub, "elasticsearch"))
     assert result.exit_code == 1
     assert result.stdout == "delivered 11 lines; 1 refused: see the dead-letter file (--status names it)\n"
-    [letter] = path.parent.glob(".*.dead-letter")
-    assert str(letter) in run(path, "--status").stdout.replace("\n", "")
+    [letter] = closed_log.parent.glob(".*.dead-letter")
+    assert str(letter) in run(closed_log, "--status").stdout.replace("\n", "")
     assert json.loads(letter.read_text(encoding="utf-8"))["seq"] == bad
-    assert run(path, *to(stub, "elasticsearch")).exit_code == 0
+    assert run(closed_log, *to(stub, "elasticsearch")).exit_code == 0
 
 
-def test_lost_lines(run, stub, path):
+def test_lost_lines(run, stub, closed_log):
     """Lines that the files do not hold any more are counted, and give 1."""
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*lines[:3], *lines[5:]]))
-    result = run(path, *to(stub))
+    lines = closed_log.read_bytes().splitlines(keepends=True)
+    closed_log.write_bytes(b"".join([*lines[:3], *lines[5:]]))
+    result = run(closed_log, *to(stub))
     assert result.exit_code == 1
     assert result.stdout == "delivered 10 lines; 2 lost: the files do not hold them any more\n"
 
 
-def test_giving_up(run, stub, path):
+def test_giving_up(run, stub, closed_log):
     """A server that takes nothing for too long gives 1 and its own words; the same command goes on afterwards."""
     stub.fail(503, body=b"down \x1b[2Jfor repair")
-    result = run(path, *to(stub), "--give-up-after", "0")
+    result = run(closed_log, *to(stub), "--give-up-after", "0")
     assert result.exit_code == 1
     assert result.stdout == ""
     assert r"503 Service Unavailable: down \x1b[2Jfor repair" in result.stderr
     assert "the same command goes on where this one ended" in result.stderr
-    assert run(path, *to(stub)).stdout == "delivered 12 lines\n"
+    assert run(closed_log, *to(stub)).stdout == "delivered 12 lines\n"
 
 
-def test_a_wrong_url(run, stub, path):
+def test_a_wrong_url(run, stub, closed_log):
     """A URL where every batch is answered with 400 makes no dead letters."""
     stub.fail(400, body=b"unsupported path requested", times=20)
-    result = run(path, *to(stub), "--give-up-after", "0")
+    result = run(closed_log, *to(stub), "--give-up-after", "0")
     assert result.exit_code == 1
     assert "is this the right URL?" in result.stderr
-    assert not list(path.parent.glob(".*.dead-letter"))
+    assert not list(closed_log.parent.glob(".*.dead-letter"))
     stub._replies.clear()
-    assert run(path, *to(stub)).stdout == "delivered 12 lines\n"
+    assert run(closed_log, *to(stub)).stdout == "delivered 12 lines\n"
 
 
-def test_trouble_that_passes(run, stub, path):
+def test_trouble_that_passes(run, stub, closed_log):
     """Trouble, and its end, are said on stderr, once each."""
     stub.fail(503, {"Retry-After": "0"}, b"just a moment")
-    result = run(path, *to(stub))
+    result = run(closed_log, *to(stub))
     assert (result.exit_code, result.stdout) == (0, "delivered 12 lines\n")
     assert result.stderr == "503 Service Unavailable: just a moment; trying again\ngoing on\n"
 
 
-def test_moved_and_name(run, path):
+def test_moved_and_name(run, closed_log):
     """Another URL needs --moved, to go on there, or another --name, to begin anew; else it is refused."""
     with StubServer() as first, StubServer() as second:
-        run(path, *to(first))
-        result = run(path, *to(second))
+        run(closed_log, *to(first))
+        result = run(closed_log, *to(second))
         assert result.exit_code == 2
         assert "--moved" in result.stderr
         assert "--name" in result.stderr
-        assert run(path, *to(second), "--moved").stdout == "delivered 0 lines\n"
-        assert run(path, *to(second), "--name", "again").stdout == "delivered 12 lines\n"
-        assert second.kept == numbers(path)
+        assert run(closed_log, *to(second), "--moved").stdout == "delivered 0 lines\n"
+        assert run(closed_log, *to(second), "--name", "again").stdout == "delivered 12 lines\n"
+        assert second.kept == numbers(closed_log)
         assert len(first.requests) == 1
 
 
-def test_interrupted(run, stub, path):
+def test_interrupted(run, stub, closed_log):
     """Ctrl-C gives 130 and no traceback, and the next run loses nothing."""
     stub.fail(503)
     stub.before = lambda _: os.kill(os.getpid(), signal.SIGINT) if len(stub.requests) == 1 else None
-    result = run(path, *to(stub))
+    result = run(closed_log, *to(stub))
     assert result.exit_code == 130
     assert "interrupted" in result.stderr
     assert "Traceback" not in result.stderr
-    run(path, *to(stub))
-    assert stub.kept == numbers(path)
+    run(closed_log, *to(stub))
+    assert stub.kept == numbers(closed_log)
 
 
-def test_interrupted_while_an_answer_is_counted(run, stub, path, monkeypatch):
+def test_interrupted_while_an_answer_is_counted(run, stub, closed_log, monkeypatch):
     """Ctrl-C between an answer and its checkpoint has nothing delivered again."""
     commit = LogSource.commit
 
@@ -299,12 +302,12 @@ def test_interrupted_while_an_answer_is_counted(run, stub, path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(LogSource, "commit", interrupted)
-        assert run(path, *to(stub)).exit_code == 130
-    assert run(path, *to(stub)).stdout == "delivered 0 lines\n"
-    assert sorted(stub.stored) == numbers(path)
+        assert run(closed_log, *to(stub)).exit_code == 130
+    assert run(closed_log, *to(stub)).stdout == "delivered 0 lines\n"
+    assert sorted(stub.stored) == numbers(closed_log)
 
 
-def test_interrupted_twice(run, stub, path, monkeypatch):
+def test_interrupted_twice(run, stub, closed_log, monkeypatch):
     """The second Ctrl-C does not wait for what is under way."""
     monkeypatch.setattr(shipper, "_LAST_ANSWER", 600.0)
     going_on = stub.hold()
@@ -316,24 +319,24 @@ def test_interrupted_twice(run, stub, path, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
 
     stub.before = interrupt
-    assert run(path, *to(stub)).exit_code == 130
+    assert run(closed_log, *to(stub)).exit_code == 130
     going_on.set()
 
 
-def test_interrupts_that_are_ignored(run, stub, path):
+def test_interrupts_that_are_ignored(run, stub, closed_log):
     """Where Ctrl-C is ignored, as in the background of a shell, it stays so."""
     stub.after = lambda _: os.kill(os.getpid(), signal.SIGINT)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        assert run(path, *to(stub)).exit_code == 0
+        assert run(closed_log, *to(stub)).exit_code == 0
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def test_progress_of_bytes(run, stub, path, monkeypatch):
+def test_progress_of_bytes(run, stub, closed_log, monkeypatch):
     """On a terminal the bar counts the bytes that are settled, on stderr."""
     monkeypatch.setenv("FORCE_COLOR", "1")
-    result = run(path, *to(stub))
+    result = run(closed_log, *to(stub))
     assert result.exit_code == 0
     assert "delivering" in result.stderr
     assert "delivering" not in result.stdout
@@ -356,16 +359,60 @@ def on_a_terminal(*args):
     return process.wait(30), shown.decode()
 
 
-def test_progress_on_a_terminal(stub, path):
+def test_progress_on_a_terminal(stub, closed_log):
     """On a real terminal there is a bar while one waits, and none with --status."""
-    code, shown = on_a_terminal("ship", path, *to(stub))
+    code, shown = on_a_terminal("ship", closed_log, *to(stub))
     assert code == 0
     assert "delivering" in shown
     assert "delivered 12 lines" in shown
-    code, shown = on_a_terminal("ship", path, "--status")
+    code, shown = on_a_terminal("ship", closed_log, "--status")
     assert code == 0
     assert "delivering" not in shown
     assert "loki" in shown
+
+
+# -- a destination of an application ---------------------------------------------------------
+
+
+@pytest.fixture
+def toy(stub):
+    """Register the toy destination, and have the server take its requests."""
+    register_destination(Toy)
+    stub.kinds.append(ToyServer)
+    yield
+    del destinations._destinations[Toy.name]
+
+
+def test_a_registered_destination(run, stub, closed_log, toy, monkeypatch):
+    """A destination that was registered after the import is a choice of --to, with its option and its authentication."""
+    monkeypatch.setenv("BAMBOO_LOGMETRICS_SHIP_TOKEN", ToyServer.key)
+    result = run(closed_log, *to(stub, "toy"), "--room", "attic")
+    assert (result.exit_code, result.output) == (0, "delivered 12 lines\n")
+    assert stub.kept == numbers(closed_log)
+    assert {request.path for request in stub.requests} == {"/rooms/attic/lines"}
+
+
+def test_a_registered_destination_in_the_help(run, toy):
+    """The help shows a registered destination and its option; each option names its destination and its default."""
+    text = " ".join(run("--help").stdout.split())
+    assert "--to [loki|elasticsearch|otlp|toy]" in text
+    assert "--data-stream TEXT For elasticsearch: Data stream that receives the documents." in text
+    assert "--room TEXT For toy: Room that receives the lines. [default: lobby]" in text
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["--to", "toy", "--room", "a/b"], "room='a/b' must be letters and digits"),
+        (["--to", "loki", "--room", "attic"], "loki has no option 'room'; its options: none"),
+        (["--to", "toy", "--data-stream", "x"], "toy has no option 'data_stream'; its options: room"),
+    ],
+)
+def test_bad_options_of_a_destination(run, closed_log, toy, args, text):
+    """A value that the destination refuses, and an option of another one, are bad usage."""
+    result = run(closed_log, "--url", "http://localhost", *args)
+    assert result.exit_code == 2
+    assert text in result.stderr
 
 
 # -- following -----------------------------------------------------------------------------
@@ -382,10 +429,10 @@ def follow(path, stub):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_follower_that_is_stopped(stub, path, number, code):
+def test_a_follower_that_is_stopped(stub, closed_log, number, code):
     """SIGTERM ends a follower with 0, Ctrl-C with 130; what was under way is waited for, and nothing is lost or doubled."""
     going_on = stub.hold(stored=True)
-    with follow(path, stub) as process:
+    with follow(closed_log, stub) as process:
         assert stub.until_reached()
         process.send_signal(number)
         going_on.set()
@@ -394,33 +441,33 @@ def test_a_follower_that_is_stopped(stub, path, number, code):
     assert b"Traceback" not in error
     if code == 0:
         assert (out, error) == (b"delivered 12 lines\n", b"")
-    write(path, 5)
-    with start("ship", path, *to(stub)) as process:
+    write(closed_log, 5)
+    with start("ship", closed_log, *to(stub)) as process:
         out, _ = process.communicate(timeout=30)
     assert out == b"delivered 7 lines\n"
-    assert sorted(stub.stored) == numbers(path)
+    assert sorted(stub.stored) == numbers(closed_log)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_follower_that_is_stopped_in_an_outage(stub, path, number):
+def test_a_follower_that_is_stopped_in_an_outage(stub, closed_log, number):
     """A follower that waits for a server stops at once, and the next run delivers everything."""
     stub.fail(503, {"Retry-After": "600"}, times=100)
-    with follow(path, stub) as process:
+    with follow(closed_log, stub) as process:
         assert process.stderr.readline() == b"503 Service Unavailable; trying again\n"
         process.send_signal(number)
         process.communicate(timeout=30)
     assert process.returncode == (0 if number == signal.SIGTERM else 130)
     assert stub.stored == []
     stub._replies.clear()
-    with start("ship", path, *to(stub)) as process:
+    with start("ship", closed_log, *to(stub)) as process:
         process.communicate(timeout=30)
-    assert stub.kept == numbers(path)
+    assert stub.kept == numbers(closed_log)
 
 
-def test_a_run_that_is_terminated(stub, path):
+def test_a_run_that_is_terminated(stub, closed_log):
     """SIGTERM ends a run without --follow as it ends any program: not with 0, since not all is delivered."""
     going_on = stub.hold()
-    with start("ship", path, *to(stub)) as process:
+    with start("ship", closed_log, *to(stub)) as process:
         assert stub.until_reached()
         process.terminate()
         out, _ = process.communicate(timeout=30)
@@ -429,33 +476,33 @@ def test_a_run_that_is_terminated(stub, path):
     assert out == b""
 
 
-def test_a_follower_gets_what_is_appended(stub, path):
+def test_a_follower_gets_what_is_appended(stub, closed_log):
     """What is appended while it follows is delivered, without another command."""
-    with follow(path, stub) as process:
+    with follow(closed_log, stub) as process:
         assert stub.until_reached()
-        write(path, 3)
+        write(closed_log, 3)
         found = 0
-        while found < len(numbers(path)):
-            assert stub.until_reached() or len(stub.stored) == len(numbers(path))
+        while found < len(numbers(closed_log)):
+            assert stub.until_reached() or len(stub.stored) == len(numbers(closed_log))
             found = sum(len(request.ids) for request in stub.requests)
         process.terminate()
         out, error = process.communicate(timeout=30)
     assert (process.returncode, error) == (0, b"")
     assert out == b"delivered 17 lines\n"
-    assert stub.kept == numbers(path)
+    assert stub.kept == numbers(closed_log)
 
 
-def test_a_follower_in_this_process(run, stub, path):
+def test_a_follower_in_this_process(run, stub, closed_log):
     """The program's own handler of SIGTERM ends the follower."""
     stub.after = lambda _: os.kill(os.getpid(), signal.SIGTERM)
-    result = run(path, *to(stub), "--follow")
+    result = run(closed_log, *to(stub), "--follow")
     assert (result.exit_code, result.stdout) == (0, "delivered 12 lines\n")
 
 
-def test_a_follower_that_gave_up(run, stub, path):
+def test_a_follower_that_gave_up(run, stub, closed_log):
     """With --give-up-after a follower ends as well."""
     stub.fail(503)
-    assert run(path, *to(stub), "--follow", "--give-up-after", "0").exit_code == 1
+    assert run(closed_log, *to(stub), "--follow", "--give-up-after", "0").exit_code == 1
 
 
 def test_a_follower_without_a_log(stub, tmp_path):
@@ -472,27 +519,27 @@ def test_a_follower_without_a_log(stub, tmp_path):
     assert stub.kept == numbers(path)
 
 
-def test_refused_lines_do_not_fail_a_follower(run, stub, path):
+def test_refused_lines_do_not_fail_a_follower(run, stub, closed_log):
     """A follower that was stopped gives 0, also when lines were refused: it did what it could, and said so."""
     stub.poison = lambda identity: "no" if identity[1] == 2 else None
     stub.after = lambda _: os.kill(os.getpid(), signal.SIGTERM)
-    result = run(path, *to(stub, "elasticsearch"), "--follow")
+    result = run(closed_log, *to(stub, "elasticsearch"), "--follow")
     assert result.exit_code == 0
     assert "1 refused" in result.stdout
 
 
-def test_two_under_one_name(stub, path):
+def test_two_under_one_name(stub, closed_log):
     """While one ships a log, another under the same name is refused, and one under another name is not."""
     going_on = stub.hold()
-    with follow(path, stub) as process:
+    with follow(closed_log, stub) as process:
         assert stub.until_reached()
-        with start("ship", path, *to(stub)) as second:
+        with start("ship", closed_log, *to(stub)) as second:
             _, error = second.communicate(timeout=30)
         assert second.returncode == 2
         assert b"another process ships" in error
         assert b"'loki'" in error
         going_on.set()
-        with start("ship", path, *to(stub), "--name", "other") as third:
+        with start("ship", closed_log, *to(stub), "--name", "other") as third:
             out, _ = third.communicate(timeout=30)
         assert (third.returncode, out) == (0, b"delivered 12 lines\n")
         process.terminate()
@@ -502,12 +549,12 @@ def test_two_under_one_name(stub, path):
 # -- status --------------------------------------------------------------------------------
 
 
-def test_status(run, stub, path):
+def test_status(run, stub, closed_log):
     """--status shows, for each shipper of each log, how far it is, and that none is running."""
-    run(path, *to(stub))
-    run(path, *to(stub, "otlp"), "--name", "second")
-    write(path, 1)
-    result = run(path, "--status")
+    run(closed_log, *to(stub))
+    run(closed_log, *to(stub, "otlp"), "--name", "second")
+    write(closed_log, 1)
+    result = run(closed_log, "--status")
     assert (result.exit_code, result.stderr) == (0, "")
     [head, first, second] = result.stdout.splitlines()
     assert head.split() == ["log", "name", "state", "delivered", "refused", "lost", "repeated", "behind", "for"]
@@ -515,45 +562,45 @@ def test_status(run, stub, path):
     assert re.search(r"agent\.jsonl +second +not running +12 ", second)
 
 
-def test_status_as_json(run, stub, path):
+def test_status_as_json(run, stub, closed_log):
     """--format json prints one list and nothing else, with the same keys for each shipper."""
-    assert json.loads(run(path, "--status", "--format", "json").stdout) == []
-    run(path, *to(stub))
-    result = run(path, "--status", "--format", "json")
+    assert json.loads(run(closed_log, "--status", "--format", "json").stdout) == []
+    run(closed_log, *to(stub))
+    result = run(closed_log, "--status", "--format", "json")
     assert (result.exit_code, result.stderr) == (0, "")
     [found] = json.loads(result.stdout)
     assert found.pop("saved_at").endswith("Z")
     assert found == {
-        "log": str(path), "name": "loki", "to": "loki", "url": f"{stub.url}/loki/api/v1/push", "running": False,
+        "log": str(closed_log), "name": "loki", "to": "loki", "url": f"{stub.url}/loki/api/v1/push", "running": False,
         "shipped": 12, "refused": 0, "lost": 0, "repeated": 0, "lag_bytes": 0, "lag_seconds": 0.0, "error": "",
         "error_since": "", "dead_letters": "",
     }  # fmt: skip
 
 
-def test_status_in_an_outage(run, stub, path):
+def test_status_in_an_outage(run, stub, closed_log):
     """While a shipper waits for its server, --status says that it runs, what is wrong, since when, and how far it is behind."""
     stub.fail(503, {"Retry-After": "600"}, b"down \x1b[2J")
-    with follow(path, stub) as process:
+    with follow(closed_log, stub) as process:
         process.stderr.readline()
-        result = run(path, "--status")
-        [found] = json.loads(run(path, "--status", "--format", "json").stdout)
+        result = run(closed_log, "--status")
+        [found] = json.loads(run(closed_log, "--status", "--format", "json").stdout)
         process.terminate()
         process.communicate(timeout=30)
     assert re.search(r" loki +running +0 ", result.stdout)
     assert r"problem: loki: 503 Service Unavailable: down \x1b[2J (since 20" in result.stdout
     assert "\x1b" not in result.stdout
     assert found["running"] is True
-    assert found["lag_bytes"] == path.stat().st_size
+    assert found["lag_bytes"] == closed_log.stat().st_size
     assert found["error"] == "503 Service Unavailable: down \x1b[2J"
     assert found["error_since"].endswith("Z")
 
 
-def test_status_without_a_valid_checkpoint(run, stub, path):
+def test_status_without_a_valid_checkpoint(run, stub, closed_log):
     """A checkpoint that is torn is a problem without a date."""
-    run(path, *to(stub))
-    for file in path.parent.glob(".*.checkpoint*"):
+    run(closed_log, *to(stub))
+    for file in closed_log.parent.glob(".*.checkpoint*"):
         file.write_bytes(b"torn")
-    result = run(path, "--status")
+    result = run(closed_log, "--status")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == "problem: loki: no checkpoint that is there is valid"
 
@@ -562,41 +609,41 @@ def test_status_without_a_valid_checkpoint(run, stub, path):
 
 
 @pytest.mark.parametrize("args", [["--status"], ["--status", "--format", "json"], []], ids=str)
-def test_a_reader_that_goes_away(stub, path, args):
+def test_a_reader_that_goes_away(stub, closed_log, args):
     """Behind a reader that has gone, as in "| head", the exit code is what it would be, and there is no traceback."""
     if args:
-        with start("ship", path, *to(stub)) as process:
+        with start("ship", closed_log, *to(stub)) as process:
             process.communicate(timeout=30)
     ours, theirs = os.pipe()
     os.close(ours)
-    with start("ship", path, *(args or to(stub)), stdout=theirs) as process:
+    with start("ship", closed_log, *(args or to(stub)), stdout=theirs) as process:
         os.close(theirs)
         _, error = process.communicate(timeout=30)
     assert (process.returncode, error) == (0, b"")
-    assert stub.kept == numbers(path)
+    assert stub.kept == numbers(closed_log)
 
 
-def test_behind_head(stub, path):
+def test_behind_head(stub, closed_log):
     """In a real pipe to head, both end well."""
-    command = " ".join(map(repr, map(str, [*PROGRAM, "ship", path, *to(stub)])))
+    command = " ".join(map(repr, map(str, [*PROGRAM, "ship", closed_log, *to(stub)])))
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command} | head -c 1"], capture_output=True, check=False, env=ENVIRONMENT, timeout=60
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, b"d", b"")
 
 
-def test_trouble_that_nobody_hears(stub, path):
+def test_trouble_that_nobody_hears(stub, closed_log):
     """A shipper whose stderr leads nowhere goes on through trouble."""
     stub.reply(Reply(503), Reply(503))
     ours, theirs = os.pipe()
     os.close(ours)
-    with start("ship", path, *to(stub), stderr=theirs) as process:
+    with start("ship", closed_log, *to(stub), stderr=theirs) as process:
         os.close(theirs)
         out, _ = process.communicate(timeout=30)
     assert out == b"delivered 12 lines\n"
-    assert stub.kept == numbers(path)
+    assert stub.kept == numbers(closed_log)
 
 
-def test_patience_is_told():
-    """The help names the give_up_after that counts."""
+def test_the_default_of_give_up_after():
+    """The help shows the default of --give-up-after."""
     assert f"{ship_command._GIVE_UP_AFTER:.0f}" in CliRunner().invoke(cli, ["ship", "--help"]).stdout

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from support.destinations import destination, entries, entry, timed, too_far_behind, too_old
 from support.flats import BESIDE, FIXED, FLATS, TRACE_ID, exact
+from support.shiplog import ship
+from support.toy_destination import Toy, ToyServer
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.strict_json import encode
-from bamboo_logmetrics.ship.destinations import DESTINATIONS
+from bamboo_logmetrics.ship import Credentials, GivenUpError, Shipped, destinations
+from bamboo_logmetrics.ship.destinations import DESTINATIONS, DestinationOptions, register_destination
 from bamboo_logmetrics.ship.entries import entry_of
 
 
@@ -47,18 +50,75 @@ def test_kinds():
     assert destination("elasticsearch", data_stream="logs-a-b").path == "/logs-a-b/_bulk"
 
 
-@pytest.mark.parametrize(
-    ("kind", "data_stream"),
-    [
-        ("splunk", None),
-        ("loki", "logs-a-b"),
-        *(("elasticsearch", name) for name in ("a/b", "a?x=1", "A", "", "-a", "..")),
-    ],
-)
-def test_what_is_no_destination(kind, data_stream):
-    """An unknown kind, and a data stream that is none or of another kind, is an error of the configuration."""
-    with pytest.raises(ConfigError):
-        destination(kind, data_stream=data_stream)
+@pytest.mark.parametrize("data_stream", ["a/b", "a?x=1", "A", "", "-a", ".."])
+def test_a_bad_data_stream(data_stream):
+    """A text that cannot be the name of a data stream is an error of the configuration."""
+    with pytest.raises(ConfigError, match="must be lower-case letters"):
+        destination("elasticsearch", data_stream=data_stream)
+
+
+def test_options_of_a_destination():
+    """None stands for the default of an option, and an option that the destination does not have is an error."""
+    assert destination("elasticsearch", data_stream=None).options.data_stream == "logs-bamboo.events-default"
+    with pytest.raises(ConfigError, match="^loki has no option 'data_stream'; its options: none$"):
+        destination("loki", data_stream="logs-a-b")
+    with pytest.raises(ConfigError, match="^elasticsearch has no option 'index'; its options: data_stream$"):
+        destination("elasticsearch", index="x")
+
+
+def test_an_unknown_destination():
+    """An unknown name is an error that lists the known ones."""
+    with pytest.raises(ConfigError, match="^to='splunk' must be one of loki, elasticsearch, otlp$"):
+        destination("splunk")
+
+
+# -- a destination of an application -------------------------------------------------------
+
+
+@pytest.fixture
+def registered(stub):
+    """Register the toy destination, and have the server take its requests."""
+    register_destination(Toy)
+    stub.kinds.append(ToyServer)
+    yield stub
+    del destinations._destinations[Toy.name]
+
+
+def test_a_registered_destination(registered, hand_log):
+    """A shipper delivers through a destination of an application, with its signature, its option and its answers."""
+    hand_log.write(5)
+    registered.poison = lambda identity: "full" if identity[1] == 3 else None
+    credentials = Credentials(token=ToyServer.key)
+    assert ship(hand_log, registered, "toy", access=credentials, room="attic") == Shipped(4, 1, 0)
+    assert [seq for _, seq in registered.stored] == [1, 2, 4, 5]
+    [request] = registered.requests
+    assert request.path == "/rooms/attic/lines"
+    assert request.headers["Content-Type"] == "text/plain"
+    assert "Authorization" not in request.headers
+
+
+def test_a_wrong_signature(registered, hand_log):
+    """A request that the destination signs with another key is not taken, and its line waits."""
+    hand_log.write(1)
+    with pytest.raises(GivenUpError, match="wrong signature .authentication failed: check BAMBOO_LOGMETRICS_SHIP_USER"):
+        ship(hand_log, registered, "toy", access=Credentials(token="other"), give_up_after=0)
+    assert registered.stored == []
+
+
+def test_registered_twice(registered):
+    """The same class may be registered again; another one of its name or with one of its options may not."""
+
+    class Other(Toy):
+        name = "other"
+
+    class Impostor(Toy):
+        Options = DestinationOptions
+
+    register_destination(Toy)
+    with pytest.raises(ValueError, match="^'toy' has an option 'room' already; choose another name$"):
+        register_destination(Other)
+    with pytest.raises(ValueError, match="^a destination named 'toy' is registered already; choose another name$"):
+        register_destination(Impostor)
 
 
 # -- Loki --------------------------------------------------------------------------------

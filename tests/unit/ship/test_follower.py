@@ -5,7 +5,7 @@ import os
 
 import pytest
 from support.faults import FaultyFS
-from support.shiplog import HandLog, compress, ids_in, line
+from support.shiplog import compress, ids_in, line
 
 from bamboo_logmetrics.logfiles.position import Position
 from bamboo_logmetrics.ship import follower as follow
@@ -15,22 +15,17 @@ BIG = 1024 * 1024
 
 
 @pytest.fixture
-def log(tmp_path):
-    return HandLog(tmp_path)
-
-
-@pytest.fixture
 def fs():
     return FaultyFS()
 
 
 @pytest.fixture
-def following(log, fs):
+def following(hand_log, fs):
     """Begin to follow the log, at a place; closed after the test."""
     made = []
 
     def beginning(place=None):
-        made.append(Follower(log.path, place, fs=fs))
+        made.append(Follower(hand_log.path, place, fs=fs))
         return made[-1]
 
     yield beginning
@@ -61,14 +56,14 @@ def seqs(follower, size=BIG):
 # -- in order ----------------------------------------------------------------------------
 
 
-def test_all_files_in_order(log, following):
+def test_all_files_in_order(hand_log, following):
     """The oldest file comes first, whatever its form, and the active one last; each piece is of one file."""
     for kind in ("gzip", "zstd", None):
-        log.write(3)
-        name = log.rotate()
+        hand_log.write(3)
+        name = hand_log.rotate()
         if kind:
             compress(name, kind)
-    log.write(3)
+    hand_log.write(3)
     found = pieces(following())
     assert [[seq for _, seq in ids_in(piece.lines)] for piece in found] == [
         [1, 2, 3],
@@ -80,69 +75,69 @@ def test_all_files_in_order(log, following):
 
 
 @pytest.mark.parametrize("size", [1, 150, 1_000, BIG])
-def test_pieces_of_any_size_hold_whole_lines(log, following, size):
+def test_pieces_of_any_size_hold_whole_lines(hand_log, following, size):
     """Whatever size is asked for, lines come whole and each once, and every place leads to the next line."""
-    log.write(20)
-    compress(log.rotate())
-    log.write(20)
+    hand_log.write(20)
+    compress(hand_log.rotate())
+    hand_log.write(20)
     assert seqs(following(), size) == list(range(1, 41))
     for piece in pieces(following(), size):
         *_, (_, last) = ids_in(piece.lines)
         assert seqs(following(piece.position), size) == list(range(last + 1, 41))
 
 
-def test_nothing_yet(log, following, tmp_path):
+def test_nothing_yet(hand_log, following, tmp_path):
     """Without a file, or even a directory, there is nothing to read, and that is no error."""
     follower = following()
     assert follower.read(BIG) is None
     assert follower.size_ahead() == 0
-    log.write(1)
+    hand_log.write(1)
     assert seqs(follower) == [1]
     gone = Follower(str(tmp_path / "no" / "a.jsonl"), fs=FaultyFS())
     assert gone.read(BIG) is None
 
 
-def test_what_is_appended_comes_next(log, following):
+def test_what_is_appended_comes_next(hand_log, following):
     """At the end it waits for what is appended."""
     follower = following()
     for number in range(1, 4):
-        log.write(1)
+        hand_log.write(1)
         assert seqs(follower) == [number]
 
 
 @pytest.mark.parametrize("cut", [1, 50, -1])
-def test_half_a_line_waits(log, following, cut):
+def test_half_a_line_waits(hand_log, following, cut):
     """A last line without its newline is not delivered before it is complete, also behind a whole one."""
-    log.write(1)
+    hand_log.write(1)
     follower = following()
     assert seqs(follower) == [1]
-    whole, half = log.make(1), log.make(1)
-    log.append(whole + half[:cut])
+    whole, half = hand_log.make(1), hand_log.make(1)
+    hand_log.append(whole + half[:cut])
     assert seqs(follower) == [2]
     assert follower.read(BIG) is None
-    log.append(half[cut:])
+    hand_log.append(half[cut:])
     assert [piece.lines for piece in pieces(follower)] == [[half[:-1]]]
 
 
-def test_a_torn_tail_that_is_repaired(log, following):
+def test_a_torn_tail_that_is_repaired(hand_log, following):
     """Half a line that the next writer cuts away is never seen."""
-    log.write(2)
+    hand_log.write(2)
     follower = following()
     assert seqs(follower) == [1, 2]
-    whole = os.path.getsize(log.path)
-    log.append(line("b", 1)[:40])
+    whole = os.path.getsize(hand_log.path)
+    hand_log.append(line("b", 1)[:40])
     assert follower.read(BIG) is None
-    os.truncate(log.path, whole)
-    log.write(1)
+    os.truncate(hand_log.path, whole)
+    hand_log.write(1)
     assert seqs(follower) == [3]
 
 
-def test_a_torn_tail_in_a_rotated_file_is_broken(log, following):
+def test_a_torn_tail_in_a_rotated_file_is_broken(hand_log, following):
     """What stands behind the last newline of a file that nobody writes any more comes as broken, once."""
-    log.write(1)
-    log.append(b'{"half')
-    log.rotate()
-    log.write(1)
+    hand_log.write(1)
+    hand_log.append(b'{"half')
+    hand_log.rotate()
+    hand_log.write(1)
     follower = following()
     first, broken, second = pieces(follower)
     assert (broken.lines, broken.broken, broken.reason) == ([], b'{"half', "cut off: it has no newline")
@@ -150,20 +145,20 @@ def test_a_torn_tail_in_a_rotated_file_is_broken(log, following):
     assert seqs(following(broken.position)) == [2]
 
 
-def test_a_line_without_an_end_does_not_fill_the_memory(log, following, monkeypatch):
+def test_a_line_without_an_end_does_not_fill_the_memory(hand_log, following, monkeypatch):
     """A line that is longer than any comes as broken, in parts, and what follows it is read."""
     monkeypatch.setattr(follow, "LONGEST_LINE", 1_000)
     monkeypatch.setattr(follow, "HEAD", 100)
-    log.append(log.make(1) + b"x" * 3_500)
+    hand_log.append(hand_log.make(1) + b"x" * 3_500)
     _, *broken = pieces(following(), 100)
     reason = "longer than any line; 1001 bytes of it are left out but for its beginning"
     assert [(piece.broken, piece.reason) for piece in broken] == [(b"x" * 100, reason)] * 3
-    log.append(b"\n" + log.make(1))
+    hand_log.append(b"\n" + hand_log.make(1))
     for piece in broken:
         *_, last = pieces(following(piece.position), 100)
         assert ids_in(last.lines) == [("a" * 20, 2)]
-    log.rotate()
-    compress(log.rotated[0])
+    hand_log.rotate()
+    compress(hand_log.rotated[0])
     *_, last = pieces(following(broken[1].position), 100)
     assert ids_in(last.lines) == [("a" * 20, 2)]
 
@@ -173,140 +168,140 @@ def test_a_line_without_an_end_does_not_fill_the_memory(log, following, monkeypa
 
 @pytest.mark.parametrize("kind", [None, "gzip", "zstd"])
 @pytest.mark.parametrize("rotations", [1, 3])
-def test_rotated_between_two_reads(log, following, kind, rotations):
+def test_rotated_between_two_reads(hand_log, following, kind, rotations):
     """However often the log is rotated and compressed between two reads, the rest of the old file comes first."""
-    log.write(5)
+    hand_log.write(5)
     follower = following()
     assert follower.read(200) is not None
     for _ in range(rotations):
-        log.write(2)
-        name = log.rotate()
+        hand_log.write(2)
+        name = hand_log.rotate()
         if kind:
             compress(name, kind)
-    log.write(1)
+    hand_log.write(1)
     first = ids_in(line("a", 1))
-    assert seqs(follower) == [seq for _, seq in log.written if seq > len(first)]
+    assert seqs(follower) == [seq for _, seq in hand_log.written if seq > len(first)]
     assert follower.position.passed == os.path.basename(name)
 
 
-def test_what_is_appended_just_before_a_rotation(log, following, fs):
+def test_what_is_appended_just_before_a_rotation(hand_log, following, fs):
     """Lines that are appended after the last look at a file, and before it is rotated, are read."""
-    log.write(1)
+    hand_log.write(1)
     follower = following()
     assert seqs(follower) == [1]
 
     def append_and_rotate(*_):
         fs.heal()
-        log.write(2)
-        log.rotate()
-        log.write(1)
+        hand_log.write(2)
+        hand_log.rotate()
+        hand_log.write(1)
 
     fs.plan["stat"] = append_and_rotate  # is it still the active file?
     assert seqs(follower) == [2, 3, 4]
 
 
 @pytest.mark.parametrize("kind", [None, "gzip", "zstd"])
-def test_resumed_after_rotations(log, following, kind):
+def test_resumed_after_rotations(hand_log, following, kind):
     """From a place in the active file it goes on though the file has another name and form by now."""
-    log.write(5)
+    hand_log.write(5)
     first = following().read(200)
-    log.write(1)
-    name = log.rotate()
+    hand_log.write(1)
+    name = hand_log.rotate()
     if kind:
         compress(name, kind)
-    log.write(2)
-    log.rotate()
-    log.write(1)
+    hand_log.write(2)
+    hand_log.rotate()
+    hand_log.write(1)
     done = len(ids_in(first.lines))
     assert seqs(following(first.position)) == list(range(done + 1, 10))
 
 
-def test_resumed_at_the_end_of_a_rotated_file(log, following):
+def test_resumed_at_the_end_of_a_rotated_file(hand_log, following):
     """A place at the end of a file that was rotated since leads to the file that follows."""
-    log.write(2)
+    hand_log.write(2)
     follower = following()
     assert seqs(follower) == [1, 2]
     place = follower.position
-    compress(log.rotate())
-    log.write(1)
+    compress(hand_log.rotate())
+    hand_log.write(1)
     assert seqs(following(place)) == [3]
 
 
-def test_a_rotation_in_the_middle_is_waited_for(log, following):
+def test_a_rotation_in_the_middle_is_waited_for(hand_log, following):
     """While the active file is renamed and no new one is there, nothing is decided; put back, it is gone on with."""
-    log.write(2)
+    hand_log.write(2)
     follower = following()
     assert seqs(follower) == [1, 2]
-    name = log.rotate(new=False)
+    name = hand_log.rotate(new=False)
     assert follower.read(BIG) is None
     assert follower.position.passed == ""
-    os.rename(name, log.path)
-    log.write(1)
+    os.rename(name, hand_log.path)
+    hand_log.write(1)
     assert seqs(follower) == [3]
-    log.rotate(new=False)
+    hand_log.rotate(new=False)
     assert follower.read(BIG) is None
-    log.write(1)
+    hand_log.write(1)
     assert seqs(follower) == [4]
 
 
-def test_rotated_twice_and_no_active_file(log, following):
+def test_rotated_twice_and_no_active_file(hand_log, following):
     """Files that were rotated behind it are read although no active one is there."""
-    log.write(2)
+    hand_log.write(2)
     follower = following()
     assert seqs(follower) == [1, 2]
-    log.rotate()
-    log.write(2)
-    log.rotate(new=False)
+    hand_log.rotate()
+    hand_log.write(2)
+    hand_log.rotate(new=False)
     assert seqs(follower) == [3, 4]
     assert follower.read(BIG) is None
 
 
-def test_the_file_it_reads_is_removed(log, following):
+def test_the_file_it_reads_is_removed(hand_log, following):
     """A file that is removed while it is open is read to its end, and those that are left after it."""
-    log.write(20)
+    hand_log.write(20)
     follower = following()
     assert follower.read(300) is not None
     for _ in range(3):
-        log.rotate()
-        log.write(2)
-    os.unlink(log.rotated[0])
+        hand_log.rotate()
+        hand_log.write(2)
+    os.unlink(hand_log.rotated[0])
     assert seqs(follower) == list(range(2, 27))
 
 
-def test_the_next_file_is_removed(log, following):
+def test_the_next_file_is_removed(hand_log, following):
     """A file that is removed unseen is jumped over."""
-    log.write(2)
+    hand_log.write(2)
     follower = following()
     assert seqs(follower) == [1, 2]
     for _ in range(3):
-        log.rotate()
-        log.write(2)
-    os.unlink(log.rotated[1])
+        hand_log.rotate()
+        hand_log.write(2)
+    os.unlink(hand_log.rotated[1])
     assert seqs(follower) == [5, 6, 7, 8]
 
 
-def test_removed_and_renamed_from_outside(log, following):
+def test_removed_and_renamed_from_outside(hand_log, following):
     """A file that somebody else renames or removes is read to its end, and the new one from its beginning."""
-    log.write(2)
+    hand_log.write(2)
     follower = following()
     assert seqs(follower) == [1, 2]
-    log.write(1)
-    os.rename(log.path, log.path + ".1")
-    log.write(1)
+    hand_log.write(1)
+    os.rename(hand_log.path, hand_log.path + ".1")
+    hand_log.write(1)
     assert seqs(follower) == [3, 4]
-    os.unlink(log.path)
+    os.unlink(hand_log.path)
     assert follower.read(BIG) is None
-    log.write(1)
+    hand_log.write(1)
     assert seqs(follower) == [5]
 
 
-def test_a_file_vanishes_while_it_is_looked_for(log, following, fs):
+def test_a_file_vanishes_while_it_is_looked_for(hand_log, following, fs):
     """A rotated file that is gone when it is opened is left out; one that is compressed meanwhile is read."""
-    log.write(2)
-    first = log.rotate()
-    log.write(2)
-    second = log.rotate()
-    log.write(2)
+    hand_log.write(2)
+    first = hand_log.rotate()
+    hand_log.write(2)
+    second = hand_log.rotate()
+    hand_log.write(2)
     fs.plan["open"] = lambda path, *_: (
         os.unlink(first)
         if path == first and os.path.exists(first)
@@ -317,49 +312,49 @@ def test_a_file_vanishes_while_it_is_looked_for(log, following, fs):
     assert seqs(following()) == [3, 4, 5, 6]
 
 
-def test_its_own_file_vanishes_while_it_is_looked_for(log, following, fs):
+def test_its_own_file_vanishes_while_it_is_looked_for(hand_log, following, fs):
     """A file that is rotated, and removed just when it is to be known again, is not passed, and the next is read."""
-    log.write(2)
+    hand_log.write(2)
     follower = following()
     assert seqs(follower) == [1, 2]
-    name = log.rotate()
-    log.write(1)
+    name = hand_log.rotate()
+    hand_log.write(1)
     fs.plan["open"] = lambda path, *_: os.unlink(name) if path == name and os.path.exists(name) else None
     assert seqs(follower) == [3]
     assert follower.position.passed == ""
 
 
-def test_links_and_directories_are_no_rotated_files(log, following, tmp_path):
+def test_links_and_directories_are_no_rotated_files(hand_log, following, tmp_path):
     """What only has the name of a rotated file is left alone."""
-    log.write(1)
+    hand_log.write(1)
     (tmp_path / f"a.jsonl.20200101T000000000000Z-{'0' * 20}").mkdir()
-    (tmp_path / f"a.jsonl.20200101T000000000001Z-{'0' * 20}").symlink_to(log.path)
+    (tmp_path / f"a.jsonl.20200101T000000000001Z-{'0' * 20}").symlink_to(hand_log.path)
     assert seqs(following()) == [1]
 
 
-def test_an_empty_file_that_is_rotated(log, following):
+def test_an_empty_file_that_is_rotated(hand_log, following):
     """A file without any line is known again by its identity, and passed."""
-    log.append(b"")
+    hand_log.append(b"")
     follower = following()
     assert follower.read(BIG) is None
-    name = log.rotate()
-    log.write(1)
+    name = hand_log.rotate()
+    hand_log.write(1)
     assert seqs(follower) == [1]
     assert follower.position.passed == os.path.basename(name)
 
 
-def test_names_that_go_back(log, following):
+def test_names_that_go_back(hand_log, following):
     """Where the last file is gone and older names come, as with a clock that was wrong, they are read."""
-    log.write(2)
-    name = log.rotate()
+    hand_log.write(2)
+    name = hand_log.rotate()
     follower = following()
-    log.write(2)
+    hand_log.write(2)
     assert seqs(follower) == [1, 2, 3, 4]
     place = follower.position
     os.unlink(name)
-    earlier = f"{log.path}.20250101T000000000000Z-{'a' * 20}"
-    os.rename(log.path, earlier)
-    log.write(1)
+    earlier = f"{hand_log.path}.20250101T000000000000Z-{'a' * 20}"
+    os.rename(hand_log.path, earlier)
+    hand_log.write(1)
     assert seqs(follower) == [5]
     assert follower.position.passed == os.path.basename(earlier)
     assert seqs(following(place)) == [5]
@@ -369,65 +364,65 @@ def test_names_that_go_back(log, following):
 
 
 @pytest.mark.parametrize("again", [0, 1, 30])
-def test_truncated_from_outside(log, following, again):
+def test_truncated_from_outside(hand_log, following, again):
     """A file that was truncated, and perhaps has grown beyond the place since, is read from its beginning."""
-    log.write(10)
+    hand_log.write(10)
     follower = following()
     assert seqs(follower) == list(range(1, 11))
     assert follower.position.in_oldest
-    os.truncate(log.path, 0)
-    log.write(again)
+    os.truncate(hand_log.path, 0)
+    hand_log.write(again)
     assert seqs(follower) == list(range(11, 11 + again))
     assert not follower.position.in_oldest
 
 
-def test_cut_shorter_from_outside(log, following):
+def test_cut_shorter_from_outside(hand_log, following):
     """A file that somebody cut at a line, or in one, is read from its beginning."""
-    log.write(20)
-    size = os.path.getsize(log.path)
+    hand_log.write(20)
+    size = os.path.getsize(hand_log.path)
     follower = following()
     assert len(seqs(follower)) == 20
     place = follower.position
-    os.truncate(log.path, size // 2)
+    os.truncate(hand_log.path, size // 2)
     found = pieces(follower)
     assert [seq for _, seq in ids_in(found[0].lines)] == list(range(1, 11))
     for more in ([], [1]):  # nobody knows what stood behind the place while nobody looked
         if more:
-            log.append(log.make(1, "b"))
-            compress(log.rotate())
+            hand_log.append(hand_log.make(1, "b"))
+            compress(hand_log.rotate())
         follower = following(place)
         assert follower.read(1)[2:] == (b"", TRUNCATED)
         assert seqs(follower) == [*range(1, 11), *more]
 
 
 @pytest.mark.parametrize("again", [0, 30])
-def test_truncated_before_all_was_read(log, following, again):
+def test_truncated_before_all_was_read(hand_log, following, again):
     """That more stood in a file that was truncated than was read of it is said, once."""
-    log.write(10)
+    hand_log.write(10)
     follower = following()
     assert len(follower.read(1).lines) == 1
-    os.truncate(log.path, 0)
-    log.write(again)
+    os.truncate(hand_log.path, 0)
+    hand_log.write(again)
     assert follower.read(1)[2:] == (b"", TRUNCATED)
     assert seqs(follower) == list(range(11, 11 + again))
 
 
 @pytest.mark.parametrize("kind", [None, "active", "gzip"])
 @pytest.mark.parametrize("same_inode", [True, False])
-def test_other_content_at_the_same_place(log, following, same_inode, kind):
+def test_other_content_at_the_same_place(hand_log, following, same_inode, kind):
     """A file with another beginning is another file, whatever its inode and name: it is read from 0."""
-    log.write(8)
+    hand_log.write(8)
     follower = following()
     assert len(seqs(follower)) == 8
     place = follower.position
     follower.close()
     if same_inode:
-        os.truncate(log.path, 0)
+        os.truncate(hand_log.path, 0)
     else:
-        os.unlink(log.path)
-    log.write(12, "b")  # the place is behind one of these lines too
+        os.unlink(hand_log.path)
+    hand_log.write(12, "b")  # the place is behind one of these lines too
     if kind != "active":
-        name = log.rotate()
+        name = hand_log.rotate()
         if kind:
             compress(name, kind)
     follower = following(place)
@@ -439,11 +434,11 @@ def test_other_content_at_the_same_place(log, following, same_inode, kind):
 
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
-def test_a_damaged_file(log, following, kind):
+def test_a_damaged_file(hand_log, following, kind):
     """Of a compressed file that is damaged or cut off, what can be read is read, the rest said, and the next follows."""
-    log.write(200)
-    path = compress(log.rotate(), kind)
-    log.write(2)
+    hand_log.write(200)
+    path = compress(hand_log.rotate(), kind)
+    hand_log.write(2)
     os.truncate(path, os.path.getsize(path) - 5)
     found = pieces(following())
     assert [piece.reason for piece in found if piece.reason] == [f"{kind} data ends too early"]
@@ -458,15 +453,15 @@ def test_a_damaged_file(log, following, kind):
 
 @pytest.mark.parametrize("kind", [None, "gzip"])
 @pytest.mark.parametrize("call", ["open", "pread", "fstat", "listdir", "stat", "lstat"])
-def test_an_error_of_the_disk_is_raised_and_forgotten(log, following, fs, call, kind):
+def test_an_error_of_the_disk_is_raised_and_forgotten(hand_log, following, fs, call, kind):
     """Whichever call fails, reading goes on afterwards where it was: nothing is left out, doubled or left open."""
-    log.write(100)
-    name = log.rotate()
+    hand_log.write(100)
+    name = hand_log.rotate()
     if kind:
         compress(name, kind)
-    log.write(5)
-    log.rotate()
-    log.write(5)
+    hand_log.write(5)
+    hand_log.rotate()
+    hand_log.write(5)
     before = descriptors()
     for after in range(40):
         fs.fail(call, errno.EIO, after=after)
@@ -486,9 +481,9 @@ def test_an_error_of_the_disk_is_raised_and_forgotten(log, following, fs, call, 
     raise AssertionError("it never came through")
 
 
-def test_a_descriptor_is_closed_when_the_place_cannot_be_found(log, following, fs):
+def test_a_descriptor_is_closed_when_the_place_cannot_be_found(hand_log, following, fs):
     """A file in which the place cannot be looked for is closed, and the place is kept."""
-    log.write(10)
+    hand_log.write(10)
     place = following().read(500).position
     follower = following(place)
     for call in ("pread", "listdir"):
@@ -501,7 +496,7 @@ def test_a_descriptor_is_closed_when_the_place_cannot_be_found(log, following, f
         fs.heal()
     first, *_ = seqs(follower)
     assert first == 4
-    log.rotate(new=False)
+    hand_log.rotate(new=False)
     fs.fail("pread", errno.EIO)
     fs.fail("lstat", errno.EIO)
     with pytest.raises(OSError, match="Input/output"):
@@ -511,14 +506,14 @@ def test_a_descriptor_is_closed_when_the_place_cannot_be_found(log, following, f
 # -- sizes -------------------------------------------------------------------------------
 
 
-def test_what_is_ahead(log, following):
+def test_what_is_ahead(hand_log, following):
     """The bytes behind a place are those of its file behind it, and of all files after that."""
-    log.write(10)
-    log.rotate()
-    log.write(5)
-    path = compress(log.rotate())
-    log.write(3)
-    sizes = [os.path.getsize(each) for each in (log.rotated[0], path, log.path)]
+    hand_log.write(10)
+    hand_log.rotate()
+    hand_log.write(5)
+    path = compress(hand_log.rotate())
+    hand_log.write(3)
+    sizes = [os.path.getsize(each) for each in (hand_log.rotated[0], path, hand_log.path)]
     follower = following()
     assert follower.size_ahead() == sum(sizes)
     piece = follower.read(500)
@@ -526,28 +521,28 @@ def test_what_is_ahead(log, following):
     while follower.read(BIG):
         pass
     assert follower.size_ahead() == 0
-    os.unlink(log.path)
+    os.unlink(hand_log.path)
     assert following().size_ahead() == sum(sizes[:2])
 
 
-def test_the_beginning(log, following):
+def test_the_beginning(hand_log, following):
     """Where a log begins is known by its first line, once there is one, and no more when that is passed."""
     follower = following()
     assert follower.beginning() is None
-    log.append(line("a", 1)[:-1])
+    hand_log.append(line("a", 1)[:-1])
     assert follower.beginning() is None
-    log.append(b"\n" + line("a", 2))
+    hand_log.append(b"\n" + line("a", 2))
     place, first = follower.beginning()
     assert first + b"\n" == line("a", 1)
     assert place.offset == 0
     assert seqs(following(place)) == seqs(follower) == [1, 2]
     assert follower.beginning() is None
-    log.write(3, "b")
-    compress(log.rotate())
+    hand_log.write(3, "b")
+    compress(hand_log.rotate())
     assert seqs(following(place)) == [1, 2, 1, 2, 3]
 
 
-def test_a_default_place_is_the_beginning(log, following):
+def test_a_default_place_is_the_beginning(hand_log, following):
     """A place that says nothing is the beginning of the oldest file."""
-    log.write(1)
+    hand_log.write(1)
     assert following(Position()).read(BIG) == following().read(BIG)

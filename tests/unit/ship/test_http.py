@@ -48,12 +48,12 @@ def connect():
 
 
 @pytest.fixture
-def log(tmp_path):
+def closed_log(tmp_path):
     """Write a closed log of three events."""
     path = tmp_path / "agent.jsonl"
-    with blm.open_log(path) as log:
+    with blm.open_log(path) as closed_log:
         for number in range(3):
-            log.emit(tool(number))
+            closed_log.emit(tool(number))
     return path
 
 
@@ -289,7 +289,7 @@ def test_other_secrets_in_answers(stub, connect):
 
 
 @pytest.mark.parametrize("status", [400, 401, 413])
-def test_secrets_stay_out_of_files_and_the_process_list(stub, log, tmp_path, status):
+def test_secrets_stay_out_of_files_and_the_process_list(stub, closed_log, tmp_path, status):
     """Where a server refuses with an echo, neither files beside the log, nor arguments, nor what is printed have the secret."""
     seen = []
 
@@ -300,7 +300,7 @@ def test_secrets_stay_out_of_files_and_the_process_list(stub, log, tmp_path, sta
     stub.before = answer
     stub.fail(status, body=f"who is Bearer {SECRET}".encode(), times=50)
 
-    program = [sys.executable, "-m", "bamboo_logmetrics", "ship", log, "--to", "loki", "--url", stub.url]
+    program = [sys.executable, "-m", "bamboo_logmetrics", "ship", closed_log, "--to", "loki", "--url", stub.url]
     environment = os.environ | {
         "BAMBOO_LOGMETRICS_SHIP_TOKEN": SECRET,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),

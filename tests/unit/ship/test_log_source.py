@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import threading
@@ -14,22 +15,17 @@ from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.logfiles import checkpoint
+from bamboo_logmetrics.logfiles.position import fingerprint
 from bamboo_logmetrics.ship import log_source as module
 from bamboo_logmetrics.ship.dead_letters import DeadLetters
 from bamboo_logmetrics.ship.destinations.base import Rejection
-from bamboo_logmetrics.ship.log_source import LogSource, ShipperIdentity
-from bamboo_logmetrics.ship.log_source import LogState, load_state, save_state
+from bamboo_logmetrics.ship.log_source import LogSource, LogState, ShipperIdentity, load_state, save_state
 from bamboo_logmetrics.system import Clock
 from bamboo_logmetrics.testing import ManualClock
 
 NAMES = ShipperIdentity("loki", "loki", "http://h/push")
 BIG = 1024 * 1024
 A = "a" * 20
-
-
-@pytest.fixture
-def log(tmp_path):
-    return HandLog(tmp_path)
 
 
 @pytest.fixture
@@ -43,12 +39,12 @@ def clock():
 
 
 @pytest.fixture
-def opening(log, fs, clock):
+def opening(hand_log, fs, clock):
     """Open shipments of the log, which are closed after the test."""
     made = []
 
     def opened(names=NAMES, *, moved=False, fs=fs, clock=clock):
-        made.append(LogSource(log.path, names, moved=moved, fs=fs, clock=clock))
+        made.append(LogSource(hand_log.path, names, moved=moved, fs=fs, clock=clock))
         return made[-1]
 
     yield opened
@@ -80,152 +76,152 @@ def letters(log, name="loki"):
 # -- places and counts -------------------------------------------------------------------
 
 
-def test_it_goes_on_where_it_was(log, opening):
+def test_it_goes_on_where_it_was(hand_log, opening):
     """A shipment goes on at the checkpoint of the one before, with its counts."""
-    log.write(5)
+    hand_log.write(5)
     first = opening()
     assert deliver(first, 1) == [1, 2, 3, 4, 5]
     first.close()
-    log.rotate()
-    log.write(3)
+    hand_log.rotate()
+    hand_log.write(3)
     second = opening()
     assert deliver(second) == [6, 7, 8]
     assert not second.restarted
-    state = on_disk(log)
+    state = on_disk(hand_log)
     assert (state.shipped, state.refused, state.lost, state.repeated) == (8, 0, 0, 0)
     assert state.writers == {A: 8}
     assert state.saved_at == "2026-11-22T15:47:13.000000Z"
 
 
-def test_what_was_read_is_not_settled(log, opening):
+def test_what_was_read_is_not_settled(hand_log, opening):
     """What was read and not settled is not in the checkpoint, and comes again."""
-    log.write(3)
+    hand_log.write(3)
     first = opening()
     batch = first.next_batch(BIG)
     assert len(batch.entries) == 3
     first.set_error("no server")
     first.close()
-    assert (on_disk(log).position.offset, on_disk(log).error) == (0, "no server")
+    assert (on_disk(hand_log).position.offset, on_disk(hand_log).error) == (0, "no server")
     assert deliver(opening()) == [1, 2, 3]
 
 
-def test_a_server_that_was_away_at_the_first_start(log, opening, fs):
+def test_a_server_that_was_away_at_the_first_start(hand_log, opening, fs):
     """A checkpoint that only says what was wrong is no reason to think that lines were lost before the first one."""
-    log.last["a"] = 100
-    log.write(3)
-    log.rotate()
-    log.last["b"] = 7
-    log.write(2, "b")
+    hand_log.last["a"] = 100
+    hand_log.write(3)
+    hand_log.rotate()
+    hand_log.last["b"] = 7
+    hand_log.write(2, "b")
     first = opening()
     first.set_error("no server")
     first.close()
     second = opening()
     assert deliver(second) == [101, 102, 103, 8, 9]
     assert second.state.lost == 7  # in the second file it is known that nothing of b stood before
-    assert not os.path.exists(log.hidden("x"))
+    assert not os.path.exists(hand_log.hidden("x"))
 
 
-def test_what_is_lost_before_anything_was_delivered(log, opening):
+def test_what_is_lost_before_anything_was_delivered(hand_log, opening):
     """Lines that are removed after a shipper has looked, and before it could deliver any, are known to be lost."""
     first = opening()
     assert first.next_batch(BIG) is None
-    log.last["a"] = 4  # what stood before nobody can know
-    log.write(3)
+    hand_log.last["a"] = 4  # what stood before nobody can know
+    hand_log.write(3)
     first.next_batch(BIG)
     first.set_error("no server")
     first.close()
-    assert on_disk(log).writers == {A: 4}
-    os.unlink(log.path)
-    log.write(1)
+    assert on_disk(hand_log).writers == {A: 4}
+    os.unlink(hand_log.path)
+    hand_log.write(1)
     assert deliver(opening()) == [8]
-    assert on_disk(log).lost == 3
-    reasons = [each["reason"] for each in letters(log)]
-    assert reasons[0] == "the file that was being read is gone: what stood behind the place in it is not known"
-    assert on_disk(log).refused == 0
+    assert on_disk(hand_log).lost == 3
+    reasons = [each["reason"] for each in letters(hand_log)]
+    assert reasons[0] == "the file that was being read is gone: it is not known which lines followed in it"
+    assert on_disk(hand_log).refused == 0
 
 
-def test_the_middle_of_the_oldest_file(log, opening):
+def test_the_middle_of_the_oldest_file(hand_log, opening):
     """After a restart in the oldest file of all it is still unknown what stood before the first line of a writer."""
-    log.write(3)
-    log.last["b"] = 50
-    log.write(2, "b")
+    hand_log.write(3)
+    hand_log.last["b"] = 50
+    hand_log.write(2, "b")
     first = opening()
     batch = first.next_batch(len(line("a", 1)) * 2)
     first.commit(batch, [])
     first.save()
     first.close()
     assert deliver(opening()) == [3, 51, 52]
-    assert on_disk(log).lost == 0
+    assert on_disk(hand_log).lost == 0
 
 
-def test_numbers_that_are_missing_are_lost(log, opening):
+def test_numbers_that_are_missing_are_lost(hand_log, opening):
     """Lines that the files do not hold any more are counted, and named in the dead-letter file."""
-    log.write(3)
+    hand_log.write(3)
     shipment = opening()
     deliver(shipment)
-    log.make(4)
-    log.rotate()
-    log.write(2)
-    log.make(2, "b")
-    log.write(1, "b")
+    hand_log.make(4)
+    hand_log.rotate()
+    hand_log.write(2)
+    hand_log.make(2, "b")
+    hand_log.write(1, "b")
     assert deliver(shipment) == [8, 9, 3]
-    assert on_disk(log).lost == 6
-    assert [(each["writer"], each["lost"]) for each in letters(log)] == [(A, [4, 7]), ("b" * 20, [1, 2])]
-    assert {each["reason"] for each in letters(log)} == {"lost: the files do not hold these lines any more"}
+    assert on_disk(hand_log).lost == 6
+    assert [(each["writer"], each["lost"]) for each in letters(hand_log)] == [(A, [4, 7]), ("b" * 20, [1, 2])]
+    assert {each["reason"] for each in letters(hand_log)} == {"lost: the files do not hold these lines any more"}
 
 
-def test_lines_that_come_again(log, opening):
+def test_lines_that_come_again(hand_log, opening):
     """Lines that stand in the files again are not delivered again, and counted."""
-    log.write(5)
+    hand_log.write(5)
     shipment = opening()
     deliver(shipment)
-    os.truncate(log.path, 0)
-    log.append(b"".join([line("b", 1), *(line("a", seq) for seq in range(1, 8))]))
+    os.truncate(hand_log.path, 0)
+    hand_log.append(b"".join([line("b", 1), *(line("a", seq) for seq in range(1, 8))]))
     assert deliver(shipment) == [1, 6, 7]
-    assert (on_disk(log).shipped, on_disk(log).repeated, on_disk(log).lost) == (8, 5, 0)
+    assert (on_disk(hand_log).shipped, on_disk(hand_log).repeated, on_disk(hand_log).lost) == (8, 5, 0)
 
 
-def test_what_is_no_line(log, opening, clock):
+def test_what_is_no_line(hand_log, opening, clock):
     """Lines of somebody else and half lines go to the dead-letter file with the reason, and the others are delivered."""
-    log.write(1)
-    log.append(b'{"message": "hi"}\n\xff\xfe\n\n' + log.make(1) + b'{"half')
-    log.rotate()
-    log.write(1)
+    hand_log.write(1)
+    hand_log.append(b'{"message": "hi"}\n\xff\xfe\n\n' + hand_log.make(1) + b'{"half')
+    hand_log.rotate()
+    hand_log.write(1)
     assert deliver(opening()) == [1, 2, 3]
-    assert (on_disk(log).shipped, on_disk(log).refused) == (3, 4)
-    found = letters(log)
+    assert (on_disk(hand_log).shipped, on_disk(hand_log).refused) == (3, 4)
+    found = letters(hand_log)
     assert [each["line"] for each in found] == ['{"message": "hi"}', "\ufffd\ufffd", "", '{"half']
     assert all(each["reason"].startswith("not a line of this log: ") for each in found[:3])
     assert found[3]["reason"] == "cut off: it has no newline"
     assert {each["at"] for each in found} == {"2026-11-22T15:47:13.000000Z"}
 
 
-def test_what_is_refused(log, opening):
+def test_what_is_refused(hand_log, opening):
     """What a destination refuses is counted, and stands in the dead-letter file line by line, or by the batch."""
-    log.write(4)
+    hand_log.write(4)
     shipment = opening()
     assert deliver(shipment, refused={2}) == [1, 3, 4]
-    log.write(3)
-    log.write(2, "b")
+    hand_log.write(3)
+    hand_log.write(2, "b")
     batch = shipment.next_batch(BIG)
     shipment.commit(batch, [Rejection(batch.entries, 2, "two of them")])
     shipment.save()
-    assert (on_disk(log).shipped, on_disk(log).refused) == (6, 3)
-    first, second = letters(log)
+    assert (on_disk(hand_log).shipped, on_disk(hand_log).refused) == (6, 3)
+    first, second = letters(hand_log)
     assert (first["writer"], first["seq"], first["reason"]) == (A, 2, "no")
     assert first["line"].encode() + b"\n" == line("a", 2)
     assert (second["reason"], second["refused"], second["among"]) == ("two of them", 2, {A: [5, 7], "b" * 20: [1, 2]})
 
 
-def test_files_without_a_line_are_passed(log, opening, fs):
+def test_files_without_a_line_are_passed(hand_log, opening, fs):
     """Files in which nothing was left are passed in the checkpoint too, once; retention need not wait for them."""
-    log.write(1)
+    hand_log.write(1)
     shipment = opening()
     deliver(shipment)
-    name = log.rotate()
+    name = hand_log.rotate()
     assert shipment.next_batch(BIG) is None
     shipment.save_position()
-    assert on_disk(log).position.passed == os.path.basename(name)
+    assert on_disk(hand_log).position.passed == os.path.basename(name)
     fs.calls.clear()
     shipment.save_position()
     assert not fs.count("write")
@@ -267,15 +263,15 @@ def test_a_save_that_fails_is_repeated_and_counts_once(tmp_path, call, code):
         assert all(letters(log))
 
 
-def test_a_dead_letter_is_on_the_disk_before_the_checkpoint(log, opening, fs):
+def test_a_dead_letter_is_on_the_disk_before_the_checkpoint(hand_log, opening, fs):
     """A dead letter is written and brought to the disk before the checkpoint that counts it."""
-    log.append(b"junk\n")
+    hand_log.append(b"junk\n")
     shipment = opening()
     fs.calls.clear()
     deliver(shipment)
     steps = [call for call, *_ in fs.calls if call in {"write", "fsync", "rename"}]
     assert steps == ["write", "fsync", "write", "fsync", "rename", "rename"]
-    assert len(letters(log)) == on_disk(log).refused == 1
+    assert len(letters(hand_log)) == on_disk(hand_log).refused == 1
 
 
 def test_half_a_dead_letter_is_cut_away(tmp_path):
@@ -302,45 +298,45 @@ def test_half_a_dead_letter_is_cut_away(tmp_path):
 # -- what is wrong -----------------------------------------------------------------------
 
 
-def test_what_is_wrong_stands_in_the_checkpoint(log, opening, clock, fs):
+def test_what_is_wrong_stands_in_the_checkpoint(hand_log, opening, clock, fs):
     """What is wrong is saved at once, later changes within ten seconds, and that it is over at once."""
     shipment = opening()
     shipment.set_error("")
-    assert on_disk(log).error == ""
+    assert on_disk(hand_log).error == ""
     shipment.set_error("one")
-    since = on_disk(log).error_since
-    assert (on_disk(log).error, since) == ("one", "2026-11-22T15:47:13.000000Z")
+    since = on_disk(hand_log).error_since
+    assert (on_disk(hand_log).error, since) == ("one", "2026-11-22T15:47:13.000000Z")
     clock.advance(9)
     shipment.set_error("two")
-    assert on_disk(log).error == "one"
+    assert on_disk(hand_log).error == "one"
     clock.advance(1)
     shipment.set_error("three")
-    assert (on_disk(log).error, on_disk(log).error_since) == ("three", since)
+    assert (on_disk(hand_log).error, on_disk(hand_log).error_since) == ("three", since)
     fs.fail("write", errno.ENOSPC)
     shipment.set_error("")
-    assert on_disk(log).error == "three"
+    assert on_disk(hand_log).error == "three"
     fs.heal()
     shipment.set_error("four")
     shipment.set_error("")
-    assert (on_disk(log).error, on_disk(log).error_since) == ("", "")
+    assert (on_disk(hand_log).error, on_disk(hand_log).error_since) == ("", "")
 
 
-def test_nothing_is_saved_once_it_is_closed(log, opening):
+def test_nothing_is_saved_once_it_is_closed(hand_log, opening):
     """What a thread says after the end is not saved: another shipper may be at work by then."""
-    log.write(1)
+    hand_log.write(1)
     first = opening()
     first.close()
     second = opening()
     deliver(second)
-    before = on_disk(log)
+    before = on_disk(hand_log)
     first.set_error("late")
-    assert on_disk(log) == before
+    assert on_disk(hand_log) == before
 
 
 # -- who may ship ------------------------------------------------------------------------
 
 
-def test_two_of_one_name(log, opening):
+def test_two_of_one_name(hand_log, opening):
     """Two shippers of one name do not ship one log; of two names they do; and it is free when the first has ended."""
     first = opening(clock=Clock())
     with pytest.raises(ConfigError, match="another process ships .* under the name 'loki'; stop it, or give --name"):
@@ -350,9 +346,9 @@ def test_two_of_one_name(log, opening):
     opening()
 
 
-def test_whoever_looks_whether_it_runs_is_waited_for(log, opening, fs, clock):
+def test_whoever_looks_whether_it_runs_is_waited_for(hand_log, opening, fs, clock):
     """The lock that somebody holds for an instant, to see whether a shipper runs, does not keep one from starting."""
-    fd = os.open(log.hidden("shipper"), os.O_RDWR | os.O_CREAT)
+    fd = os.open(hand_log.hidden("shipper"), os.O_RDWR | os.O_CREAT)
     assert fs.lock(fd)
     made = []
     thread = threading.Thread(target=lambda: made.append(opening()))
@@ -364,7 +360,7 @@ def test_whoever_looks_whether_it_runs_is_waited_for(log, opening, fs, clock):
     assert made
 
 
-def test_an_error_at_the_lock_leaves_nothing_open(log, opening, fs):
+def test_an_error_at_the_lock_leaves_nothing_open(hand_log, opening, fs):
     """A lock that cannot be taken is closed."""
     fs.fail("lock", errno.ENOLCK)
     with pytest.raises(OSError, match="lock"):
@@ -372,7 +368,7 @@ def test_an_error_at_the_lock_leaves_nothing_open(log, opening, fs):
     assert not module._locks
 
 
-def test_a_child_does_not_keep_the_lock(log, opening):
+def test_a_child_does_not_keep_the_lock(hand_log, opening):
     """A process that is forked while a log is shipped does not keep the lock beyond the end of its parent's shipper."""
     first = opening()
     reading, ready = os.pipe()
@@ -392,7 +388,7 @@ def test_a_child_does_not_keep_the_lock(log, opening):
     assert exit_code(pid) == 0
 
 
-def test_whoever_has_the_lock_too_does_not_keep_it(log, opening):
+def test_whoever_has_the_lock_too_does_not_keep_it(hand_log, opening):
     """A lock that another descriptor shares, as in a child that is forked this instant, is free when the shipper ends."""
     first = opening()
     shared = os.dup(first._lock)
@@ -411,33 +407,33 @@ def test_the_locks_of_a_parent_are_closed(monkeypatch, tmp_path):
         os.fstat(fd)
 
 
-def test_another_url_needs_a_word(log, opening):
+def test_another_url_needs_a_word(hand_log, opening):
     """A checkpoint of another URL or kind is not gone on with, unless the server has moved."""
-    log.write(2)
+    hand_log.write(2)
     first = opening()
     deliver(first)
     first.close()
     for other in (NAMES._replace(url="http://other/push"), NAMES._replace(to="otlp")):
-        with pytest.raises(ConfigError, match="is the checkpoint of loki at http://h/push; .*--name.*--moved"):
+        with pytest.raises(ConfigError, match="is the checkpoint of loki at http://h/push; .*--moved.*--name"):
             opening(other)
-    log.write(1)
+    hand_log.write(1)
     moved = opening(NAMES._replace(url="http://other/push"), moved=True)
     assert deliver(moved) == [3]
-    assert on_disk(log).url == "http://other/push"
+    assert on_disk(hand_log).url == "http://other/push"
 
 
-def test_a_url_at_which_nothing_was_delivered_is_forgotten(log, opening):
+def test_a_url_at_which_nothing_was_delivered_is_forgotten(hand_log, opening):
     """A URL that was mistyped needs no word to be put right, since nothing has gone there."""
-    log.write(2)
+    hand_log.write(2)
     opening(NAMES._replace(url="http://mistyped/push")).close()
     right = opening()
     assert deliver(right) == [1, 2]
-    assert on_disk(log).url == NAMES.url
+    assert on_disk(hand_log).url == NAMES.url
 
 
-def test_another_kind_of_server_has_not_moved(log, opening):
+def test_another_kind_of_server_has_not_moved(hand_log, opening):
     """Another kind of server is another destination, whatever is said."""
-    log.write(2)
+    hand_log.write(2)
     first = opening()
     deliver(first)
     first.close()
@@ -445,83 +441,106 @@ def test_another_kind_of_server_has_not_moved(log, opening):
         opening(NAMES._replace(to="otlp"), moved=True)
 
 
-def test_another_server_is_not_proven(log, opening):
+def test_another_server_is_not_proven(hand_log, opening):
     """That one server has taken lines says nothing of another that it has moved to, however often it is started there."""
-    log.write(2)
+    hand_log.write(2)
     first = opening()
     deliver(first)
     first.close()
-    assert on_disk(log).verified
+    assert on_disk(hand_log).verified
     names = NAMES._replace(url="http://other/push")
     for moved in (True, False):
-        log.write(1)
+        hand_log.write(1)
         other = opening(names, moved=moved)
         assert not other.state.verified
         assert deliver(other, refused=range(100)) == []
         other.close()
-        assert not on_disk(log).verified
-    log.write(1)
+        assert not on_disk(hand_log).verified
+    hand_log.write(1)
     last = opening(names)
     deliver(last)
-    assert on_disk(log).verified
+    assert on_disk(hand_log).verified
 
 
 @pytest.mark.parametrize("layout", ["native", "ecs", "otel"])
 @pytest.mark.parametrize("glued", [1, 2])
-def test_a_broken_line_is_not_lost_as_well(log, opening, layout, glued):
+def test_a_broken_line_is_not_lost_as_well(hand_log, opening, layout, glued):
     """The number of a line that is broken, or of two that became one, is passed by: it is refused, and nothing is lost."""
-    written = [encode(LAYOUTS[layout].write(json.loads(log.make(1)))) for _ in range(6)]
+    written = [encode(LAYOUTS[layout].write(json.loads(hand_log.make(1)))) for _ in range(6)]
     bad = b"".join(written[2 : 2 + glued]).replace(b"tool_called", b"tool_\xffcalled")
-    log.append(b"\n".join([*written[:2], bad, *written[2 + glued :]]) + b"\n")
+    hand_log.append(b"\n".join([*written[:2], bad, *written[2 + glued :]]) + b"\n")
     shipment = opening()
     assert deliver(shipment) == [1, 2, *range(3 + glued, 7)]
     assert (shipment.state.refused, shipment.state.lost) == (1, 0)
 
 
-def test_a_number_in_a_broken_line_is_taken_only_if_it_is_the_next(log, opening):
+def test_a_number_in_a_broken_line_is_taken_only_if_it_is_the_next(hand_log, opening):
     """A number that is broken too does not have the lines behind it left out."""
-    log.write(2)
-    log.append(log.make(1).replace(b'"seq":3', b'"seq":333').replace(b'"level"', b'"le\xffvel"'))
-    log.write(2)
+    hand_log.write(2)
+    hand_log.append(hand_log.make(1).replace(b'"seq":3', b'"seq":333').replace(b'"level"', b'"le\xffvel"'))
+    hand_log.write(2)
     shipment = opening()
     assert deliver(shipment) == [1, 2, 4, 5]
     assert (shipment.state.refused, shipment.state.lost) == (1, 1)
 
 
-def test_no_valid_checkpoint(log, opening):
+def test_no_valid_checkpoint(hand_log, opening):
     """Where no checkpoint that is there is valid, it begins anew and says so; without any it just begins."""
-    log.write(2)
+    hand_log.write(2)
     first = opening()
     assert not first.restarted
     deliver(first, 1)
     first.close()
     for suffix in ("", ".old"):
-        os.truncate(log.hidden("checkpoint") + suffix, 10)
+        os.truncate(hand_log.hidden("checkpoint") + suffix, 10)
     second = opening()
     assert second.restarted
     assert deliver(second) == [1, 2]
 
 
-def test_a_checkpoint_of_a_later_version(log, opening, fs):
+def test_a_checkpoint_of_a_later_version(hand_log, opening, fs):
     """A checkpoint whose values this version does not know is an error, and neither used nor overwritten."""
-    checkpoint.save(fs, log.hidden("checkpoint"), {"to": "loki", "url": 3})
+    checkpoint.save(fs, hand_log.hidden("checkpoint"), {"to": "loki", "url": 3})
     with pytest.raises(ConfigError, match="is not a checkpoint of this version: .*update this package"):
         opening()
-    checkpoint.save(fs, log.hidden("checkpoint"), {"to": "loki", "url": NAMES.url, "from_later": 1})
+    checkpoint.save(fs, hand_log.hidden("checkpoint"), {"to": "loki", "url": NAMES.url, "from_later": 1})
     assert opening().state.shipped == 0
 
 
-def test_a_state_is_saved_whole(log, fs):
+OLD_CHECKPOINT = (
+    b'{"to":"loki","url":"http://h/push","place":{"passed":"","head":"%b","head_size":%d,"offset":%d,"in_line":false,'
+    b'"in_oldest":true},"writers":{"aaaaaaaaaaaaaaaaaaaa":2},"proven":true,"shipped":2,"refused":0,"lost":0,"repeated":0,'
+    b'"error":"","error_since":"","saved_at":"2026-11-22T15:47:13.000000Z"}'
+)  # of version 0.1.0
+
+
+def test_a_checkpoint_of_version_0_1_0(hand_log, opening):
+    """A checkpoint that version 0.1.0 wrote is continued, and written again with the same keys in the same order."""
+    hand_log.write(2)
+    with open(hand_log.path, "rb") as file:
+        data = file.read()
+    text = OLD_CHECKPOINT % (fingerprint(data).encode(), len(data), len(data))
+    with open(hand_log.hidden("checkpoint"), "wb") as file:
+        file.write(text + b"\n" + hashlib.sha256(text).hexdigest().encode() + b"\n")
+    hand_log.write(1)
+    source = opening()
+    assert source.state.verified
+    with open(hand_log.hidden("checkpoint"), "rb") as file:
+        assert file.readline() == text + b"\n"
+    assert deliver(source) == [3]
+
+
+def test_a_state_is_saved_whole(hand_log, fs):
     """A state is loaded as it was saved."""
     state = LogState(to="loki", url="u", writers={A: 3}, shipped=1, refused=2, lost=3, repeated=4, error="e")
-    save_state(fs, log.hidden("checkpoint"), state)
-    assert load_state(fs, log.hidden("checkpoint")) == state
+    save_state(fs, hand_log.hidden("checkpoint"), state)
+    assert load_state(fs, hand_log.hidden("checkpoint")) == state
 
 
-def test_a_directory_for_checkpoints(log, opening, tmp_path):
+def test_a_directory_for_checkpoints(hand_log, opening, tmp_path):
     """Checkpoints can be kept in a directory of their own, which is made."""
     folder = tmp_path / "deep" / "ship"
-    log.write(2)
+    hand_log.write(2)
     first = opening(NAMES._replace(directory=str(folder)))
     assert deliver(first) == [1, 2]
     first.close()
@@ -530,11 +549,11 @@ def test_a_directory_for_checkpoints(log, opening, tmp_path):
     assert opening(NAMES._replace(directory=str(folder))).next_batch(BIG) is None
 
 
-def test_ids_of_a_batch(log, opening):
+def test_ids_of_a_batch(hand_log, opening):
     """A batch holds its entries in the order of the file, and the highest numbers."""
-    log.write(2)
-    log.write(1, "b")
-    log.write(1)
+    hand_log.write(2)
+    hand_log.write(1, "b")
+    hand_log.write(1)
     batch = opening().next_batch(BIG)
-    assert ids_in([entry.line for entry in batch.entries]) == log.written
+    assert ids_in([entry.line for entry in batch.entries]) == hand_log.written
     assert batch.last == {A: 3, "b" * 20: 1}

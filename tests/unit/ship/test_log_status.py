@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from support.faults import FaultyFS
-from support.shiplog import HandLog, compress, line, ship
+from support.shiplog import compress, line, ship
 
 from bamboo_logmetrics.logfiles import checkpoint
 from bamboo_logmetrics.ship import Shipper, status
@@ -13,99 +13,94 @@ from bamboo_logmetrics.ship.entries import entry_of
 from bamboo_logmetrics.system import Clock
 
 
-@pytest.fixture
-def log(tmp_path):
-    return HandLog(tmp_path)
-
-
-def test_no_such_log_and_no_shipper(log):
+def test_no_such_log_and_no_shipper(hand_log):
     """A log that is not there is an error; one that nobody has shipped has no status."""
     with pytest.raises(FileNotFoundError, match="no such log"):
-        status(log.path)
-    log.write(1)
-    assert status(log.path) == []
+        status(hand_log.path)
+    hand_log.write(1)
+    assert status(hand_log.path) == []
 
 
-def test_how_far_each_shipper_is(log, stub):
+def test_how_far_each_shipper_is(hand_log, stub):
     """Each shipper of each log has its line, with counts, where to, and when."""
-    log.write(4)
+    hand_log.write(4)
     stub.poison = lambda identity: "no" if identity[1] == 2 else None
-    ship(log, stub, to="elasticsearch", name="es")
+    ship(hand_log, stub, to="elasticsearch", name="es")
     stub.poison = lambda _: None
-    ship(log, stub)
-    es, loki = status(os.path.join(log.folder, "*.jsonl"))
+    ship(hand_log, stub)
+    es, loki = status(os.path.join(hand_log.folder, "*.jsonl"))
     assert (es.log, es.name, es.to, es.url) == (
-        log.path,
+        hand_log.path,
         "es",
         "elasticsearch",
         f"{stub.url}/logs-bamboo.events-default/_bulk",
     )
     assert (es.shipped, es.refused, es.lost, es.repeated, es.running) == (3, 1, 0, 0, False)
-    assert es.dead_letters == log.hidden("dead-letter", "es")
+    assert es.dead_letters == hand_log.hidden("dead-letter", "es")
     assert (loki.name, loki.shipped, loki.dead_letters) == ("loki", 4, "")
     assert (es.error, es.error_since, es.lag_bytes, es.lag_seconds) == ("", "", 0, 0.0)
     assert es.saved_at.endswith("Z")
 
 
-def test_what_is_behind(log, stub, monkeypatch):
+def test_what_is_behind(hand_log, stub, monkeypatch):
     """What was not delivered is told in bytes of the files, and as the age of the first line."""
-    log.write(3)
-    ship(log, stub)
-    log.write(2)
-    log.rotate()
-    log.write(50)
-    path = compress(log.rotate())
-    log.write(1)
-    (found,) = status(log.path)
-    sizes = [os.path.getsize(each) for each in (log.rotated[0], path, log.path)]
+    hand_log.write(3)
+    ship(hand_log, stub)
+    hand_log.write(2)
+    hand_log.rotate()
+    hand_log.write(50)
+    path = compress(hand_log.rotate())
+    hand_log.write(1)
+    (found,) = status(hand_log.path)
+    sizes = [os.path.getsize(each) for each in (hand_log.rotated[0], path, hand_log.path)]
     assert found.lag_bytes == sum(sizes) - 3 * len(line("a", 1))
-    monkeypatch.setattr(Clock, "time_ns", staticmethod(lambda: entry_of(log.make(1)[:-1]).time_ns + 10 * 10**9))
-    (found,) = status(log.path)
+    monkeypatch.setattr(Clock, "time_ns", staticmethod(lambda: entry_of(hand_log.make(1)[:-1]).time_ns + 10 * 10**9))
+    (found,) = status(hand_log.path)
     assert found.lag_seconds == 10.000053  # the first of them is the 4th line, and this the 57th
 
 
 @pytest.mark.parametrize("data", [b"junk\n", b"half"])
-def test_what_has_no_age(log, stub, data):
+def test_what_has_no_age(hand_log, stub, data):
     """What is no line has bytes and no age."""
-    log.write(1)
-    ship(log, stub)
-    log.append(data)
-    (found,) = status(log.path)
+    hand_log.write(1)
+    ship(hand_log, stub)
+    hand_log.append(data)
+    (found,) = status(hand_log.path)
     assert (found.lag_bytes, found.lag_seconds) == (len(data), 0.0)
 
 
-def test_no_valid_checkpoint(log, stub):
+def test_no_valid_checkpoint(hand_log, stub):
     """A checkpoint that is damaged is said, and everything is behind it."""
-    log.write(3)
-    ship(log, stub)
+    hand_log.write(3)
+    ship(hand_log, stub)
     for suffix in ("", ".old"):
-        with open(log.hidden("checkpoint") + suffix, "wb"):
+        with open(hand_log.hidden("checkpoint") + suffix, "wb"):
             pass
-    (found,) = status(log.path)
+    (found,) = status(hand_log.path)
     assert found.error == "no checkpoint that is there is valid"
-    assert (found.lag_bytes, found.shipped, found.to) == (os.path.getsize(log.path), 0, "")
+    assert (found.lag_bytes, found.shipped, found.to) == (os.path.getsize(hand_log.path), 0, "")
 
 
-def test_while_it_runs(log, stub):
+def test_while_it_runs(hand_log, stub):
     """While a shipper runs, that is said, and looking does not disturb it; what is wrong is there."""
-    log.write(2)
+    hand_log.write(2)
     stub.fail(503, body=b"not now")
     heard = threading.Event()
-    with Shipper(log.path, to="loki", url=stub.url, on_trouble=lambda error: heard.set()):
+    with Shipper(hand_log.path, to="loki", url=stub.url, on_trouble=lambda error: heard.set()):
         assert heard.wait(30)
-        found = status(log.path)
+        found = status(hand_log.path)
         while not found:  # it is said before it is saved
-            found = status(log.path)
+            found = status(hand_log.path)
         assert found[0].running
         assert found[0].shipped in (0, 2)
         for _ in range(100):
-            assert status(log.path)[0].running
-    (found,) = status(log.path)
+            assert status(hand_log.path)[0].running
+    (found,) = status(hand_log.path)
     assert (found.running, found.shipped, found.lag_bytes) == (False, 2, 0)
 
 
-def test_no_lock_is_nobody(log):
+def test_no_lock_is_nobody(hand_log):
     """A checkpoint without a lock file is one of a shipper that does not run."""
-    log.write(1)
-    checkpoint.save(FaultyFS(), log.hidden("checkpoint"), {"to": "loki", "url": "u"})
-    assert status(log.path)[0].running is False
+    hand_log.write(1)
+    checkpoint.save(FaultyFS(), hand_log.hidden("checkpoint"), {"to": "loki", "url": "u"})
+    assert status(hand_log.path)[0].running is False

@@ -141,7 +141,9 @@ def test_perhaps_too_much(desk, kind, status):
     assert len(it.clock.pauses) == 5
 
 
-@pytest.mark.parametrize(("status", "advice"), [(401, "authentication failed"), (403, "permission denied"), (404, "check the URL")])
+@pytest.mark.parametrize(
+    ("status", "advice"), [(401, "authentication failed"), (403, "permission denied"), (404, "check the URL")]
+)
 def test_advice(desk, status, advice):
     """Where somebody has to do something, the trouble says what."""
     it = desk()
