@@ -6,10 +6,7 @@ import os
 
 import pytest
 from hypothesis import settings
-from support.state_machine import ORDINARY, run_machine, worlds
-
-__all__ = ["worlds"]  # a fixture
-
+from support.state_machine import ORDINARY, run_machine
 
 FIRST_SEED = int(os.environ.get("BAMBOO_TEST_SEED", "1"))
 
