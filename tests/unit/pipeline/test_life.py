@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.tools import balanced, kinds, tool
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.pipeline import diagnostics
 from bamboo_logmetrics.pipeline.life import ABANDONED, CLOSING, ENDED, OPEN, OVER, Life
 from bamboo_logmetrics.testing import FailingSink, ManualClock, open_log_on
 
@@ -21,9 +22,10 @@ TIMEOUT = 10.0  # seconds that a close has
 
 @pytest.fixture
 def quiet(capsys):
-    """Keep what the logs report out of the output of the run."""
+    """Keep the reports of the logs out of the output of the run."""
     yield
     capsys.readouterr()
+    diagnostics.stderr.reset()  # else owed reports are written at exit
 
 
 def documented():
