@@ -53,7 +53,7 @@ def test_what_is_printed_can_be_pasted(run, product):
 
 @pytest.fixture
 def fake():
-    """Run a server that answers as told, in order, and then with 200; it keeps what it was asked."""
+    """Run a server that sends the given responses in order, and then 200; it keeps the requests."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_PUT(self):
@@ -120,7 +120,7 @@ def test_no_server(run):
 
 
 def test_without_ism(run, fake):
-    """A server without ISM gets everything but the policy, and that is said."""
+    """A server without ISM gets everything but the policy, and the command reports that."""
     fake.answers = [(400, '{"error":"no handler found for uri [/_plugins/_ism/policies/x] and method [PUT]"}')]
     result = run("opensearch", "--apply", "--url", fake.url)
     assert result.exit_code == 0
@@ -173,14 +173,14 @@ def test_bad_usage(run, args):
 
 
 def test_applied_to_a_url_with_a_query(run):
-    """A URL with a query, behind which no path can stand, is refused before anything is sent."""
+    """A URL with a query, to which no path can be appended, is refused before anything is sent."""
     result = run("opensearch", "--apply", "--url", "http://127.0.0.1:1/es?pretty=true")
     assert result.exit_code == 2
     assert "must not have a query" in result.stderr
 
 
 def test_without_httpx(run, monkeypatch):
-    """Without httpx, --apply says what to install; printing needs none."""
+    """Without httpx, --apply names the extra to install; printing does not need it."""
     monkeypatch.setitem(sys.modules, "httpx", None)
     monkeypatch.delitem(sys.modules, "bamboo_logmetrics.integrations.elasticsearch.sending", raising=False)
     result = run("elasticsearch", "--apply", "--url", "http://localhost:9200")

@@ -76,7 +76,7 @@ def test_import(run, source, tmp_path):
 
 
 def test_import_names_what_it_skips(run, source, tmp_path):
-    """A broken line is named on stderr with its place, skipped and counted, and is no failure."""
+    """A broken line is reported on stderr with its place, skipped and counted; the exit code stays 0."""
     broken = source / "s-1.jsonl"
     broken.write_text(broken.read_text(encoding="utf-8") + "{half\n", encoding="utf-8")
     result = run("import", "claude-code", source, "-o", tmp_path / "out.jsonl")
@@ -112,7 +112,7 @@ def test_import_refuses_an_output_that_exists(run, source, tmp_path):
 
 
 def test_import_appends_what_is_new(run, source, tmp_path):
-    """With --append, what is there is not written again, and a session that went on gets its new end."""
+    """With --append, existing events are not written again, and a session that continued gets its new end."""
     out = tmp_path / "out.jsonl"
     run("import", "claude-code", source, "-o", out)
     result = run("import", "claude-code", source, "-o", out, "--append")
@@ -160,7 +160,7 @@ def test_import_with_bad_usage(run, source, monkeypatch, args, text):
 
 
 def test_import_when_the_disk_is_full(run, source, tmp_path, monkeypatch):
-    """When not everything could be written, that is said with the counts, and gives 1."""
+    """If not everything could be written, the summary gives the counts, and the exit code is 1."""
     put(source / "s-2.jsonl", transcript("s-2", 10))
     out = tmp_path / "out.jsonl"
     monkeypatch.setattr(import_command, "GIVE_UP_AFTER", 0.2)
@@ -194,7 +194,7 @@ def test_import_stops_when_the_log_takes_no_more(run, source, tmp_path, monkeypa
 
 
 def test_import_goes_on_while_something_is_written(run, source, tmp_path, monkeypatch):
-    """A slow disk is waited for, as long as it takes anything."""
+    """The import waits for a slow disk as long as it accepts anything."""
     put(source / "s-2.jsonl", transcript("s-2", 500))
     monkeypatch.setattr(import_command, "GIVE_UP_AFTER", 0.001)
     monkeypatch.setattr(import_command, "open_log", lambda path, **_: blm.open_log(path, on_full="block"))
@@ -219,7 +219,7 @@ def test_import_of_an_unreadable_file(run, source, tmp_path):
 
 
 def test_import_interrupted(run, source, tmp_path, monkeypatch):
-    """Ctrl-C closes the log, says what was imported, and gives 130."""
+    """Ctrl-C closes the log, prints the summary, and gives 130."""
     read = ClaudeCode.read
 
     def interrupted(*args):
@@ -238,7 +238,7 @@ def test_import_interrupted(run, source, tmp_path, monkeypatch):
 
 
 def test_import_shows_a_bar_on_a_terminal(source, tmp_path, monkeypatch):
-    """On a terminal the import shows how far it is, on stderr."""
+    """On a terminal, the import shows a progress bar on stderr."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     result = CliRunner().invoke(cli, ["import", "claude-code", str(source), "-o", str(tmp_path / "out.jsonl")])
     assert result.exit_code == 0

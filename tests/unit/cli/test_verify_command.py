@@ -49,8 +49,8 @@ def test_verify_a_gap(run, closed_log):
     assert result.stdout.splitlines()[-1].startswith("NOT ACCOUNTED FOR: 2 problems")
 
 
-def test_verify_a_file_of_somebody_else(run, tmp_path):
-    """A file without a line of ours is said to be one, and gives 1."""
+def test_verify_a_file_of_another_program(run, tmp_path):
+    """A file without a line of this package is reported, and gives 1."""
     (tmp_path / "x.jsonl").write_text('{"a":1}\n', encoding="utf-8")
     result = run("verify", tmp_path / "x.jsonl")
     assert result.exit_code == 1
@@ -72,7 +72,7 @@ def test_verify_shows_drops_and_notes(run, path):
 
 
 def test_verify_complete(run, path, tmp_path):
-    """With --complete, what retention has removed is missing."""
+    """With --complete, lines that retention has removed are missing."""
     with blm.open_log(path, max_bytes=2_000, on_full="block") as log:
         for number in range(30):
             log.emit(tool(number))
@@ -138,7 +138,7 @@ def test_verify_patterns(run, closed_log):
 
 
 def test_verify_with_an_unknown_process(run, closed_log):
-    """A writer whose worker_started is not there has no process to show."""
+    """A writer without its worker_started line is shown without a process."""
     cut_out(closed_log, 1)
     result = run("verify", closed_log)
     assert result.exit_code == 0
@@ -202,7 +202,7 @@ def test_verify_interrupted(run, closed_log, monkeypatch):
 
 
 def test_a_terminal_gets_a_bar_for_a_long_log(closed_log, monkeypatch):
-    """Reading much is shown on a terminal."""
+    """A terminal shows a progress bar for a long log."""
     monkeypatch.setattr(verify_command, "_LONG", 0)
     monkeypatch.setenv("FORCE_COLOR", "1")
     result = CliRunner().invoke(cli, ["verify", str(closed_log)])

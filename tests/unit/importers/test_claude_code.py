@@ -77,8 +77,8 @@ def tool_result(name: str, **more: Any) -> Json:
 
 def nested(uuid: str, at: float, inner: Json, parent: str | None = None, **data: Any) -> Json:
     held = {key: inner[key] for key in ("type", "uuid", "timestamp", "message")}
-    told = {"type": "agent_progress", "agentId": "a1", "message": held, **data}
-    return record("progress", uuid, at, parent, data=told, parentToolUseID="t0")
+    progress = {"type": "agent_progress", "agentId": "a1", "message": held, **data}
+    return record("progress", uuid, at, parent, data=progress, parentToolUseID="t0")
 
 
 def write(path: Path, *lines: Json | bytes) -> Path:
@@ -87,7 +87,7 @@ def write(path: Path, *lines: Json | bytes) -> Path:
     return path
 
 
-class Told:
+class Imported:
     """The events and problems of one transcript."""
 
     def __init__(self, path: Path) -> None:
@@ -122,35 +122,35 @@ def test_find_takes_a_sub_agent_s_own_file_first(tmp_path: Path) -> None:
 
 def test_a_plain_session(file: Path) -> None:
     """A prompt and its answer become one session of one round, in time order, with the transcript's times."""
-    told = Told(write(file, user("u1", 1), answer("a1", 3.5, "u1", message())))
+    imported = Imported(write(file, user("u1", 1), answer("a1", 3.5, "u1", message())))
     kinds = [SessionStarted, RoundStarted, RoundCompleted, MessageCountUpdated, SessionCompleted]
-    assert [type(event) for event, _ in told.pairs] == kinds
-    times = [event.meta.occurred_at for event, _ in told.pairs]
+    assert [type(event) for event, _ in imported.pairs] == kinds
+    times = [event.meta.occurred_at for event, _ in imported.pairs]
     assert times == [moment(1), moment(1), moment(3.5), moment(3.5), moment(3.5)]
-    assert told.one(SessionStarted).model == told.one(RoundStarted).model == "opus"
-    done = told.one(RoundCompleted)
+    assert imported.one(SessionStarted).model == imported.one(RoundStarted).model == "opus"
+    done = imported.one(RoundCompleted)
     assert (done.round_id, done.session_id, done.status, done.latency_ms) == ("m1", "s1", "success", 2500)
-    assert told.one(MessageCountUpdated).message_count == 2
-    assert told.one(SessionCompleted).status is SessionStatus.COMPLETED
-    assert {event.meta.trace_id for event, _ in told.pairs} == {None}
-    assert not told.problems
+    assert imported.one(MessageCountUpdated).message_count == 2
+    assert imported.one(SessionCompleted).status is SessionStatus.COMPLETED
+    assert {event.meta.trace_id for event, _ in imported.pairs} == {None}
+    assert not imported.problems
 
 
 def test_what_is_bound(file: Path) -> None:
     """Importer, project (the folder's name alone) and CLI version are bound, and the model where no field has it."""
-    told = Told(
+    imported = Imported(
         write(file, user("u1", 1, cwd="C:\\Users\\ann\\app\\"), answer("a1", 2, "u1", message(), version="3.0.0"))
     )
     common = {"importer": "claude-code", "project": "app", "cli_version": "2.1.159"}
-    assert told.bound(SessionStarted) == told.bound(SessionCompleted) == common
-    assert told.bound(RoundStarted) == {**common, "cli_version": "3.0.0"}
-    assert told.bound(RoundCompleted) == {**common, "cli_version": "3.0.0", "model": "opus"}
+    assert imported.bound(SessionStarted) == imported.bound(SessionCompleted) == common
+    assert imported.bound(RoundStarted) == {**common, "cli_version": "3.0.0"}
+    assert imported.bound(RoundCompleted) == {**common, "cli_version": "3.0.0", "model": "opus"}
 
 
 def test_what_is_not_known_is_not_bound(file: Path) -> None:
     """Without a version and a folder's name nothing is bound for them, nor is a version that is no label."""
     lines = (user("u1", 1, cwd="/", version=None), user("u2", 2, cwd=None, version="2\n1"))
-    assert Told(write(file, *lines)).bound(SessionStarted) == {"importer": "claude-code"}
+    assert Imported(write(file, *lines)).bound(SessionStarted) == {"importer": "claude-code"}
 
 
 def test_one_message_over_several_lines_is_one_round(file: Path) -> None:
@@ -162,59 +162,61 @@ def test_one_message_over_several_lines_is_one_round(file: Path) -> None:
         user("r1", 4, [tool_result("t1")], "a2"),
         answer("a3", 5, "r1", message(usage=usage(40))),
     ]
-    told = Told(write(file, *lines))
-    done = told.one(RoundCompleted)
+    imported = Imported(write(file, *lines))
+    done = imported.one(RoundCompleted)
     assert done.usage == TokenUsage(
         prompt_tokens=113, completion_tokens=40, total_tokens=153, cache_read_tokens=100, cache_write_tokens=10
     )
     assert (done.latency_ms, done.meta.occurred_at) == (4000, moment(5))
-    assert "usage_source" not in told.bound(RoundCompleted)
-    assert told.one(MessageCountUpdated).message_count == 2
+    assert "usage_source" not in imported.bound(RoundCompleted)
+    assert imported.one(MessageCountUpdated).message_count == 2
 
 
 def test_usage_without_a_stop_reason_is_partial(file: Path) -> None:
-    """A message whose last line has no stop reason holds what the start of the stream said, and says so."""
-    told = Told(write(file, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=None), version="2.1.7")))
-    assert told.bound(RoundCompleted)["usage_source"] == "partial"
+    """A message whose last line has no stop reason has the counts from the start of the stream, and is marked as partial."""
+    imported = Imported(write(file, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=None), version="2.1.7")))
+    assert imported.bound(RoundCompleted)["usage_source"] == "partial"
 
 
 def test_the_last_line_decides_whether_usage_is_partial(file: Path) -> None:
     """The count that is taken is the last line's, so a stop reason on a line before does not make it final."""
     last = message(stop_reason=None, usage=usage(1))
-    told = Told(write(file, user("u1", 1), answer("a1", 2, "u1", message()), answer("a2", 3, "a1", last)))
-    assert told.one(RoundCompleted).usage.completion_tokens == 1
-    assert told.bound(RoundCompleted)["usage_source"] == "partial"
+    imported = Imported(write(file, user("u1", 1), answer("a1", 2, "u1", message()), answer("a2", 3, "a1", last)))
+    assert imported.one(RoundCompleted).usage.completion_tokens == 1
+    assert imported.bound(RoundCompleted)["usage_source"] == "partial"
 
 
 @pytest.mark.parametrize("given", [None, {}, {"input_tokens": 3}, {"output_tokens": 3}])
 def test_missing_usage_is_said(file: Path, given: Json | None) -> None:
     """Without prompt or output count the tokens are zeros that are bound as missing."""
-    told = Told(write(file, user("u1", 1), answer("a1", 2, "u1", message(usage=given))))
-    assert told.one(RoundCompleted).usage == TokenUsage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
-    assert told.bound(RoundCompleted)["usage_source"] == "missing"
+    imported = Imported(write(file, user("u1", 1), answer("a1", 2, "u1", message(usage=given))))
+    assert imported.one(RoundCompleted).usage == TokenUsage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
+    assert imported.bound(RoundCompleted)["usage_source"] == "missing"
 
 
 def test_a_line_without_usage_keeps_what_came_before(file: Path) -> None:
     """A later line of a message that has no usage does not erase it; without cache counts there are none."""
     first = message(usage={"input_tokens": 3, "output_tokens": 4})
-    told = Told(write(file, answer("a1", 2, None, first), answer("a2", 3, "a1", message(usage=None, content="text"))))
-    assert told.one(RoundCompleted).usage == TokenUsage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
+    imported = Imported(
+        write(file, answer("a1", 2, None, first), answer("a2", 3, "a1", message(usage=None, content="text")))
+    )
+    assert imported.one(RoundCompleted).usage == TokenUsage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
 
 
 def test_a_transcript_that_starts_mid_conversation(file: Path) -> None:
-    """Without the record that a round started from it starts at its first line, with its latency said to be missing."""
-    told = Told(write(file, answer("a1", 2, "gone", message()), answer("a2", 4, "a1", message())))
-    assert told.one(RoundStarted).meta.occurred_at == moment(2)
-    assert told.one(RoundCompleted).latency_ms == 0
-    assert told.bound(RoundCompleted)["latency_source"] == "missing"
+    """Without the record that a round started from it starts at its first line, with its latency marked as missing."""
+    imported = Imported(write(file, answer("a1", 2, "gone", message()), answer("a2", 4, "a1", message())))
+    assert imported.one(RoundStarted).meta.occurred_at == moment(2)
+    assert imported.one(RoundCompleted).latency_ms == 0
+    assert imported.bound(RoundCompleted)["latency_source"] == "missing"
 
 
 def test_a_round_starts_at_the_record_it_names(file: Path) -> None:
     """An ignored attachment, even one further down the file, can be what a round's latency counts from."""
     lines = (user("u1", 1), answer("a1", 4, "x1", message()), record("attachment", "x1", 2, "u1"))
-    told = Told(write(file, *lines))
-    assert told.one(RoundStarted).meta.occurred_at == moment(2)
-    assert told.one(RoundCompleted).latency_ms == 2000
+    imported = Imported(write(file, *lines))
+    assert imported.one(RoundStarted).meta.occurred_at == moment(2)
+    assert imported.one(RoundCompleted).latency_ms == 2000
 
 
 def test_a_clock_that_steps_back(file: Path) -> None:
@@ -224,15 +226,15 @@ def test_a_clock_that_steps_back(file: Path) -> None:
         answer("a1", 5, "u1", message("m1", tool_use("t1"))),
         user("r1", 3, [tool_result("t1")], "a1"),
     )
-    told = Told(write(file, *lines))
-    assert told.one(RoundCompleted).latency_ms == told.one(ToolCalled).latency_ms == 0
-    assert told.one(RoundStarted).meta.occurred_at == moment(5)
-    kinds = [type(event) for event, _ in told.pairs]
+    imported = Imported(write(file, *lines))
+    assert imported.one(RoundCompleted).latency_ms == imported.one(ToolCalled).latency_ms == 0
+    assert imported.one(RoundStarted).meta.occurred_at == moment(5)
+    kinds = [type(event) for event, _ in imported.pairs]
     assert (kinds[0], kinds[-1]) == (SessionStarted, SessionCompleted)
 
 
 def test_tool_calls_are_uses_with_a_result(file: Path) -> None:
-    """Parallel tools each pair with their own result; a use without one is not told, and is_error is a failure."""
+    """Parallel tools each pair with their own result; a use without one makes no event, and is_error is a failure."""
     lines = [
         user("u1", 1),
         answer("a1", 2, "u1", message("m1", tool_use("t1"))),
@@ -240,36 +242,36 @@ def test_tool_calls_are_uses_with_a_result(file: Path) -> None:
         user("r2", 4, [tool_result("t2", is_error=True)], "a2"),
         user("r1", 7, [tool_result("t1", is_error=False), tool_result("t9")], "a1"),
     ]
-    told = Told(write(file, *lines))
-    calls = [(e.tool_call_id, e.round_id, e.tool_name, e.latency_ms, e.success) for e in told.all(ToolCalled)]
+    imported = Imported(write(file, *lines))
+    calls = [(e.tool_call_id, e.round_id, e.tool_name, e.latency_ms, e.success) for e in imported.all(ToolCalled)]
     assert calls == [("t2", "m1", "Read", 1000, False), ("t1", "m1", "Bash", 5000, True)]
-    assert told.all(ToolCalled)[0].meta.occurred_at == moment(4)
+    assert imported.all(ToolCalled)[0].meta.occurred_at == moment(4)
 
 
 def test_a_tool_s_first_result_counts(file: Path) -> None:
-    """A result that is given again, later and otherwise, does not change the call."""
+    """A second result with other values does not change the call."""
     lines = [
         answer("a1", 2, None, message("m1", tool_use("t1"))),
         user("r1", 3, [tool_result("t1")], "a1"),
         user("r2", 9, [tool_result("t1", is_error=True)], "a1"),
     ]
-    call = Told(write(file, *lines)).one(ToolCalled)
+    call = Imported(write(file, *lines)).one(ToolCalled)
     assert (call.latency_ms, call.success) == (1000, True)
 
 
 def test_two_objects_on_one_line(file: Path) -> None:
     """Both objects of a line count, and a byte order mark or blank line is no problem."""
     both = json.dumps(user("u1", 1)).encode() + b" " + json.dumps(answer("a1", 2, "u1", message())).encode()
-    told = Told(write(file, b"\xef\xbb\xbf" + both, b"", b"  "))
-    assert told.one(RoundCompleted).latency_ms == 1000
-    assert not told.problems
+    imported = Imported(write(file, b"\xef\xbb\xbf" + both, b"", b"  "))
+    assert imported.one(RoundCompleted).latency_ms == 1000
+    assert not imported.problems
 
 
 def test_a_line_separator_in_a_text_ends_no_line(file: Path) -> None:
     """U+2028 within a prompt, unescaped as the CLI writes it, does not cut the line in two."""
-    told = Told(write(file, json.dumps(user("u1", 1, "a\u2028b"), ensure_ascii=False).encode()))
-    assert told.one(MessageCountUpdated).message_count == 1
-    assert not told.problems
+    imported = Imported(write(file, json.dumps(user("u1", 1, "a\u2028b"), ensure_ascii=False).encode()))
+    assert imported.one(MessageCountUpdated).message_count == 1
+    assert not imported.problems
 
 
 @pytest.mark.parametrize(
@@ -285,9 +287,9 @@ def test_a_line_separator_in_a_text_ends_no_line(file: Path) -> None:
 )
 def test_a_line_that_cannot_be_read(file: Path, raw: bytes, fault: str) -> None:
     """A line that is no JSON object is reported with file and line number, and the others are read."""
-    told = Told(write(file, user("u1", 1), raw, answer("a1", 2, "u1", message())))
-    assert [str(problem) for problem in told.problems] == [f"{file}:2: {fault}"]
-    assert told.one(RoundCompleted).round_id == "m1"
+    imported = Imported(write(file, user("u1", 1), raw, answer("a1", 2, "u1", message())))
+    assert [str(problem) for problem in imported.problems] == [f"{file}:2: {fault}"]
+    assert imported.one(RoundCompleted).round_id == "m1"
 
 
 def _wrong_answer(**more: Any) -> Json:
@@ -322,9 +324,9 @@ def _wrong_answer(**more: Any) -> Json:
 )
 def test_a_record_that_cannot_be_used(file: Path, line: Json, fault: str) -> None:
     """A record with a missing, wrong or absurd value is reported and leaves no trace in the events."""
-    told = Told(write(file, user("u1", 1), line))
-    assert [str(problem) for problem in told.problems] == [f"{file}:2: {fault}"]
-    assert told.pairs == Told(write(file, user("u1", 1))).pairs
+    imported = Imported(write(file, user("u1", 1), line))
+    assert [str(problem) for problem in imported.problems] == [f"{file}:2: {fault}"]
+    assert imported.pairs == Imported(write(file, user("u1", 1))).pairs
 
 
 def test_what_is_no_message_is_ignored(file: Path) -> None:
@@ -336,7 +338,7 @@ def test_what_is_no_message_is_ignored(file: Path) -> None:
         {"type": {"odd": 1}},
         {},
     ]
-    assert Told(write(file, *lines)).pairs == []
+    assert Imported(write(file, *lines)).pairs == []
     lines += [
         record("progress", "p1", 1, data={"type": "hook_progress"}),
         record("progress", "p2", 1, data=None),
@@ -344,11 +346,11 @@ def test_what_is_no_message_is_ignored(file: Path) -> None:
         record("kind-of-tomorrow", "p4", 1),
         nested("p5", 2, record("attachment", "n1", 2, message={})),
     ]
-    told = Told(write(file, *lines))
+    imported = Imported(write(file, *lines))
     kinds = [SessionStarted, MessageCountUpdated, SessionCompleted]
-    assert [type(event) for event, _ in told.pairs] == kinds
-    assert (told.one(SessionStarted).model, told.one(MessageCountUpdated).message_count) == ("", 0)
-    assert not told.problems
+    assert [type(event) for event, _ in imported.pairs] == kinds
+    assert (imported.one(SessionStarted).model, imported.one(MessageCountUpdated).message_count) == ("", 0)
+    assert not imported.problems
 
 
 @pytest.mark.parametrize(
@@ -372,7 +374,7 @@ def test_what_is_no_message_is_ignored(file: Path) -> None:
 )
 def test_the_message_count_takes_prompts_that_somebody_wrote(file: Path, content: Any, more: Json, count: int) -> None:
     """Tool results, interrupts, meta records, summaries and local commands are no messages; a prompt is."""
-    assert Told(write(file, user("u1", 1, content, **more))).one(MessageCountUpdated).message_count == count
+    assert Imported(write(file, user("u1", 1, content, **more))).one(MessageCountUpdated).message_count == count
 
 
 def test_records_written_twice_count_once(file: Path) -> None:
@@ -382,12 +384,12 @@ def test_records_written_twice_count_once(file: Path) -> None:
         answer("a1", 2, "u1", message("m1", tool_use("t1"))),
         user("r1", 3, [tool_result("t1")], "a1"),
     ]
-    once = Told(write(file, *lines)).pairs
-    assert Told(write(file, *lines, *lines)).pairs == once
+    once = Imported(write(file, *lines)).pairs
+    assert Imported(write(file, *lines, *lines)).pairs == once
 
 
 def test_a_copied_history_stays_with_its_first_session(file: Path) -> None:
-    """Two session ids in one file are two sessions, and a message under both is paid by the first alone."""
+    """Two session ids in one file are two sessions, and a message under both counts for the first alone."""
     lines = [
         user("u1", 1),
         answer("a1", 2, "u1", message()),
@@ -395,11 +397,11 @@ def test_a_copied_history_stays_with_its_first_session(file: Path) -> None:
         user("u2", 5, "more", "a2", sessionId="s2"),
         answer("a3", 6, "u2", message("m2", model="haiku"), sessionId="s2"),
     ]
-    told = Told(write(file, *lines))
-    assert {e.round_id: e.session_id for e in told.all(RoundCompleted)} == {"m1": "s1", "m2": "s2"}
-    assert {e.session_id: e.model for e in told.all(SessionStarted)} == {"s1": "opus", "s2": "haiku"}
-    assert {e.session_id: e.message_count for e in told.all(MessageCountUpdated)} == {"s1": 2, "s2": 2}
-    assert told.bound(SessionStarted).keys() == {"importer", "project", "cli_version"}
+    imported = Imported(write(file, *lines))
+    assert {e.round_id: e.session_id for e in imported.all(RoundCompleted)} == {"m1": "s1", "m2": "s2"}
+    assert {e.session_id: e.model for e in imported.all(SessionStarted)} == {"s1": "opus", "s2": "haiku"}
+    assert {e.session_id: e.message_count for e in imported.all(MessageCountUpdated)} == {"s1": 2, "s2": 2}
+    assert imported.bound(SessionStarted).keys() == {"importer", "project", "cli_version"}
 
 
 def test_a_session_spans_its_rounds_and_tool_calls(file: Path) -> None:
@@ -409,19 +411,19 @@ def test_a_session_spans_its_rounds_and_tool_calls(file: Path) -> None:
         answer("a1", 5, "u1", message("m1", tool_use("t1")), sessionId="s2"),
         user("r1", 9, [tool_result("t1")], "a1"),
     ]
-    told = Told(write(file, *lines))
-    starts = {event.session_id: event.meta.occurred_at for event in told.all(SessionStarted)}
-    ends = {event.session_id: event.meta.occurred_at for event in told.all(SessionCompleted)}
+    imported = Imported(write(file, *lines))
+    starts = {event.session_id: event.meta.occurred_at for event in imported.all(SessionStarted)}
+    ends = {event.session_id: event.meta.occurred_at for event in imported.all(SessionCompleted)}
     assert (starts["s2"], ends["s2"]) == (moment(1), moment(9))
 
 
 def test_a_model_switch_is_seen_per_round(file: Path) -> None:
     """Each round carries its own model; the session the one it started with."""
     lines = [user("u1", 1), answer("a1", 2, "u1", message()), answer("a2", 3, "a1", message("m2", model="haiku"))]
-    told = Told(write(file, *lines))
-    assert told.one(SessionStarted).model == "opus"
-    assert [event.model for event in told.all(RoundStarted)] == ["opus", "haiku"]
-    assert [bound["model"] for event, bound in told.pairs if isinstance(event, RoundCompleted)] == ["opus", "haiku"]
+    imported = Imported(write(file, *lines))
+    assert imported.one(SessionStarted).model == "opus"
+    assert [event.model for event in imported.all(RoundStarted)] == ["opus", "haiku"]
+    assert [bound["model"] for event, bound in imported.pairs if isinstance(event, RoundCompleted)] == ["opus", "haiku"]
 
 
 def test_nested_messages_are_a_session_of_their_own(file: Path) -> None:
@@ -438,25 +440,25 @@ def test_nested_messages_are_a_session_of_their_own(file: Path) -> None:
         *(nested(f"p{at}", at + 3.5, line, "a1") for at, line in enumerate(inner)),
         user("r1", 9, [tool_result("t1")], "a1"),
     ]
-    told = Told(write(file, *lines))
-    assert [event.session_id for event in told.all(SessionStarted)] == ["s1", "s1:a1"]
-    assert [event.model for event in told.all(SessionStarted)] == ["opus", "haiku"]
-    child = [(event, bound) for event, bound in told.pairs if bound.get("agent_id") == "a1"]
+    imported = Imported(write(file, *lines))
+    assert [event.session_id for event in imported.all(SessionStarted)] == ["s1", "s1:a1"]
+    assert [event.model for event in imported.all(SessionStarted)] == ["opus", "haiku"]
+    child = [(event, bound) for event, bound in imported.pairs if bound.get("agent_id") == "a1"]
     assert {bound["parent_session_id"] for _, bound in child} == {"s1"}
     assert {bound["project"] for _, bound in child} == {"app"}
     rounds = {event.round_id: event.latency_ms for event, _ in child if isinstance(event, RoundCompleted)}
     assert rounds == {"m2": 2000, "m3": 500}
     assert [e.tool_call_id for e, _ in child if isinstance(e, ToolCalled)] == ["t2"]
-    assert [e.message_count for e in told.all(MessageCountUpdated)] == [3, 2]
-    assert not told.problems
+    assert [e.message_count for e in imported.all(MessageCountUpdated)] == [3, 2]
+    assert not imported.problems
 
 
 def test_a_nested_agent_without_an_id_has_its_tool_call_s(file: Path) -> None:
     """Where a progress line names no agent, the tool call it belongs to stands for it."""
     line = nested("p1", 2, user("n1", 2))
     del line["data"]["agentId"]
-    told = Told(write(file, line))
-    assert [event.session_id for event in told.all(SessionStarted)] == ["s1", "s1:t0"]
+    imported = Imported(write(file, line))
+    assert [event.session_id for event in imported.all(SessionStarted)] == ["s1", "s1:t0"]
 
 
 def test_side_chain_records_are_a_session_of_their_own(file: Path) -> None:
@@ -465,16 +467,16 @@ def test_side_chain_records_are_a_session_of_their_own(file: Path) -> None:
         user("u1", 1, isSidechain=True, agentId="a7"),
         answer("a1", 2, "u1", message(), isSidechain=True, agentId="a7"),
     ]
-    told = Told(write(file, *lines))
-    assert told.one(SessionCompleted).session_id == "s1:a7"
-    assert told.one(RoundCompleted).latency_ms == 1000
-    assert told.bound(SessionStarted)["parent_session_id"] == "s1"
+    imported = Imported(write(file, *lines))
+    assert imported.one(SessionCompleted).session_id == "s1:a7"
+    assert imported.one(RoundCompleted).latency_ms == 1000
+    assert imported.bound(SessionStarted)["parent_session_id"] == "s1"
 
 
 def test_an_agent_id_outside_a_side_chain_is_no_session(file: Path) -> None:
     """A parent's record that names the agent whose result it holds stays the parent's."""
-    told = Told(write(file, user("u1", 1, agentId="a7")))
-    assert told.one(SessionStarted).session_id == "s1"
+    imported = Imported(write(file, user("u1", 1, agentId="a7")))
+    assert imported.one(SessionStarted).session_id == "s1"
 
 
 def test_side_chains_without_an_agent_id_are_told_apart(file: Path) -> None:
@@ -487,8 +489,8 @@ def test_side_chains_without_an_agent_id_are_told_apart(file: Path) -> None:
         answer("y2", 5, "y1", message("m2"), isSidechain=True),
         answer("x3", 6, "x2", message("m3"), isSidechain=True),
     ]
-    told = Told(write(file, *lines))
-    rounds = {event.round_id: event.session_id for event in told.all(RoundCompleted)}
+    imported = Imported(write(file, *lines))
+    rounds = {event.round_id: event.session_id for event in imported.all(RoundCompleted)}
     assert rounds == {"m1": "s1:x1", "m2": "s1:y1", "m3": "s1:x1"}
 
 
@@ -496,8 +498,8 @@ def test_one_agent_in_two_files_has_the_same_event_ids(tmp_path: Path) -> None:
     """A sub-agent nested in its parent's file and in its own file gives events of the same ids, to be skipped."""
     task, reply = user("n1", 3), answer("n2", 4, "n1", message())
     chain = {"isSidechain": True, "agentId": "a1"}
-    whole = Told(write(tmp_path / "a.jsonl", {**task, **chain}, {**reply, **chain}))
-    parent = Told(write(tmp_path / "s.jsonl", user("u1", 1), nested("p1", 3, task), nested("p2", 4, reply)))
+    whole = Imported(write(tmp_path / "a.jsonl", {**task, **chain}, {**reply, **chain}))
+    parent = Imported(write(tmp_path / "s.jsonl", user("u1", 1), nested("p1", 3, task), nested("p2", 4, reply)))
     ids = {event.meta.event_id for event, _ in parent.pairs}
     assert {event.meta.event_id for event, _ in whole.pairs} <= ids
 
@@ -506,18 +508,18 @@ def test_one_agent_in_two_files_has_the_same_event_ids(tmp_path: Path) -> None:
 def test_an_interrupted_answer_is_cancelled(file: Path, more: Json) -> None:
     """An interrupt right after a message without a stop reason cancels its round and, at the end, the session."""
     cut = user("u2", 3, [{"type": "text", "text": INTERRUPT}], "a1", **more)
-    told = Told(write(file, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=None)), cut))
-    assert told.one(RoundCompleted).status is RoundStatus.CANCELLED
-    assert told.one(RoundCompleted).error is None
-    assert told.one(SessionCompleted).status is SessionStatus.CANCELLED
+    imported = Imported(write(file, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=None)), cut))
+    assert imported.one(RoundCompleted).status is RoundStatus.CANCELLED
+    assert imported.one(RoundCompleted).error is None
+    assert imported.one(SessionCompleted).status is SessionStatus.CANCELLED
 
 
 def test_an_interrupt_may_name_the_message_it_cut(file: Path) -> None:
-    """A record that names the interrupted message cancels it, and is no prompt though it holds no text."""
+    """A record that names the interrupted message cancels it, and is not a prompt, even without a text."""
     cut = user("u2", 3, "", "x9", interruptedMessageId="m1")
-    told = Told(write(file, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=None)), cut))
-    assert told.one(RoundCompleted).status is RoundStatus.CANCELLED
-    assert told.one(MessageCountUpdated).message_count == 2
+    imported = Imported(write(file, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=None)), cut))
+    assert imported.one(RoundCompleted).status is RoundStatus.CANCELLED
+    assert imported.one(MessageCountUpdated).message_count == 2
 
 
 @pytest.mark.parametrize(
@@ -529,19 +531,19 @@ def test_an_interrupt_beside_the_answer_leaves_it_whole(
 ) -> None:
     """A message that had finished, one whose tool was stopped, and one that is not named are successes."""
     lines = user("u1", 1), answer("a1", 2, "u1", message(stop_reason=stop)), user("u2", 3, content, parent)
-    told = Told(write(path, *lines))
-    assert told.one(RoundCompleted).status is RoundStatus.SUCCESS
-    assert told.one(SessionCompleted).status is SessionStatus.CANCELLED
+    imported = Imported(write(path, *lines))
+    assert imported.one(RoundCompleted).status is RoundStatus.SUCCESS
+    assert imported.one(SessionCompleted).status is SessionStatus.CANCELLED
 
 
 def test_a_session_that_goes_on_after_an_interrupt_is_completed(file: Path) -> None:
     """The last of these decides the status of a session: a prompt, an answer or a tool result after an interrupt, not /exit."""
     stop = user("u2", 3, INTERRUPT)
     leave = user("u3", 4, "<command-name>/exit</command-name>")
-    assert Told(write(file, user("u1", 1), stop, leave)).one(SessionCompleted).status == "cancelled"
-    assert Told(write(file, stop, user("u4", 5))).one(SessionCompleted).status == "completed"
-    assert Told(write(file, stop, answer("a1", 5, "u2", message()))).one(SessionCompleted).status == "completed"
-    assert Told(write(file, stop, user("r1", 5, [tool_result("t1")]))).one(SessionCompleted).status == "completed"
+    assert Imported(write(file, user("u1", 1), stop, leave)).one(SessionCompleted).status == "cancelled"
+    assert Imported(write(file, stop, user("u4", 5))).one(SessionCompleted).status == "completed"
+    assert Imported(write(file, stop, answer("a1", 5, "u2", message()))).one(SessionCompleted).status == "completed"
+    assert Imported(write(file, stop, user("r1", 5, [tool_result("t1")]))).one(SessionCompleted).status == "completed"
 
 
 def synthetic(uuid: str, at: float, parent: str, **more: Any) -> Json:
@@ -552,10 +554,10 @@ def synthetic(uuid: str, at: float, parent: str, **more: Any) -> Json:
 
 def test_a_synthetic_message_is_no_round(file: Path) -> None:
     """An answer of the CLI itself is no round and no message, and does not change how the session ends."""
-    told = Told(write(file, user("u1", 1, INTERRUPT), synthetic("a1", 2, "u1", isApiErrorMessage=False)))
-    assert not told.all(RoundCompleted)
-    assert told.one(MessageCountUpdated).message_count == 0
-    assert told.one(SessionCompleted).status is SessionStatus.CANCELLED
+    imported = Imported(write(file, user("u1", 1, INTERRUPT), synthetic("a1", 2, "u1", isApiErrorMessage=False)))
+    assert not imported.all(RoundCompleted)
+    assert imported.one(MessageCountUpdated).message_count == 0
+    assert imported.one(SessionCompleted).status is SessionStatus.CANCELLED
 
 
 @pytest.mark.parametrize(
@@ -574,28 +576,28 @@ def test_a_synthetic_message_is_no_round(file: Path) -> None:
 )
 def test_a_final_failure_ends_the_session_in_error(file: Path, more: Json, error: str) -> None:
     """A synthetic API error makes no round; at the end the session is an error of that status and type."""
-    told = Told(write(file, user("u1", 1), synthetic("a1", 2, "u1", isApiErrorMessage=True, **more)))
-    assert not told.all(RoundCompleted)
-    assert told.one(SessionCompleted).status is SessionStatus.ERROR
-    assert told.bound(SessionCompleted)["error"] == error
+    imported = Imported(write(file, user("u1", 1), synthetic("a1", 2, "u1", isApiErrorMessage=True, **more)))
+    assert not imported.all(RoundCompleted)
+    assert imported.one(SessionCompleted).status is SessionStatus.ERROR
+    assert imported.bound(SessionCompleted)["error"] == error
 
 
 def test_a_retried_request_is_a_success(file: Path) -> None:
     """An api_error record before an answer is neither a round nor an end; the latency counts from it."""
     retry = record("system", "e1", 2, "u1", subtype="api_error", error={"status": 529}, retryAttempt=1)
-    told = Told(write(file, user("u1", 1), retry, answer("a1", 5, "e1", message())))
-    assert told.one(RoundCompleted).status is RoundStatus.SUCCESS
-    assert told.one(RoundCompleted).latency_ms == 3000
-    assert told.one(SessionCompleted).status is SessionStatus.COMPLETED
-    assert "error" not in told.bound(SessionCompleted)
+    imported = Imported(write(file, user("u1", 1), retry, answer("a1", 5, "e1", message())))
+    assert imported.one(RoundCompleted).status is RoundStatus.SUCCESS
+    assert imported.one(RoundCompleted).latency_ms == 3000
+    assert imported.one(SessionCompleted).status is SessionStatus.COMPLETED
+    assert "error" not in imported.bound(SessionCompleted)
 
 
 @pytest.mark.parametrize("stop", [None, "end_turn"])
 def test_an_answer_that_an_error_cut_off_failed(file: Path, stop: str | None) -> None:
     """An API error right after a message without a stop reason makes its round an error, a finished one not."""
     fault = record("system", "e1", 3, "a1", subtype="api_error", error={"status": 500})
-    told = Told(write(file, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=stop)), fault))
-    done = told.one(RoundCompleted)
+    imported = Imported(write(file, user("u1", 1), answer("a1", 2, "u1", message(stop_reason=stop)), fault))
+    done = imported.one(RoundCompleted)
     assert (done.status, done.error) == (("success", None) if stop else ("error", "500"))
 
 
@@ -611,10 +613,10 @@ def test_nothing_of_the_content_comes_out(file: Path) -> None:
         _wrong_answer(usage=usage(SECRET)),
         b'{"a": "' + SECRET.encode(),
     ]
-    told = Told(write(file, *lines))
-    assert len(told.problems) == 3
-    assert SECRET not in repr(told.pairs)
-    assert SECRET not in "".join(map(str, told.problems))
+    imported = Imported(write(file, *lines))
+    assert len(imported.problems) == 3
+    assert SECRET not in repr(imported.pairs)
+    assert SECRET not in "".join(map(str, imported.problems))
 
 
 def test_progress_adds_up_to_the_size_of_the_file(file: Path) -> None:
@@ -622,7 +624,7 @@ def test_progress_adds_up_to_the_size_of_the_file(file: Path) -> None:
     write(file, *(user(f"u{number}", 1, "x" * 30_000) for number in range(10)))
     reported: list[int] = []
     report = ImportReport(on_progress=reported.append)
-    assert list(CLAUDE_CODE.read([file], report)) == Told(file).pairs
+    assert list(CLAUDE_CODE.read([file], report)) == Imported(file).pairs
     assert report.files == 1
     assert sum(reported) == file.stat().st_size
     assert len(reported) == 4
@@ -669,9 +671,9 @@ def recount(path: Path) -> tuple[dict[str, Json], set[str]]:
 @pytest.mark.parametrize("transcript", sorted(REAL.glob("*.jsonl")), ids=lambda path: path.stem)
 def test_real_transcripts_add_up(transcript: Path) -> None:
     """Rounds, tokens and tool calls of a real transcript are those of a recount that knows no line kinds."""
-    told = Told(transcript)
+    imported = Imported(transcript)
     usages, calls = recount(transcript)
-    done = told.all(RoundCompleted)
+    done = imported.all(RoundCompleted)
     assert sorted(event.round_id for event in done) == sorted(usages)
     totals: Counter[str] = Counter()
     for found in usages.values():
@@ -682,17 +684,17 @@ def test_real_transcripts_add_up(transcript: Path) -> None:
     assert total.prompt_tokens == totals["input_tokens"] + written + cached
     assert total.completion_tokens == totals["output_tokens"]
     assert total.total_tokens == total.prompt_tokens + total.completion_tokens
-    assert sorted(event.tool_call_id for event in told.all(ToolCalled)) == sorted(calls)
-    assert not told.problems
+    assert sorted(event.tool_call_id for event in imported.all(ToolCalled)) == sorted(calls)
+    assert not imported.problems
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the shared transcripts are not at {REAL}")
 @pytest.mark.parametrize("transcript", sorted(REAL.glob("*.jsonl")), ids=lambda path: path.stem)
 def test_real_transcripts_are_told_in_order(transcript: Path) -> None:
     """Events of a real transcript come by time, each within its session, with unique ids that a second run repeats."""
-    told = Told(transcript)
-    assert Told(transcript).pairs == told.pairs
-    events: list[Any] = [event for event, _ in told.pairs]
+    imported = Imported(transcript)
+    assert Imported(transcript).pairs == imported.pairs
+    events: list[Any] = [event for event, _ in imported.pairs]
     times = [event.meta.occurred_at for event in events]
     assert times == sorted(times)
     assert len({event.meta.event_id for event in events}) == len(events)

@@ -18,7 +18,7 @@ from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.integrations.elasticsearch.mapping import declared_fields, mappings
 from bamboo_logmetrics.integrations.elasticsearch.requests import NAMES, TemplateNames, setup_requests
 from bamboo_logmetrics.ship.destinations.base import ResourceDefaults
-from bamboo_logmetrics.ship.destinations.elasticsearch import Elasticsearch
+from bamboo_logmetrics.ship.destinations.elasticsearch import Elasticsearch, ElasticsearchOptions
 
 PRODUCTS = ["elasticsearch", "opensearch"]
 FLAT_TYPES = {"flattened", "flat_object"}
@@ -32,7 +32,7 @@ FIRST = NATIVE[0]
 
 
 def paths_in(document, closed, before=""):
-    """Give the path of each field of a document; what stands under a path of `closed` is one field."""
+    """Yield the path of each field of a document; everything under a path of `closed` is one field."""
     for name, value in document.items():
         path = before + name
         if isinstance(value, dict) and path not in closed:
@@ -84,7 +84,7 @@ def test_the_mapping_is_the_declared_fields(product):
     assert {path for path, _ in leaves_of(mappings(product)["properties"])} == set(declared_fields(product))
 
 
-def test_what_is_bound_fits_its_field():
+def test_bound_values_fit_their_field():
     """The open-ended place is deep enough, and neither it nor a keyword refuses a long text."""
     bound = declared_fields("elasticsearch")["bamboo.bound"]
     assert bound["type"] == "flattened"
@@ -97,7 +97,7 @@ def test_what_is_bound_fits_its_field():
         assert all(field["ignore_above"] * 4 < 32766 for field in keywords)
 
 
-def test_nothing_of_ours_is_guessed():
+def test_no_type_is_guessed():
     """An undeclared field is not indexed: in OpenSearch anywhere, in Elasticsearch where ECS does not type it."""
     assert mappings("opensearch")["dynamic"] is False
     found = mappings("elasticsearch")
@@ -123,7 +123,7 @@ def test_the_order_of_the_requests():
 
 
 def test_the_index_template_of_elasticsearch():
-    """It beats the server's own template for logs, and is composed with that one's parts around our types."""
+    """The index template takes precedence over the server's own for logs, and includes that one's components."""
     template = bodies("elasticsearch")[3]
     assert template["index_patterns"] == ["logs-bamboo.events-*"]
     assert template["priority"] == 200
@@ -135,7 +135,7 @@ def test_the_index_template_of_elasticsearch():
 
 
 def test_the_index_template_of_opensearch():
-    """It needs no template and no setting that only Elasticsearch has."""
+    """The index template needs nothing that only Elasticsearch has."""
     template = bodies("opensearch")[3]
     assert template["composed_of"] == ["bamboo-events@mappings"]
     assert template["priority"] == 200
@@ -145,7 +145,7 @@ def test_the_index_template_of_opensearch():
 
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_how_long_events_are_kept(product):
-    """The days are those that are asked for, counted from the rollover."""
+    """Events are kept for the given days, counted from the rollover."""
     (policy, *_), (other, *_) = bodies(product), bodies(product, keep=7)
     assert '"90d"' in json.dumps(policy)
     assert '"7d"' in json.dumps(other)
@@ -158,7 +158,7 @@ def test_how_long_events_are_kept(product):
 
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_other_names(product):
-    """With other names, nothing of the usual ones is left."""
+    """With other names, no request contains the usual ones."""
     text = json.dumps([(path, body) for _, path, body in setup_requests(product, TemplateNames("mine", "logs-mine-*"))])
     assert NAMES.name not in text
     assert NAMES.pattern not in text
@@ -257,7 +257,7 @@ def text_of(flat):
 @pytest.mark.servers
 @needs_server
 def test_applied_twice(real):
-    """The second time does the same as the first; a core server has no ISM, which is said."""
+    """Applying twice has the same result; the command reports that a core server has no ISM."""
     for result in real.applied:
         assert result.exit_code == 0, result.output
         first, *others = result.stdout.splitlines()
@@ -410,9 +410,10 @@ def test_a_refusal_is_for_the_dead_letter_file(real):
              [(1, encode(ECS[0])), (1, encode(ECS[0])), (2, encode({**ECS[0], "event": "text"}))]]  # fmt: skip
     headers = {"Content-Type": "application/x-ndjson"}
     answer = real.client.post(f"/{name}/_bulk", content=b"\n".join([*lines, b""]), headers=headers)
-    verdict = Elasticsearch(ResourceDefaults("x"), name).judge(["new", "again", "wrong"], answer.content)
-    assert not verdict.retry
-    ((entries, count, reason),) = verdict.refused
+    destination = Elasticsearch(ResourceDefaults("x"), ElasticsearchOptions(data_stream=name))
+    result = destination.parse_response(["new", "again", "wrong"], answer.content)
+    assert not result.retry
+    ((entries, count, reason),) = result.rejections
     assert (entries, count) == (["wrong"], 1)
     assert "object mapping for [event] tried to parse field [event] as object" in reason
 
@@ -465,8 +466,8 @@ def at(document, path):
     ],
     ids=str,
 )
-def test_what_is_no_line_is_kept(real, document, reason):
-    """A line that cannot be read is kept as a pipeline error with its text and the reason, and the log shipper gets its 201."""
+def test_a_text_that_is_not_a_line_is_kept(real, document, reason):
+    """A text that is not a line is kept as a pipeline error with the reason, and the log shipper gets its 201."""
     name = real.stream()
     shipper = {"agent": {"name": "a"}, "log": {"file": {"path": "/x"}, "offset": 5}, "input": {"type": "filestream"}}
     ((status, _, error),) = real.bulk(name, [shipper | document])
@@ -485,7 +486,7 @@ def test_what_is_no_line_is_kept(real, document, reason):
 @pytest.mark.servers
 @needs_server
 def test_additions_of_shippers(real):
-    """Of a log shipper's fields only those stay that the line does not say differently; the line's own are never lost."""
+    """Fields of a log shipper stay if the line does not contradict them; fields of the line are never lost."""
     added = {
         "@timestamp": "2026-11-22T15:48:00.000Z",
         "@version": "1",
@@ -522,7 +523,7 @@ def test_additions_of_shippers(real):
 @pytest.mark.servers
 @needs_server
 def test_a_shipper_that_left_the_text_beside_the_parsed_keys(real):
-    """Where both are there, the text is taken, whose numbers are exact, and is not kept a second time."""
+    """If a document has both, the pipeline uses the text, whose numbers are exact, and does not keep it a second time."""
     flat = {**FIRST, "big": 2**63}
     given = {"@timestamp": "2026-11-22T15:48:00.000Z", **FIRST, "big": 9.223372036854776e18, "message": text_of(flat)}
     (document,) = real.simulate([given])
