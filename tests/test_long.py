@@ -1,0 +1,19 @@
+"""Properties with many more examples than the suite has time for: ``tox -e long``."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from support.flats import FLATS, exact, there_and_back
+
+from bamboo_logmetrics.format.layouts import LAYOUTS
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@settings(max_examples=20_000)
+@given(flat=FLATS)
+def test_any_record_comes_back(layout, flat):
+    """Any record that is read back from its line has the same keys, values and types."""
+    assert exact(there_and_back(layout, flat)) == exact(flat)
