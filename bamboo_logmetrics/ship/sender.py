@@ -33,10 +33,11 @@ _ADVICE = {
     404: "not found: check the URL",
 }
 
-# An ordinary line. An encoder that fails for this one too is broken, and no line is to blame.
-_ORDINARY = entry_of(
-    b'{"timestamp":"2026-01-01T00:00:00.000000Z","level":"info","event":"text","v":1,'
-    b'"writer":"00000000000000000000","seq":1,"plain":true}'
+# An ordinary plain line and an ordinary event. An encoder that takes neither is broken, and no line is to blame.
+_HEADER = b'"timestamp":"2026-01-01T00:00:00.000000Z","level":"info","v":1,"writer":"00000000000000000000","seq":1'
+_SAMPLES = (
+    entry_of(b'{%b,"event":"text","plain":true}' % _HEADER),
+    entry_of(b'{%b,"event":"chat.session_started","session_id":"s","model":"m"}' % _HEADER),
 )
 
 
@@ -115,23 +116,28 @@ class Sender:
     def encode_valid(self, entries: Sequence[Entry]) -> tuple[EncodedBatch | None, list[InvalidLine]]:
         """Return the lines that can be encoded, ready to be sent, and the others with the reasons.
 
-        A line that fails, with whatever error, must not stop the lines after it. Raises the encoder's error if it
-        encodes not even an ordinary line.
+        A line that fails, with whatever error, must not stop the lines after it. Raises the error if the encoder takes
+        neither a line of the batch nor an ordinary one.
         """
         try:
             return (self.encode(entries) if entries else None), []
-        except Exception:  # noqa: BLE001 - a line may raise anything in an encoder
-            self._destination.encode([_ORDINARY])
+        except Exception:
+            valid, invalid = self._try_each(entries)
+            if not valid and not self._try_each(_SAMPLES)[0]:
+                raise
+        return (self.encode(valid) if valid else None), invalid
+
+    def _try_each(self, entries: Sequence[Entry]) -> tuple[list[Entry], list[InvalidLine]]:
         valid, invalid = [], []
         for entry in entries:
             try:
-                self.encode([entry])
-            except Exception as error:  # noqa: BLE001 - as above
+                self._destination.encode([entry])
+            except Exception as error:  # noqa: BLE001 - a line may raise anything in an encoder
                 reason = f"it cannot take the server's form: {type(error).__name__}: {error}"
                 invalid.append(InvalidLine(entry.line, reason))
             else:
                 valid.append(entry)
-        return (self.encode(valid) if valid else None), invalid
+        return valid, invalid
 
     # -- sending -----------------------------------------------------------------------------
 
@@ -187,7 +193,7 @@ class Sender:
     # -- bad lines ---------------------------------------------------------------------------
 
     def _bisect(self, batch: EncodedBatch, answer: Answer, rejections: list[Rejection]) -> list[EncodedBatch]:
-        """Return what to send instead of lines that are too large together, or of which some are bad."""
+        """Return the batches to send instead of lines that are too large together, or of which some are bad."""
         entries = batch.entries
         if answer.status in _BAD_LINES and (bad := self._destination.find_rejected(entries, answer.body)) is not None:
             rejections.append(Rejection(bad, len(bad), answer.error))

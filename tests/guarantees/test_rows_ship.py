@@ -30,7 +30,7 @@ DESTINATIONS = ("loki", "elasticsearch", "otlp")
 
 @pytest.fixture(autouse=True)
 def one_context(monkeypatch):
-    """Make the certificates' context once: it takes as long as a small shipment."""
+    """Make the certificates' context once: it takes as long as a small source."""
     found = httpx.create_ssl_context()
     monkeypatch.setattr(http, "_tls", lambda access: found)
 
@@ -325,11 +325,11 @@ def test_row_39_torn_at_every_byte(tmp_path, stub):
     for cut in range(len(whole)):
         with open(path, "wb") as file:
             file.write(whole[:cut])
-        shipment = LogSource(world.log.path, names, moved=False, fs=FaultyFS(), clock=world.clock)
-        assert not shipment.restarted
-        assert shipment.state == states[-1]
-        batch = shipment.next_batch(BATCH)
-        shipment.close()
+        source = LogSource(world.log.path, names, moved=False, fs=FaultyFS(), clock=world.clock)
+        assert not source.restarted
+        assert source.state == states[-1]
+        batch = source.next_batch(BATCH)
+        source.close()
         assert ids_in([entry.line for entry in batch.entries]) == world.sent[len(states) - 1]
     requests = len(stub.requests)
     assert world.ship() == Shipped(len(world.sent[requests - 1]), 0, 0)

@@ -125,7 +125,7 @@ class Destination(ABC):
         return cls.Options(**values)
 
     def auth(self, credentials: Credentials) -> Mapping[str, str] | httpx.Auth:
-        """Return what authenticates each request: headers, or an ``httpx.Auth`` that may sign the request.
+        """Return the headers that authenticate each request, or an ``httpx.Auth`` that may sign it.
 
         The default is the headers for a user, a bearer token, an API key and a tenant.
         """

@@ -53,7 +53,7 @@ def to(stub, kind="loki"):
 
 
 def numbers(path):
-    """Return what a log's lines are known by, sorted."""
+    """Return the ids of a log's lines, sorted."""
     return sorted((line["writer"], line["seq"]) for line in flat(path))
 
 
@@ -477,7 +477,7 @@ def test_a_run_that_is_terminated(stub, closed_log):
 
 
 def test_a_follower_gets_what_is_appended(stub, closed_log):
-    """What is appended while it follows is delivered, without another command."""
+    """Lines that are appended while it follows are delivered, without another command."""
     with follow(closed_log, stub) as process:
         assert stub.until_reached()
         write(closed_log, 3)

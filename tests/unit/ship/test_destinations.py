@@ -125,7 +125,7 @@ def test_registered_twice(registered):
 
 
 def pushed(body):
-    """Return what a push brings: (labels, time, line, metadata) of each entry."""
+    """Return (labels, time, line, metadata) of each entry of a push."""
     streams = json.loads(body)["streams"]
     labels = [tuple(sorted(stream["stream"].items())) for stream in streams]
     assert len(set(labels)) == len(labels)
@@ -296,8 +296,8 @@ def test_elasticsearch_success():
     ],
     ids=lambda error: error["type"],
 )
-def test_elasticsearch_sends_again_what_can_be_mended(error):
-    """What somebody who looks after the server can mend is waited for, though Elasticsearch answers 400."""
+def test_elasticsearch_sends_fixable_errors_again(error):
+    """Errors that an administrator of the server can fix are waited for, though Elasticsearch answers 400."""
     made = entries(1, 2)
     verdict = destination("elasticsearch").parse_response(made, bulk(201, (400, error)))
     assert (verdict.retry, verdict.rejections) == (made[1:], [])
@@ -331,7 +331,7 @@ def test_elasticsearch_notices_a_plain_index(items, noticed):
 
 
 def test_elasticsearch_failure_store():
-    """What went into the failure store of a data stream is refused, though its item says created."""
+    """A line in the failure store of a data stream is rejected, though its item says created."""
     made = entries(1, 2, 3)
     items = ({"status": 201, "failure_store": store} for store in ("used", "not_enabled", "not_applicable_or_unknown"))
     answer = json.dumps({"errors": False, "items": [{"create": item} for item in items]}).encode()
@@ -344,7 +344,7 @@ def test_elasticsearch_failure_store():
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 401, 403, 404, 408])
 def test_elasticsearch_sends_items_again(status):
-    """What is about the server or about us, such as an index that is blocked, concerns the lines that have it only."""
+    """An item with an error of the server or of the client, such as a blocked index, is sent again alone."""
     made = entries(1, 2, 3)
     error = {"type": "cluster_block_exception", "reason": "index [x] blocked by: [FORBIDDEN/12/index read-only]"}
     verdict = destination("elasticsearch").parse_response(made, bulk(201, (status, error), (status, {"type": "later"})))
@@ -355,7 +355,7 @@ def test_elasticsearch_sends_items_again(status):
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_elasticsearch_refuses_documents(status):
-    """What is about the document is refused for good, with the reason and what caused it."""
+    """An error of the document rejects it, with the reason and its cause."""
     made = entries(1, 2, 3)
     cause = {"type": "illegal_argument_exception", "reason": 'For input string: "x"'}
     error = {"type": "document_parsing_exception", "reason": "failed to parse field [count]", "caused_by": cause}
@@ -413,7 +413,7 @@ def pairs(attributes):
 
 
 def value_of(value):
-    """Return what stands in a protobuf value, with its type."""
+    """Return the value in a protobuf value, with its type."""
     kind = value.WhichOneof("value")
     if kind is None:
         return None
@@ -424,7 +424,7 @@ def value_of(value):
 
 
 def as_protobuf(value):
-    """Return what a value of OTLP/JSON is in protobuf."""
+    """Return the protobuf form of a value of OTLP/JSON."""
     for kind, found in value.items():
         if kind in {"intValue", "doubleValue"}:
             return int(found) if kind == "intValue" else float(found)
@@ -532,7 +532,7 @@ def test_otlp_partial_success(answer, how_many):
 @pytest.mark.parametrize("answer", [b"<html>", b"nothing", b"[]", b"7", b'{"partialSuccess":5}', b"\xff\xff",
     b'{"partialSuccess":{"rejectedLogRecords":"x"}}', b"[" * 100_000, b'{"a":' + b"[" * 100_000])  # fmt: skip
 def test_otlp_malformed_answers(answer):
-    """What is neither protobuf nor JSON of an export says nothing of the lines."""
+    """An answer that is neither protobuf nor JSON of an export raises."""
     with pytest.raises((ValueError, RecursionError)):
         destination("otlp").parse_response(entries(1), answer)
 

@@ -80,7 +80,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_not_a_line(name):
-    """What is not a line of a writer of ours raises ValueError, whatever it is."""
+    """A line of another program raises ValueError, whatever it is."""
     with pytest.raises(ValueError):
         entry_of(BAD[name])
 

@@ -133,7 +133,7 @@ def test_a_torn_tail_that_is_repaired(hand_log, following):
 
 
 def test_a_torn_tail_in_a_rotated_file_is_broken(hand_log, following):
-    """What stands behind the last newline of a file that nobody writes any more comes as broken, once."""
+    """Bytes after the last newline of a file that no process writes any more come as broken, once."""
     hand_log.write(1)
     hand_log.append(b'{"half')
     hand_log.rotate()
@@ -325,7 +325,7 @@ def test_its_own_file_vanishes_while_it_is_looked_for(hand_log, following, fs):
 
 
 def test_links_and_directories_are_no_rotated_files(hand_log, following, tmp_path):
-    """What only has the name of a rotated file is left alone."""
+    """A directory with the name of a rotated file is left alone."""
     hand_log.write(1)
     (tmp_path / f"a.jsonl.20200101T000000000000Z-{'0' * 20}").mkdir()
     (tmp_path / f"a.jsonl.20200101T000000000001Z-{'0' * 20}").symlink_to(hand_log.path)
@@ -386,7 +386,7 @@ def test_cut_shorter_from_outside(hand_log, following):
     os.truncate(hand_log.path, size // 2)
     found = pieces(follower)
     assert [seq for _, seq in ids_in(found[0].lines)] == list(range(1, 11))
-    for more in ([], [1]):  # nobody knows what stood behind the place while nobody looked
+    for more in ([], [1]):  # the lines that followed while no process looked are not known
         if more:
             hand_log.append(hand_log.make(1, "b"))
             compress(hand_log.rotate())

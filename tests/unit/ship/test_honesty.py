@@ -1,4 +1,4 @@
-"""What a shipper must not do: skip a file, take for delivered what is not, or be silent about a loss."""
+"""Things that a shipper must not do: skip a file, count an undelivered line as delivered, or be silent about a loss."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_line_that_is_too_large_at_first(hand_log, stub):
 
 
 def test_files_that_go_before_anything_was_delivered_are_lost(hand_log, stub):
-    """What is removed while the server is away is lost, exactly, though nothing was delivered before."""
+    """Lines that are removed while the server is away are lost, exactly, though nothing was delivered before."""
     hand_log.write(3)
     first = hand_log.rotate()
     hand_log.write(3)
@@ -252,7 +252,7 @@ def test_an_encoder_that_takes_no_line(hand_log, stub, monkeypatch):
 
 
 def test_a_shipper_that_fails_beside_an_application(hand_log, stub, monkeypatch):
-    """What nobody could foresee ends the shipper, not the application: it is said, and close tells that not all is settled."""
+    """An unforeseen error ends the shipper, not the application: it is reported, and close returns False."""
     from bamboo_logmetrics.ship.destinations.loki import Loki
 
     def encode(_self, _entries):
@@ -269,7 +269,7 @@ def test_a_shipper_that_fails_beside_an_application(hand_log, stub, monkeypatch)
 
 
 def test_a_plain_index_is_noticed_once(hand_log, stub):
-    """What Elasticsearch puts into a plain index is delivered, and that it is one is said once."""
+    """A line in a plain index of Elasticsearch is delivered, and the index is noticed once."""
     hand_log.write(4)
     stub.index = "logs-x"
     notices = []

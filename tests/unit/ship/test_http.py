@@ -151,7 +151,7 @@ def test_compressed():
     ],
 )
 def test_authorisation_arrives(stub, connect, given, header):
-    """What convinces arrives in its header, with each request."""
+    """Credentials arrive in their header, with each request."""
     server = connect(stub.url, **given)
     for _ in range(2):
         assert server.post(EMPTY).status == 204
@@ -170,7 +170,7 @@ def test_authorisation_arrives(stub, connect, given, header):
     ids=str,
 )  # fmt: skip
 def test_access_that_cannot_be(given):
-    """What contradicts itself, lacks its other half, or cannot stand in a header is refused, and not shown."""
+    """Credentials that contradict each other, lack their other half, or cannot stand in a header are refused, and not shown."""
     with pytest.raises(ConfigError) as raised:
         Credentials(**given)
     assert SECRET not in str(raised.value)
@@ -262,7 +262,7 @@ BASIC = base64.b64encode(f"u:{SECRET}".encode()).decode()
 @pytest.mark.parametrize("given", [{"user": "u", "password": SECRET}, {"token": SECRET}, {"api_key": SECRET}], ids=str)
 @pytest.mark.parametrize("before", ["who is ", "x" * 480, "x" * 3_990])
 def test_an_answer_that_echoes_a_secret(stub, connect, given, before):
-    """What a server says is shown without our secrets, in plain and as they were sent, wherever it is cut."""
+    """The words of a server are shown without the secrets, in plain and as they were sent, wherever they are cut."""
     stub.fail(401, body=f"{before}{SECRET} and Basic {BASIC}: no".encode())
     error = connect(stub.url, **given).post(EMPTY).error
     assert "401" in error
@@ -485,7 +485,7 @@ def test_any_retry_after(text):
 
 
 def test_errors_are_one_short_line(stub, connect):
-    """What a server says becomes one line of at most 500 characters, behind its status."""
+    """The words of a server become one line of at most 500 characters, after its status."""
     stub.fail(500, body="größer\n\n  Fehler\r\n".encode() + b"\xff" + b"x" * 5_000)
     error = connect(stub.url).post(EMPTY).error
     assert error.startswith("500 Internal Server Error: größer Fehler \ufffdxxx")

@@ -53,13 +53,13 @@ def opening(hand_log, fs, clock):
             each.close()
 
 
-def deliver(shipment, size=BIG, refused=()):
+def deliver(source, size=BIG, refused=()):
     """Settle everything as delivered, but for the numbers that are refused; return what was delivered."""
     found = []
-    while (batch := shipment.next_batch(size)) is not None:
+    while (batch := source.next_batch(size)) is not None:
         bad = [entry for entry in batch.entries if entry.head.seq in refused]
-        shipment.commit(batch, [Rejection([entry], 1, "no") for entry in bad])
-        shipment.save()
+        source.commit(batch, [Rejection([entry], 1, "no") for entry in bad])
+        source.save()
         found += [entry.head.seq for entry in batch.entries if entry not in bad]
     return found
 
@@ -77,7 +77,7 @@ def letters(log, name="loki"):
 
 
 def test_it_goes_on_where_it_was(hand_log, opening):
-    """A shipment goes on at the checkpoint of the one before, with its counts."""
+    """A source goes on at the checkpoint of the one before, with its counts."""
     hand_log.write(5)
     first = opening()
     assert deliver(first, 1) == [1, 2, 3, 4, 5]
@@ -93,8 +93,8 @@ def test_it_goes_on_where_it_was(hand_log, opening):
     assert state.saved_at == "2026-11-22T15:47:13.000000Z"
 
 
-def test_what_was_read_is_not_settled(hand_log, opening):
-    """What was read and not settled is not in the checkpoint, and comes again."""
+def test_lines_that_were_read_are_not_committed(hand_log, opening):
+    """Lines that were read and not committed are not in the checkpoint, and come again."""
     hand_log.write(3)
     first = opening()
     batch = first.next_batch(BIG)
@@ -157,14 +157,14 @@ def test_the_middle_of_the_oldest_file(hand_log, opening):
 def test_numbers_that_are_missing_are_lost(hand_log, opening):
     """Lines that the files do not hold any more are counted, and named in the dead-letter file."""
     hand_log.write(3)
-    shipment = opening()
-    deliver(shipment)
+    source = opening()
+    deliver(source)
     hand_log.make(4)
     hand_log.rotate()
     hand_log.write(2)
     hand_log.make(2, "b")
     hand_log.write(1, "b")
-    assert deliver(shipment) == [8, 9, 3]
+    assert deliver(source) == [8, 9, 3]
     assert on_disk(hand_log).lost == 6
     assert [(each["writer"], each["lost"]) for each in letters(hand_log)] == [(A, [4, 7]), ("b" * 20, [1, 2])]
     assert {each["reason"] for each in letters(hand_log)} == {"lost: the files do not hold these lines any more"}
@@ -173,11 +173,11 @@ def test_numbers_that_are_missing_are_lost(hand_log, opening):
 def test_lines_that_come_again(hand_log, opening):
     """Lines that stand in the files again are not delivered again, and counted."""
     hand_log.write(5)
-    shipment = opening()
-    deliver(shipment)
+    source = opening()
+    deliver(source)
     os.truncate(hand_log.path, 0)
     hand_log.append(b"".join([line("b", 1), *(line("a", seq) for seq in range(1, 8))]))
-    assert deliver(shipment) == [1, 6, 7]
+    assert deliver(source) == [1, 6, 7]
     assert (on_disk(hand_log).shipped, on_disk(hand_log).repeated, on_disk(hand_log).lost) == (8, 5, 0)
 
 
@@ -197,15 +197,15 @@ def test_what_is_no_line(hand_log, opening, clock):
 
 
 def test_what_is_refused(hand_log, opening):
-    """What a destination refuses is counted, and stands in the dead-letter file line by line, or by the batch."""
+    """Rejected lines are counted, and stand in the dead-letter file line by line, or by the batch."""
     hand_log.write(4)
-    shipment = opening()
-    assert deliver(shipment, refused={2}) == [1, 3, 4]
+    source = opening()
+    assert deliver(source, refused={2}) == [1, 3, 4]
     hand_log.write(3)
     hand_log.write(2, "b")
-    batch = shipment.next_batch(BIG)
-    shipment.commit(batch, [Rejection(batch.entries, 2, "two of them")])
-    shipment.save()
+    batch = source.next_batch(BIG)
+    source.commit(batch, [Rejection(batch.entries, 2, "two of them")])
+    source.save()
     assert (on_disk(hand_log).shipped, on_disk(hand_log).refused) == (6, 3)
     first, second = letters(hand_log)
     assert (first["writer"], first["seq"], first["reason"]) == (A, 2, "no")
@@ -216,14 +216,14 @@ def test_what_is_refused(hand_log, opening):
 def test_files_without_a_line_are_passed(hand_log, opening, fs):
     """Files in which nothing was left are passed in the checkpoint too, once; retention need not wait for them."""
     hand_log.write(1)
-    shipment = opening()
-    deliver(shipment)
+    source = opening()
+    deliver(source)
     name = hand_log.rotate()
-    assert shipment.next_batch(BIG) is None
-    shipment.save_position()
+    assert source.next_batch(BIG) is None
+    source.save_position()
     assert on_disk(hand_log).position.passed == os.path.basename(name)
     fs.calls.clear()
-    shipment.save_position()
+    source.save_position()
     assert not fs.count("write")
 
 
@@ -241,13 +241,13 @@ def test_a_save_that_fails_is_repeated_and_counts_once(tmp_path, call, code):
         log.append(b"junk\n")
         log.write(2)
         healthy = FaultyFS()
-        shipment = LogSource(log.path, NAMES, moved=False, fs=healthy, clock=ManualClock())
-        batch = shipment.next_batch(BIG)
-        shipment.commit(batch, [Rejection(batch.entries[1:2], 1, "no")])
-        shipment._fs = shipment._dead_letters._fs = fs
+        source = LogSource(log.path, NAMES, moved=False, fs=healthy, clock=ManualClock())
+        batch = source.next_batch(BIG)
+        source.commit(batch, [Rejection(batch.entries[1:2], 1, "no")])
+        source._fs = source._dead_letters._fs = fs
         for _ in range(2):
             try:
-                shipment.save()
+                source.save()
                 break
             except OSError:
                 continue
@@ -257,7 +257,7 @@ def test_a_save_that_fails_is_repeated_and_counts_once(tmp_path, call, code):
             ["at", "lost", "reason", "writer"],
         ] or call == "close"  # they are there, and perhaps twice
         fs.heal()
-        shipment.close()
+        source.close()
         state = on_disk(log)
         assert (state.shipped, state.refused, state.lost) == (5, 2, 2)
         assert all(letters(log))
@@ -266,16 +266,16 @@ def test_a_save_that_fails_is_repeated_and_counts_once(tmp_path, call, code):
 def test_a_dead_letter_is_on_the_disk_before_the_checkpoint(hand_log, opening, fs):
     """A dead letter is written and brought to the disk before the checkpoint that counts it."""
     hand_log.append(b"junk\n")
-    shipment = opening()
+    source = opening()
     fs.calls.clear()
-    deliver(shipment)
+    deliver(source)
     steps = [call for call, *_ in fs.calls if call in {"write", "fsync", "rename"}]
     assert steps == ["write", "fsync", "write", "fsync", "rename", "rename"]
     assert len(letters(hand_log)) == on_disk(hand_log).refused == 1
 
 
 def test_half_a_dead_letter_is_cut_away(tmp_path):
-    """What a crash has left of a letter is cut away before the next, however long it is."""
+    """A part of a letter, left by a crash, is cut off before the next, however long it is."""
     path = str(tmp_path / "dead")
     book = DeadLetters(path, FaultyFS(), log=path)
     book.write([], "now")
@@ -299,30 +299,30 @@ def test_half_a_dead_letter_is_cut_away(tmp_path):
 
 
 def test_what_is_wrong_stands_in_the_checkpoint(hand_log, opening, clock, fs):
-    """What is wrong is saved at once, later changes within ten seconds, and that it is over at once."""
-    shipment = opening()
-    shipment.set_error("")
+    """An error is saved at once, its changes within ten seconds, and its end at once."""
+    source = opening()
+    source.set_error("")
     assert on_disk(hand_log).error == ""
-    shipment.set_error("one")
+    source.set_error("one")
     since = on_disk(hand_log).error_since
     assert (on_disk(hand_log).error, since) == ("one", "2026-11-22T15:47:13.000000Z")
     clock.advance(9)
-    shipment.set_error("two")
+    source.set_error("two")
     assert on_disk(hand_log).error == "one"
     clock.advance(1)
-    shipment.set_error("three")
+    source.set_error("three")
     assert (on_disk(hand_log).error, on_disk(hand_log).error_since) == ("three", since)
     fs.fail("write", errno.ENOSPC)
-    shipment.set_error("")
+    source.set_error("")
     assert on_disk(hand_log).error == "three"
     fs.heal()
-    shipment.set_error("four")
-    shipment.set_error("")
+    source.set_error("four")
+    source.set_error("")
     assert (on_disk(hand_log).error, on_disk(hand_log).error_since) == ("", "")
 
 
 def test_nothing_is_saved_once_it_is_closed(hand_log, opening):
-    """What a thread says after the end is not saved: another shipper may be at work by then."""
+    """An error after close is not saved: another shipper may be at work by then."""
     hand_log.write(1)
     first = opening()
     first.close()
@@ -398,7 +398,7 @@ def test_whoever_has_the_lock_too_does_not_keep_it(hand_log, opening):
 
 
 def test_the_locks_of_a_parent_are_closed(monkeypatch, tmp_path):
-    """What a child closes are the descriptors of the locks."""
+    """A child closes the descriptors of the locks."""
     fd = os.open(tmp_path / "x", os.O_RDWR | os.O_CREAT)
     monkeypatch.setattr(module, "_locks", {fd})
     module._close_locks()
@@ -469,9 +469,9 @@ def test_a_broken_line_is_not_lost_as_well(hand_log, opening, layout, glued):
     written = [encode(LAYOUTS[layout].write(json.loads(hand_log.make(1)))) for _ in range(6)]
     bad = b"".join(written[2 : 2 + glued]).replace(b"tool_called", b"tool_\xffcalled")
     hand_log.append(b"\n".join([*written[:2], bad, *written[2 + glued :]]) + b"\n")
-    shipment = opening()
-    assert deliver(shipment) == [1, 2, *range(3 + glued, 7)]
-    assert (shipment.state.refused, shipment.state.lost) == (1, 0)
+    source = opening()
+    assert deliver(source) == [1, 2, *range(3 + glued, 7)]
+    assert (source.state.refused, source.state.lost) == (1, 0)
 
 
 def test_a_number_in_a_broken_line_is_taken_only_if_it_is_the_next(hand_log, opening):
@@ -479,9 +479,9 @@ def test_a_number_in_a_broken_line_is_taken_only_if_it_is_the_next(hand_log, ope
     hand_log.write(2)
     hand_log.append(hand_log.make(1).replace(b'"seq":3', b'"seq":333').replace(b'"level"', b'"le\xffvel"'))
     hand_log.write(2)
-    shipment = opening()
-    assert deliver(shipment) == [1, 2, 4, 5]
-    assert (shipment.state.refused, shipment.state.lost) == (1, 1)
+    source = opening()
+    assert deliver(source) == [1, 2, 4, 5]
+    assert (source.state.refused, source.state.lost) == (1, 1)
 
 
 def test_no_valid_checkpoint(hand_log, opening):

@@ -43,7 +43,7 @@ def test_how_far_each_shipper_is(hand_log, stub):
 
 
 def test_what_is_behind(hand_log, stub, monkeypatch):
-    """What was not delivered is told in bytes of the files, and as the age of the first line."""
+    """The lag is the bytes of the files after the position, and the age of the first line there."""
     hand_log.write(3)
     ship(hand_log, stub)
     hand_log.write(2)
@@ -61,7 +61,7 @@ def test_what_is_behind(hand_log, stub, monkeypatch):
 
 @pytest.mark.parametrize("data", [b"junk\n", b"half"])
 def test_what_has_no_age(hand_log, stub, data):
-    """What is no line has bytes and no age."""
+    """An invalid line has bytes and no age."""
     hand_log.write(1)
     ship(hand_log, stub)
     hand_log.append(data)

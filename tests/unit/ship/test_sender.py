@@ -100,7 +100,7 @@ def poison(*numbers):
 
 
 def test_one_request(desk, kind):
-    """What is taken was one request, and nothing is said but that all is well."""
+    """Lines that are taken are one request, and only the end of trouble is reported."""
     it = desk(kind, verified=False)
     assert it.deliver(entries(1, 2, 3)) == []
     assert it.sent == [[1, 2, 3]]
@@ -198,7 +198,7 @@ def test_answers_that_say_nothing(desk, kind):
 
 
 def test_secrets_in_what_is_said(desk):
-    """What a server says with a status of success is shown without secrets too."""
+    """The words of a server in an answer of success are shown without secrets too."""
     it = desk("elasticsearch")
     answer = '{"errors":true,"items":[{"create":{"status":%d,"error":{"reason":"sk-proj-abcdefghijklmnop%d"}}}]}'
     it.stub.reply(Reply(200, body=(answer % (503, 1234)).encode()), Reply(200, body=(answer % (400, 1234)).encode()))
@@ -210,7 +210,7 @@ def test_secrets_in_what_is_said(desk):
 # -- giving up -----------------------------------------------------------------------------
 
 
-def test_patience_is_shorter_than_what_the_server_asks_for(desk):
+def test_giving_up_comes_before_retry_after(desk):
     """A pause is not longer than the time that is left before giving up, and then the server is asked once more."""
     it = desk(give_up_after=100)
     it.stub.fail(429, {"Retry-After": "600"}, times=2)
@@ -220,7 +220,7 @@ def test_patience_is_shorter_than_what_the_server_asks_for(desk):
     assert len(it.stub.requests) == 2
 
 
-def test_patience(desk):
+def test_giving_up(desk):
     """When nothing is delivered for so long, the last error is raised."""
     it = desk(give_up_after=60)
     it.stub.fail(503, body=b"down", times=100)
@@ -230,7 +230,7 @@ def test_patience(desk):
     assert it.stored == []
 
 
-def test_no_patience(desk):
+def test_giving_up_at_once(desk):
     """With no time to wait the first error is raised, and no pause is made."""
     it = desk(give_up_after=0)
     it.stub.fail(500)
@@ -239,7 +239,7 @@ def test_no_patience(desk):
     assert it.clock.pauses == []
 
 
-def test_patience_begins_anew(desk):
+def test_giving_up_counts_from_the_last_success(desk):
     """Time in which there was nothing to deliver, and time before a part was delivered, counts for nothing."""
     it = desk("elasticsearch", give_up_after=60)
     it.clock.advance(1000)
@@ -251,7 +251,7 @@ def test_patience_begins_anew(desk):
     assert sum(it.clock.pauses) < 60
 
 
-def test_patience_that_does_not_end(desk):
+def test_never_giving_up(desk):
     """Without a limit, days of trouble raise nothing."""
     it = desk()
     it.clock.on_pause = lambda: it.clock.advance(86_400)
@@ -417,7 +417,7 @@ def test_a_server_that_takes_nothing(desk, kind, status):
 
 
 def test_a_server_that_takes_nothing_for_good(desk):
-    """Patience ends such a delivery like any other, and all lines are still to be delivered."""
+    """Giving up ends such a delivery like any other, and all lines are still to be delivered."""
     it = desk(verified=False, give_up_after=300)
     it.stub.poison = poison(*range(1, 101))
     with pytest.raises(GivenUpError, match="right URL"):
@@ -453,7 +453,7 @@ def test_mostly_bad_lines_at_first(desk):
     assert set(it.stored) == {1}
 
 
-def test_a_scout_that_meets_trouble(desk):
+def test_a_probe_that_meets_trouble(desk):
     """While single lines are tried, trouble and answers of another kind prove nothing."""
     it = desk("elasticsearch", verified=False)
     it.stub.fail(400)
@@ -488,7 +488,7 @@ def test_lines_too_far_behind_for_loki(desk):
     assert it.sent == [[1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4], [5, 6, 7]]
 
 
-def test_a_scout_that_is_named(desk):
+def test_a_probe_that_is_rejected_by_name(desk):
     """A line that is refused in words of Loki's proves that it is Loki that answers."""
     it = desk(verified=False)
     it.stub.fail(400, body=b"max entry size exceeded")

@@ -228,7 +228,7 @@ def test_lines_of_a_newer_version(hand_log, stub):
 
 @pytest.mark.parametrize("follow", [True, False])
 def test_a_newer_line_holds_up_only_what_is_behind_it(tmp_path, stub, follow):
-    """What stands before a line of a newer version is delivered, and so are other logs; a newer package goes on there."""
+    """Lines before a line of a newer version are delivered, and so are other logs; a newer package goes on there."""
     one, two = HandLog(tmp_path, "one.jsonl"), HandLog(tmp_path, "two.jsonl")
     one.write(3)
     one.append(one.make(1).replace(b'"v":1', b'"v":2'))
@@ -280,7 +280,7 @@ def test_checkpoints_in_a_directory(tmp_path, stub):
 
 
 def test_it_follows(hand_log, stub):
-    """What is appended is delivered, through rotation, and at the end everything is."""
+    """Appended lines are delivered, through rotation, and at the end all lines are."""
     hand_log.write(3)
     with Running(hand_log.path, stub) as running:
         running.until_settled()
@@ -484,7 +484,7 @@ def test_a_file_without_new_lines_is_passed(hand_log, stub, follow):
 
 
 def test_counts_are_those_of_this_run(tmp_path, stub):
-    """What a log had delivered before is not counted again, also when the log is found later."""
+    """Lines that were delivered before are not counted again, also when the log is found later."""
     log = HandLog(tmp_path)
     log.write(5)
     ship(log, stub)
@@ -732,7 +732,7 @@ def test_a_signal_while_it_waits(hand_log, stub, number, where):
 
 
 def test_ctrl_c_as_a_batch_sets_out(hand_log, stub, monkeypatch):
-    """What has set out is waited for, also where Ctrl-C comes at that moment."""
+    """A batch that is on its way is waited for, also if Ctrl-C comes at that moment."""
     submit = BackgroundCalls.submit
 
     def interrupted(calls, call):
