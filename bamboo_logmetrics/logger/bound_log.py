@@ -168,7 +168,11 @@ class BoundLog(LogControl, BoundLoggerBase):
         if not self._logger.may_block:
             return put(record)
         context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(None, context.run, put, record)
+        return await asyncio.get_running_loop().run_in_executor(None, context.run, self._put_in_thread, put, record)
+
+    def _put_in_thread(self, put: Put, record: QueuedRecord) -> bool:
+        """Call ``put`` as a method of this logger, so that the log is not closed as unreferenced meanwhile."""
+        return put(record)
 
     # -- one record ----------------------------------------------------------------------
 

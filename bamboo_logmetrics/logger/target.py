@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+from weakref import WeakValueDictionary
+
+from bamboo_logmetrics.logger.processing import ProcessorChain
 
 from bamboo_logmetrics.options import OnFull
 from bamboo_logmetrics.pipeline.channel import Channel
 from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
-from bamboo_logmetrics.record.levels import LEVELS
+from bamboo_logmetrics.record.levels import level_number
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import Clock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from typing import Protocol
-
-    from structlog.typing import Processor
 
     from bamboo_logmetrics.pipeline.pipeline import Pipeline
 
@@ -34,27 +37,43 @@ class LogTarget:
 
     ``put`` and ``put_plain`` are the channel's own methods and ``time_ns`` is the clock's, so that a logger calls them
     without a detour. They change when :meth:`set_pipeline` is called.
+
+    It is the wrapped logger that structlog's processors are given, and has what they ask a logger of the standard
+    library for: ``name``, ``disabled`` and the level.
     """
 
-    __slots__ = ("level", "may_block", "pipeline", "processors", "put", "put_plain", "time_ns")
+    __slots__ = (
+        "__weakref__", "_named", "level", "may_block", "pipeline", "processors", "put", "put_plain", "time_ns"
+    )  # fmt: skip
+
+    name = "root"  # as of the stdlib's logger without a name
+    disabled = False
+    context: ClassVar[Mapping[str, str]] = {}  # bound to each logger
 
     def __init__(self) -> None:
         self.pipeline: Pipeline | None = None
-        self.processors: list[Processor] = []
+        self.processors = ProcessorChain()
         self.level = 0  # number of the lowest level that is written
         self.may_block = False  # True if put and put_plain may wait for room or for the disk
-        self.time_ns = Clock().time_ns
+        self.time_ns: Callable[[], int] | None = None  # None: that of the system
+        self._named: WeakValueDictionary[str, NamedTarget] = WeakValueDictionary()
         unconfigured = Unconfigured()
         self.put: Put = unconfigured.put
         self.put_plain: Put = unconfigured.put_plain
+
+    def __del__(self) -> None:
+        """Have the log closed: no logger and no handler can write to it any more."""
+        pipeline: Pipeline | None = getattr(self, "pipeline", None)
+        if pipeline is not None:
+            pipeline.close_unreferenced()
 
     def set_pipeline(self, pipeline: Pipeline) -> None:
         """Send all further records to ``pipeline``."""
         options = pipeline.options
         self.pipeline = pipeline
-        self.processors[:] = options.processors  # in place: existing loggers share the list
-        self.level = LEVELS[options.level]
-        self.time_ns = options.clock.time_ns
+        self.processors.replace(options.processors)  # in place: existing loggers share the list
+        self.level = level_number(options.level) or logging.NOTSET
+        self.time_ns = None if type(options.clock) is Clock else options.clock.time_ns
         self.may_block = pipeline.durable or options.on_full == OnFull.BLOCK.value
         if pipeline.durable:
             self.put = partial(pipeline.put, plain=False)
@@ -62,6 +81,57 @@ class LogTarget:
         else:
             self.put = pipeline.channel.put
             self.put_plain = pipeline.channel.put_plain
+        for target in list(self._named.values()):
+            target.follow()
+
+    def named(self, name: str) -> LogTarget:
+        """Return the target of the loggers of one name, which always has the pipeline of this one."""
+        target = self._named.get(name)
+        if target is None:
+            target = self._named.setdefault(name, NamedTarget(self, name))
+            target.follow()
+        return target
+
+    def report(self, text: str) -> None:
+        """Report something about this log on stderr, at the end of the process at the latest."""
+        if self.pipeline is not None:
+            Diagnostics(self.pipeline.path, Clock()).report(text, owed=True)
+
+    # -- what processors ask a logger of the stdlib for -----------------------------------
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the stdlib's name
+        """Return True if plain lines of this level are written."""
+        return level >= self.level
+
+    def getEffectiveLevel(self) -> int:  # noqa: N802 - the stdlib's name
+        """Return the number of the lowest level that is written."""
+        return self.level
+
+
+class NamedTarget(LogTarget):
+    """The target of the loggers that ``get_logger`` returned for one name.
+
+    Args:
+        parent: the target of the whole log.
+        name: the name, which each line has as ``logger``.
+    """
+
+    __slots__ = ("_parent", "context", "name")
+
+    def __init__(self, parent: LogTarget, name: str) -> None:
+        super().__init__()
+        self._parent = parent
+        self.name = name
+        self.context = {"logger": name}
+        self.processors = parent.processors
+
+    def __del__(self) -> None:
+        """Leave the log open: it is the parent's."""
+
+    def follow(self) -> None:
+        """Write to the pipeline of the parent. It may be replaced at the same time, by another thread."""
+        while (pipeline := self._parent.pipeline) is not self.pipeline and pipeline is not None:
+            self.set_pipeline(pipeline)
 
 
 class Unconfigured(Channel):

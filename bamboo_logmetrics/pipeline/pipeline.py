@@ -144,6 +144,19 @@ class Pipeline:
         """Refuse new records, and have the worker end the log within ``timeout`` seconds; do not wait for it."""
         self._worker.start_closing(timeout)
 
+    def close_unreferenced(self) -> None:
+        """Have the worker write what is queued and end the log, because no logger refers to it any more.
+
+        The finaliser of :class:`LogTarget` calls this, so it may run within any code, in any thread. It sets no time
+        limit: while the file cannot be written, the worker keeps trying, and the exit gives up as for every log.
+        """
+        if self._step.life in OVER:
+            return
+        process.keep(self)
+        self._worker.start_closing(None)
+        if self._step.life in OVER:  # it may have ended before it was kept
+            process.unregister(self)
+
     def flush_and_mark_stopped(self, timeout: float = EXIT_TIMEOUT) -> bool:
         """Flush, and end the file with worker_stopped as close does, but stay open.
 

@@ -30,6 +30,7 @@ _EXIT_TIMEOUT = 5.0  # seconds, for all logs together
 _REPEAT_EVERY = 0.05  # seconds until a repeated SIGTERM that did not arrive is sent again
 
 _open: dict[int, weakref.ref[_OpenLog]] = {}  # a dict: list() of its values is one step, while other threads change it
+_unreferenced: dict[int, _OpenLog] = {}  # those that end because no logger refers to them any more
 _finalized_in = 0  # pid of the process whose multiprocessing exit closes the logs
 
 
@@ -42,6 +43,12 @@ def register(pipeline: _OpenLog) -> None:
 def unregister(pipeline: _OpenLog) -> None:
     """Leave out ``pipeline``, which has ended, from now on."""
     _open.pop(id(pipeline), None)
+    _unreferenced.pop(id(pipeline), None)
+
+
+def keep(pipeline: _OpenLog) -> None:
+    """Refer to ``pipeline`` until it has ended: only its worker thread does otherwise, if there is one."""
+    _unreferenced[id(pipeline)] = pipeline
 
 
 def pipelines() -> list[_OpenLog]:
@@ -214,6 +221,7 @@ def _after_fork_in_child() -> None:
     stderr.after_fork()
     for pipeline in pipelines():
         pipeline.after_fork()
+    _unreferenced.clear()  # the parent ends these
 
 
 atexit.register(close_all)

@@ -248,24 +248,29 @@ class Worker:
 
     # -- the end -------------------------------------------------------------------------
 
-    def start_closing(self, timeout: float) -> None:
-        """Refuse new records, and have the worker end the log within ``timeout`` seconds."""
+    def start_closing(self, timeout: float | None) -> None:
+        """Refuse new records, and have the worker end the log within ``timeout`` seconds; None sets no limit."""
         self.channel.close()
-        deadline = self._clock.monotonic() + timeout * _LAST_TRY
-        self.step.deadline = deadline if self.step.deadline is None else max(self.step.deadline, deadline)
+        if timeout is not None:
+            deadline = self._clock.monotonic() + timeout * _LAST_TRY
+            self.step.deadline = deadline if self.step.deadline is None else max(self.step.deadline, deadline)
         if self.step.life is OPEN:
             self.step.life = CLOSING
-        self._end_if_unused()
+        if timeout is not None or not self._has_thread:  # else the worker ends it: this may be a finaliser
+            self._end_if_unused()
         if self.step.life not in OVER:
             self.wake()
 
     def _end_if_unused(self) -> None:
         """End without a line in a forked child that never emitted: it has not written worker_started either."""
-        if not (self.step.life in OVER or self.step.started or self.step.has_work()):
+        if self._unused():
             self.finished = self._run_in_step(self._end, 0)
 
+    def _unused(self) -> bool:
+        return not (self.step.life in OVER or self.step.started or self.step.has_work())
+
     def _end_if_possible(self) -> None:
-        if self.step.finish():
+        if self._unused() or self.step.finish():
             self.finished = True
             self._end()
         elif self.step.deadline is not None and self._clock.monotonic() >= self.step.deadline:
