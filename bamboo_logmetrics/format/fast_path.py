@@ -9,7 +9,7 @@ same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from operator import attrgetter
 from types import SimpleNamespace
@@ -67,12 +67,29 @@ class LinePlan(NamedTuple):
     trace_id: str | None
 
 
+class _ContextPlans(NamedTuple):
+    """The plans for the lines of one context.
+
+    Args:
+        values: the context.
+        plans: for typed events, by class; they are made when they are first needed.
+        names, row: the keys and the values of the context, for plain lines.
+        clean: the values are written as they are.
+    """
+
+    values: Mapping[str, Any]
+    plans: dict[type, LinePlan]
+    names: tuple[str, ...]
+    row: tuple[Any, ...]
+    clean: bool
+
+
 class FastPath:
     """Encodes lines, and remembers a plan for each context and kind."""
 
     def __init__(self) -> None:
         # by the context's id; the context is kept with its plans, so that no other one can get the same id
-        self._contexts: dict[int, tuple[Mapping[str, Any], dict[type, LinePlan]]] = {}
+        self._contexts: dict[int, _ContextPlans] = {}
         self._select_context({})
 
     def line(self, record: QueuedRecord, writer: str, seq: int) -> bytes | None:
@@ -81,14 +98,18 @@ class FastPath:
         cls = type(event)
         if record.exception is not None:
             return None
+        if context is not self._context.values:
+            self._select_context(context)
         if cls is str:
-            return _plain_line(record, writer, seq)
-        if bound:
-            plan = _make_plan(cls, {**context, **as_dict(bound)})
-        else:
-            if context is not self._context:
-                self._select_context(context)
-            plan = self._plans.get(cls) or self._plans.setdefault(cls, _make_plan(cls, context))
+            return _plain_line(record, self._context, writer, seq)
+        plans = self._context.plans
+        plan = plans.get(cls) or plans.setdefault(cls, _make_plan(cls, context))
+        if bound and plan.make is not None:
+            bound = as_dict(bound)
+            if _may_append(cls, tuple(bound)) and context.keys().isdisjoint(bound):
+                plan = _with_bound(plan, bound)
+            else:
+                plan = _make_plan(cls, {**context, **bound})
         make, suffix, duplicates, trace_id = plan
         if make is None:
             return None
@@ -102,38 +123,51 @@ class FastPath:
         """Have the plans of a context at hand: records of one context mostly follow each other."""
         entry = self._contexts.get(id(context))
         if entry is None:
-            entry = (context, {})
+            entry = _ContextPlans(context, {}, tuple(context), tuple(context.values()), _are_clean(context.values()))
             if all_scalar(context):  # any other context is a copy for this one call
                 if len(self._contexts) >= _MOST_CONTEXTS:
                     self._contexts.clear()
                 self._contexts[id(context)] = entry
-        self._context, self._plans = entry
+        self._context = entry
 
 
 # -- plain lines -------------------------------------------------------------------------
 
 
-def _plain_line(record: QueuedRecord, writer: str, seq: int) -> bytes | None:
-    text, bound, context = record.event, record.bound, record.context
-    if context or type(bound) is not KeyValues:
-        bound = {**context, **as_dict(bound)}
-        bound = KeyValues(tuple(bound), tuple(bound.values()))
-    shape = _SHAPES.get(bound.names) or _make_shape(bound.names)
-    if shape is None or not _is_clean(text):
+def _plain_line(record: QueuedRecord, context: _ContextPlans, writer: str, seq: int) -> bytes | None:
+    text, bound = record.event, record.bound
+    names, values = (bound.names, bound.values) if type(bound) is KeyValues else (tuple(bound), tuple(bound.values()))
+    if not (_is_clean(text) and _are_clean(values)):
         return None
-    for value in bound.values:
+    if context.names:
+        if not context.clean:
+            return None
+        if context.values.keys().isdisjoint(names):
+            names, values = context.names + names, context.row + values
+        else:
+            merged = {**context.values, **dict(zip(names, values, strict=True))}
+            names, values = tuple(merged), tuple(merged.values())
+    shape = _SHAPES.get(names) or _make_shape(names)
+    if shape is None:
+        return None
+    timestamp, level = format_ns(record.time_ns or 0), record.level or "info"
+    line = encoder.encode(shape(timestamp, level, text, VERSION, writer, seq, True, *values))
+    return (line if line.isascii() else escape_line_breaks(line)) + b"\n"
+
+
+def _are_clean(values: Iterable[Any]) -> bool:
+    """Return True if values are written as they are: scalars, integers within 64 bits, and texts without secrets."""
+    for value in values:
         cls = type(value)
         if cls is str:
             if value not in KNOWN_CLEAN and not _is_clean(value):
-                return None
+                return False
         elif cls is int:
             if not -_SMALL < value < _SMALL and integer(value) is not value:
-                return None
+                return False
         elif cls not in SCALARS:
-            return None
-    timestamp, level = format_ns(record.time_ns or 0), record.level or "info"
-    line = encoder.encode(shape(timestamp, level, text, VERSION, writer, seq, True, *bound.values))
-    return (line if line.isascii() else escape_line_breaks(line)) + b"\n"
+            return False
+    return True
 
 
 def _is_clean(text: str) -> bool:
@@ -192,6 +226,21 @@ def _make_plan(cls: type[MetricsEvent], context: Mapping[str, Any]) -> LinePlan:
             extra[key] = mask_value(key, integer(value) if type(value) is int else value)
     end = b"," + encode(extra)[1:] if extra else b"}"
     return LinePlan(make, end + b"\n", tuple(duplicates), trace_id)
+
+
+@lru_cache(maxsize=4096)
+def _may_append(cls: type[MetricsEvent], keys: tuple[str, ...]) -> bool:
+    """Return True if values bound under these keys stand at the end of a line of this kind, under their own names."""
+    taken = fields_in_line(cls.kind) | HEADER_SET | {*TRAILER, "trace_id"}
+    return len(keys) <= _MOST_KEYS and not any(key in taken or key.startswith("bound_") for key in keys)
+
+
+def _with_bound(plan: LinePlan, bound: Mapping[str, Any]) -> LinePlan:
+    """Return the plan of a context with the values of one call at the end of the line."""
+    if not all_scalar(bound):
+        return _GENERAL_PATH
+    shown = {key: mask_value(key, integer(value) if type(value) is int else value) for key, value in bound.items()}
+    return plan._replace(suffix=plan.suffix[:-2] + b"," + encode(shown)[1:] + b"\n")
 
 
 def _trace_id(event: Any, bound: str) -> str:
