@@ -589,6 +589,7 @@ def test_given_up_while_a_checkpoint_cannot_be_saved(hand_log, stub):
 def test_a_server_that_does_not_answer(hand_log, stub, monkeypatch):
     """That a request has no answer for long is said, and is a reason to give up before the request itself ends."""
     monkeypatch.setattr(shipper, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(shipper, "_LAST_ANSWER", 0.01)
     hand_log.write(2)
     answer = threading.Event()
     stub.reply(Reply(late=answer))
