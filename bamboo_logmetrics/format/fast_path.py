@@ -104,13 +104,18 @@ class FastPath:
             return _plain_line(record, self._context, writer, seq)
         plans = self._context.plans
         plan = plans.get(cls) or plans.setdefault(cls, _make_plan(cls, context))
-        if bound and plan.make is not None:
-            bound = as_dict(bound)
-            if _may_append(cls, tuple(bound)) and context.keys().isdisjoint(bound):
-                plan = _with_bound(plan, bound)
-            else:
-                plan = _make_plan(cls, {**context, **bound})
         make, suffix, duplicates, trace_id = plan
+        if bound:
+            values = as_dict(bound)
+            if (
+                make
+                and _may_append(cls, tuple(values))
+                and context.keys().isdisjoint(values)
+                and _are_clean(values.values())
+            ):
+                suffix = suffix[:-2] + b"," + encode(values)[1:] + b"\n"
+            else:
+                make, suffix, duplicates, trace_id = _make_plan(cls, {**context, **values})
         if make is None:
             return None
         for get, value in duplicates:
@@ -230,17 +235,9 @@ def _make_plan(cls: type[MetricsEvent], context: Mapping[str, Any]) -> LinePlan:
 
 @lru_cache(maxsize=4096)
 def _may_append(cls: type[MetricsEvent], keys: tuple[str, ...]) -> bool:
-    """Return True if values bound under these keys stand at the end of a line of this kind, under their own names."""
-    taken = fields_in_line(cls.kind) | HEADER_SET | {*TRAILER, "trace_id"}
-    return len(keys) <= _MOST_KEYS and not any(key in taken or key.startswith("bound_") for key in keys)
-
-
-def _with_bound(plan: LinePlan, bound: Mapping[str, Any]) -> LinePlan:
-    """Return the plan of a context with the values of one call at the end of the line."""
-    if not all_scalar(bound):
-        return _GENERAL_PATH
-    shown = {key: mask_value(key, integer(value) if type(value) is int else value) for key, value in bound.items()}
-    return plan._replace(suffix=plan.suffix[:-2] + b"," + encode(shown)[1:] + b"\n")
+    """Return True if clean values bound under these keys stand at the end of a line of this kind as they are."""
+    fields = fields_in_line(cls.kind) | {"trace_id"}
+    return all(_is_harmless(key) and key not in fields and not key.startswith("bound_") for key in keys)
 
 
 def _trace_id(event: Any, bound: str) -> str:
