@@ -24,7 +24,7 @@ MEMORY = {"brk", "mmap", "munmap", "madvise", "mremap"}
 @pytest.fixture(autouse=True)
 def no_context_variables(monkeypatch):
     """Be a process that has never bound a context variable of structlog: they are read where there are any."""
-    monkeypatch.setattr(bound_log, "_CONTEXT_VARS", {})
+    monkeypatch.setattr(bound_log, "CONTEXT_VARS", {})
 
 
 @pytest.fixture

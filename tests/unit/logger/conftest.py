@@ -12,7 +12,7 @@ from bamboo_logmetrics.logger import bound_log
 @pytest.fixture(autouse=True)
 def no_context_variables():
     """Begin as a process that has bound no context variable of structlog: then most calls take the short way."""
-    bound_log._CONTEXT_VARS.clear()
+    bound_log.CONTEXT_VARS.clear()
 
 
 @pytest.fixture
