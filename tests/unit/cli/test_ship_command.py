@@ -266,6 +266,14 @@ def test_trouble_that_passes(run, stub, closed_log):
     assert result.stderr == "503 Service Unavailable: just a moment; trying again\ngoing on\n"
 
 
+def test_a_notice(run, stub, closed_log):
+    """A notice is a note on stderr, and changes no exit code."""
+    stub.index = "logs-x"
+    result = run(closed_log, *to(stub, "elasticsearch"))
+    assert (result.exit_code, result.stdout) == (0, "delivered 12 lines\n")
+    assert result.stderr.startswith("note: logs-x is a plain index and not a data stream")
+
+
 def test_moved_and_name(run, closed_log):
     """Another URL needs --moved, to go on there, or another --name, to begin anew; else it is refused."""
     with StubServer() as first, StubServer() as second:

@@ -89,7 +89,7 @@ def test_a_registered_destination(registered, hand_log):
     hand_log.write(5)
     registered.poison = lambda identity: "full" if identity[1] == 3 else None
     credentials = Credentials(token=ToyServer.key)
-    assert ship(hand_log, registered, "toy", access=credentials, room="attic") == Shipped(4, 1, 0)
+    assert ship(hand_log, registered, "toy", access=credentials, room="attic", give_up_after=0) == Shipped(4, 1, 0)
     assert [seq for _, seq in registered.stored] == [1, 2, 4, 5]
     [request] = registered.requests
     assert request.path == "/rooms/attic/lines"

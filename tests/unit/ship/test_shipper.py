@@ -138,6 +138,17 @@ def test_arguments_without_meaning(hand_log):
             Shipper(**({"files": hand_log.path, "to": "loki", "url": "http://localhost:1"} | bad))
 
 
+def test_no_valid_checkpoint(hand_log, stub):
+    """A log whose checkpoints are all torn is delivered from its beginning again, with a notice."""
+    hand_log.write(2)
+    ship(hand_log, stub)
+    os.truncate(hand_log.hidden("checkpoint"), 5)
+    os.truncate(hand_log.hidden("checkpoint.old"), 5)
+    notices = []
+    assert ship(hand_log, stub, on_notice=notices.append) == Shipped(2, 0, 0)
+    assert notices == [f"no checkpoint of {hand_log.path} is valid: it is delivered from its beginning again"]
+
+
 def test_it_runs_once(hand_log, stub):
     """A shipper that has run is not run again."""
     hand_log.write(1)
