@@ -7,6 +7,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+import support
 
 import bamboo_logmetrics as blm
 
@@ -55,6 +56,13 @@ def test_every_module_is_in_a_room():
     """Each module and folder is in the list of rooms; at the top there are at most nine files."""
     assert {room_of(module) for module in MODULES} <= set(range(len(ROOMS)))
     assert len(list(ROOT.glob("*.py"))) <= 9
+
+
+def test_the_design_shows_every_room():
+    """The page of the design names each folder and module at the top of the package."""
+    text = (support.ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    rooms = {module.split(".")[1] for module in MODULES if "." in module} - {"_version", "__main__"}
+    assert not [room for room in rooms if f"{room}/" not in text and f"{room}.py" not in text]
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
