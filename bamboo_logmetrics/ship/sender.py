@@ -142,7 +142,7 @@ class Sender:
     # -- sending -----------------------------------------------------------------------------
 
     def deliver(self, batch: EncodedBatch) -> list[Rejection]:
-        """Send lines until each is taken or rejected, and return what was rejected.
+        """Send lines until each is taken or rejected, and return the rejections.
 
         Raises StoppedError and GivenUpError.
         """

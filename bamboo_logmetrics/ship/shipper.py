@@ -27,7 +27,7 @@ from bamboo_logmetrics.system import FS, Clock, backoff
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds, after an error of the disk
 _SLOW_ANSWER = 40.0  # seconds; longer than a request without any answer
-_LAST_ANSWER = 5.0  # seconds to wait at the end for the answer to what is under way
+_LAST_ANSWER = 5.0  # seconds to wait at the end for the answer to the last request
 
 _ONCE = "a shipper runs once: create another one"
 _SERVER, _CHECKPOINT = "the server", "the checkpoint"  # subjects of problems, as are paths of logs
