@@ -180,8 +180,8 @@ def until_threads_end(name="bamboo"):
     """Wait until the logs' threads whose names begin with ``name`` have ended: what they had in hand is then counted."""
     for thread in threading.enumerate():
         if thread.name.startswith(name):
-            thread._started.wait(10)  # one that is being started is among them, and cannot be joined yet
-            thread.join(10)
+            thread._started.wait(30)  # one that is being started is among them, and cannot be joined yet
+            thread.join(30)
             assert not thread.is_alive()
 
 

@@ -170,7 +170,7 @@ class StubServer:
         self.reply(Reply(late=event) if stored else Reply(hold=event))
         return event
 
-    def until_reached(self, count=1, timeout=10.0):
+    def until_reached(self, count=1, timeout=60.0):
         """Wait for ``count`` more requests than those waited for before; return True if they came."""
         return all(self.reached.acquire(timeout=timeout) for _ in range(count))
 

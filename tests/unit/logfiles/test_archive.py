@@ -397,7 +397,7 @@ def test_closing_waits_for_a_compression_up_to_its_deadline(fs, sink):
     reached, go_on = threading.Event(), threading.Event()
     fs.plan["fsync"] = lambda _: (reached.set(), go_on.wait())[2:] or None
     write(sink, 3)
-    assert reached.wait(10)
+    assert reached.wait(30)
     write(sink, 1)
     sink.close(sink._clock.monotonic())
     assert sink._tidier is not None

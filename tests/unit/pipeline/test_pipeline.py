@@ -264,7 +264,7 @@ def test_a_durable_emit_that_may_not_wait_is_left_to_the_worker(path):
     sink.log = log
     assert log.emit(tool("outer"))
     for _ in ("worker_started", "outer", "inner"):
-        assert sink.written.acquire(timeout=10)
+        assert sink.written.acquire(timeout=30)
     assert [line["tool_call_id"] for line in typed(path)] == ["couter", "cinner"]
     log.close()
 

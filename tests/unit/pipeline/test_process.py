@@ -421,7 +421,7 @@ def test_sigterm_within_the_step_waits_for_its_end(open_log, sigterm):
     log = open_log(close_on_sigterm=True, durability="write", fs=fs)
     fs.plan["write"] = lambda *_: (fs.heal(), signal.raise_signal(signal.SIGTERM))[0]
     assert log.emit(tool(1))
-    assert came.wait(10)
+    assert came.wait(30)
 
 
 @pytest.mark.parametrize("threads", [True, False])
@@ -446,8 +446,8 @@ def test_sigterm_that_kills(open_log, sigterm, monkeypatch, threads):
     assert signal.getsignal(signal.SIGTERM) is not handler._die
     handler(signal.SIGTERM, None)
     if threads:
-        assert sent.acquire(timeout=10)
-        assert sent.acquire(timeout=10)  # it did not arrive
+        assert sent.acquire(timeout=30)
+        assert sent.acquire(timeout=30)  # it did not arrive
         handler._die(signal.SIGTERM, None)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert log.close()

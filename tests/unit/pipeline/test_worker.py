@@ -155,7 +155,7 @@ def test_a_dead_worker_is_replaced(open_log, path):
     try:
         worker._turn, worker.step.fail = turn, fail
         log.emit(tool(1))
-        assert died.wait(10)
+        assert died.wait(30)
     finally:
         threading.excepthook = previous
     assert log.emit(tool(2))

@@ -356,7 +356,7 @@ def test_whoever_looks_whether_it_runs_is_waited_for(hand_log, opening, fs, cloc
     assert clock.until_waiting()
     os.close(fd)
     clock.advance(1)
-    thread.join(10)
+    thread.join(30)
     assert made
 
 

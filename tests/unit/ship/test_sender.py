@@ -289,7 +289,7 @@ def test_stop_from_another_thread(desk):
     thread.start()
     assert it.clock.until_waiting()
     it.wakeup.release()
-    thread.join(10)
+    thread.join(30)
     assert len(outcome) == 1
 
 
