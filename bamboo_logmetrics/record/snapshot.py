@@ -9,11 +9,14 @@ from __future__ import annotations
 import dataclasses
 import numbers
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timezone
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
+from uuid import UUID
+
+import msgspec
 
 from bamboo_logmetrics.events import MetricsEvent
 from bamboo_logmetrics.events.base import Model, names_of
@@ -33,7 +36,12 @@ MORE = "<more items left out>"
 
 def freeze_mapping(values: Mapping[Any, Any]) -> dict[str, Any]:
     """Return a copy of ``values`` with text keys and frozen values."""
-    return {freeze_key(key): freeze(value) for key, value in values.items()}
+    return {
+        key if type(key) is str else freeze_key(key): value
+        if value is None or type(value) is str or type(value) is float
+        else freeze(value)
+        for key, value in values.items()
+    }
 
 
 def all_scalar(values: Mapping[str, Any]) -> bool:
@@ -49,7 +57,8 @@ def freeze(value: Any) -> Any:
 
     It never raises because of the value: a value that cannot be read becomes a short marker text.
     """
-    return _Freezer().freeze(value, 0)
+    copy = _copy_usual(value)
+    return _Freezer().freeze(value, 0) if copy is None else copy
 
 
 def freeze_key(key: Any) -> str:
@@ -82,6 +91,9 @@ class _Freezer:
     def _freeze(self, value: Any, depth: int) -> Any:
         if type(value) in SCALARS:
             return integer(value) if type(value) is int else value
+        if depth < MAX_DEPTH and self.items < MAX_ITEMS - _MOST_USUAL and (copy := _copy_usual(value)) is not None:
+            self.items += len(copy)  # of a text its characters: too many, which does no harm
+            return copy
         simple = _simple(value)
         if simple is not value:
             return integer(simple) if type(simple) is int else simple
@@ -127,6 +139,63 @@ class _Freezer:
                 name += "'"
             kept[name] = self.freeze(item, depth)
         return kept
+
+
+# -- usual values, each copied in one step ----------------------------------------------
+
+_MOST_USUAL = 1_000  # items
+_SMALL = 2**30  # an int below it is within 64 bits, and quickly compared
+_encode = msgspec.json.Encoder().encode
+
+
+def _copy_usual(value: Any) -> Any:
+    """Return the copy of a value of a usual type; None for any other, also for one that raises."""
+    try:
+        copy = _USUAL.get(type(value))
+        return None if copy is None else copy(value)
+    except Exception:  # noqa: BLE001 - a type that refuses to be hashed
+        return None
+
+
+def _copy_list(values: Any) -> list[Any] | None:
+    """Return a list or tuple of scalars as a list; None for any other."""
+    items = list(values)  # one step: another thread may change the original
+    if len(items) > _MOST_USUAL:
+        return None
+    for item in items:
+        cls = type(item)
+        if cls not in SCALARS or (cls is int and not -_SMALL < item < _SMALL):
+            return None
+    return items
+
+
+def _copy_dict(values: Any) -> dict[str, Any] | None:
+    """Return a dict of scalars with text keys as a dict; None for any other."""
+    items: dict[str, Any] = dict(values)
+    if len(items) > _MOST_USUAL:
+        return None
+    for key, item in items.items():
+        cls = type(item)
+        if type(key) is not str or cls not in SCALARS or (cls is int and not -_SMALL < item < _SMALL):
+            return None
+    return items
+
+
+def _uuid_text(value: Any) -> str:
+    return _encode(value)[1:-1].decode()  # the same text as str(), in a fifth of the time
+
+
+def _usual_datetime(value: Any) -> str | None:
+    """Return a time in UTC as text; None for any other, and for a whole second, of which msgspec shows no fraction."""
+    return _encode(value)[1:-1].decode() if value.tzinfo is timezone.utc and value.microsecond else None
+
+
+_USUAL: dict[type, Callable[[Any], Any]] = {
+    list: _copy_list, tuple: _copy_list, dict: _copy_dict, UUID: _uuid_text, datetime: _usual_datetime,
+}  # fmt: skip
+
+
+# -- any other value ---------------------------------------------------------------------
 
 
 def _simple(value: Any) -> Any:  # noqa: PLR0911 - one line per type reads best

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 import types
+import uuid
 
 import pytest
 from hypothesis import given, settings
@@ -170,3 +172,52 @@ def test_one_bad_item_does_not_hide_the_others():
 
     assert snapshot.freeze({"user": "u1", "bad": Bad()}) == {"user": "u1", "bad": "<unprintable Bad>"}
     assert snapshot.freeze({1: "a", "1": "b"}) == {"1": "a", "1'": "b"}
+
+
+class RefusesToBeHashed(type):
+    """A type that neither can be hashed nor compared."""
+
+    def __hash__(cls):
+        raise TypeError
+
+    def __eq__(cls, other):
+        raise TypeError
+
+
+USUAL = [
+    [1, 2.5, "x", True, None], (1, 2), [2**64, -(2**70)], ["a", [1]], {"a": 1, "b": "x"}, {"a": 2**64}, {"a": {"b": [1]}}, {1: "x", "1": "y"}, [float("nan")],
+    uuid.UUID(int=7), dt.datetime(2026, 11, 22, 15, 47, 13, 417_696, dt.timezone.utc), dt.datetime(2026, 11, 22, tzinfo=dt.timezone.utc),
+    dt.datetime(2026, 11, 22, 1, 2, 3, 4, dt.timezone(dt.timedelta(hours=2))), dt.datetime(2026, 11, 22, 1, 2, 3, 4), list(range(1_001)), {str(n): n for n in range(1_001)},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", USUAL, ids=lambda value: repr(value)[:40])
+def test_usual_values_are_copied_as_any_other(value, monkeypatch):
+    """The copy that is made in one step is the copy that a walk makes, nested too."""
+    values = {"alone": value, "in a list": [value, value], "in a dict": {"a": {"b": value}}}
+    quick = snapshot.freeze_mapping(values)
+    monkeypatch.setattr(snapshot, "_USUAL", {})
+    assert repr(quick) == repr(snapshot.freeze_mapping(values))
+    assert repr(quick["alone"]) == repr(snapshot.freeze(value))
+
+
+def test_the_copy_is_not_the_value():
+    """A list or dict that is changed after the call does not change the copy."""
+    for value in ([1, "x"], {"a": 1}):
+        copy = snapshot.freeze(value)
+        value.clear()
+        assert len(copy) > 0
+
+
+def test_a_hostile_type_is_shown():
+    """A value whose type cannot be hashed or compared becomes a marker, alone and beside others."""
+    value = RefusesToBeHashed("Hostile", (), {})()
+    assert snapshot.freeze_mapping({"a": value, "b": 1})["b"] == 1
+    assert "Hostile" in str(snapshot.freeze([value]))
+
+
+def test_many_usual_containers_are_bounded():
+    """Lists within lists are copied up to the limit of items, whatever way they are copied."""
+    copy = snapshot.freeze([[number] * 500 for number in range(1_000)])
+    assert sum(len(item) for item in copy if isinstance(item, list)) <= snapshot.MAX_ITEMS + 1_000
+    assert copy[-1] == snapshot.MORE
