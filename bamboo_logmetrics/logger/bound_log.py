@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from time import time_ns  # as a name of this module, so that freezegun replaces it
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import structlog.contextvars
 from structlog import BoundLoggerBase, DropEvent
 
 from bamboo_logmetrics.events import ChatEvent, ForwardEvent, MetricsEvent
 from bamboo_logmetrics.events.registry import EVENT_CLASSES, is_builtin, require_kind
 from bamboo_logmetrics.format.flatten import level_of
+from bamboo_logmetrics.logger import pickling
+from bamboo_logmetrics.logger.context_vars import CONTEXT_VARS, Merged, merge
 from bamboo_logmetrics.logger.control import LogControl
 from bamboo_logmetrics.logger.exceptions import take_exception
-from bamboo_logmetrics.record.levels import LEVELS, level_name
+from bamboo_logmetrics.logger.processing import ProcessorChain
+from bamboo_logmetrics.record.levels import LEVEL_NAME, LEVELS, level_at, level_number, name_between
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.record.snapshot import SCALARS, all_scalar, freeze_mapping, freeze_text
 
@@ -24,10 +27,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from bamboo_logmetrics.logger.target import LogTarget, Put
-
-# structlog's context variables by name. Reading them costs a microsecond, so it is done only if there are any.
-# The name is private: without it they are read at every call.
-_CONTEXT_VARS: Any = getattr(structlog.contextvars, "_CONTEXT_VARS", {"": None})
 
 _EMPTY: dict[str, Any] = {}
 _are_scalars = SCALARS.issuperset
@@ -62,8 +61,13 @@ class BoundLog(LogControl, BoundLoggerBase):
     _logger: LogTarget
 
     def __init__(self, logger: LogTarget, processors: Sequence[Processor], context: Context) -> None:
+        if type(processors) is not ProcessorChain:  # from structlog.configure of the application
+            processors = ProcessorChain(processors)
+        if logger.context and "logger" not in context:
+            context = {**logger.context, **context}
         super().__init__(logger, processors, context)
-        self._processors: Sequence[Processor] = processors
+        self._processors: ProcessorChain = processors
+        self._merged: dict[tuple[int, ...], Merged] = {}  # contexts with structlog's variables
         self._scalar = all_scalar(context)  # then a record refers to the context; else each call copies it
 
     # -- events --------------------------------------------------------------------------
@@ -83,7 +87,7 @@ class BoundLog(LogControl, BoundLoggerBase):
             TypeError: ``event`` is not an event, or a base class such as ``ChatEvent``.
             Exception: a processor of the application raised it.
         """
-        if bound or type(event) not in _TYPED or not self._scalar or self._processors or _CONTEXT_VARS:
+        if bound or type(event) not in _TYPED or not self._scalar or self._processors or CONTEXT_VARS:
             return self._emit(event, bound)
         return self._logger.put(QueuedRecord(event, _EMPTY, self._context))
 
@@ -107,30 +111,36 @@ class BoundLog(LogControl, BoundLoggerBase):
         """Log a text, or an event, at a level.
 
         Args:
-            level: a name such as ``"info"``, or a number of the standard library such as ``logging.INFO``.
+            level: a name such as ``"info"`` or one of ``logging.addLevelName``, or a number such as ``logging.INFO``.
+                A line of a level between the five has the one below, and the name as ``level_name``.
             event: the text, or the event.
-            args: values for ``%s`` in the text.
+            args: values for ``%s`` in the text. Where they do not fit, they are written beside it, as ``args``.
             kw: values by name; ``exc_info`` and ``stack_info`` as in structlog.
 
         Raises:
             ValueError: there is no such level.
-            TypeError: ``args`` do not fit the text.
         """
-        self._log(level_name(level) or _unknown_level(level), event, args, kw)
+        number = _number_of(level)
+        if number >= self._logger.level:
+            self._log(_named_level(level, number, event, kw), event, args, kw)
 
     async def alog(self, level: int | str, event: Any, *args: Any, **kw: Any) -> None:
         """Log as :meth:`log`, without blocking the event loop."""
-        await self._alog(level_name(level) or _unknown_level(level), event, args, kw)
+        number = _number_of(level)
+        if number >= self._logger.level:
+            await self._alog(_named_level(level, number, event, kw), event, args, kw)
 
     def exception(self, event: Any, *args: Any, **kw: Any) -> None:
         """Log at level error with the traceback of the exception being handled, without local variables."""
-        kw.setdefault("exc_info", True)
-        self._log("error", event, args, kw)
+        if LEVELS["error"] >= self._logger.level:
+            kw.setdefault("exc_info", True)
+            self._log("error", event, args, kw)
 
     async def aexception(self, event: Any, *args: Any, **kw: Any) -> None:
         """Log as :meth:`exception`, without blocking the event loop."""
-        kw.setdefault("exc_info", True)
-        await self._alog("error", event, args, kw)
+        if LEVELS["error"] >= self._logger.level:
+            kw.setdefault("exc_info", True)
+            await self._alog("error", event, args, kw)
 
     def is_enabled_for(self, level: int) -> bool:
         """Return True if plain lines of this level, a number of the standard library, are written."""
@@ -143,20 +153,21 @@ class BoundLog(LogControl, BoundLoggerBase):
     isEnabledFor = is_enabled_for  # noqa: N815 - as structlog and the stdlib name them
     getEffectiveLevel = get_effective_level  # noqa: N815
 
+    @property
+    def name(self) -> str:
+        """The name that ``get_logger`` was given; ``"root"`` without one, as in the standard library."""
+        return self._logger.name
+
     def _log(self, level: str, event: Any, args: tuple[Any, ...], kw: dict[str, Any]) -> None:
-        if LEVELS[level] < self._logger.level:
-            return
         if args:
-            event = _interpolate(event, args)
+            event = _interpolate(event, args, kw)
         record = self._record(event, level, kw)
         if record is not None:
             self._put_of(record)(record)
 
     async def _alog(self, level: str, event: Any, args: tuple[Any, ...], kw: dict[str, Any]) -> None:
-        if LEVELS[level] < self._logger.level:
-            return
         if args:
-            event = _interpolate(event, args)
+            event = _interpolate(event, args, kw)
         record = self._record(event, level, kw)
         if record is not None:
             await self._put_async(self._put_of(record), record)
@@ -177,22 +188,26 @@ class BoundLog(LogControl, BoundLoggerBase):
     # -- one record ----------------------------------------------------------------------
 
     def _record(
-        self, event: Any, level: str | None, kw: dict[str, Any], time_ns: int | None = None
+        self, event: Any, level: str | None, kw: dict[str, Any], time: int | None = None
     ) -> QueuedRecord | None:
         """Return the record of a call, with a copy of all that may change later; None if a processor dropped it."""
         context: Mapping[str, Any] = self._context
         by_reference = True
-        if _CONTEXT_VARS:
-            kw = _with_context_vars(context, kw)
+        scalar = self._scalar
+        if CONTEXT_VARS:
+            context, scalar, _ = merge(context, self._merged)
         if self._processors:
             if isinstance(event, MetricsEvent):
                 require_kind(event)
             try:
-                event, kw = self._processed(level or level_of(event), event, kw)
+                values = {**context, **kw}
+                event, kw = self._processors.run(
+                    self._logger, level or level_of(event), event, values, self._logger.report
+                )
             except DropEvent:
                 return None
             context, by_reference = _EMPTY, False  # the keys of processors may be anything
-        elif not self._scalar:
+        elif not scalar:
             context = freeze_mapping(context)
         exception = take_exception(kw) if "exc_info" in kw or "stack_info" in kw else None
         bound = kw if by_reference and all_scalar(kw) else freeze_mapping(kw)
@@ -204,23 +219,26 @@ class BoundLog(LogControl, BoundLoggerBase):
                 return QueuedRecord(event, bound, context, level, None, exception)
         else:
             event, level = freeze_text(event), level or "info"
-        return QueuedRecord(event, bound, context, level, time_ns or self._logger.time_ns(), exception)
+        return QueuedRecord(event, bound, context, level, time or (self._logger.time_ns or time_ns)(), exception)
 
     def _is_simple(self, values: Iterable[Any]) -> bool:
         """Return True if a plain line needs only its text, ``values`` and the context as it is.
 
         Raises whatever the type of a value raises when it is hashed.
         """
-        return self._scalar and not self._processors and not _CONTEXT_VARS and _are_scalars(map(type, values))
-
-    def _processed(self, method_name: str, event: Any, kw: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Run the application's processors. The text that a renderer among them returns becomes a plain line."""
-        args, processed = self._process_event(method_name, event, kw)
-        fields = dict(processed)
-        event = args[0] if args else fields.pop("event", "")
-        return (bytes(event).decode("utf-8", "replace") if isinstance(event, (bytes, bytearray)) else event), fields
+        return self._scalar and not self._processors and not CONTEXT_VARS and _are_scalars(map(type, values))
 
     # -- structlog -----------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        own = None if self._processors is self._logger.processors else list(self._processors)
+        return pickling.rebuild, (type(self), self._logger, pickling.picklable(self._context), own)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # a logger never changes, and copies share the log
 
     def new(self, **new_values: Any) -> Self:
         """Return a logger with only ``new_values`` bound. Unlike structlog's ``new``, leave this logger unchanged."""
@@ -264,29 +282,27 @@ def _methods(level: str) -> tuple[_Method, _AsyncMethod]:
             return
         try:
             simple = (
-                not args and type(event) is str and self._scalar and not self._processors and not _CONTEXT_VARS
+                not args and type(event) is str and self._scalar and not self._processors and not CONTEXT_VARS
                 and "exc_info" not in kw and "stack_info" not in kw and _are_scalars(map(type, kw.values()))
             )  # fmt: skip
         except Exception:  # noqa: BLE001 - even a type may refuse to be hashed
             simple = False
         if simple:
-            target.put_plain(QueuedRecord(event, kw, self._context, level, target.time_ns()))
+            target.put_plain(QueuedRecord(event, kw, self._context, level, (target.time_ns or time_ns)()))
         else:
             self._log(level, event, args, kw)
 
     async def amethod(self: BoundLog, event: Any, *args: Any, **kw: Any) -> None:
-        await self._alog(level, event, args, kw)
+        if number >= self._logger.level:
+            await self._alog(level, event, args, kw)
 
     method.__name__, amethod.__name__ = level, f"a{level}"
     method.__doc__ = f"""Log a text, or an event, at level {level}.
 
         Args:
             event: the text, or the event.
-            args: values for ``%s`` in the text.
+            args: values for ``%s`` in the text. Where they do not fit, they are written beside it, as ``args``.
             kw: values by name; ``exc_info`` and ``stack_info`` as in structlog.
-
-        Raises:
-            TypeError: ``args`` do not fit the text.
         """
     amethod.__doc__ = f"Log as :meth:`{level}`, without blocking the event loop."
     return method, amethod
@@ -301,9 +317,21 @@ for _name in LEVELS:
         setattr(BoundLog, f"a{_alias}", _async_method)
 
 
-def _unknown_level(level: object) -> NoReturn:
-    msg = f"level must be one of {', '.join(LEVELS)}, or a number of the standard library; got {level!r}"
-    raise ValueError(msg)
+def _number_of(level: object) -> int:
+    """Return the number of a level; raise ValueError if there is no such level."""
+    number = level_number(level)
+    if number is None:
+        msg = f"level must be one of {', '.join(LEVELS)}, or a name or number of the standard library; got {level!r}"
+        raise ValueError(msg)
+    return number
+
+
+def _named_level(level: object, number: int, event: Any, kw: dict[str, Any]) -> str:
+    """Return the level of a plain line; a name between the five goes beside it, into ``kw``."""
+    name = name_between(level, number)
+    if name is not None and not isinstance(event, MetricsEvent):
+        kw.setdefault(LEVEL_NAME, name)
+    return level_at(number)
 
 
 def _not_an_event(event: object) -> NoReturn:
@@ -311,17 +339,12 @@ def _not_an_event(event: object) -> NoReturn:
     raise TypeError(msg)
 
 
-def _interpolate(event: Any, args: tuple[Any, ...]) -> Any:
-    """Return a text with its ``%s`` filled in, as structlog does. Raise TypeError if ``args`` do not fit."""
-    if isinstance(event, MetricsEvent):
-        msg = f"{type(event).__name__} takes no positional arguments; pass values by name, such as attempt=2"
-        raise TypeError(msg)
-    if len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
-        return event % args[0]
-    return event % args
-
-
-def _with_context_vars(context: Mapping[str, Any], kw: dict[str, Any]) -> dict[str, Any]:
-    """Return ``kw`` with structlog's context variables; bound values and those of the call take precedence."""
-    variables = structlog.contextvars.get_contextvars()
-    return kw | {key: value for key, value in variables.items() if key not in context and key not in kw}
+def _interpolate(event: Any, args: tuple[Any, ...], kw: dict[str, Any]) -> Any:
+    """Return a text with its ``%s`` filled in, as structlog does. Arguments that do not fit go into ``kw``."""
+    if not isinstance(event, MetricsEvent):
+        try:
+            return event % (args[0] if len(args) == 1 and isinstance(args[0], Mapping) and args[0] else args)
+        except Exception:  # noqa: BLE001, S110 - a bug of the application, but no reason to lose the line
+            pass
+    kw["args" if "args" not in kw else "bound_args"] = args
+    return event

@@ -6,13 +6,17 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-from bamboo_logmetrics.logger.log_record import NS, event_and_fields, extra_getter
+from bamboo_logmetrics.logger.log_record import NS, event_and_fields, extra_getter, has_trace_id
+from bamboo_logmetrics.logger.message_dict import is_wrapped
 from bamboo_logmetrics.logger.opening import open_log
-from bamboo_logmetrics.record.levels import level_at
+from bamboo_logmetrics.record.levels import NAMES, level_at, level_number
 from bamboo_logmetrics.record.queued import KeyValues, QueuedRecord
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from bamboo_logmetrics.logger.bound_log import BoundLog
+    from bamboo_logmetrics.options import OptionValues
     from bamboo_logmetrics.pipeline.statistics import Stats
 
 
@@ -34,10 +38,19 @@ class MetricsHandler(logging.Handler):
         PlatformError: as for :func:`open_log`.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | BoundLog, **options: Any) -> None:
+    def __init__(self, path: str | os.PathLike[str] | BoundLog = "", **options: Unpack[OptionValues]) -> None:
         self._shared = hasattr(path, "emit")
         self._log: BoundLog = path if self._shared else open_log(path, **options)  # type: ignore[assignment, arg-type]
         super().__init__(self._log.get_effective_level())
+
+    def setLevel(self, level: int | str) -> None:  # noqa: N802 - the stdlib's name
+        """Set the level of the handler; names as the option ``level`` takes them."""
+        number = level_number(level)
+        super().setLevel(level if number is None else number)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a copy, or what is unpickled, shares the log, as with every logger
+        return {**self.__dict__, "_shared": True}
 
     def createLock(self) -> None:  # noqa: N802 - the stdlib's name
         """Create no lock: many threads may use the log at once."""
@@ -61,6 +74,8 @@ class MetricsHandler(logging.Handler):
                 self._log._logger.put_plain(queued)
                 return
             event, fields = event_and_fields(record)
+            if self._log._processors:  # as structlog's ProcessorFormatter passes a record on
+                fields |= {"_record": record, "_from_structlog": is_wrapped(record)}
             queued = self._log._record(event, level_at(record.levelno or 0), fields, int(record.created * NS))
             if queued is not None:
                 self._log._put_of(queued)(queued)
@@ -70,7 +85,15 @@ class MetricsHandler(logging.Handler):
     def _simple_record(self, record: logging.LogRecord) -> QueuedRecord | None:
         """Return the queued form of a record that is a text with scalars, as most are; None for any other."""
         log, attributes = self._log, record.__dict__
-        if record.exc_info or record.exc_text or record.stack_info or type(record.msg) is not str:
+        level = NAMES.get(record.levelno)
+        if (
+            level is None
+            or "timestamp" in attributes
+            or record.exc_info
+            or record.exc_text
+            or record.stack_info
+            or type(record.msg) is not str
+        ):
             return None
         names, values_of = extra_getter(tuple(attributes))
         values = values_of(attributes)
@@ -82,8 +105,10 @@ class MetricsHandler(logging.Handler):
                 return None
         except Exception:  # noqa: BLE001 - a type that refuses to be hashed, arguments that do not fit
             return None
+        if "otelTraceID" in attributes and "trace_id" not in attributes and has_trace_id(attributes):
+            names, values = (*names, "trace_id"), (*values, attributes["otelTraceID"])
         time_ns = int(record.created * NS)
-        return QueuedRecord(text, KeyValues(names, values), log._context, level_at(record.levelno or 0), time_ns)
+        return QueuedRecord(text, KeyValues(names, values), log._context, level, time_ns)
 
     def stats(self) -> Stats:
         """Return one snapshot of the log's counters in this process."""

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from bamboo_logmetrics.errors import ConfigError, PlatformError
+from bamboo_logmetrics.errors import BambooLogError, ConfigError, PlatformError
+from bamboo_logmetrics.logger import pickling
 from bamboo_logmetrics.logger.bound_log import BoundLog
 from bamboo_logmetrics.logger.target import LogTarget
 from bamboo_logmetrics.options import make_options
 from bamboo_logmetrics.pipeline import process
+from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
 from bamboo_logmetrics.pipeline.pipeline import Pipeline
+from bamboo_logmetrics.record.snapshot import freeze_text
+from bamboo_logmetrics.system import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typing_extensions import Unpack
+
     from bamboo_logmetrics.logfiles import Sink
+    from bamboo_logmetrics.options import OptionValues
     from bamboo_logmetrics.pipeline.statistics import Stats
 
 _configured = LogTarget()
 
 
-def open_log(path: str | os.PathLike[str], **options: Any) -> BoundLog:
+def open_log(path: str | os.PathLike[str], **options: Unpack[OptionValues]) -> BoundLog:
     """Open a log, and return a logger with a pipeline of its own; also a context manager.
 
     ::
@@ -48,14 +56,14 @@ def open_log(path: str | os.PathLike[str], **options: Any) -> BoundLog:
 
 
 def open_pipeline(
-    path: str | os.PathLike[str], options: dict[str, Any], around: Callable[[Sink], Sink] | None = None
+    path: str | os.PathLike[str], options: OptionValues, around: Callable[[Sink], Sink] | None = None
 ) -> Pipeline:
     """Open a pipeline; arguments and errors as for :func:`open_log` and :class:`Pipeline`."""
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         msg = "bamboo_logmetrics counts exactly only under the GIL: use the ordinary build of Python"
         raise PlatformError(msg)
-    resolved = _resolve(path)
     checked = make_options(options)
+    resolved = _resolve(path)
     if checked.close_on_sigterm:
         process.catch_sigterm()
     return Pipeline(resolved, checked, around)
@@ -81,10 +89,34 @@ def logger_of(pipeline: Pipeline) -> BoundLog:
     """Return a logger that writes to ``pipeline``."""
     target = LogTarget()
     target.set_pipeline(pipeline)
+    target.origin = pipeline.opening
+    pickling.register(target, pipeline.opening)
     return BoundLog(target, target.processors, {})
 
 
-def configure(path: str | os.PathLike[str], **options: Any) -> None:
+def restored_target(origin: str, path: str, options: dict[str, Any], own: bool, /) -> LogTarget:  # noqa: FBT001
+    """Return the target of a pickled logger's log; see :mod:`bamboo_logmetrics.logger.pickling`."""
+    if not own and (_configured.pipeline is not None or not path):
+        return _configured
+    return pickling.find(origin, lambda: _reopened(path, options))
+
+
+pickling.restore = restored_target
+
+
+def _reopened(path: str, options: dict[str, Any]) -> LogTarget:
+    """Open the log of an unpickled logger; if that is not possible, return a target that refuses every record."""
+    if threading.current_thread() is not threading.main_thread():
+        options = {**options, "close_on_sigterm": False}  # Python sets signal handlers in the main thread only
+    try:
+        pipeline = open_pipeline(path, options)  # type: ignore[arg-type]
+    except BambooLogError as error:
+        Diagnostics(path, Clock()).report(f"the log of an unpickled logger cannot be opened: {error}", owed=True)
+        return LogTarget()
+    return logger_of(pipeline)._logger
+
+
+def configure(path: str | os.PathLike[str], **options: Unpack[OptionValues]) -> None:
     """Open the application's log, to which ``structlog.get_logger()`` and :func:`get_logger` write from now on.
 
     ::
@@ -106,10 +138,11 @@ def configure(path: str | os.PathLike[str], **options: Any) -> None:
     pipeline = open_pipeline(path, options)
     previous = _configured.pipeline
     _configured.set_pipeline(pipeline)
+    pickling.register(_configured, pipeline.opening)
     structlog.configure(
         processors=_configured.processors,
         wrapper_class=BoundLog,
-        logger_factory=lambda *_: _configured,
+        logger_factory=_target_of,
         context_class=dict,
         cache_logger_on_first_use=True,
     )
@@ -117,13 +150,21 @@ def configure(path: str | os.PathLike[str], **options: Any) -> None:
         previous.close()
 
 
-def get_logger(**initial_values: Any) -> BoundLog:
+def get_logger(name: str | None = None, /, **initial_values: Any) -> BoundLog:
     """Return a logger of the application's log; it may be called before :func:`configure`.
 
     Args:
+        name: the logger's name, such as ``__name__``; its lines have it as ``logger``.
         initial_values: values to bind, as ``BoundLog.bind`` does.
     """
-    return BoundLog(_configured, _configured.processors, initial_values)
+    target = _target_of(name)
+    return BoundLog(target, target.processors, initial_values)
+
+
+def _target_of(*args: Any) -> LogTarget:
+    """Return the target of the loggers of one name; arguments as ``structlog.get_logger`` passes them."""
+    name = args[0] if args else None
+    return _configured if name is None or name == "" else _configured.named(freeze_text(name))
 
 
 def stats() -> Stats:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from bamboo_logmetrics.logger import pickling
 from bamboo_logmetrics.logger.processing import ProcessorChain
-
 from bamboo_logmetrics.options import OnFull
 from bamboo_logmetrics.pipeline.channel import Channel
 from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
@@ -17,7 +17,7 @@ from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Protocol
 
     from bamboo_logmetrics.pipeline.pipeline import Pipeline
@@ -43,16 +43,18 @@ class LogTarget:
     """
 
     __slots__ = (
-        "__weakref__", "_named", "level", "may_block", "pipeline", "processors", "put", "put_plain", "time_ns"
+        "__weakref__", "_named", "context", "level", "may_block", "name", "origin", "pipeline", "processors", "put",
+        "put_plain", "time_ns",
     )  # fmt: skip
 
-    name = "root"  # as of the stdlib's logger without a name
     disabled = False
-    context: ClassVar[Mapping[str, str]] = {}  # bound to each logger
 
     def __init__(self) -> None:
         self.pipeline: Pipeline | None = None
+        self.name = "root"  # as of the stdlib's logger without a name
+        self.context: dict[str, Any] = {}  # bound to each logger
         self.processors = ProcessorChain()
+        self.origin = ""  # identifies a log with an owner in pickles; empty for the application's log
         self.level = 0  # number of the lowest level that is written
         self.may_block = False  # True if put and put_plain may wait for room or for the disk
         self.time_ns: Callable[[], int] | None = None  # None: that of the system
@@ -67,10 +69,12 @@ class LogTarget:
         if pipeline is not None:
             pipeline.close_unreferenced()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pickling.restore, pickling.reference_of(self)
+
     def set_pipeline(self, pipeline: Pipeline) -> None:
         """Send all further records to ``pipeline``."""
         options = pipeline.options
-        self.pipeline = pipeline
         self.processors.replace(options.processors)  # in place: existing loggers share the list
         self.level = level_number(options.level) or logging.NOTSET
         self.time_ns = None if type(options.clock) is Clock else options.clock.time_ns
@@ -81,6 +85,7 @@ class LogTarget:
         else:
             self.put = pipeline.channel.put
             self.put_plain = pipeline.channel.put_plain
+        self.pipeline = pipeline  # last: see NamedTarget.follow
         for target in list(self._named.values()):
             target.follow()
 
@@ -116,22 +121,35 @@ class NamedTarget(LogTarget):
         name: the name, which each line has as ``logger``.
     """
 
-    __slots__ = ("_parent", "context", "name")
+    __slots__ = ("_parent",)
 
     def __init__(self, parent: LogTarget, name: str) -> None:
-        super().__init__()
         self._parent = parent
         self.name = name
         self.context = {"logger": name}
         self.processors = parent.processors
+        self.follow()
 
     def __del__(self) -> None:
         """Leave the log open: it is the parent's."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pickling.named, (self._parent, self.name)
+
     def follow(self) -> None:
-        """Write to the pipeline of the parent. It may be replaced at the same time, by another thread."""
-        while (pipeline := self._parent.pipeline) is not self.pipeline and pipeline is not None:
-            self.set_pipeline(pipeline)
+        """Write to the pipeline of the parent, which another thread may replace at the same time.
+
+        The parent sets its pipeline last. So a copy that began before is either repeated here, or overwritten by the
+        parent's own call.
+        """
+        parent = self._parent
+        while True:
+            pipeline = parent.pipeline
+            self.level, self.may_block, self.time_ns = parent.level, parent.may_block, parent.time_ns
+            self.put, self.put_plain = parent.put, parent.put_plain
+            self.pipeline = pipeline
+            if pipeline is parent.pipeline:
+                return
 
 
 class Unconfigured(Channel):

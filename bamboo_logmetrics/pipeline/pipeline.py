@@ -14,7 +14,7 @@ from bamboo_logmetrics.format.encoder import LineEncoder
 from bamboo_logmetrics.logfiles import RotatingFile, Sink
 from bamboo_logmetrics.pipeline import process
 from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
-from bamboo_logmetrics.pipeline.life import OVER
+from bamboo_logmetrics.pipeline.life import OPEN, OVER
 from bamboo_logmetrics.pipeline.worker import Worker
 from bamboo_logmetrics.record.queued import Ack, QueuedRecord
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 EXIT_TIMEOUT = 5.0  # seconds
 _OPEN_TIMEOUT = 0.5  # seconds that opening waits for another process; the first write then tries again
+_THROUGH_TIMEOUT = 0.5  # seconds that a call waits in a process that is ending, unless the log is a durable one
 
 
 def _rotating_file(path: str, options: Options, writer: Callable[[], str]) -> RotatingFile:
@@ -53,6 +54,7 @@ class Pipeline:
         self._encoder = LineEncoder(
             layout=options.layout, max_line_bytes=options.max_line_bytes, fs=options.fs, clock=options.clock
         )
+        self.opening = self._encoder.writer  # identifies this opening, in forked children too
         file = _rotating_file(path, options, lambda: self._encoder.writer)
         self._sink: Sink = around(file) if around else file
         self._worker = Worker(
@@ -85,14 +87,15 @@ class Pipeline:
     # -- durable records -----------------------------------------------------------------
 
     def put(self, record: QueuedRecord, *, plain: bool) -> bool:
-        """Queue a record and wait until it is stored; return True if it is. For durability ``write`` and ``fsync``.
+        """Queue a record and wait until it is stored; return True if it is.
 
-        It waits up to ``block_timeout`` seconds. A call from within another put or the step, such as a signal handler's
-        or a finaliser's, does not wait.
+        For durability ``write`` and ``fsync``, where it waits up to ``block_timeout`` seconds, and for every record
+        after :meth:`write_through`, where it waits less. A call from within another put or the step, such as a signal
+        handler's or a finaliser's, does not wait.
         """
         ack, ident = Ack(), get_ident()
         record.ack = ack
-        deadline = self._clock.monotonic() + self.options.block_timeout
+        deadline = self._clock.monotonic() + self._wait_limit()
         put = self.channel.put_plain if plain else self.channel.put
         if not put(record):
             return False
@@ -104,7 +107,15 @@ class Pipeline:
                 self._waiting.discard(ident)
         if ack.answer is None:
             self._worker.wake()  # a caller that may not wait, or no longer, leaves the record to the worker
+        elif self._worker.writes_through:
+            self._worker.run_for_caller(self._step.renew_stop_line, deadline - self._clock.monotonic())
         return ack.answer is True
+
+    def _wait_limit(self) -> float:
+        """Return for how many seconds a call may wait until its record is stored."""
+        if self.durable:
+            return self.options.block_timeout
+        return 0.0 if self._step.failing() else min(self.options.block_timeout, _THROUGH_TIMEOUT)
 
     def _step_until(self, ack: Ack, deadline: float) -> None:
         while ack.answer is None and self._step.life not in OVER and not self._worker.in_step():
@@ -144,6 +155,11 @@ class Pipeline:
         """Refuse new records, and have the worker end the log within ``timeout`` seconds; do not wait for it."""
         self._worker.start_closing(timeout)
 
+    @property
+    def closed(self) -> bool:
+        """True if new records are refused."""
+        return self._step.life is not OPEN
+
     def close_unreferenced(self) -> None:
         """Have the worker write what is queued and end the log, because no logger refers to it any more.
 
@@ -156,6 +172,15 @@ class Pipeline:
         self._worker.start_closing(None)
         if self._step.life in OVER:  # it may have ended before it was kept
             process.unregister(self)
+
+    def write_through(self) -> None:
+        """Store every further record before its call returns, because the process may end at any moment.
+
+        A call whose record could not be stored in time answers False. After each record worker_stopped is the last line
+        again: if it is, nothing that was acknowledged is missing.
+        """
+        self._worker.writes_through = True
+        self.channel.write_through(self.put)
 
     def flush_and_mark_stopped(self, timeout: float = EXIT_TIMEOUT) -> bool:
         """Flush, and end the file with worker_stopped as close does, but stay open.
