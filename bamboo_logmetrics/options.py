@@ -182,7 +182,7 @@ class Options:
     compress: str | None = option(
         None,
         one_of([None, *compression.SUFFIX]),
-        "Compression of all rotated files but the newest. 'zstd' needs the extra zstd.",
+        "Compression of all rotated files but the newest. 'zstd' needs the extra zstd below Python 3.14.",
     )
     queue_size: int = option(
         65_536,
@@ -243,7 +243,7 @@ class Options:
         if self.max_line_bytes < least:
             _fail("max_line_bytes", self.max_line_bytes, f"a whole number from {least} on with layout={self.layout!r}")
         if self.compress == "zstd":
-            _need_zstandard()
+            compression.need_zstd("option compress='zstd' needs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,11 +331,3 @@ def _read(item: OptionInfo, text: str) -> Any:
 def _fail(name: str, value: object, allowed: str) -> None:
     msg = f"option {name}={value!r} must be {allowed}"
     raise ConfigError(msg)
-
-
-def _need_zstandard() -> None:
-    try:
-        import zstandard  # noqa: F401
-    except ImportError:
-        msg = "option compress='zstd' needs the zstandard package: pip install 'bamboo_logmetrics[zstd]'"
-        raise ConfigError(msg) from None

@@ -1,8 +1,13 @@
-"""Compression of a closed file, and decompression: gzip, and zstd with the extra."""
+"""Compression of a closed file, and decompression: gzip and zstd.
+
+From Python 3.14 on zstd comes from the standard library, before that from the package of the extra. Each reads what the
+other has written.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +20,11 @@ SUFFIXES = tuple(SUFFIX.values())
 
 _KIND = {suffix: kind for kind, suffix in SUFFIX.items()}
 _CHUNK = 256 * 1024  # bytes
+_REMEDY = (
+    "a Python that is built with libzstd (its module compression.zstd is missing); compress='gzip' works without"
+    if sys.version_info >= (3, 14)
+    else "the zstandard package: pip install 'bamboo_logmetrics[zstd]'"
+)
 _GZIP_WINDOW = 31  # zlib's code for a gzip header and trailer
 
 
@@ -68,47 +78,58 @@ def _checksum(chunks: Iterator[bytes]) -> tuple[int, int]:
 def decompress(fs: FS, fd: int, kind: str) -> Iterator[bytes]:
     """Yield the plain bytes of an open compressed file, in chunks.
 
-    Raises DamagedFileError where it is damaged or cut off, OSError where it cannot be read, and ConfigError if the
-    package for this kind is not installed.
+    The file may consist of several compressed pieces, one after the other, as other programs write them. Raises
+    DamagedFileError where it is damaged or cut off, OSError where it cannot be read, and ConfigError if this Python has
+    nothing for this kind.
     """
     decompressor = _decompressor(kind)
-    offset = 0
+    offset = pieces = 0
     try:
         while chunk := fs.pread(fd, _CHUNK, offset):
             offset += len(chunk)
-            if plain := decompressor.decompress(chunk):
-                yield plain
+            while chunk:
+                if decompressor.eof:
+                    decompressor = _decompressor(kind)
+                    pieces += 1
+                if plain := decompressor.decompress(chunk):
+                    yield plain
+                chunk = decompressor.unused_data
     except _errors(kind) as error:
-        msg = f"damaged {kind} data: {error}"
+        msg = f"damaged {kind} data: {error}" if pieces == 0 else f"something follows the {kind} data: {error}"
         raise DamagedFileError(msg) from None
-    if decompressor.unused_data:
-        msg = f"something follows the {kind} data"
-        raise DamagedFileError(msg)
     if not decompressor.eof:
-        msg = f"{kind} data ends too early"
+        msg = f"{kind} data ends too early" if pieces == 0 else f"something follows the {kind} data, and ends too early"
         raise DamagedFileError(msg)
+
+
+def need_zstd(what: str = "zstd files need") -> Any:
+    """Return the module for zstd. If there is none, raise ConfigError with ``what`` and the remedy."""
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            import zstandard as zstd
+    except ImportError:
+        msg = f"{what} {_REMEDY}"
+        raise ConfigError(msg) from None
+    return zstd
 
 
 def _compressor(kind: str) -> Any:
     if kind == "gzip":
         return zlib.compressobj(6, zlib.DEFLATED, _GZIP_WINDOW)
-    return _zstandard().ZstdCompressor(write_checksum=True).compressobj()
+    zstd = need_zstd()
+    if sys.version_info >= (3, 14):
+        return zstd.ZstdCompressor(options={zstd.CompressionParameter.checksum_flag: True})
+    return zstd.ZstdCompressor(write_checksum=True).compressobj()
 
 
 def _decompressor(kind: str) -> Any:
     if kind == "gzip":
         return zlib.decompressobj(_GZIP_WINDOW)
-    return _zstandard().ZstdDecompressor().decompressobj()
+    zstd = need_zstd()
+    return zstd.ZstdDecompressor() if sys.version_info >= (3, 14) else zstd.ZstdDecompressor().decompressobj()
 
 
 def _errors(kind: str) -> type[Exception]:
-    return zlib.error if kind == "gzip" else _zstandard().ZstdError
-
-
-def _zstandard() -> Any:
-    try:
-        import zstandard
-    except ImportError:
-        msg = "zstd files need the zstandard package: pip install 'bamboo_logmetrics[zstd]'"
-        raise ConfigError(msg) from None
-    return zstandard
+    return zlib.error if kind == "gzip" else need_zstd().ZstdError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import gzip
 import json
 import os
 import shutil
@@ -13,7 +12,6 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-import zstandard
 from support.crashpoints import (
     CrashFS,
     every_point,
@@ -31,13 +29,13 @@ from support.crashpoints import (
     whole_lines,
 )
 from support.faults import FaultyFS
+from support.packing import PACK
 from support.tools import physical, tool
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.system import FS
 
 KINDS = {"gzip": ".gz", "zstd": ".zst"}
-PACK = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor(write_checksum=True).compress}
 
 
 def events_in(path):

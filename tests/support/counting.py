@@ -12,6 +12,7 @@ import traceback
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.system import FS
+from support.packing import unpack_zstd
 from support.tools import tool
 
 # -- what the files hold --------------------------------------------------------------------
@@ -23,9 +24,7 @@ def _plain(name):
     if name.endswith(".gz"):
         return gzip.decompress(data)
     if name.endswith(".zst"):
-        import zstandard
-
-        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        return unpack_zstd(data)
     return data
 
 

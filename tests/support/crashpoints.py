@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import glob
 import gzip
-import io
 import json
 import os
 import re
@@ -36,6 +35,7 @@ from dataclasses import dataclass, field
 
 from bamboo_logmetrics.system import FS
 from support import TESTS, tools
+from support.packing import unpack_zstd
 
 STEPS = ("makedirs", "open", "fchmod", "write", "ftruncate", "fsync", "rename", "unlink")
 CALLS = (*STEPS, "close", "pread", "listdir", "lock", "unlock")
@@ -297,10 +297,7 @@ def _content(path):
     if path.endswith(".gz"):
         return gzip.decompress(data)
     if path.endswith(".zst"):
-        import zstandard
-
-        with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)) as reader:
-            return reader.read()
+        return unpack_zstd(data)
     return data
 
 

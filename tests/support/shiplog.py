@@ -10,13 +10,12 @@ import os
 import re
 from collections import Counter
 
-import zstandard
-
 from bamboo_logmetrics.ship import Shipper
 from support.faults import QuickFS
+from support.packing import pack_zstd
 from support.stub_server import StubServer
 
-PACK = {"gzip": (".gz", gzip.compress), "zstd": (".zst", zstandard.ZstdCompressor(write_checksum=True).compress)}
+PACK = {"gzip": (".gz", gzip.compress), "zstd": (".zst", pack_zstd)}
 _ID = re.compile(rb'"writer":"([0-9a-f]{20})","seq":(\d+)')
 
 
