@@ -6,17 +6,18 @@ documentation. Arguments, environment variables, messages and ``help(Options)`` 
 
 from __future__ import annotations
 
+import difflib
 import os
 import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.layouts import LAYOUTS, NATIVE
 from bamboo_logmetrics.logfiles import compression
-from bamboo_logmetrics.record.levels import LEVELS, level_name
+from bamboo_logmetrics.record.levels import LEVELS, NAMES, level_number
 from bamboo_logmetrics.system import FS, Clock
 
 if TYPE_CHECKING:
@@ -100,6 +101,12 @@ def _are_callables(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and all(map(callable, value))
 
 
+def _one_level(value: Any) -> Any:
+    """Return a level as one of the five names, or as the number of another level of the standard library."""
+    number = level_number(value)
+    return value if number is None else NAMES.get(number, number)
+
+
 def _int_or_none(text: str) -> int | None:
     return None if text.lower() == "none" else int(text)
 
@@ -120,6 +127,7 @@ TRUE_OR_FALSE = ValueType("True or False", lambda value: isinstance(value, bool)
 FILE_MODE = ValueType(
     "a file mode such as 0o640", lambda value: _is_int(value) and 0 <= value <= _MAX_MODE, lambda text: int(text, 8)
 )
+LEVEL = ValueType("one of ", lambda value: level_number(value) is not None, str, _one_level, LEVELS)
 PROCESSORS = ValueType("a list of structlog processors", _are_callables)
 
 
@@ -151,11 +159,11 @@ class Options:
     Raises :class:`ConfigError` for a value that is not allowed.
     """
 
-    level: str = option(
+    level: str | int = option(
         "debug",
-        one_of(LEVELS, normalize=lambda level: level_name(level) or level),
-        "Plain lines below this level are not written; typed events always are. A number of the standard library such "
-        "as logging.INFO is accepted too.",
+        LEVEL,
+        "Plain lines below this level are not written; typed events always are. Other levels of the standard library "
+        "are accepted too: numbers, 'warn', 'notset', and names of logging.addLevelName.",
     )
     max_bytes: int = option(
         64 * 1024 * 1024,
@@ -246,6 +254,29 @@ class Options:
             compression.need_zstd("option compress='zstd' needs")
 
 
+class OptionValues(TypedDict, total=False):
+    """The options as keyword arguments, for type checkers; a test keeps them equal to those of :class:`Options`."""
+
+    level: str | int
+    max_bytes: int
+    backup_count: int | None
+    unshipped_backups: int | None
+    rotate_every: Literal["hour", "day"] | None
+    compress: Literal["gzip", "zstd"] | None
+    queue_size: int
+    on_full: Literal["drop_newest", "drop_oldest", "block"]
+    block_timeout: float
+    durability: Literal["queue", "write", "fsync"]
+    flush_interval: float
+    max_line_bytes: int
+    layout: str
+    close_on_sigterm: bool
+    processors: Sequence[Processor]
+    mode: int
+    clock: Clock
+    fs: FS
+
+
 @dataclass(frozen=True, slots=True)
 class OptionInfo:
     """Everything about one option.
@@ -304,13 +335,30 @@ def make_options(
     environ = os.environ if environ is None else environ
     table = {item.name: item for item in options_table(cls)}
     if unknown := [name for name in values if name not in table]:
-        msg = f"unknown option {unknown[0]!r}; the options are {', '.join(sorted(table))}"
+        msg = f"unknown option {unknown[0]!r}; the options are {', '.join(sorted(table))}{_hint(unknown[0], table)}"
         raise ConfigError(msg)
     chosen = {name: table[name].value_type.normalize(value) for name, value in values.items()}
     for item in table.values():
         if item.name not in chosen and item.environment and (text := environ.get(item.environment)):
             chosen[item.name] = _read(item, text)
     return cls(**chosen)
+
+
+# keyword arguments of the stdlib's rotating handlers, and of others: what to use instead
+_FOREIGN = {
+    "filename": "path=", "maxBytes": "max_bytes=", "backupCount": "backup_count=", "when": "rotate_every=",
+    "interval": "rotate_every=", "atTime": "rotate_every=", "maxsize": "max_bytes=", "rotation": "max_bytes=",
+    "retention": "backup_count=", "compression": "compress=", "chmod": "mode=",
+    "encoding": "nothing: lines are UTF-8", "delay": "nothing: the file is opened at once",
+    "utc": "nothing: times are UTC", "errors": "nothing: each text is written", "format": "layout=",
+}  # fmt: skip
+
+
+def _hint(unknown: str, names: Collection[str]) -> str:
+    """Return what to use instead of an unknown option, if that can be told."""
+    close = difflib.get_close_matches(unknown, names, n=1)
+    remedy = _FOREIGN.get(unknown) or (f"{close[0]}=" if close else None)
+    return "" if remedy is None else f"; instead of {unknown} use {remedy}"
 
 
 def _read(item: OptionInfo, text: str) -> Any:

@@ -8,7 +8,7 @@ from msgspec import field
 
 from bamboo_logmetrics.events.base import U32, Millis, model
 from bamboo_logmetrics.events.event import MetricsEvent
-from bamboo_logmetrics.events.meta import EventMeta
+from bamboo_logmetrics.events.meta import EventMeta, new_meta
 from bamboo_logmetrics.events.statuses import RoundStatus, SessionStatus
 from bamboo_logmetrics.events.usage import TokenUsage
 
@@ -18,7 +18,7 @@ class ChatEvent(MetricsEvent, frozen=True, kw_only=True):
     """Base of the events of the agent's own chat loop."""
 
     _family: ClassVar[str] = "Chat"
-    meta: EventMeta = field(default_factory=EventMeta)
+    meta: EventMeta = field(default_factory=new_meta)
 
 
 @model

@@ -39,6 +39,9 @@ class MetricsEvent(Model, frozen=True, kw_only=True):
     def _check_annotations(cls) -> None:
         registry.check_annotations(cls)
 
+    def __str__(self) -> str:
+        return EventText.of(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the tagged form, ``{"Chat": {"SessionStarted": {...}}}``, as plain data.
 
@@ -80,3 +83,26 @@ class MetricsEvent(Model, frozen=True, kw_only=True):
         from bamboo_logmetrics.events import tagged
 
         return MetricsEvent.from_dict(tagged.loads(text))
+
+
+class EventText(str):  # noqa: SLOT000 - it has an attribute, which a str cannot have as a slot
+    """The text of an event, which still holds the event.
+
+    Libraries that make a text of every message, as loguru and the stdlib's QueueHandler do, hand it on unchanged where
+    the message is the whole text.
+
+    Attributes:
+        event: the event.
+    """
+
+    event: MetricsEvent
+
+    @classmethod
+    def of(cls, event: MetricsEvent) -> EventText:
+        """Return the text of an event, which is its repr."""
+        text = cls(repr(event))
+        text.event = event
+        return text
+
+    def __str__(self) -> str:
+        return self  # an exact str would be without the event

@@ -8,7 +8,7 @@ from msgspec import field
 
 from bamboo_logmetrics.events.base import U16, Millis, model
 from bamboo_logmetrics.events.event import MetricsEvent
-from bamboo_logmetrics.events.meta import EventMeta
+from bamboo_logmetrics.events.meta import EventMeta, new_meta
 from bamboo_logmetrics.events.statuses import ForwardStatus
 from bamboo_logmetrics.events.usage import TokenUsage
 
@@ -18,7 +18,7 @@ class ForwardEvent(MetricsEvent, frozen=True, kw_only=True):
     """Base of the events of requests forwarded to a provider."""
 
     _family: ClassVar[str] = "Forward"
-    meta: EventMeta = field(default_factory=EventMeta)
+    meta: EventMeta = field(default_factory=new_meta)
 
 
 @model

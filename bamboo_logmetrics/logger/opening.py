@@ -21,7 +21,7 @@ from bamboo_logmetrics.record.snapshot import freeze_text
 from bamboo_logmetrics.system import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from typing_extensions import Unpack
 
@@ -56,7 +56,7 @@ def open_log(path: str | os.PathLike[str], **options: Unpack[OptionValues]) -> B
 
 
 def open_pipeline(
-    path: str | os.PathLike[str], options: OptionValues, around: Callable[[Sink], Sink] | None = None
+    path: str | os.PathLike[str], options: Mapping[str, Any], around: Callable[[Sink], Sink] | None = None
 ) -> Pipeline:
     """Open a pipeline; arguments and errors as for :func:`open_log` and :class:`Pipeline`."""
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
@@ -109,7 +109,7 @@ def _reopened(path: str, options: dict[str, Any]) -> LogTarget:
     if threading.current_thread() is not threading.main_thread():
         options = {**options, "close_on_sigterm": False}  # Python sets signal handlers in the main thread only
     try:
-        pipeline = open_pipeline(path, options)  # type: ignore[arg-type]
+        pipeline = open_pipeline(path, options)
     except BambooLogError as error:
         Diagnostics(path, Clock()).report(f"the log of an unpickled logger cannot be opened: {error}", owed=True)
         return LogTarget()

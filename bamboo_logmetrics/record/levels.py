@@ -1,7 +1,12 @@
-"""The levels of a line: their names and the numbers of the standard library."""
+"""The levels of a line: their names and the numbers of the standard library.
+
+A line has one of five levels. An application may use more: numbers between them, and names that it gave to numbers with
+``logging.addLevelName``. Such a line has the level at or below, and the name beside it, under ``level_name``.
+"""
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -9,22 +14,57 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-_NAMES = {number: name for name, number in LEVELS.items()}
+NAMES: Mapping[int, str] = {number: name for name, number in LEVELS.items()}
+LEVEL_NAME = "level_name"  # the key of the name of a level between the five
+
+# more names of the standard library and of structlog
+_ALIASES = {"notset": logging.NOTSET, "warn": logging.WARNING, "exception": logging.ERROR, "fatal": logging.CRITICAL}
 
 
-def level_name(level: int | str) -> str | None:
-    """Return the name of a level; None if there is no such level.
+def level_number(level: object) -> int | None:
+    """Return the number of a level; None if there is no such level.
 
     Args:
-        level: a name in any case, such as ``"INFO"``, or a number, such as ``logging.INFO``.
+        level: a number, or a name in any case: one of the five, another one of the standard library such as ``"warn"``,
+            one of ``logging.addLevelName``, or a number as text.
     """
-    if isinstance(level, str):
-        name = level.lower()
-        return name if name in LEVELS else None
-    try:
-        return _NAMES.get(level)
-    except TypeError:  # a value of another type that cannot be hashed
+    if isinstance(level, int):
+        return None if isinstance(level, bool) else int(level)
+    if not isinstance(level, str):
         return None
+    name = level.strip().lower()
+    number = LEVELS.get(name, _ALIASES.get(name))
+    return _number_of_name(level.strip()) if number is None else number
+
+
+def _number_of_name(level: str) -> int | None:
+    """Return the number of a name of ``logging.addLevelName``, or of a number as text."""
+    for name in (level, level.upper(), level.lower()):
+        number = logging.getLevelName(name)
+        if isinstance(number, int):
+            return number
+    try:
+        return int(level)
+    except ValueError:
+        return None
+
+
+def level_name(level: object) -> str | None:
+    """Return the name of one of the five levels, as :func:`level_number` reads it; None if it is none of them."""
+    number = level_number(level)
+    return None if number is None else NAMES.get(number)
+
+
+def name_between(level: object, number: int) -> str | None:
+    """Return the name of a level that is none of the five, such as ``"SUCCESS"`` or ``"Level 25"``; None for the five.
+
+    Args:
+        level: the level as the caller named it.
+        number: its number.
+    """
+    if number in NAMES:
+        return None
+    return level if isinstance(level, str) and not level.strip().isdigit() else logging.getLevelName(number)
 
 
 @lru_cache(maxsize=128)

@@ -23,8 +23,9 @@ DEFAULTS = {
 #          bad texts)
 OPTIONS = {
     "level": (
-        ["debug", "info", "warning", "error", "critical"], ["", "warn", "loud", None, 15, True, b"info", ["info"]],
-        "one of 'debug', 'info', 'warning', 'error', 'critical'", {"ERROR": "error", " info ": "info"}, ["loud", "15"],
+        ["debug", "info", "warning", "error", "critical", 25, 0], ["", "loud", None, True, b"info", ["info"], 1.5],
+        "one of 'debug', 'info', 'warning', 'error', 'critical'",
+        {"ERROR": "error", " info ": "info", "warn": "warning", "30": "warning", "25": 25}, ["loud", "1.5"],
     ),
     "max_bytes": (
         [1, 10**12], [0, -1, None, 1.5, True, "5", b"5"],

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from bamboo_logmetrics.record.levels import LEVELS, level_at, level_name
+from bamboo_logmetrics.record.levels import LEVELS, level_at, level_name, level_number, name_between
 
 
 @pytest.mark.parametrize(("name", "number"), LEVELS.items())
@@ -18,6 +18,47 @@ def test_a_level_has_the_number_of_the_standard_library(name, number):
 def test_anything_else_is_no_level(level):
     """A value that names no level gives None, whatever its type."""
     assert level_name(level) is None
+
+
+@pytest.mark.parametrize(
+    ("level", "number"),
+    [
+        ("warn", 30),
+        (" WARN ", 30),
+        ("Fatal", 50),
+        ("notset", 0),
+        ("exception", 40),
+        ("25", 25),
+        (25, 25),
+        (-10, -10),
+        ("loud", None),
+        ("", None),
+        (True, None),
+        (1.5, None),
+        (None, None),
+    ],
+)
+def test_other_levels_of_the_standard_library(level, number):
+    """Numbers, other names of the standard library and of structlog, and numbers as text are levels too."""
+    assert level_number(level) == number
+
+
+def test_names_that_the_application_adds():
+    """A name of ``logging.addLevelName`` is a level, in any case."""
+    logging.addLevelName(7, "Noise")
+    try:
+        assert [level_number(name) for name in ("Noise", "NOISE", "noise")] == [7, None, None]
+        logging.addLevelName(7, "NOISE")
+        assert [level_number(name) for name in ("Noise", "NOISE", "noise")] == [7, 7, 7]
+        assert (name_between(7, 7), name_between("noise", 7), name_between("7", 7)) == ("NOISE", "noise", "NOISE")
+    finally:
+        del logging._levelToName[7], logging._nameToLevel["NOISE"], logging._nameToLevel["Noise"]
+
+
+def test_the_five_levels_need_no_other_name():
+    """A name is written beside a level only where it is none of the five."""
+    assert name_between("warn", 30) is None
+    assert name_between(25, 25) == "Level 25"
 
 
 @pytest.mark.parametrize(
