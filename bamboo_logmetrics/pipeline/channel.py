@@ -23,8 +23,16 @@ from bamboo_logmetrics.options import OnFull
 from bamboo_logmetrics.pipeline.statistics import DROP_REASONS, Stats
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from bamboo_logmetrics.record.queued import QueuedRecord
     from bamboo_logmetrics.system import Clock, Lock
+
+    class PutThrough(Protocol):
+        """A call that queues a record, waits until it is stored, and returns True if it is."""
+
+        def __call__(self, record: QueuedRecord, *, plain: bool) -> bool: ...  # noqa: D102
+
 
 _PLAIN_SHARE = 0.9  # of the queue; beyond it plain lines give way to typed events
 _HIGH_WATER = 0.5  # of the queue; beyond it the worker is woken before its interval is over
@@ -58,7 +66,7 @@ class Channel:
     ``accepted``, ``taken`` and the limits are running totals: a record is let in at once while ``accepted < limit``
     (``plain_limit`` for a plain line). The limits are below the capacity wherever a caller has to do more than append:
     0 to wake a worker that sleeps, half of the queue to wake one that sleeps out its interval, and -1 once the channel
-    is closed or while a test watches it.
+    is closed or every record is written at once, or while a test watches it.
 
     Args:
         capacity: the number of records that may wait.
@@ -86,6 +94,7 @@ class Channel:
         "_plain_capacity",
         "_queue",
         "_shut",
+        "_through",
         "_waiters",
         "_wake",
         "accepted",
@@ -128,7 +137,6 @@ class Channel:
         self._wake = wake
         self._in_step = in_step
         self._shut = False
-        self._open = True  # neither closed nor watched
         self.tap: Callable[[QueuedRecord], None] | None = None
         self.reset()
         _channels.add(self)
@@ -141,6 +149,8 @@ class Channel:
         self._append = self._queue.append
         self._waiters: deque[Lock] = deque()
         self._blocked: set[int] = set()
+        self._through: PutThrough | None = None
+        self._open = not self._shut and self.tap is None  # neither closed, nor watched, nor written through
         self.limit = self.plain_limit = 0 if self._open else _SHUT
         self.accepted = self.taken = self.refused = self.written = self.own = 0
         self.queue_full = self.plain_gave_way = self.block_timeout = 0
@@ -167,9 +177,14 @@ class Channel:
             return True
         return self._put_slowly(record, self._plain_capacity)
 
-    def _put_slowly(self, record: QueuedRecord, capacity: int) -> bool:  # noqa: C901 - one branch for each answer
+    def _put_slowly(self, record: QueuedRecord, capacity: int) -> bool:
         if self.tap is not None:
             return self._give_to_tap(record, self.tap)
+        if self._through is not None and record.ack is None:
+            return self._through(record, plain=capacity < self._capacity)
+        return self._put_by_policy(record, capacity)
+
+    def _put_by_policy(self, record: QueuedRecord, capacity: int) -> bool:  # noqa: C901 - one branch for each answer
         deadline = self._clock.monotonic() + self._block_timeout
         in_time = True
         while True:
@@ -296,10 +311,16 @@ class Channel:
         self.limit = self.plain_limit = _SHUT
         self._admit()
 
+    def write_through(self, put: PutThrough) -> None:
+        """Have every record go by ``put``, which queues it with an ``ack`` and waits for that."""
+        self._through = put
+        self._open = False
+        self.limit = self.plain_limit = _SHUT
+
     def watch(self, tap: Callable[[QueuedRecord], None] | None) -> None:
         """Give every record to ``tap`` instead of the queue, or to the queue again if None; for tests."""
         self.tap = tap
-        self._open = not self._shut and tap is None
+        self._open = not self._shut and tap is None and self._through is None
         self.limit = self.plain_limit = 0 if self._open else _SHUT
 
     def discard(self) -> None:

@@ -22,6 +22,7 @@ class _OpenLog(Protocol):
 
     def start_closing(self, timeout: float) -> None: ...
     def close(self, timeout: float = ...) -> bool: ...
+    def write_through(self) -> None: ...
     def flush_and_mark_stopped(self, timeout: float = ...) -> bool: ...
     def after_fork(self) -> None: ...
 
@@ -32,12 +33,15 @@ _REPEAT_EVERY = 0.05  # seconds until a repeated SIGTERM that did not arrive is 
 _open: dict[int, weakref.ref[_OpenLog]] = {}  # a dict: list() of its values is one step, while other threads change it
 _unreferenced: dict[int, _OpenLog] = {}  # those that end because no logger refers to them any more
 _finalized_in = 0  # pid of the process whose multiprocessing exit closes the logs
+_ending = False  # SIGTERM came, and the application's handler is ending this process
 
 
 def register(pipeline: _OpenLog) -> None:
     """Have ``pipeline`` closed at exit and reset after forks."""
     key = id(pipeline)
     _open[key] = weakref.ref(pipeline, lambda _: _open.pop(key, None))
+    if _ending:
+        pipeline.write_through()
 
 
 def unregister(pipeline: _OpenLog) -> None:
@@ -71,6 +75,14 @@ def _flush_all() -> bool:
     return False not in answers
 
 
+def _write_through() -> None:
+    """Store every further record of all logs, also of those opened later, before its call returns."""
+    global _ending  # noqa: PLW0603
+    _ending = True
+    for pipeline in pipelines():
+        pipeline.write_through()
+
+
 def _each_in_time() -> Iterator[tuple[_OpenLog, float]]:
     until = time.monotonic() + _EXIT_TIMEOUT
     for pipeline in pipelines():
@@ -90,7 +102,8 @@ class _OnSigterm:
     """The handler of SIGTERM that ``close_on_sigterm`` puts before the previous one.
 
     If the previous action is to kill, the logs are closed first. If the application has a handler, the logs are flushed
-    and the handler is called: they stay open, so that events emitted during its shutdown are written too.
+    and the handler is called. They stay open, and write each event of the application's shutdown at once: it may end by
+    any means. uvicorn, for instance, restores the handlers that it found and raises the signal again.
 
     The signal may interrupt the main thread in the middle of a durable emit, which must return first. So another thread
     does the work then, and sends the signal again.
@@ -107,7 +120,9 @@ class _OnSigterm:
             self._done, self._pid = False, os.getpid()
             signal.signal(signum, self._die)  # also in place of a handler that was set later and calls this one
             self._repeat_after(close_all, signum)
-        elif self._done or _flush_all():
+            return
+        _write_through()
+        if self._done or _flush_all():
             self._done = False
             self._mark_arrived()
             self._previous(signum, frame)
@@ -214,6 +229,8 @@ def _close_with(pool_worker: Any) -> None:
 
 
 def _after_fork_in_child() -> None:
+    global _ending  # noqa: PLW0603
+    _ending = False
     register_after_fork = getattr(sys.modules.get("multiprocessing.util"), "register_after_fork", None)
     if register_after_fork is not None:
         # A child of multiprocessing drops all finalizers, then calls this. An at-fork hook may have emitted before.

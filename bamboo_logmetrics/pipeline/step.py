@@ -318,6 +318,11 @@ class Step:
         if self.started and self.finish():
             self.started = self._stop_encoded = False
 
+    def renew_stop_line(self) -> None:
+        """Write worker_stopped again if other lines have followed it and all is written."""
+        if self.started and not self._stop_encoded and self.life is OPEN:
+            self.finish()
+
     def _final_counts(self) -> dict[str, Any]:
         stats = self._channel.stats()
         counts: dict[str, Any] = {"emitted": stats.emitted, "written": stats.written, "dropped": dict(stats.dropped)}

@@ -97,6 +97,7 @@ class Worker:
         self._has_thread = False
         self._wrote = False  # the last turn took records
         self._requests: list[_FlushRequest] = []
+        self.writes_through = False  # every record is stored before its call returns, and worker_stopped stays last
 
     # -- the wake-up ---------------------------------------------------------------------
 
@@ -217,6 +218,8 @@ class Worker:
             self.step.life = ENDED
         elif self.step.life is CLOSING:
             self._end_if_possible()
+        elif self.writes_through:
+            self.step.renew_stop_line()
         self._answer_requests(0)
 
     # -- flush requests ------------------------------------------------------------------

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import threading
 
 import pytest
-from support.faults import FaultyFS
+from support.faults import FaultyFS, oserror
 from support.sinks import Reentrant, flush_at_last, hold_one
 from support.tools import balanced, dropped, flat, kinds, of_kind, physical, tool, typed
 
@@ -399,3 +400,84 @@ def test_an_emit_while_its_thread_waits_for_the_step(path):
     assert answers == [False]
     assert log.close()
     assert len(typed(path)) == 2
+
+
+def test_write_through_stores_every_record_before_its_call_returns(open_log, path):
+    """After write_through each acknowledged line is in the file, of events, plain lines and the handler, and the stop after it."""
+    log = open_log(flush_interval=1000)
+    handler = blm.MetricsHandler(log)
+    log.emit(tool("queued"))
+    log._pipeline.write_through()
+    assert log._pipeline.flush_and_mark_stopped()
+    for n in range(5):
+        assert log.emit(tool(n))
+        log.info("plain")
+        handler.handle(logging.makeLogRecord({"msg": "stdlib", "levelno": 20}))
+        assert kinds(path)[-4::2] == ["plain", "stdlib"]
+        assert kinds(path)[-1] == kinds(path)[-3] == "system.worker_stopped"
+    assert len(typed(path)) == 6
+    assert blm.verify([path]).ok
+    assert log.close()
+    assert kinds(path).count("system.worker_stopped") == 16
+
+
+@pytest.mark.parametrize("policy", ["drop_newest", "drop_oldest", "block"])
+def test_write_through_keeps_the_policy_of_a_full_queue(path, policy, capsys):
+    """After write_through what does not fit beside lines that cannot be stored is refused, counted and answered False."""
+    sink = FailingSink()
+    sink.always = oserror(errno.ENOSPC)
+    with open_log_on(sink, path, on_full=policy, queue_size=10, block_timeout=0.01) as log:
+        log._pipeline.write_through()
+        assert [log.emit(tool(n)) for n in range(30)] == [False] * 30
+        assert balanced(log.stats())
+        assert log.stats().written == 0
+        assert log.stats().dropped_total >= 10
+        sink.always = None
+        assert log.flush()
+    capsys.readouterr()
+
+
+def test_write_through_by_many_threads(open_log, path):
+    """After write_through the calls of eight threads are each in the file once, and the stop is the last line."""
+    log, answers = open_log(), []
+
+    def emit(number):
+        answers.extend(log.emit(tool(f"{number}-{n}")) for n in range(100))
+
+    threads = [threading.Thread(target=emit, args=(number,)) for number in range(8)]
+    for thread in threads[:4]:
+        thread.start()
+    log._pipeline.write_through()
+    assert log._pipeline.flush_and_mark_stopped()
+    for thread in threads[4:]:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [True] * 800
+    assert len({line["tool_call_id"] for line in typed(path)}) == len(typed(path)) == 800
+    assert kinds(path)[-1] == "system.worker_stopped"
+    assert blm.verify([path]).ok
+
+
+def test_write_through_within_a_call(open_log, path):
+    """After write_through, an emit from a signal handler within another call's write answers False and is written."""
+    fs, answers = FaultyFS(), []
+    log = open_log(fs=fs)
+    log._pipeline.write_through()
+    assert log.emit(tool("first"))
+    fs.plan["write"] = lambda *_: (fs.heal(), answers.append(log.emit(tool("within"))))[0]
+    assert log.emit(tool("outer"))
+    assert answers == [False]
+    assert log.flush()
+    assert sorted(line["tool_call_id"] for line in typed(path)) == ["cfirst", "couter", "cwithin"]
+
+
+def test_drops_that_are_announced_later_come_before_the_stop(open_log, path):
+    """After write_through a line of the log itself, too, has worker_stopped behind it."""
+    log = open_log(max_line_bytes=2_000)
+    log._pipeline.write_through()
+    log._pipeline.channel.too_large += 1
+    log._pipeline.channel.accepted += 1
+    assert log.flush()
+    assert log.flush()  # the first turn has ended
+    assert kinds(path)[-2:] == ["system.metrics_dropped", "system.worker_stopped"]

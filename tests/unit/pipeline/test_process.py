@@ -394,6 +394,7 @@ def sigterm():
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
+    process._ending = False
 
 
 def test_sigterm_is_passed_on(open_log, path, sigterm):
@@ -412,6 +413,43 @@ def test_sigterm_is_passed_on(open_log, path, sigterm):
     assert len(typed(path)) == 4
     assert blm.verify([path]).ok
     assert len(of_kind(path, "system.worker_stopped")) == 4
+
+
+def test_after_sigterm_logs_write_through(open_log, sigterm):
+    """Once SIGTERM went to the application's handler, every log of the process writes through, also one opened later."""
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    first = open_log(close_on_sigterm=True, flush_interval=1000)
+    second = open_log("b.jsonl", flush_interval=1000)
+    signal.raise_signal(signal.SIGTERM)
+    third = open_log("c.jsonl", flush_interval=1000)
+    for log in (first, second, third):
+        for n in range(3):
+            assert log.emit(tool(n))
+            assert [line["tool_call_id"] for line in typed(log.path)][-1] == f"c{n}"
+        assert flat(log.path)[-1]["event"] == "system.worker_stopped"
+
+
+def test_a_child_forked_after_sigterm_queues_again(program, path):
+    """A child that is forked while its parent is ending is not ending itself: its events are queued, and written at its end."""
+    done = program("""
+import signal, warnings
+warnings.simplefilter("ignore")
+signal.signal(signal.SIGTERM, lambda *_: None)
+other = blm.open_log(path + "2", close_on_sigterm=True)
+signal.raise_signal(signal.SIGTERM)
+child = os.fork()
+if not child:
+    late = blm.open_log(path + "3")
+    for target in (log, other, late):
+        for n in range(200): target.emit(tool(("child", n)))
+        print(target._pipeline._worker.writes_through)
+else:
+    log.emit(tool("parent"))
+    os.waitpid(child, 0)
+""")
+    assert done.stdout == "False\nFalse\nFalse\n"
+    assert len({line["tool_call_id"] for line in typed(path)}) == 201
+    assert blm.verify([path, f"{path}2", f"{path}3"]).ok
 
 
 def test_sigterm_within_the_step_waits_for_its_end(open_log, sigterm):
