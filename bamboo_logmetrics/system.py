@@ -132,9 +132,8 @@ class Clock:
     time_ns = staticmethod(time.time_ns)  # the stdlib's own function, since loggers call it for every plain line
     """Return the wall clock, in nanoseconds since the epoch."""
 
-    def monotonic(self) -> float:
-        """Return the seconds of a clock that never goes backward, for deadlines and rates."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)  # not looked up at each call: a frozen time would freeze all deadlines
+    """Return the seconds of a clock that never goes backward, for deadlines and rates."""
 
     def wait(self, lock: Lock, timeout: float | None) -> bool:
         """Acquire ``lock``, waiting up to ``timeout`` seconds (None: without limit); return True if it is acquired."""

@@ -10,9 +10,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bamboo_logmetrics.events import MetricsEvent
+from bamboo_logmetrics.format.flatten import level_of
 from bamboo_logmetrics.format.parse import Line, parse_line
 from bamboo_logmetrics.logfiles import Sink
 from bamboo_logmetrics.logger.bound_log import BoundLog
@@ -22,10 +23,29 @@ from bamboo_logmetrics.record.queued import as_dict
 from bamboo_logmetrics.system import Clock
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from bamboo_logmetrics.options import OptionValues
     from bamboo_logmetrics.record.queued import QueuedRecord
     from bamboo_logmetrics.system import Lock
 
-__all__ = ["Captured", "FailingSink", "GateSink", "ManualClock", "capture_events", "open_log_on"]
+__all__ = ["Captured", "CapturedLine", "FailingSink", "GateSink", "ManualClock", "capture_events", "open_log_on"]
+
+
+class CapturedLine(NamedTuple):
+    """A plain line that was logged.
+
+    Args:
+        text: the text.
+        level: ``debug``, ``info``, ``warning``, ``error`` or ``critical``.
+        bound: the values bound to the logger or given in the call.
+        exception: the traceback as text, or None.
+    """
+
+    text: str
+    level: str
+    bound: dict[str, Any]
+    exception: str | None
 
 
 class Captured(list[MetricsEvent]):
@@ -33,21 +53,29 @@ class Captured(list[MetricsEvent]):
 
     Attributes:
         bound: for each event, a dict of the values bound to the logger or given in the call.
+        levels: for each event, the level of its line.
         texts: the texts of the plain lines.
+        plain: the plain lines, each with ``text``, ``level``, ``bound`` and ``exception``.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.bound: list[dict[str, Any]] = []
+        self.levels: list[str] = []
         self.texts: list[str] = []
+        self.plain: list[CapturedLine] = []
 
     def take(self, record: QueuedRecord) -> None:
         """Add one record, instead of the queue."""
+        bound = {**record.context, **as_dict(record.bound)}
         if isinstance(record.event, MetricsEvent):
             self.append(record.event)
-            self.bound.append({**record.context, **as_dict(record.bound)})
+            self.bound.append(bound)
+            self.levels.append(level_of(record.event))
         else:
+            exception = record.exception or bound.pop("exception", None)
             self.texts.append(record.event)
+            self.plain.append(CapturedLine(record.event, record.level or "info", bound, exception))
 
 
 @contextmanager
@@ -60,6 +88,7 @@ def capture_events() -> Iterator[Captured]:
         with capture_events() as events:
             handle_request()
         assert [event.kind for event in events] == ["forward.request_started", "forward.request_completed"]
+        assert events.plain[0].level == "warning"
 
     Yields:
         The events so far, as a list that grows.
@@ -236,7 +265,9 @@ class FailingSink(_WrappingSink):
         super().write(lines, deadline)
 
 
-def open_log_on(sink: GateSink | FailingSink, path: str | os.PathLike[str], **options: Any) -> BoundLog:
+def open_log_on(
+    sink: GateSink | FailingSink, path: str | os.PathLike[str], **options: Unpack[OptionValues]
+) -> BoundLog:
     """Open a log whose worker writes to ``sink``, which passes the lines on to the file.
 
     Args:

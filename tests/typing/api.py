@@ -119,6 +119,8 @@ def log_things(path: Path) -> None:
         bound.info("cache %s", "warmed", entries=312, exc_info=True)
         bound.warning(round_completed)
         bound.log(logging.ERROR, "text")
+        bound.log("warn", "text")
+        assert_type(bound.name, str)
         assert_type(log.stats(), blm.Stats)
         assert_type(log.stats().dropped, Mapping[str, int])
         assert_type(log.flush(timeout=5), bool)
@@ -138,7 +140,13 @@ async def log_asynchronously(path: str) -> None:
 def log_application(path: str) -> None:
     """Configure one log for the whole application, or a handler for the stdlib."""
     blm.configure(path, durability="write", processors=[expand, redact, Cap(1_000)])
-    log = blm.get_logger(service="api")
+    blm.open_log(path, max_byte=5)  # type: ignore[call-arg]
+    blm.open_log(path, max_bytes="5")  # type: ignore[arg-type]
+    blm.open_log(path, on_full="drop")  # type: ignore[arg-type]
+    blm.configure(path, levl="info")  # type: ignore[call-arg]
+    blm.MetricsHandler(path, maxBytes=5)  # type: ignore[call-arg]
+    blm.open_log(path, level=logging.INFO, compress=None, rotate_every="day", mode=0o600)
+    log = blm.get_logger(__name__, service="api")
     assert_type(log, blm.BoundLog)
     assert_type(blm.stats(), blm.Stats)
     assert_type(blm.flush(5), bool)
@@ -174,6 +182,7 @@ def capture() -> int:
     with capture_events() as events:
         blm.get_logger().emit(started)
     assert_type(events[0], blm.MetricsEvent)
+    assert_type(events.plain[0].level, str)
     return len(events)
 
 

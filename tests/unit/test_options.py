@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import logging
+import re
 
 import pytest
 from support.packing import hide_zstd
@@ -10,7 +11,7 @@ from support.toy_option import ToyOptions
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import BambooLogError, ConfigError
-from bamboo_logmetrics.options import ENV_PREFIX, Options, make_options, one_of, options_table
+from bamboo_logmetrics.options import ENV_PREFIX, Options, OptionValues, make_options, one_of, options_table
 from bamboo_logmetrics.system import FS, Clock
 
 DEFAULTS = {
@@ -260,3 +261,37 @@ def test_choices_may_grow():
     assert value_type.accepts("toy")
     assert not value_type.accepts(["toy"])
     assert value_type.allowed == "one of 'native', 'toy'"
+
+
+def test_the_types_of_the_options_are_complete():
+    """The keyword arguments that type checkers know are the options."""
+    assert list(OptionValues.__annotations__) == [item.name for item in options_table()]
+    fields = {item.name: str(item.type) for item in dataclasses.fields(Options)}
+    for name, annotation in OptionValues.__annotations__.items():
+        text = annotation.__forward_arg__
+        choices = re.findall(r"'(\w+)'", text)
+        table = {item.name: item for item in options_table()}
+        if choices:
+            assert [*filter(None, table[name].value_type.choices)] == choices
+        else:
+            assert text == fields[name]
+
+
+@pytest.mark.parametrize(
+    ("unknown", "hint"),
+    [
+        ("filename", "path="),
+        ("maxBytes", "max_bytes="),
+        ("backupCount", "backup_count="),
+        ("when", "rotate_every="),
+        ("encoding", "nothing: lines are UTF-8"),
+        ("max_byte", "max_bytes="),
+        ("compres", "compress="),
+    ],
+)
+def test_an_unknown_option_names_the_right_one(unknown, hint):
+    """Names of the standard library's handlers and slips of the pen get the right name."""
+    with pytest.raises(ConfigError, match=rf"^unknown option '{unknown}'; .*; instead of {unknown} use {hint}$"):
+        options_of(**{unknown: 1})
+    with pytest.raises(ConfigError, match=r"unshipped_backups$"):
+        options_of(nonsense=1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import threading
 from _thread import allocate_lock
 
@@ -31,6 +32,36 @@ def test_events_are_captured_from_anywhere(unconfigured, tmp_path, open_log):
     assert events.bound[0] == {"a": 1, "b": 2}
     assert events.texts == ["text"]
     assert log.stats().emitted == 1
+
+
+def test_plain_lines_are_captured_whole(open_log):
+    """Of plain lines text, level, bound values and exception are captured, through the handler too; of events the level."""
+    log = open_log().bind(a=1)
+    stdlib = logging.getLogger("tests.captured")
+    stdlib.addHandler(blm.MetricsHandler(log))
+    with capture_events() as events:
+        log.warning("one", b=[2])
+        log.log(25, "two")
+        log.emit(tool(success=False))
+        try:
+            raise ValueError("broken")
+        except ValueError:
+            log.exception("three")
+            stdlib.exception("four")
+    stdlib.handlers = []
+    assert [line[:3] for line in events.plain] == [
+        ("one", "warning", {"a": 1, "b": [2]}),
+        ("two", "info", {"a": 1, "level_name": "Level 25"}),
+        ("three", "error", {"a": 1}),
+        ("four", "error", {"a": 1, "logger": "tests.captured"}),
+    ]
+    assert [(line.exception or "").endswith("ValueError: broken") for line in events.plain] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert events.levels == ["warning"]
 
 
 def test_capturing_needs_no_configuration(unconfigured, capsys):

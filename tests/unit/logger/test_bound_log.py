@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from datetime import datetime, timezone
 
+import freezegun
 import pytest
 import structlog
 from support.tools import flat, tool, typed
@@ -469,3 +471,25 @@ def test_a_value_whose_type_cannot_be_hashed(log, lines):
     """A value whose type refuses to be hashed loses no line."""
     log.info("x", value=Odd())
     assert lines()[0]["value"] == "<unprintable Odd>"
+
+
+def test_a_frozen_time(path):
+    """freezegun moves what an application calls the time: events and plain lines; the log works on meanwhile."""
+    moment = "2020-01-02T03:04:05.000000Z"
+    log = blm.open_log(path)
+    with freezegun.freeze_time("2020-01-02 03:04:05"):
+        log.emit(tool(1))
+        log.info("plain")
+        log.info("nested", values=[1])
+        log.info(blm.WorkerStarted())
+        asyncio.run(log.ainfo("async"))
+        logging.getLogger("tests.frozen").handlers = [blm.MetricsHandler(log)]
+        logging.getLogger("tests.frozen").warning("handler")
+        assert log.flush()
+        assert blm.EventMeta.new().occurred_at == datetime(2020, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+        assert log.close()
+    logging.getLogger("tests.frozen").handlers = []
+    lines = flat(path)
+    assert [line["timestamp"] for line in lines[1:-1]] == [moment] * 6
+    assert min(lines[0]["timestamp"], lines[-1]["timestamp"]) > "2026"
+    assert blm.verify([path]).ok

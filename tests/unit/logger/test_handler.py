@@ -5,6 +5,8 @@ import logging.config
 
 import pytest
 import structlog
+from opentelemetry.instrumentation.logging import LoggingInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
 from support.tools import flat, tool, typed
 
 import bamboo_logmetrics as blm
@@ -289,3 +291,91 @@ def test_an_extra_value_whose_type_cannot_be_hashed(logger, handler, lines):
     """A value whose type refuses to be hashed loses no line."""
     logger.warning("x", extra={"value": Odd()})
     assert lines()[0]["value"] == "<unprintable Odd>"
+
+
+@pytest.mark.parametrize("level", [25, "warn", "WARN", "notset", "fatal", 5])
+def test_any_level_of_the_stdlib(path, logger, level):
+    """The handler takes any level of the standard library, at its making, by ``setLevel`` and by dictConfig."""
+    number = {"warn": 30, "WARN": 30, "notset": 0, "fatal": 50}.get(level, level)
+    handler = blm.MetricsHandler(path, level=level)
+    assert handler.level == number
+    handler.setLevel("ERROR")
+    handler.setLevel(level)
+    assert handler.level == number
+    with pytest.raises(ValueError, match="loud"):
+        handler.setLevel("loud")
+    handler.close()
+    entry = {"class": "bamboo_logmetrics.MetricsHandler", "path": str(path), "level": level}
+    if level not in {"warn", "notset", "fatal"}:  # dictConfig itself checks names, in capitals
+        loggers = {"tests.handler": {"handlers": ["m"], "propagate": False}}
+        logging.config.dictConfig(
+            {"version": 1, "disable_existing_loggers": False, "handlers": {"m": entry}, "loggers": loggers}
+        )
+        assert logger.handlers[0].level == number
+
+
+def test_a_level_between_the_five_has_its_name(logger, handler, lines):
+    """A record of an application's own level has the level below, and the name beside it."""
+    handler.handle(logger.makeRecord("x", 25, "f", 1, "one", (), None))
+    logging.addLevelName(25, "SUCCESS")
+    try:
+        logger.log(25, "two", extra={"a": 1})
+        logger.log(25, tool(1))
+    finally:
+        del logging._levelToName[25], logging._nameToLevel["SUCCESS"]
+    one, two, three = lines()
+    assert [(line["level"], line.get("level_name")) for line in (one, two, three)] == [
+        ("info", "Level 25"),
+        ("info", "SUCCESS"),
+        ("info", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"filename": "a.log"}, "instead of filename use path="),
+        ({"filename": "a.log", "maxBytes": 1, "backupCount": 2}, "instead of filename use path="),
+        ({"path": "a.log", "maxBytes": 1}, "instead of maxBytes use max_bytes="),
+        ({"path": "a.log", "backupCount": 1}, "instead of backupCount use backup_count="),
+        ({}, "path must name a file"),
+    ],
+)
+def test_names_of_the_stdlibs_rotating_handlers(options, hint):
+    """A configuration for RotatingFileHandler gets the right names, in dictConfig too."""
+    with pytest.raises(blm.ConfigError, match=hint):
+        blm.MetricsHandler(**options)
+    entry = {"class": "bamboo_logmetrics.MetricsHandler", **options}
+    with pytest.raises(ValueError, match="Unable to configure handler 'm'") as caught:
+        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "handlers": {"m": entry}})
+    assert hint in str(caught.value.__cause__)
+
+
+def test_extra_values_under_the_names_of_the_line(logger, handler, lines):
+    """What ``extra=`` holds under exception and stack is not lost when the record has both as well."""
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        logger.exception("oops", extra={"exception": "mine", "stack": "own"}, stack_info=True)
+    logger.info("none", extra={"exception": "mine"})
+    one, two = lines()
+    assert one["exception"].endswith("ValueError: broken")
+    assert (one["bound_exception"], one["bound_stack"], two["exception"]) == ("mine", "own", "mine")
+    assert "test_extra_values" in one["stack"]
+
+
+def test_the_trace_of_opentelemetry(logger, handler, lines):
+    """Within a span of OpenTelemetry, plain lines and events have its trace id; outside of one they have none."""
+    LoggingInstrumentor().instrument(inject_trace_context=True, enable_log_auto_instrumentation=False)
+    try:
+        with TracerProvider().get_tracer("tests").start_as_current_span("work") as span:
+            logger.info("plain")
+            logger.info("nested", extra={"a": [1]})
+            logger.info(tool(1))
+            logger.info("own", extra={"trace_id": "mine"})
+        logger.info("outside")
+        logger.info(tool(2))
+    finally:
+        LoggingInstrumentor().uninstrument()
+    trace_id = f"{span.get_span_context().trace_id:032x}"
+    assert [line.get("trace_id") for line in lines()] == [trace_id, trace_id, trace_id, "mine", None, None]

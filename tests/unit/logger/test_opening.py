@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import sys
 
 import pytest
@@ -8,6 +10,8 @@ from support.tools import flat, tool, typed
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.logger.target import NamedTarget
+from bamboo_logmetrics.testing import ManualClock
 
 
 def test_configure_serves_the_whole_application(unconfigured, path):
@@ -43,6 +47,96 @@ def test_configuring_again_moves_every_logger(unconfigured, tmp_path):
     assert [line["event"] for line in flat(tmp_path / "one.jsonl")[1:-1]] == ["1", "2"]
     assert [(line["event"], line["marked"]) for line in flat(tmp_path / "two.jsonl")[1:-1]] == [("3", True)] * 3
     assert blm.verify([tmp_path / "one.jsonl", tmp_path / "two.jsonl"]).ok
+
+
+def test_loggers_have_their_names(unconfigured, path):
+    """The name of a logger is its lines' ``logger``, as the handler writes it, of structlog's loggers and of ours."""
+    early = structlog.get_logger("early")
+    blm.configure(path)
+    early.info("1")
+    structlog.get_logger("app.db").bind(a=1).emit(tool(2))
+    blm.get_logger(__name__, a=1).new(b=1).info("3")
+    blm.get_logger("x", logger="mine").info("4")
+    blm.get_logger("x").bind(logger="bound").info("5")
+    for log in (blm.get_logger(), blm.get_logger(None), structlog.get_logger(), structlog.get_logger("")):
+        log.info("without")
+    blm.get_logger(name="a bound value").info("6")
+    asyncio.run(blm.get_logger("async").ainfo("7"))
+    blm.flush()
+    lines = flat(path)[1:]
+    assert [line.get("logger") for line in lines] == [
+        "early", "app.db", __name__, "mine", "bound", None, None, None, None, None, "async"
+    ]  # fmt: skip
+    assert (lines[9]["name"], list(lines[1])[-2:]) == ("a bound value", ["logger", "a"])
+
+
+def test_names_can_be_asked_for(unconfigured, path):
+    """A logger knows its name, and structlog's processor adds it."""
+    blm.configure(path, processors=[structlog.stdlib.add_logger_name, structlog.stdlib.filter_by_level])
+    assert (blm.get_logger("a.b").bind(x=1).name, blm.get_logger().name) == ("a.b", "root")
+    structlog.get_logger("a.b").info("1")
+    blm.get_logger().info("2")
+    blm.flush()
+    assert [line["logger"] for line in flat(path)[1:]] == ["a.b", "root"]
+
+
+def test_a_name_that_is_no_text(unconfigured, path):
+    """Any value can be a name."""
+    blm.configure(path)
+    structlog.get_logger(5).info("x")
+    blm.flush()
+    assert flat(path)[1]["logger"] == "5"
+
+
+def test_configuring_again_moves_named_loggers(unconfigured, tmp_path):
+    """Named loggers, cached and bound ones too, move to the new log, and have its level, clock and durability."""
+    named = [blm.get_logger("a"), structlog.get_logger("b"), blm.get_logger("a").bind(c=1)]
+    for log in named:
+        log.info("refused")
+    blm.configure(tmp_path / "one.jsonl")
+    for log in named:
+        log.info("1")
+    clock = ManualClock(1_700_000_000_000_000_000)
+    blm.configure(tmp_path / "two.jsonl", level="warning", durability="write", clock=clock)
+    for log in named:
+        log.info("below the level")
+        log.warning("2")
+        assert log.get_effective_level() == 30
+    blm.close()
+    assert [line["logger"] for line in flat(tmp_path / "one.jsonl")[1:-1]] == ["a", "b", "a"]
+    two = flat(tmp_path / "two.jsonl")[1:-1]
+    assert [(line["logger"], line["timestamp"]) for line in two] == [
+        (name, "2023-11-14T22:13:20.000000Z") for name in "aba"
+    ]
+
+
+def test_named_loggers_that_are_dropped(unconfigured, path):
+    """Targets of names that nobody uses any more are forgotten, and the log stays open."""
+    blm.configure(path)
+    for number in range(100):
+        blm.get_logger(f"name {number}").info("x")
+    gc.collect()
+    assert len(unconfigured._named) == 0
+    assert blm.get_logger().emit(tool())
+
+
+def test_a_replacement_while_a_name_is_made(unconfigured, tmp_path, monkeypatch):
+    """A named target that is made while another thread calls configure follows to the new log."""
+    blm.configure(tmp_path / "one.jsonl")
+
+    class Switching(NamedTarget):
+        @property
+        def put(self):
+            return None
+
+        @put.setter
+        def put(self, value):
+            if unconfigured.pipeline.path.endswith("one.jsonl"):
+                blm.configure(tmp_path / "two.jsonl")
+
+    target = Switching(unconfigured, "x")
+    assert target.pipeline is unconfigured.pipeline
+    assert target.pipeline.path.endswith("two.jsonl")
 
 
 def test_a_bad_second_configure_changes_nothing(unconfigured, path):
