@@ -9,7 +9,7 @@ same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from operator import attrgetter
 from types import SimpleNamespace
@@ -33,7 +33,6 @@ from bamboo_logmetrics.format.fields import (
     fields_in_line,
 )
 from bamboo_logmetrics.format.layouts import NATIVE, Layout
-from bamboo_logmetrics.format.redact.patterns import in_lower_case, may_hold_secrets
 from bamboo_logmetrics.format.redact.values import KNOWN_CLEAN, mask_text, mask_value, may_show
 from bamboo_logmetrics.format.strict_json import encode, encoder, escape_line_breaks
 from bamboo_logmetrics.record.integers import integer
@@ -108,11 +107,9 @@ class FastPath:
         make, suffix, duplicates, trace_id = plan
         if bound:
             values = as_dict(bound)
-            ready = None
-            if make and _may_append(cls, tuple(values)) and context.keys().isdisjoint(values):
-                ready = _ready(tuple(values.values()))
-            if ready is not None:
-                suffix = suffix[:-2] + b"," + encode(dict(zip(values, ready, strict=True)))[1:] + b"\n"
+            apart = make and _may_append(cls, tuple(values)) and context.keys().isdisjoint(values)
+            if apart and _are_clean(values.values()):
+                suffix = suffix[:-2] + b"," + encode(values)[1:] + b"\n"
             else:
                 make, suffix, duplicates, trace_id = _make_plan(cls, {**context, **values})
         if make is None:
@@ -127,9 +124,7 @@ class FastPath:
         """Have the plans of a context at hand: records of one context mostly follow each other."""
         entry = self._contexts.get(id(context))
         if entry is None:
-            entry = _ContextPlans(
-                context, {}, tuple(context), tuple(context.values()), _ready(tuple(context.values())) is not None
-            )
+            entry = _ContextPlans(context, {}, tuple(context), tuple(context.values()), _are_clean(context.values()))
             if all_scalar(context):  # any other context is a copy for this one call
                 if len(self._contexts) >= _MOST_CONTEXTS:
                     self._contexts.clear()
@@ -148,10 +143,8 @@ def _plain_line(record: QueuedRecord, context: _ContextPlans, writer: str, seq: 
         names, values = bound.names, bound.values
     else:
         names, values = tuple(bound), tuple(bound.values())
-    ready = _ready(values) if _is_clean(text) else None
-    if ready is None:
+    if not (_is_clean(text) and _are_clean(values)):
         return None
-    values = ready
     if context.names:
         if not context.clean:
             return None
@@ -168,50 +161,35 @@ def _plain_line(record: QueuedRecord, context: _ContextPlans, writer: str, seq: 
     return (line if line.isascii() else escape_line_breaks(line)) + b"\n"
 
 
-def _ready(values: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Return values as they are written, lists and dicts as encoded JSON; None if one needs the general path.
-
-    Written as they are: scalars, integers within 64 bits, and texts without secrets.
-    """
-    nested = False
+def _are_clean(values: Iterable[Any]) -> bool:
+    """Return True if values, also nested ones, are written as they are: without secrets, and within 64 bits."""
     for value in values:
         cls = type(value)
         if cls is str:
             if value not in KNOWN_CLEAN and not _is_clean(value):
-                return None
+                return False
         elif cls is int:
             if not -_SMALL < value < _SMALL and integer(value) is not value:
-                return None
-        elif cls is list or cls is dict:
-            nested = True
-        elif cls not in SCALARS:
-            return None
-    if nested:
-        values = tuple(_encoded(value) if type(value) in _NESTED else value for value in values)
-        return None if _SECRETS in values else values
-    return values
+                return False
+        elif cls not in SCALARS and not _is_clean_container(value):
+            return False
+    return True
 
 
-def _encoded(value: Any) -> msgspec.Raw:
-    """Return a nested value as JSON; ``_SECRETS`` if it may hold some, or may be too long."""
-    text = encoder.encode(value)
-    if len(text) > _LONGEST_TEXT or not _shows_all(value) or may_hold_secrets(in_lower_case(text.decode())):
-        return _SECRETS
-    return msgspec.Raw(text)
-
-
-def _shows_all(value: Any) -> bool:
-    """Return True if no value within ``value`` is masked because of a key."""
+def _is_clean_container(value: Any) -> bool:
     if type(value) is dict:
-        return all(map(_may_show, value)) and all(_shows_all(item) for item in value.values() if type(item) in _NESTED)
-    if len(value) == 2 and type(value[0]) is str and not _may_show(value[0]):  # noqa: PLR2004 - a pair: key and value
-        return False
-    return all(_shows_all(item) for item in value if type(item) in _NESTED)
+        return all(map(_may_show, value)) and _are_clean(value.values())
+    return type(value) is list and not _is_secret_pair(value) and _are_clean(value)
 
 
-_NESTED = frozenset({list, dict})
-_SECRETS = msgspec.Raw(b"")
-_may_show = lru_cache(maxsize=4096)(may_show)
+def _is_secret_pair(items: list[Any]) -> bool:
+    """Return True for two items of which the first may name a secret, such as ``["authorization", "Basic ..."]``."""
+    return len(items) == 2 and type(items[0]) is str and not _may_show(items[0])  # noqa: PLR2004
+
+
+@lru_cache(maxsize=4096)
+def _may_show(key: str) -> bool:
+    return may_show(key) and _is_clean(key)
 
 
 def _is_clean(text: str) -> bool:

@@ -90,8 +90,9 @@ def test_a_marker_that_cannot_be_encoded(tmp_path, monkeypatch):
         original(flat_record)
 
     monkeypatch.setattr(encoder, "redact_flat", fails)
+    monkeypatch.setattr(encoder.LineEncoder, "encode", encoder.LineEncoder._encode_generally)
     log = blm.open_log(tmp_path / "a.jsonl")
-    assert log.emit(tool(1, tool_name="bad"), items=[])
+    assert log.emit(tool(1, tool_name="bad"))
     assert log.emit(tool(2))
     assert log.close()
     assert [line["event"] for line in flat(tmp_path / "a.jsonl")][1:-1] == [

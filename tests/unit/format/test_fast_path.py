@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.strategies import BOUND, EVENTS, EXAMPLES, KEYS, SCALARS, meta
+from support.strategies import BOUND, EVENTS, EXAMPLES, JSON, KEYS, SCALARS, meta
 from support.tools import tool
 
 import bamboo_logmetrics as blm
@@ -16,6 +16,7 @@ from bamboo_logmetrics.format import fast_path
 from bamboo_logmetrics.format.encoder import LineEncoder
 from bamboo_logmetrics.format.fast_path import FastPath
 from bamboo_logmetrics.format.redact import values
+from bamboo_logmetrics.record import snapshot
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
@@ -74,6 +75,37 @@ def test_a_usual_plain_line_takes_the_fast_path():
     bound = {"entries": 312, "hits": 2**64 - 1, "name": "abc", "ratio": 0.5, "ok": True, "none": None}
     assert fast_line("cache warmed", bound) is not None
     assert fast_line("cache warmed", bound | {"password": "x"}) is None
+
+
+NESTED = {
+    "list": ([1, 2.5, "x", True, None, float("nan")], True),
+    "dict": ({"x": 1, "y": {"z": ["a", {"b": 2**63}]}}, True),
+    "empty": ([[], {}], True),
+    "secret text": ([["password=hunter2"]], False),
+    "secret key": ({"a": [{"password": "x"}]}, False),
+    "key that is a secret": ({"sk-proj-abcdefghijklmnop1234567890": 1}, False),
+    "pair": ([["authorization", "Basic abc"]], False),
+    "long text": (["long " * 1_000], False),
+    "beyond 64 bits": ([2**70], False),
+}
+
+
+@pytest.mark.parametrize(("value", "fast"), NESTED.values(), ids=NESTED)
+@pytest.mark.parametrize("event", ["text", tool()], ids=["plain", "typed"])
+def test_nested_values(event, value, fast):
+    """Lists and dicts without secrets take the fast path, and both paths make the same line of any."""
+    line = FastPath().line(QueuedRecord(event, {"value": value}, {}, "info", 1), WRITER, 7)
+    assert (line is not None) is fast
+    for lines in both(event, {}, bound={"value": snapshot.freeze(value)}):
+        assert lines[0] == lines[1]
+
+
+@settings(max_examples=300)
+@given(EVENTS | TEXTS, CONTEXTS, st.dictionaries(KEYS, JSON, max_size=3))
+def test_both_paths_make_the_same_line_of_nested_values(event, context, bound):
+    """For any nested values in a call, both paths make the same line."""
+    for fast, general in both(event, context, bound={key: snapshot.freeze(value) for key, value in bound.items()}):
+        assert fast == general
 
 
 @pytest.mark.parametrize("event", TYPED, ids=lambda event: f"{event.kind}-{event.meta.occurred_at.microsecond % 100}")
