@@ -16,16 +16,21 @@ follow it::
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bamboo_logmetrics.events import MetricsEvent
+from bamboo_logmetrics.events.event import EventText
 from bamboo_logmetrics.events.times import format_ns
 from bamboo_logmetrics.format import flatten, truncate
 from bamboo_logmetrics.format.redact.flat import redact_flat
-from bamboo_logmetrics.record.snapshot import all_scalar, freeze_mapping
+from bamboo_logmetrics.record.levels import LEVEL_NAME, level_at, level_number, name_between
+from bamboo_logmetrics.record.snapshot import all_scalar, freeze_mapping, freeze_text
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
+
+# shown by the renderer or the formatter, and used by structlog's ProcessorFormatter
+_KEPT = ("exc_info", "_record", "_from_structlog")
 
 __all__ = ["Cap", "expand", "redact"]
 
@@ -33,8 +38,9 @@ __all__ = ["Cap", "expand", "redact"]
 def expand(logger: WrappedLogger, method_name: str, event_dict: EventDict) -> EventDict:
     """Turn an event that was logged into its flat record, and mark any other line as plain.
 
-    A plain line keeps the ``level`` and ``timestamp`` that earlier processors set; without them it gets the name of
-    the method and the current time. Values of any type are turned into plain data, without an exception.
+    A plain line keeps the ``level`` and ``timestamp`` that earlier processors set; without them it gets the level of
+    the method and the current time. Values of any type are turned into plain data, without an exception. An event is
+    found where ``EventRenamer`` moved it, and in a record of the standard library that a ProcessorFormatter formats.
 
     Args:
         logger: as structlog passes it; not used.
@@ -42,23 +48,48 @@ def expand(logger: WrappedLogger, method_name: str, event_dict: EventDict) -> Ev
         event_dict: structlog's event dictionary, with the event or the text under ``event``.
 
     Returns:
-        The flat record, a new dictionary; ``exc_info`` stays in it for the renderer.
+        The flat record, a new dictionary; ``exc_info`` and a ProcessorFormatter's own keys stay in it.
 
     Raises:
         TypeError: the event is a base class such as ``ChatEvent``, which has no kind.
     """
-    event = event_dict.pop("event", "")
     bound = dict(event_dict)
-    exc_info = bound.pop("exc_info", None)
+    event = _take_event(bound)
+    kept = _take_kept(bound)
     if isinstance(event, MetricsEvent):
         flat = flatten.expand(event, freeze_mapping(bound), timestamp=format_ns(time.time_ns()))
     else:
-        level = str(bound.pop("level", method_name))
+        level = _take_level(bound, method_name)
         timestamp = str(bound.pop("timestamp", None) or format_ns(time.time_ns()))
-        flat = flatten.expand_plain(str(event), freeze_mapping(bound), level=level, timestamp=timestamp)
-    if exc_info is not None:  # the renderer or the formatter shows it
-        flat["exc_info"] = exc_info
-    return flat
+        flat = flatten.expand_plain(freeze_text(event), freeze_mapping(bound), level=level, timestamp=timestamp)
+    return flat | kept
+
+
+def _take_event(bound: EventDict) -> Any:
+    """Remove the event or the text from an event dictionary and return it; "" if there is none."""
+    if "event" in bound:
+        event = bound.pop("event")
+        return event.event if isinstance(event, EventText) else event
+    events = [key for key, value in bound.items() if isinstance(value, MetricsEvent)]
+    name = next((key for key in [*events, "message", "msg"] if key in bound), None)
+    return "" if name is None else bound.pop(name)
+
+
+def _take_kept(bound: EventDict) -> dict[str, Any]:
+    """Remove values that are for the renderer and the formatter, and return them."""
+    return {key: value for key in _KEPT if (value := bound.pop(key, None)) is not None}
+
+
+def _take_level(bound: EventDict, method_name: str) -> str:
+    """Remove the level of a plain line and return it; the name of one between the five goes into ``level_name``."""
+    level = str(bound.pop("level", method_name))
+    number = level_number(level)
+    if number is None:
+        return "info" if level == "msg" else level
+    name = name_between(level, number)
+    if name is not None:
+        bound.setdefault(LEVEL_NAME, name)
+    return level_at(number)
 
 
 def redact(logger: WrappedLogger, method_name: str, event_dict: EventDict) -> EventDict:
@@ -92,10 +123,8 @@ class Cap:
         self.max_line_bytes = max_line_bytes
 
     def __call__(self, logger: WrappedLogger, method_name: str, event_dict: EventDict) -> EventDict:
-        """Return a new record, cut if it was too long; ``exc_info`` stays in it for the renderer."""
+        """Return a new record, cut if it was too long; ``exc_info`` and the like stay in it."""
         flat = dict(event_dict)
-        exc_info = flat.pop("exc_info", None)  # the renderer or the formatter shows it
+        kept = _take_kept(flat)
         flat, _ = truncate.cap(flat if all_scalar(flat) else freeze_mapping(flat), self.max_line_bytes)
-        if exc_info is not None:
-            flat["exc_info"] = exc_info
-        return flat
+        return flat | kept

@@ -73,7 +73,7 @@ def _take_exception(record: logging.LogRecord, message: dict[str, Any]) -> str |
 def leave_out_doubles(record: logging.LogRecord, fields: dict[str, Any]) -> None:
     """Remove the level and the time of the record itself from its fields, as structlog's processors add them."""
     level = fields.get("level")
-    if isinstance(level, str) and level.lower() in {level_at(record.levelno or 0), record.levelname.lower()}:
+    if isinstance(level, str) and level.lower() in {level_at(record.levelno or 0), str(record.levelname).lower()}:
         del fields["level"]
     if "timestamp" in fields and _is_time_of(record, fields["timestamp"]):
         del fields["timestamp"]

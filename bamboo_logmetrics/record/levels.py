@@ -7,8 +7,9 @@ A line has one of five levels. An application may use more: numbers between them
 from __future__ import annotations
 
 import logging
+import operator
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,13 +29,19 @@ def level_number(level: object) -> int | None:
         level: a number, or a name in any case: one of the five, another one of the standard library such as ``"warn"``,
             one of ``logging.addLevelName``, or a number as text.
     """
-    if isinstance(level, int):
-        return None if isinstance(level, bool) else int(level)
     if not isinstance(level, str):
-        return None
+        return _index(level)
     name = level.strip().lower()
     number = LEVELS.get(name, _ALIASES.get(name))
     return _number_of_name(level.strip()) if number is None else number
+
+
+def _index(level: Any) -> int | None:
+    """Return the number of a level that is an integer of any type; a truth value is none."""
+    try:
+        return None if isinstance(level, bool) else operator.index(level)
+    except TypeError:
+        return None
 
 
 def _number_of_name(level: str) -> int | None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 
 import pytest
 import structlog
@@ -157,3 +158,52 @@ def test_cap_cuts_what_is_too_long():
     record = {"event": "y" * 5_000, "plain": True}
     assert len(run(record, Cap(1_000))["event"]) < 1_000
     assert record == {"event": "y" * 5_000, "plain": True}
+
+
+@pytest.mark.parametrize("to", ["message", "msg", "headline"])
+def test_a_renamed_event_is_expanded(to):
+    """An event that EventRenamer moved is found, and so is a text under a usual name."""
+    renamed = structlog.processors.EventRenamer(to)
+    flat = expand(None, "info", renamed(None, "info", {"event": tool(1), "a": 1}))
+    assert (flat["event"], flat["a"], to in flat) == ("chat.tool_called", 1, False)
+    flat = expand(None, "info", renamed(None, "info", {"event": "text", "a": 1}))
+    assert flat["event"] == ("text" if to != "headline" else "")
+    assert flat.get("headline") == ("text" if to == "headline" else None)
+
+
+def test_expand_in_a_processor_formatter():
+    """Within structlog's ProcessorFormatter events of stdlib loggers are typed; its own keys are left alone."""
+    formatter = structlog.stdlib.ProcessorFormatter(
+        processors=[
+            expand,
+            redact,
+            Cap(),
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(),
+        ]
+    )
+    record = logging.getLogger("x").makeRecord("x", logging.WARNING, "f.py", 1, tool(1), (), None)
+    flat = json.loads(formatter.format(record))
+    assert (flat["event"], flat["tool_call_id"]) == ("chat.tool_called", "c1")
+    record = logging.getLogger("x").makeRecord("x", logging.WARNING, "f.py", 1, "%s!", ("text",), None)
+    flat = json.loads(formatter.format(record))
+    assert (flat["event"], flat["level"], flat["plain"]) == ("text!", "warning", True)
+    assert not {"_record", "_from_structlog"} & flat.keys()
+
+
+@pytest.mark.parametrize(
+    ("method", "values", "level", "name"),
+    [
+        ("exception", {}, "error", None),
+        ("warn", {}, "warning", None),
+        ("msg", {}, "info", None),
+        ("loud", {}, "loud", None),
+        ("info", {"level": "critical"}, "critical", None),
+        ("info", {"level": 25}, "info", "Level 25"),
+        ("info", {"level": 25, "level_name": "mine"}, "info", "mine"),
+    ],
+)
+def test_levels_of_expanded_lines(method, values, level, name):
+    """A plain line has one of the five levels wherever the method's name or number is that of a level."""
+    flat = expand(None, method, {"event": "x", **values})
+    assert (flat["level"], flat.get("level_name")) == (level, name)

@@ -140,6 +140,8 @@ def test_a_text_of_a_filtered_level_is_not_filled_in(open_log):
     log = open_log(level="warning")
     log.info("%s", Never())
     log.log(25, "%s", Never())
+    open_log("b.jsonl", level="critical").exception("%s", Never())
+    asyncio.run(open_log("c.jsonl", level="critical").aexception("%s", Never()))
     asyncio.run(log.ainfo("%s", Never()))
     asyncio.run(log.alog("info", "%s", Never()))
 

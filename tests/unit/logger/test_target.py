@@ -50,3 +50,9 @@ def test_existing_loggers_share_the_processors(unconfigured, path):
     blm.configure(path, processors=[print])
     assert log._processors == [print]
     assert log._processors is unconfigured.processors
+
+
+def test_a_target_without_a_pipeline_reports_nothing(capsys):
+    """A report is about a log; without one there is none."""
+    LogTarget().report("text")
+    assert capsys.readouterr().err == ""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 
 from bamboo_logmetrics.record.levels import LEVELS, level_at, level_name, level_number, name_between
@@ -36,6 +37,8 @@ def test_anything_else_is_no_level(level):
         (True, None),
         (1.5, None),
         (None, None),
+        (np.int64(25), 25),
+        (logging.WARNING, 30),
     ],
 )
 def test_other_levels_of_the_standard_library(level, number):
