@@ -10,7 +10,7 @@ import dataclasses
 import numbers
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, time, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
@@ -22,6 +22,7 @@ from bamboo_logmetrics.events import MetricsEvent
 from bamboo_logmetrics.events.base import Model, names_of
 from bamboo_logmetrics.events.times import format_utc
 from bamboo_logmetrics.record.integers import integer
+from bamboo_logmetrics.record.natural import Pairs, behind_proxy, is_proxy, natural_form
 
 SCALARS = frozenset({str, int, float, bool, type(None)})
 
@@ -73,6 +74,9 @@ def freeze_text(value: Any) -> str:
     return str.__str__(value) if issubclass(type(value), str) else _short_text(str, value)
 
 
+_SAME_LEVEL = frozenset({list, dict, Pairs})  # forms that stand for the value itself
+
+
 class _Freezer:
     """A walk through one value: the number of items copied so far, and the containers around the current one."""
 
@@ -88,12 +92,14 @@ class _Freezer:
         except Exception:  # noqa: BLE001 - an object of the application may raise anything, anywhere
             return _unprintable(value)
 
-    def _freeze(self, value: Any, depth: int) -> Any:
+    def _freeze(self, value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line per form reads best
         if type(value) in SCALARS:
             return integer(value) if type(value) is int else value
         if depth < MAX_DEPTH and self.items < MAX_ITEMS - _MOST_USUAL and (copy := _copy_usual(value)) is not None:
             self.items += len(copy)  # of a text its characters: too many, which does no harm
             return copy
+        if is_proxy(value):
+            return self.freeze(behind_proxy(value), depth + 1) if depth < MAX_DEPTH else TOO_DEEP
         simple = _simple(value)
         if simple is not value:
             return integer(simple) if type(simple) is int else simple
@@ -108,6 +114,8 @@ class _Freezer:
             self.path.discard(id(value))
 
     def _container(self, value: Any, depth: int) -> Any:
+        if type(value) is Pairs:
+            return self._dict(value.pairs, depth)
         if isinstance(value, (list, tuple, set, frozenset, deque)):
             return self._list(value, depth)
         if isinstance(value, Mapping):
@@ -115,7 +123,16 @@ class _Freezer:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             names = (item.name for item in dataclasses.fields(value))
             return self._dict(((name, getattr(value, name)) for name in names), depth)
-        return _short_text(repr, value)
+        return self._other(value, depth)
+
+    def _other(self, value: Any, depth: int) -> Any:
+        try:
+            form = natural_form(value, MAX_ITEMS)
+        except Exception:  # noqa: BLE001 - a method of the application's object may raise anything
+            return _short_text(repr, value)
+        if type(form) is str:
+            return _short_text(str, form)
+        return self.freeze(form, depth - 1 if type(form) in _SAME_LEVEL else depth)
 
     def _list(self, values: Any, depth: int) -> list[Any]:
         kept: list[Any] = []
@@ -198,7 +215,7 @@ _USUAL: dict[type, Callable[[Any], Any]] = {
 # -- any other value ---------------------------------------------------------------------
 
 
-def _simple(value: Any) -> Any:  # noqa: PLR0911 - one line per type reads best
+def _simple(value: Any) -> Any:  # noqa: C901, PLR0911 - one line per type reads best
     """Return the plain form of a value that is no container, or ``value`` itself."""
     if isinstance(value, Enum):
         return freeze(value._value_)
@@ -212,7 +229,9 @@ def _simple(value: Any) -> Any:  # noqa: PLR0911 - one line per type reads best
         return _datetime_text(value)
     if isinstance(value, (date, time)):
         return value.isoformat()
-    if isinstance(value, numbers.Integral):
+    if isinstance(value, timedelta):
+        return value.total_seconds()  # a number, which can be aggregated
+    if isinstance(value, numbers.Integral) and type(value).__name__ != "timedelta64":  # of numpy
         return int(value)
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
         return float(value)
@@ -227,7 +246,9 @@ def _model(value: Model) -> dict[str, Any]:
     return kind | {name: item for name, item in shown.items() if item is not None}
 
 
-def _datetime_text(value: datetime) -> str:
+def _datetime_text(value: datetime) -> str | None:
+    if type(value) is not datetime and value != value:  # noqa: PLR0124 - NaT of pandas
+        return None
     return value.isoformat() if value.utcoffset() is None else format_utc(value.astimezone(timezone.utc))
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import types
 import uuid
 
 import pytest
@@ -101,7 +100,7 @@ def test_change_after_the_call_has_no_effect(tmp_path):
     event, plain = (line for line in sink.lines() if not line.own)
     expected = {"words": ["w"], "context": {"a": [1]}}
     assert dict(event.bound) == expected | {
-        "raw": "abc", "point": {"x": [1], "y": None}, "view": "abc", "keys": "dict_keys(['a'])"
+        "raw": "abc", "point": {"x": [1], "y": None}, "view": "abc", "keys": ["a"]
     }  # fmt: skip
     assert dict(plain.bound) == expected
 
@@ -126,7 +125,7 @@ def test_values_are_bounded():
     assert len(many) == 20_001
     assert many["..."] == snapshot.MORE
     assert len(freeze_mapping({Name("k") * 3: 1})) == 1
-    assert len(freeze(types.SimpleNamespace(a="x" * 10**6))) == 4_001
+    assert len(freeze(ValueError("x" * 10**6))) == 4_001
 
 
 def plain_data(value):
