@@ -355,7 +355,7 @@ _FOREIGN = {
 
 
 def _hint(unknown: str, names: Collection[str]) -> str:
-    """Return what to use instead of an unknown option, if that can be told."""
+    """Return the remedy for an unknown option, as the end of a message; "" if there is none."""
     close = difflib.get_close_matches(unknown, names, n=1)
     remedy = _FOREIGN.get(unknown) or (f"{close[0]}=" if close else None)
     return "" if remedy is None else f"; instead of {unknown} use {remedy}"

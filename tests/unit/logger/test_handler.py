@@ -352,7 +352,7 @@ def test_names_of_the_stdlibs_rotating_handlers(options, hint):
 
 
 def test_extra_values_under_the_names_of_the_line(logger, handler, lines):
-    """What ``extra=`` holds under exception and stack is not lost when the record has both as well."""
+    """Values that ``extra=`` holds under exception and stack stay when the record has both as well."""
     try:
         raise ValueError("broken")
     except ValueError:
