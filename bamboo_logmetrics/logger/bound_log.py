@@ -200,10 +200,7 @@ class BoundLog(LogControl, BoundLoggerBase):
             if isinstance(event, MetricsEvent):
                 require_kind(event)
             try:
-                values = {**context, **kw}
-                event, kw = self._processors.run(
-                    self._logger, level or level_of(event), event, values, self._logger.report
-                )
+                event, kw = self._processors.run(self._logger, level or level_of(event), event, context, kw)
             except DropEvent:
                 return None
             context, by_reference = _EMPTY, False  # the keys of processors may be anything

@@ -12,9 +12,9 @@ from bamboo_logmetrics.events import MetricsEvent
 from bamboo_logmetrics.logger.callers import naming_the_caller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from structlog.typing import Processor
+
+    from bamboo_logmetrics.logger.target import LogTarget
 
 # They pass the event dictionary on to the stdlib's logging, which is not on the way to a log's file.
 _TO_LOGGING = [
@@ -44,37 +44,40 @@ class ProcessorChain(list[Any]):
         self._reported = False
 
     def run(
-        self, logger: Any, method_name: str, event: Any, values: dict[str, Any], report: Callable[[str], None]
+        self, logger: LogTarget, method_name: str, event: Any, context: Mapping[str, Any], kw: dict[str, Any]
     ) -> tuple[Any, dict[str, Any]]:
         """Return the event or the text, and the values beside it, that the processors make of a call.
 
         A typed event stays typed: a processor may replace it by another event, rename its key and change the values.
-        The text that a renderer makes of it is left out, with all that follows, which ``report`` is told once. Of a
-        plain call such a text becomes the line's.
+        The text that a renderer makes of it is left out, with all that follows, which is reported once. Of a plain call
+        such a text becomes the line's.
 
         Raises whatever a processor raises, DropEvent too.
         """
         typed = isinstance(event, MetricsEvent)
-        known = {"event", *values}
-        event_dict: Any = {**values, "event": event}
+        event_dict: Any = {**context, **kw}
+        if "event" in event_dict:
+            event_dict["bound_event"] = event_dict["event"]
+        event_dict["event"] = event
         for processor in self:
             # a renderer may take values out of the dictionary
             before = dict(event_dict) if typed else None
             event_dict = processor(logger, method_name, event_dict)
             if typed and not isinstance(event_dict, Mapping):
                 event_dict = before
-                self._report(processor, report)
+                self._report(processor, logger)
                 break
         fields = _fields(event_dict)
-        for key in _RECORD_KEYS:
-            fields.pop(key, None)
-        if typed:
-            return _take_typed(event, fields, known), fields
-        return self._take_text(event, fields, known), fields
+        if "_record" in kw:
+            for key in _RECORD_KEYS:
+                fields.pop(key, None)
+        if self._text_keys or not isinstance(fields.get("event"), MetricsEvent if typed else str):
+            new = [key for key in fields if key not in context and key not in kw and key != "event"]
+            return (_take_typed(event, fields, new) if typed else self._take_text(event, fields, new)), fields
+        return fields.pop("event"), fields
 
-    def _take_text(self, text: Any, fields: dict[str, Any], known: set[str]) -> Any:
+    def _take_text(self, text: Any, fields: dict[str, Any], new: list[str]) -> Any:
         """Remove the text of a plain line from the fields and return it; an event, if a processor put one there."""
-        new = [key for key in fields if key not in known]
         renamed = [key for key in self._text_keys if key in fields]
         if renamed:
             key = renamed[-1]
@@ -86,11 +89,13 @@ class ProcessorChain(list[Any]):
         taken = fields.pop(key, "")
         return bytes(taken).decode("utf-8", "replace") if isinstance(taken, (bytes, bytearray)) else taken
 
-    def _report(self, processor: Processor, report: Callable[[str], None]) -> None:
+    def _report(self, processor: Processor, logger: LogTarget) -> None:
         if not self._reported:
             self._reported = True
             name = getattr(processor, "__qualname__", type(processor).__qualname__)
-            report(f"the text that processor {name} makes of typed events is not used: they are written as events")
+            logger.report(
+                f"the text that processor {name} makes of typed events is not used: they are written as events"
+            )
 
 
 def _is_useless(processor: Processor) -> bool:
@@ -114,12 +119,11 @@ def _fields(processed: Any) -> dict[str, Any]:
     raise ValueError(msg)
 
 
-def _take_typed(event: MetricsEvent, fields: dict[str, Any], known: set[str]) -> MetricsEvent:
+def _take_typed(event: MetricsEvent, fields: dict[str, Any], new: list[str]) -> MetricsEvent:
     """Remove an event from the fields, whatever its key is now, and return it; or the one that replaced it."""
     if isinstance(fields.get("event"), MetricsEvent):
         replaced: MetricsEvent = fields.pop("event")
         return replaced
-    new = [key for key in fields if key not in known]
     moved = [key for key in new if fields[key] is event] or [
         key for key in new if isinstance(fields[key], MetricsEvent)
     ]

@@ -265,3 +265,17 @@ def test_an_exception_of_a_processor_chain(open_log):
     for line in lines_of(log):
         assert line["exception"].endswith("ValueError: broken")
         assert "bound_exception" not in line
+
+
+def test_a_value_under_event(open_log):
+    """A value that is bound under event, or in ``extra=``, is written beside the event."""
+    log = open_log(processors=[add_log_level]).bind(event="bound")
+    log.info("text")
+    log.emit(tool(1))
+    handler = blm.MetricsHandler(log.unbind("event"))
+    handler.handle(logging.makeLogRecord({"msg": "record", "levelno": 20, "event": "extra"}))
+    assert [(line["event"], line["bound_event"]) for line in lines_of(log)] == [
+        ("text", "bound"),
+        ("chat.tool_called", "bound"),
+        ("record", "extra"),
+    ]
