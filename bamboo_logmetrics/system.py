@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 import socket
 import subprocess
-from _thread import TIMEOUT_MAX
-from collections.abc import Iterator
+from _thread import TIMEOUT_MAX, allocate_lock, start_new_thread
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
         def release(self) -> None: ...  # noqa: D102
         def locked(self) -> bool: ...  # noqa: D102
 
+
+_start_new_thread = start_new_thread  # as it was when the locks of the package were imported
 
 _STANDARD = 2  # the highest descriptor of stdin, stdout and stderr
 
@@ -145,6 +148,45 @@ def write_all(fs: FS, fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[fs.write(fd, view) :]
+
+
+class SystemThread:
+    """A thread of the system with the interface of ``threading.Thread``, which gevent replaces by a greenlet.
+
+    The package's locks may be real ones, imported before the replacement: a greenlet that waits for one would hold up
+    the only thread there is.
+    """
+
+    def __init__(self, *, target: Callable[[], None], name: str, daemon: bool) -> None:
+        self._target = target
+        self.name = name
+        self.daemon = daemon
+        self._running: Lock = allocate_lock()
+
+    def start(self) -> None:
+        """Start the thread. Raises RuntimeError if that is not possible."""
+        self._running.acquire()
+        try:
+            _start_new_thread(self._run, ())
+        except BaseException:
+            self._running.release()
+            raise
+
+    def _run(self) -> None:
+        try:
+            self._target()
+        finally:
+            self._running.release()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the thread has ended, or for ``timeout`` seconds."""
+        if self._running.acquire(timeout=-1 if timeout is None else min(timeout, TIMEOUT_MAX)):
+            self._running.release()
+
+
+def threads_are_replaced() -> bool:
+    """Return True if gevent has replaced threads since this module was imported."""
+    return _thread.start_new_thread is not _start_new_thread
 
 
 def backoff(first: float, most: float) -> Iterator[float]:

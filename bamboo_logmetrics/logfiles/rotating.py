@@ -20,7 +20,7 @@ from bamboo_logmetrics.events.times import from_ns
 from bamboo_logmetrics.logfiles.archive import Archive
 from bamboo_logmetrics.logfiles.lockfile import LockFile
 from bamboo_logmetrics.logfiles.sink import Sink
-from bamboo_logmetrics.system import FS, Clock, backoff
+from bamboo_logmetrics.system import FS, Clock, SystemThread, backoff, threads_are_replaced
 
 _PERIOD = {None: "", "hour": "%Y%m%d%H", "day": "%Y%m%d"}
 _FIRST_RETRY, _LONGEST_RETRY = 1.0, 60.0  # seconds until a rotation that failed is tried again
@@ -85,7 +85,7 @@ class RotatingFile(Sink):
         self._retries = backoff(_FIRST_RETRY, _LONGEST_RETRY)
         self._problems: list[str] = []
         self._new_name = False  # opened or renamed since the directory was last synced
-        self._tidier: Thread | None = None
+        self._tidier: Thread | SystemThread | None = None
         self._tidy_again = False
 
     # -- the contract of a sink ----------------------------------------------------------
@@ -327,7 +327,8 @@ class RotatingFile(Sink):
         """Compress and remove rotated files in a thread, if compression or retention is on."""
         if not self._compress and self._backup_count is None:
             return
-        tidier = Thread(target=self._tidy_until_done, name="bamboo-logmetrics-tidy", daemon=True)
+        kind = SystemThread if threads_are_replaced() else Thread
+        tidier = kind(target=self._tidy_until_done, name="bamboo-logmetrics-tidy", daemon=True)
         self._tidy_again = True
         if self._tidier is None:  # checked and set without a call in between, as in channel.py: it needs no lock
             self._tidier = tidier

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bamboo_logmetrics.options import OnFull
+from bamboo_logmetrics.pipeline import process
 from bamboo_logmetrics.pipeline.statistics import DROP_REASONS, Stats
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ class Channel:
         return self._put_slowly(record, self._plain_capacity)
 
     def _put_slowly(self, record: QueuedRecord, capacity: int) -> bool:
+        process.notice_fork()
         if self.tap is not None:
             return self._give_to_tap(record, self.tap)
         if self._through is not None and record.ack is None:

@@ -93,6 +93,7 @@ class Pipeline:
         after :meth:`write_through`, where it waits less. A call from within another put or the step, such as a signal
         handler's or a finaliser's, does not wait.
         """
+        process.notice_fork()
         ack, ident = Ack(), get_ident()
         record.ack = ack
         deadline = self._clock.monotonic() + self._wait_limit()
@@ -136,6 +137,7 @@ class Pipeline:
 
     def flush(self, timeout: float = EXIT_TIMEOUT) -> bool:
         """Wait up to ``timeout`` seconds until all that was emitted before is in the file; return True if it is."""
+        process.notice_fork()
         return not self.stats().queued if self._step.life in OVER else self._worker.request_flush(timeout)
 
     def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
@@ -144,6 +146,7 @@ class Pipeline:
         After ``timeout`` seconds, records that were never taken from the queue are counted as ``shutdown``.
         A second call waits for the first.
         """
+        process.notice_fork()
         worker = self._worker
         worker.start_closing(timeout)
         if not (self._step.life in OVER or worker.request_flush(timeout) or worker.in_step()):
@@ -166,6 +169,7 @@ class Pipeline:
         The finaliser of :class:`LogTarget` calls this, so it may run within any code, in any thread. It sets no time
         limit: while the file cannot be written, the worker keeps trying, and the exit gives up as for every log.
         """
+        process.notice_fork()
         if self._step.life in OVER:
             return
         process.keep(self)
@@ -196,7 +200,12 @@ class Pipeline:
 
     def stats(self) -> Stats:
         """Return a snapshot of this process's counters."""
+        process.notice_fork()
         return self.channel.stats(self._encoder.writer, self._sink.repaired_bytes)
+
+    def queued(self) -> int:
+        """Return the number of records that wait in the queue."""
+        return len(self.channel)
 
     def after_fork(self) -> None:
         """Reset in a forked child, which gets a queue, counters, locks and a writer of its own.

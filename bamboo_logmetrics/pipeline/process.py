@@ -24,6 +24,7 @@ class _OpenLog(Protocol):
     def close(self, timeout: float = ...) -> bool: ...
     def write_through(self) -> None: ...
     def flush_and_mark_stopped(self, timeout: float = ...) -> bool: ...
+    def queued(self) -> int: ...
     def after_fork(self) -> None: ...
 
 
@@ -34,13 +35,15 @@ _open: dict[int, weakref.ref[_OpenLog]] = {}  # a dict: list() of its values is 
 _unreferenced: dict[int, _OpenLog] = {}  # those that end because no logger refers to them any more
 _finalized_in = 0  # pid of the process whose multiprocessing exit closes the logs
 _ending = False  # SIGTERM came, and the application's handler is ending this process
+_pid = os.getpid()  # the process that the state of the logs belongs to
+_fork_locks: dict[int, threading.RLock] = {}  # by pid, so that no lock is inherited in an unknown state
 
 
 def register(pipeline: _OpenLog) -> None:
     """Have ``pipeline`` closed at exit and reset after forks."""
     key = id(pipeline)
     _open[key] = weakref.ref(pipeline, lambda _: _open.pop(key, None))
-    if _ending:
+    if _ending or _is_uwsgi_master():
         pipeline.write_through()
 
 
@@ -62,6 +65,7 @@ def pipelines() -> list[_OpenLog]:
 
 def close_all() -> None:
     """Close every open pipeline, all at the same time, within 5 s."""
+    notice_fork()
     for pipeline in pipelines():
         _shielded(pipeline.start_closing, _EXIT_TIMEOUT)
     for pipeline, left in _each_in_time():
@@ -181,8 +185,12 @@ def enter_process() -> None:
     """Close the logs at the exit of a child of multiprocessing or billiard, which never runs atexit.
 
     concurrent.futures and Celery use such children. Called when a worker starts: in a forked child at its first emit.
+    Raises RuntimeError where no worker may be started.
     """
     global _finalized_in  # noqa: PLW0603 - one flag for the process
+    if _is_uwsgi_master():
+        msg = "uWSGI's master forks and ends in C: a thread that waits for the GIL then would stop the children"
+        raise RuntimeError(msg)
     # While another thread imports the module, it may lack its functions: this process is not a child then.
     current_process = getattr(sys.modules.get("multiprocessing"), "current_process", None)
     if current_process is None or _finalized_in == os.getpid():
@@ -228,8 +236,39 @@ def _close_with(pool_worker: Any) -> None:
     pool_worker.on_exit = on_exit
 
 
+def _is_uwsgi_master() -> bool:
+    """Return True if this is uWSGI's master, which loads the application, forks in C and never calls atexit."""
+    try:
+        return bool(sys.modules["uwsgi"].worker_id() == 0)
+    except (KeyError, AttributeError):  # no uWSGI, or another module of that name
+        return False
+
+
+def notice_fork() -> None:
+    """Reset the logs in a child that was forked without Python's hooks, as by uWSGI; elsewhere do nothing.
+
+    Every call that does more than append to the queue calls this first. While the worker is awake, a child's first
+    events may be in the queue by then, and nothing tells them from the parent's: that is reported on stderr.
+    """
+    if os.getpid() == _pid:
+        return
+    with _fork_locks.setdefault(os.getpid(), threading.RLock()):
+        if os.getpid() != _pid:
+            queued = sum(pipeline.queued() for pipeline in pipelines())
+            _after_fork_in_child()
+            if queued:
+                text = f"forked without Python's hooks while {queued} events were queued: left to the parent"
+                stderr.report(f"{text}; open the log in the child instead", time.monotonic(), owed=True)
+
+
+def _on_fork() -> None:
+    """Reset the logs in a forked child, unless a hook that ran before has emitted."""
+    if os.getpid() != _pid:
+        _after_fork_in_child()
+
+
 def _after_fork_in_child() -> None:
-    global _ending  # noqa: PLW0603
+    global _ending, _pid  # noqa: PLW0603
     _ending = False
     register_after_fork = getattr(sys.modules.get("multiprocessing.util"), "register_after_fork", None)
     if register_after_fork is not None:
@@ -239,7 +278,8 @@ def _after_fork_in_child() -> None:
     for pipeline in pipelines():
         pipeline.after_fork()
     _unreferenced.clear()  # the parent ends these
+    _pid = os.getpid()  # last: until then, other threads of a child that has noticed the fork late wait
 
 
 atexit.register(close_all)
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(after_in_child=_on_fork)

@@ -17,6 +17,7 @@ from bamboo_logmetrics.pipeline.channel import Channel
 from bamboo_logmetrics.pipeline.life import ABANDONED, CLOSING, ENDED, OPEN, OVER
 from bamboo_logmetrics.pipeline.locks import OwnedLock, try_acquire
 from bamboo_logmetrics.pipeline.step import Step
+from bamboo_logmetrics.system import SystemThread, threads_are_replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +127,8 @@ class Worker:
         try:
             process.enter_process()
             self._has_thread = True
-            Thread(target=self._work, name="bamboo-logmetrics", daemon=True).start()
+            kind = SystemThread if threads_are_replaced() else Thread
+            kind(target=self._work, name="bamboo-logmetrics", daemon=True).start()
         except (RuntimeError, MemoryError):  # the interpreter is ending, or there are too many threads
             self._has_thread = False
         except BaseException:

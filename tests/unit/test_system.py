@@ -129,3 +129,33 @@ def test_a_low_descriptor_is_moved(tmp_path, monkeypatch):
     assert fd > 60
     assert not os.get_inheritable(fd)
     os.close(fd)
+
+
+def test_a_thread_of_the_system(monkeypatch):
+    """A SystemThread runs its target, can be waited for, again too, and is free to start again when a start fails."""
+    go, ran = threading.Event(), []
+    thread = system.SystemThread(target=lambda: (go.wait(10), ran.append(1)), name="t", daemon=True)
+    thread.join(0)
+    thread.start()
+    thread.join(0)
+    assert ran == []
+    go.set()
+    thread.join()
+    thread.join(10)
+    assert ran == [1]
+
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(system, "_start_new_thread", refuse)
+    with pytest.raises(RuntimeError):
+        thread.start()
+    thread.join()
+    assert ran == [1]
+
+
+def test_threads_that_were_replaced(monkeypatch):
+    """Threads count as replaced once another function starts them, as gevent's does after its patch."""
+    assert not system.threads_are_replaced()
+    monkeypatch.setattr("_thread.start_new_thread", lambda *_: None)
+    assert system.threads_are_replaced()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from support.faults import FaultyFS
-from support.tools import flat, of_kind, tool, typed
+from support.tools import flat, kinds, of_kind, tool, typed
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import ConfigError
@@ -545,3 +545,125 @@ def test_without_multiprocessing(monkeypatch):
     process.enter_process()
     process._after_fork_in_child()
     assert process._finalized_in == 5
+
+
+# -- hosts that fork in C, or replace threads -------------------------------------------------
+
+
+def test_a_fork_without_hooks_is_noticed_by_the_first_call(program, path):
+    """A child forked in C, as uWSGI forks, is a writer of its own from its first call on, with threads that race for it too."""
+    done = program("""
+import ctypes, threading
+log.emit(tool("parent"))
+assert log.flush()
+log._pipeline._worker.channel.sleep_until_woken()
+fork = ctypes.PyDLL(None).fork
+if not fork():
+    threads = [threading.Thread(target=log.emit, args=(tool(("child", n)),)) for n in range(8)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    print(log.close(), log.stats().written, flush=True)
+    os._exit(0)
+os.wait()
+log.emit(tool("parent again"))
+print(log.flush(), log.stats().written)
+""")
+    assert (done.stdout, done.stderr) == ("True 8\nTrue 2\n", "")
+    assert counted(path, 10) == 2
+
+
+@pytest.mark.parametrize("call", ["log.flush()", "log.close()", "log.stats()", "process.close_all()", "del log"])
+def test_a_fork_without_hooks_is_noticed_by_every_call(program, path, call):
+    """Whatever a child that was forked in C calls first, it neither waits for the parent's worker nor writes its events."""
+    done = program(f"""
+import ctypes
+from bamboo_logmetrics.pipeline import process
+log.emit(tool("parent"))
+assert log.flush()
+if not ctypes.PyDLL(None).fork():
+    {call}
+    print(process._pid == os.getpid(), flush=True)
+    os._exit(0)
+os.wait()
+""")
+    assert (done.stdout, done.stderr) == ("True\n", "")
+    assert counted(path, 1) == 1
+
+
+def test_a_fork_without_hooks_beside_a_full_queue_is_reported(program, path):
+    """What was queued when a child was forked in C is left to the parent, and the child says so on stderr."""
+    done = program("""
+import ctypes
+other = blm.open_log(path + "2", flush_interval=1000)
+other.emit(tool(1))
+assert other.flush()
+other.emit(tool(2))
+other.emit(tool(3))
+if not ctypes.PyDLL(None).fork():
+    other.flush()
+    other.emit(tool("child"))
+    other.close()
+    os._exit(0)
+os.wait()
+""")
+    assert "forked without Python's hooks while 2 events were queued: left to the parent; open" in done.stderr
+    lines = typed(path.parent / "a.jsonl2")
+    assert sorted(line["tool_call_id"] for line in lines) == ["1", "2", "3", "child"]
+
+
+def test_a_hook_that_emits_before_the_logs_hook(run_python, path):
+    """An event that an at-fork hook emits in the child before the log's own hook is the child's, and is written."""
+    done = run_python(
+        """
+import os
+os.register_at_fork(after_in_child=lambda: log.emit(tool("hook")))
+"""
+        + START
+        + """
+log.emit(tool("parent"))
+assert log.flush()
+if not os.fork():
+    log.emit(tool("child"))
+else:
+    os.wait()
+""",
+        path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(line["tool_call_id"] for line in typed(path)) == ["child", "hook", "parent"]
+    assert blm.verify([path]).ok
+
+
+def test_in_the_master_of_uwsgi_every_event_is_written_at_once(open_log, path, monkeypatch):
+    """In uWSGI's master, which never calls atexit, no thread is started, and the file ends well after each call."""
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(worker_id=lambda: 0))
+    log = open_log()
+    assert kinds(path) == ["system.worker_started", "system.worker_stopped"]
+    assert log.emit(tool(1))
+    assert kinds(path)[2:] == ["chat.tool_called", "system.worker_stopped"]
+    assert not log._pipeline._worker._has_thread
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(worker_id=lambda: 1))
+    process._after_fork_in_child()
+    assert log.emit(tool(2))
+    assert log._pipeline._worker._has_thread
+    assert log.close()
+    assert blm.verify([path]).ok
+
+
+def test_another_module_named_uwsgi_is_no_matter(open_log, path, monkeypatch):
+    """A module that only has uWSGI's name changes nothing."""
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace())
+    assert open_log().emit(tool(1))
+
+
+def test_where_gevent_has_replaced_threads_a_real_one_works(open_log, path, monkeypatch):
+    """A log whose locks are real ones has a real worker and a real tidier, also after gevent has replaced threads."""
+    monkeypatch.setattr("_thread.start_new_thread", lambda *_: None)
+    monkeypatch.setattr("threading.Thread.start", lambda _: pytest.fail("a greenlet"))
+    log = open_log(max_bytes=2_000, compress="gzip")
+    for n in range(50):
+        assert log.emit(tool(n))
+    assert log.close()
+    assert len(typed(path)) == 50
+    assert blm.verify([path]).ok
+    assert list(path.parent.glob("*.gz"))
