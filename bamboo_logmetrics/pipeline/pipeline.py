@@ -169,6 +169,8 @@ class Pipeline:
         The finaliser of :class:`LogTarget` calls this, so it may run within any code, in any thread. It sets no time
         limit: while the file cannot be written, the worker keeps trying, and the exit gives up as for every log.
         """
+        if process is None:  # the interpreter has closed all logs, and is clearing its modules
+            return
         process.notice_fork()
         if self._step.life in OVER:
             return
