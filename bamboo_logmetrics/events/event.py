@@ -89,13 +89,16 @@ class EventText(str):  # noqa: SLOT000 - it has an attribute, which a str cannot
     """The text of an event, which still holds the event.
 
     Libraries that make a text of every message, as loguru and the stdlib's QueueHandler do, hand it on unchanged where
-    the message is the whole text.
+    the message is the whole text. A traceback that is added to it is kept apart. A plain text can never be taken for an
+    event, whatever it says: only an object of this class is.
 
     Attributes:
         event: the event.
+        tail: text that was added at the end.
     """
 
     event: MetricsEvent
+    tail: str = ""
 
     @classmethod
     def of(cls, event: MetricsEvent) -> EventText:
@@ -106,3 +109,17 @@ class EventText(str):  # noqa: SLOT000 - it has an attribute, which a str cannot
 
     def __str__(self) -> str:
         return self  # an exact str would be without the event
+
+    def __add__(self, other: str) -> EventText:
+        text = EventText(str.__add__(self, other))
+        text.event, text.tail = self.event, self.tail + other
+        return text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _text_of, (self.event, self.tail)
+
+
+def _text_of(event: MetricsEvent, tail: str) -> EventText:
+    """Return the text that a pickle describes."""
+    text = EventText.of(event)
+    return text + tail if tail else text

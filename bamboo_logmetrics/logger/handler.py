@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from bamboo_logmetrics.logger.log_record import NS, event_and_fields, extra_getter, has_trace_id
 from bamboo_logmetrics.logger.message_dict import is_wrapped
 from bamboo_logmetrics.logger.opening import open_log
+from bamboo_logmetrics.logger.queue_text import holds_event_text
+from bamboo_logmetrics.logger.record_fields import Getter, fields_for_handler
 from bamboo_logmetrics.record.levels import NAMES, level_at, level_number
 from bamboo_logmetrics.record.queued import KeyValues, QueuedRecord
 
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
     from bamboo_logmetrics.logger.bound_log import BoundLog
     from bamboo_logmetrics.options import OptionValues
     from bamboo_logmetrics.pipeline.statistics import Stats
+
+_FORMATTED = (
+    "an event reached MetricsHandler within a formatted text and is written as a plain line: give the QueueHandler no"
+    " formatter, or leave it out, since MetricsHandler has a queue of its own"
+)
 
 
 class MetricsHandler(logging.Handler):
@@ -41,12 +48,26 @@ class MetricsHandler(logging.Handler):
     def __init__(self, path: str | os.PathLike[str] | BoundLog = "", **options: Unpack[OptionValues]) -> None:
         self._shared = hasattr(path, "emit")
         self._log: BoundLog = path if self._shared else open_log(path, **options)  # type: ignore[assignment, arg-type]
+        self._getter: Getter = extra_getter
         super().__init__(self._log.get_effective_level())
 
     def setLevel(self, level: int | str) -> None:  # noqa: N802 - the stdlib's name
         """Set the level of the handler; names as the option ``level`` takes them."""
         number = level_number(level)
         super().setLevel(level if number is None else number)
+
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - the stdlib's name
+        """Write the fields that a formatter shows, such as ``%(filename)s``; the form of a line stays the log's.
+
+        Of a python-json-logger formatter, ``fmt``, ``reserved_attrs``, ``defaults`` and ``static_fields`` are followed.
+        Anything else that it would do is reported on stderr.
+        """
+        super().setFormatter(fmt)
+        self._getter, ignored = (extra_getter, []) if fmt is None else fields_for_handler(fmt)
+        if ignored:
+            self._log._logger.report(
+                f"a formatter does not change the form of a line: {', '.join(ignored)} has no effect on MetricsHandler"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         # a copy, or what is unpickled, shares the log, as with every logger
@@ -73,7 +94,9 @@ class MetricsHandler(logging.Handler):
             if queued is not None:
                 self._log._logger.put_plain(queued)
                 return
-            event, fields = event_and_fields(record)
+            event, fields = event_and_fields(record, self._getter)
+            if record.args is None and holds_event_text(event):
+                self._log._logger.report(_FORMATTED)
             if self._log._processors:  # as structlog's ProcessorFormatter passes a record on
                 fields |= {"_record": record, "_from_structlog": is_wrapped(record)}
             queued = self._log._record(event, level_at(record.levelno or 0), fields, int(record.created * NS))
@@ -92,10 +115,11 @@ class MetricsHandler(logging.Handler):
             or record.exc_info
             or record.exc_text
             or record.stack_info
+            or record.args is None  # perhaps from a QueueHandler
             or type(record.msg) is not str
         ):
             return None
-        names, values_of = extra_getter(tuple(attributes))
+        names, values_of = self._getter(tuple(attributes))
         values = values_of(attributes)
         try:
             if not log._is_simple(values):

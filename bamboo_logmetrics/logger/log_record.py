@@ -16,6 +16,8 @@ from bamboo_logmetrics.events import MetricsEvent
 from bamboo_logmetrics.events.event import EventText
 from bamboo_logmetrics.logger.exceptions import add_stack, text_of
 from bamboo_logmetrics.logger.message_dict import leave_out_doubles, split_message
+from bamboo_logmetrics.logger.queue_text import is_prepared, split_text
+from bamboo_logmetrics.logger.record_fields import Getter
 from bamboo_logmetrics.record.levels import LEVEL_NAME, NAMES
 from bamboo_logmetrics.record.snapshot import freeze_key, freeze_text
 
@@ -26,12 +28,16 @@ _OTEL_TRACE_ID = "otelTraceID"  # set by OpenTelemetry's logging instrumentation
 _formatter = logging.Formatter()
 
 
-def event_and_fields(record: logging.LogRecord) -> tuple[Any, dict[str, Any]]:
+def event_and_fields(record: logging.LogRecord, getter: Getter | None = None) -> tuple[Any, dict[str, Any]]:
     """Return the event or the text of a record, and the fields to write beside it.
 
     A record of loguru gets the time of its call as ``created``, which loguru leaves out.
+
+    Args:
+        record: the record.
+        getter: what gives the fields; ``extra_getter`` when left out.
     """
-    names, values_of = extra_getter(tuple(record.__dict__))
+    names, values_of = (getter or extra_getter)(tuple(record.__dict__))
     fields = dict(zip(names, values_of(record.__dict__), strict=True))
     exception = _exception_of(record)
     loguru = _loguru_record(record)
@@ -48,6 +54,8 @@ def event_and_fields(record: logging.LogRecord) -> tuple[Any, dict[str, Any]]:
         fields = {**fields, **message, **extra}
     elif not isinstance(event, MetricsEvent):
         event = _text(record, fields)
+        if is_prepared(record):
+            event, exception, record.stack_info = split_text(event)
     elif record.args:
         fields["args"] = record.args
     if isinstance(event, EventText):

@@ -49,7 +49,7 @@ def behind_proxy(value: Any) -> Any:
     Known are LocalProxy of werkzeug, LazyObject of Django, ObjectProxy of wrapt and weakref.proxy. Of any other, what
     passes for a number, a text or a container is converted by its own methods.
     """
-    cls = type(value)
+    cls: Any = type(value)
     if cls.__module__ == "unittest.mock":
         return repr(value)
     try:
@@ -81,7 +81,8 @@ def _converted(value: Any) -> Any:  # noqa: PLR0911 - one line for each class
         return Pairs(value.items())
     if issubclass(cls, (list, tuple, AbstractSet)):
         return list(value)
-    return type(value).__str__(value)
+    own: Any = type(value)
+    return own.__str__(value)
 
 
 def natural_form(value: Any, most: int) -> Any:
@@ -103,7 +104,7 @@ def natural_form(value: Any, most: int) -> Any:
     return str(value) if _has_own_text(cls) else repr(value)
 
 
-def _has_own_text(cls: type) -> bool:
+def _has_own_text(cls: Any) -> bool:
     return cls.__str__ is not object.__str__ and not issubclass(cls, BaseException)
 
 
