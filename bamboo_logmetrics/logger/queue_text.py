@@ -22,13 +22,14 @@ def split_text(text: str) -> tuple[Any, str | None, str | None]:
     """Return the event or the text of a prepared record's message, and the traceback and the stack that follow it."""
     if isinstance(text, EventText):
         event: Any = text.event
-        rest = text.tail
+        added = text.tail
     else:
-        found = _TRACEBACK.search(text) or re.search(re.escape(_STACK), text)
-        event, rest = (text, "") if found is None else (text[: found.start()], text[found.start() :])
-    exception, marker, stack = rest.rpartition(_STACK)
+        match = _TRACEBACK.search(text)
+        end = match.start() if match else text.find(_STACK)
+        event, added = (text, "") if end < 0 else (text[:end], text[end:])
+    exception, marker, stack = added.rpartition(_STACK)
     if not marker:
-        exception, stack = rest, ""
+        exception, stack = added, ""
     return event, exception.strip("\n") or None, f"{_STACK}{stack}".strip("\n") if marker else None
 
 

@@ -131,6 +131,7 @@ def test_dict_config_with_a_queue(path):
     logging.config.dictConfig(
         {
             "version": 1,
+            "disable_existing_loggers": False,
             "handlers": {
                 "log": {"class": "bamboo_logmetrics.MetricsHandler", "path": str(path)},
                 "queue": {"class": "logging.handlers.QueueHandler", "handlers": ["log"], "respect_handler_level": True},

@@ -109,7 +109,7 @@ def test_a_json_default_that_refuses():
 
 @pytest.mark.parametrize("name", ["json_encoder", "json_serializer"])
 def test_options_without_an_effect_are_refused(name):
-    """What cannot have an effect is refused with the reason, not accepted in silence."""
+    """An option that cannot have an effect is refused with the reason, not accepted in silence."""
     with pytest.raises(blm.ConfigError, match="json_default"):
         blm.FlatJsonFormatter(**{name: json.dumps})
     assert blm.FlatJsonFormatter(**{name: None})
@@ -131,6 +131,7 @@ def configured(path, formatter):
     logging.config.dictConfig(
         {
             "version": 1,
+            "disable_existing_loggers": False,
             "formatters": {"f": formatter},
             "handlers": {"m": {"class": "bamboo_logmetrics.MetricsHandler", "path": str(path), "formatter": "f"}},
             "loggers": {"tests.fields": {"handlers": ["m"], "level": "INFO", "propagate": False}},

@@ -180,7 +180,7 @@ FORMS = {
     "np.datetime64": (np.datetime64("2026-01-02T03:04:05.000001"), "2026-01-02T03:04:05.000001"),
     "np.datetime64 in ns": (np.datetime64("2026-01-02T03:04:05", "ns"), "2026-01-02T03:04:05"),
     "np.datetime64 of a day": (np.datetime64("2026-01-02"), "2026-01-02T00:00:00"),
-    "np.datetime64 NaT": (np.datetime64("NaT"), None),
+    "np.datetime64 NaT": (np.datetime64("NaT", "s"), None),
     "np.timedelta64": (np.timedelta64(1500, "ms"), 1.5),
     "np.timedelta64 in ns": (np.timedelta64(2_000_000_000, "ns"), 2.0),
     "np.array": (np.array([1, 2]), [1, 2]),
@@ -275,7 +275,7 @@ def test_in_a_line(log, path):
 
 
 def test_values_at_the_call_count():
-    """What changes after the call is not seen."""
+    """A change after the call is not seen."""
     values = np.array([1, 2])
     namespace = types.SimpleNamespace(a=[1])
     frozen = freeze([values, namespace])
