@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import sys
 import traceback
+from contextvars import ContextVar
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+import structlog.contextvars
 from structlog.processors import CallsiteParameterAdder, StackInfoRenderer
 
 if TYPE_CHECKING:
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 _LOGGING = ("bamboo_logmetrics", "structlog", "logging", "loguru")  # packages whose frames are not the caller's
+# structlog's context variable for the caller of an async method, which logs in another thread; its name is private
+_ASYNC_CALLER: ContextVar[FrameType] = getattr(
+    structlog.contextvars, "_ASYNC_CALLING_STACK", ContextVar("_ASYNC_CALLING_STACK")
+)
 _MODULE_PREFIX = "bamboo_logmetrics."  # as structlog ignores modules: by the beginning of their names
 
 
@@ -25,7 +31,9 @@ def caller_stack(record: logging.LogRecord | None = None) -> str:
     Args:
         record: a record of the standard library, which names its caller.
     """
-    frame = None if record is None else _frame_of(record)
+    frame = _ASYNC_CALLER.get(None)
+    if frame is None and record is not None:
+        frame = _frame_of(record)
     if frame is None:
         frame = sys._getframe()
     while frame is not None and _is_logging(frame):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from datetime import datetime, timedelta, timezone
@@ -132,6 +133,19 @@ def test_a_stack_of_the_chain(chain, more, final):
     (line,) = lines()
     assert "test_a_stack_of_the_chain" in line["stack"]
     assert "stack_info" not in line
+
+
+def test_a_stack_of_an_async_call(chain, logger, path):
+    """structlog's async methods log in another thread; the stack is the caller's."""
+    log, _ = chain()
+
+    async def work():
+        await log.ainfo("x", stack_info=True)
+
+    asyncio.run(work())
+    for handler in logger.handlers:
+        handler.flush()
+    assert flat(path)[1]["stack"].splitlines()[-1].strip() == 'await log.ainfo("x", stack_info=True)'
 
 
 @pytest.mark.parametrize("to", ["message", "msg", "headline"])
