@@ -135,6 +135,7 @@ def test_a_stack_of_the_chain(chain, more, final):
     assert "stack_info" not in line
 
 
+@pytest.mark.skipif(len(TO_LOGGING) == 2, reason="structlog below 25.1 does not hand the caller on to its thread")
 def test_a_stack_of_an_async_call(chain, logger, path):
     """structlog's async methods log in another thread; the stack is the caller's."""
     log, _ = chain()
