@@ -17,10 +17,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Optional, TypeVar
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -97,6 +98,10 @@ RULES["int"] = Rule(f"type({{0}}) is int and -{_SMALL} <= {{0}} <= {_SMALL}", va
 RULES["float"] = Rule("type({0}) is float and {0} - {0} == 0", validators.number)
 RULES |= {f"{name} | None": optional(RULES[name]) for name in ("bool", "int", "float")}
 
+_TYPES = {"str": str, "Id": str, "bool": bool, "int": int, "float": float} | dict.fromkeys(
+    ("U64", "U32", "U16", "Millis"), int
+)
+
 # the names that the expressions of the rules use
 _NAMES: dict[str, Any] = {"datetime": datetime, "utc": timezone.utc}
 
@@ -131,9 +136,28 @@ class _LazyFields:
         return owner.__dataclass_fields__
 
 
+def type_of(annotation: str) -> Any:
+    """Return the type that an annotation in the spelling of the tables names."""
+    name = annotation.removesuffix(" | None")
+    kind = _TYPES.get(name) or _NAMES[name]
+    return kind if name == annotation else Optional[kind]  # noqa: UP045 - as an object it works with every Python
+
+
+def annotations_of(cls: type) -> dict[str, Any]:
+    """Return the annotations of ``cls`` itself. One with a name that only type checkers import is given as its text."""
+    if sys.version_info >= (3, 14):  # they are evaluated only now
+        from annotationlib import Format, get_annotations
+
+        values = get_annotations(cls, format=Format.FORWARDREF)
+        texts = get_annotations(cls, format=Format.STRING)
+        return {name: texts[name] if "ForwardRef(" in repr(value) else value for name, value in values.items()}
+    return inspect.get_annotations(cls)
+
+
 def annotation_text(annotation: Any) -> str:
     """Return an annotation in the spelling of the tables, such as ``str | None`` for ``Optional[str]``."""
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    text = re.sub(r"\bForwardRef\(('[^']*')[^()]*\)", r"\1", text).replace("'", "").replace('"', "")
     text = re.sub(r"[\w.]*\bOptional\[(.*)\]", r"\1 | None", text.strip())
     return re.sub(r"[\w.]*\.", "", text)
 
@@ -160,16 +184,18 @@ class Model(_Kept, msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: 
     _annotations: ClassVar[dict[str, str]] = {}
 
     def __init_subclass__(cls, **_: Any) -> None:
-        own = {name: annotation_text(kind) for name, kind in inspect.get_annotations(cls).items()}
+        own = {name: annotation_text(kind) for name, kind in annotations_of(cls).items()}
         cls._annotations = cls._annotations | {name: kind for name, kind in own.items() if "ClassVar" not in kind}
         cls._check_annotations()
+        # as types: dataclasses-json and others evaluate them, and a name may be imported for type checkers only
+        untyped: Any = cls
+        untyped.__annotations__ = {n: ClassVar if "ClassVar" in kind else type_of(kind) for n, kind in own.items()}
         cls._names = tuple(cls._annotations)
         cls._validators = tuple(
             (name, f"{cls.__name__}.{name}", RULES[kind].validate) for name, kind in cls._annotations.items()
         )
         parts = {name: kind.split(" ")[0] for name, kind in cls._annotations.items()}
         cls._parts = {name: MODELS[part] for name, part in parts.items() if part in MODELS}
-        untyped: Any = cls
         untyped.__dataclass_fields__ = _LazyFields()
         untyped._validate = _compiled(cls._annotations)
         if "__post_init__" not in vars(cls):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
+import importlib
 import json
 import logging
 import pickle
-from typing import Optional
+import sys
+from typing import Optional, get_type_hints
 
 import pytest
 from support.tools import flat
@@ -203,6 +205,66 @@ def test_annotations_in_every_spelling(annotation):
     name = "usage" if "TokenUsage" in str(annotation) else "text"
     made = type("SpelledEvent", (blm.ChatEvent,), {"__module__": __name__, "__annotations__": {name: annotation}})
     assert name in [item.name for item in dataclasses.fields(made)]
+
+
+USERS_MODULE = """
+import sys
+import typing
+from typing import TYPE_CHECKING, ClassVar, Optional
+
+import bamboo_logmetrics as blm
+
+if TYPE_CHECKING or EVALUATES:
+    import bamboo_logmetrics as metrics
+    from bamboo_logmetrics import TokenUsage
+
+class Warmed(blm.ChatEvent):
+    session_id: str
+    usage: TokenUsage | None = None
+    name: Optional["str"] = None
+    quoted: "float | None" = None
+    entries: typing.Optional[int] = None
+    VERSION: ClassVar[int] = 1
+
+class Cooled(Warmed, kw_only=True):
+    status: metrics.SessionStatus
+
+class Quoted(blm.ChatEvent):
+    usage: Optional["TokenUsage"] = None
+
+def made():
+    usage = blm.TokenUsage(prompt_tokens=1, completion_tokens=2, total_tokens=3)
+    return Cooled(session_id="s", usage=usage, name="n", entries=4, status="error"), Quoted(usage=usage)
+"""
+
+
+@pytest.mark.parametrize("future", [True, False], ids=["as text", "as the Python does"])
+def test_names_that_only_type_checkers_import(open_log, tmp_path, monkeypatch, future):
+    """Annotations that are not evaluated, by the import from __future__ or from Python 3.14 on, may name what is not there."""
+    evaluates = not future and sys.version_info < (3, 14)
+    source = USERS_MODULE.replace("EVALUATES", str(evaluates))
+    (tmp_path / "users_events.py").write_text("from __future__ import annotations\n" * future + source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "users_events", raising=False)
+    users_events = importlib.import_module("users_events")
+    event, quoted = users_events.made()
+    assert "VERSION" not in [item.name for item in dataclasses.fields(event)]
+    assert get_type_hints(users_events.Cooled)["status"] is blm.SessionStatus
+    assert pickle.loads(pickle.dumps(event)) == dataclasses.replace(event) == event
+    assert blm.MetricsEvent.from_json(event.to_json()) == event
+    with pytest.raises(TypeError, match=r"Warmed.usage"):
+        users_events.Warmed(session_id="s", usage=1)
+    log = open_log()
+    assert log.emit(event)
+    assert log.emit(quoted)
+    log.close()
+    assert [line.event for line in blm.read(tmp_path / "a.jsonl") if not line.own] == [event, quoted]
+
+
+def test_an_unknown_name_is_refused_by_its_text():
+    """A field whose type is neither known nor imported is refused as every other that a line cannot hold."""
+    with pytest.raises(TypeError, match=r"Refused.value must be annotated as .* got 'Elsewhere \| None'"):
+        type("Refused", (blm.ChatEvent,), {"__module__": __name__, "__annotations__": {"value": Optional["Elsewhere"]}})  # noqa: F821
 
 
 def test_a_subclass_of_an_event_is_another_kind(open_log, tmp_path):
