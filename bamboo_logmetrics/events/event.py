@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bamboo_logmetrics.errors import DecodeError
 from bamboo_logmetrics.events import registry
 from bamboo_logmetrics.events.base import Model
+from bamboo_logmetrics.events.nested import NESTED_CONFIG
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class MetricsEvent(Model, frozen=True, kw_only=True):
@@ -29,6 +33,7 @@ class MetricsEvent(Model, frozen=True, kw_only=True):
     kind: ClassVar[str]
     _tag: ClassVar[tuple[str, str]]  # family and variant, as in the tagged form
     _family: ClassVar[str] = ""
+    dataclass_json_config: ClassVar[Any] = NESTED_CONFIG  # for classes of the application that hold events
 
     def __init_subclass__(cls, **config: Any) -> None:
         super().__init_subclass__(**config)
@@ -50,20 +55,40 @@ class MetricsEvent(Model, frozen=True, kw_only=True):
         from bamboo_logmetrics.events import tagged  # imports dataclasses-json (150 ms) on first use
 
         registry.require_kind(self)
-        return tagged.tag(*self._tag, tagged.encode(self) or None)
+        return tagged.encode(self)
 
-    def to_json(self) -> str:
-        """Return the tagged form as compact JSON, as the Rust system (serde) reads it."""
+    def _tagged(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the tagged form with these fields."""
         from bamboo_logmetrics.events import tagged
 
-        return tagged.dumps(self.to_dict())
+        registry.require_kind(self)
+        return tagged.tag(*self._tag, body or None)
+
+    def to_json(self, **options: Any) -> str:
+        """Return the tagged form as compact JSON, as the Rust system (serde) reads it.
+
+        Args:
+            options: keywords of ``json.dumps``, such as ``indent=2``.
+        """
+        from bamboo_logmetrics.events import tagged
+
+        return tagged.dumps(self.to_dict(), **options)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """Return the event of a tagged form. MetricsEvent reads any; an unknown kind gives an UnknownEvent.
+
+        Raises DecodeError when it is not a tagged form, a value is not right, or it is an event of another class.
+        """
+        event = MetricsEvent._from_dict(data)
+        family = event.family if isinstance(event, registry.unknown) else ""  # type: ignore[arg-type, attr-defined]
+        if isinstance(event, cls) or (family and family == cls._family and not hasattr(cls, "kind")):
+            return event  # type: ignore[return-value]
+        msg = f"not a {cls.__name__} but a {type(event).__name__}; MetricsEvent.from_json reads any event"
+        raise DecodeError(msg)
 
     @staticmethod
-    def from_dict(data: Any) -> MetricsEvent:
-        """Return the event of a tagged form; an unknown kind gives an UnknownEvent.
-
-        Raises DecodeError when it is not a tagged form, or a value is not right.
-        """
+    def _from_dict(data: Any) -> MetricsEvent:
         from bamboo_logmetrics.events import tagged
 
         family, variant, body = tagged.untag(data)
@@ -77,12 +102,12 @@ class MetricsEvent(Model, frozen=True, kw_only=True):
         # serde writes a unit variant bare, but reads null too
         return tagged.decode(cls, {} if body is None else body)
 
-    @staticmethod
-    def from_json(text: str | bytes) -> MetricsEvent:
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
         """Return the event of a tagged form's JSON text; raises as :meth:`from_dict`."""
         from bamboo_logmetrics.events import tagged
 
-        return MetricsEvent.from_dict(tagged.loads(text))
+        return cls.from_dict(tagged.loads(text))
 
 
 class EventText(str):  # noqa: SLOT000 - it has an attribute, which a str cannot have as a slot

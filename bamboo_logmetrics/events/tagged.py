@@ -19,9 +19,15 @@ from bamboo_logmetrics.events.validators import got
 M = TypeVar("M", bound=Model)
 
 
-def dumps(data: Any) -> str:
-    """Return compact JSON; lone surrogates, which UTF-8 cannot hold, become U+FFFD."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def dumps(data: Any, **options: Any) -> str:
+    """Return compact JSON; lone surrogates, which UTF-8 cannot hold, become U+FFFD.
+
+    Args:
+        data: plain data.
+        options: keywords of ``json.dumps`` that take precedence.
+    """
+    separators = (",", ":") if options.get("indent") is None else None
+    text = json.dumps(data, **{"ensure_ascii": False, "separators": separators, "allow_nan": False} | options)
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -72,8 +78,24 @@ def _only_item(data: Any, rule: str) -> tuple[str, Any]:
 
 
 def encode(model: Model) -> dict[str, Any]:
-    """Return the fields of one model as plain data, and the unknown keys it was read with."""
-    body: dict[str, Any] = DataClassJsonMixin.to_dict(model)  # type: ignore[arg-type]
+    """Return the tagged form of an event, and of a part of one its fields."""
+    form: dict[str, Any] = DataClassJsonMixin.to_dict(model)  # type: ignore[arg-type]
+    return form
+
+
+def encode_fields(model: Model, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of one event as plain data, and the unknown keys it was read with.
+
+    Args:
+        model: the event.
+        values: its fields, as dataclasses-json has converted those that have no encoder.
+    """
+    body = {}
+    for item in dataclasses.fields(model):
+        rule = item.metadata["dataclasses_json"]
+        value = values[item.name]
+        if not ("exclude" in rule and rule["exclude"](value)):
+            body[item.name] = rule["encoder"](value) if "encoder" in rule else value
     for name in model._parts.keys() & body.keys():
         part = getattr(model, name)
         if part is not None and part.extra:

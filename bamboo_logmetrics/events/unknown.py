@@ -29,7 +29,6 @@ class UnknownEvent(MetricsEvent, frozen=True, kw_only=True):
     payload: str | None = None
 
     def __post_init__(self) -> None:
-        self._validate()
         if known := EVENT_CLASSES.get(self.kind):
             msg = f"UnknownEvent must be of an unknown kind; got {self.kind!r}. Pass {known.__name__}(...)."
             raise ValueError(msg)
@@ -41,6 +40,9 @@ class UnknownEvent(MetricsEvent, frozen=True, kw_only=True):
         if self.payload is None:
             return {self.family: self.variant}
         return {self.family: {self.variant: tagged.loads(self.payload)}}
+
+    def _tagged(self, _: dict[str, Any]) -> dict[str, Any]:
+        return self.to_dict()
 
     @property
     def kind(self) -> str:  # type: ignore[override]
