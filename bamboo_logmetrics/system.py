@@ -17,7 +17,7 @@ from bamboo_logmetrics.errors import PlatformError
 try:
     import fcntl
 except ImportError as _error:  # pragma: no cover - Linux and macOS have it
-    _msg = "bamboo_logmetrics needs fcntl.flock: it runs on Linux and macOS, not on Windows"
+    _msg = "bamboo_logmetrics needs fcntl.flock, which Windows lacks: use Linux, macOS, or WSL 2 on Windows"
     raise PlatformError(_msg) from _error
 
 import time

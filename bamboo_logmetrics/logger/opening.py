@@ -60,7 +60,7 @@ def open_pipeline(
 ) -> Pipeline:
     """Open a pipeline; arguments and errors as for :func:`open_log` and :class:`Pipeline`."""
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        msg = "bamboo_logmetrics counts exactly only under the GIL: use the ordinary build of Python"
+        msg = "bamboo_logmetrics counts exactly only under the GIL: use Python's ordinary build, or set PYTHON_GIL=1"
         raise PlatformError(msg)
     checked = make_options(options)
     resolved = _resolve(path)

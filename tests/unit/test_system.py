@@ -105,6 +105,17 @@ def test_an_unreadable_process_has_none(monkeypatch):
     assert process_started_at(os.getpid()) is None
 
 
+def test_windows_is_refused_with_the_remedy(run_python):
+    """Where there is no fcntl, importing the package is one PlatformError that says what to use."""
+    code = "import sys; sys.modules['fcntl'] = None; import bamboo_logmetrics"
+    done = run_python(code)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "bamboo_logmetrics.errors.PlatformError: bamboo_logmetrics needs fcntl.flock, which Windows lacks: "
+        "use Linux, macOS, or WSL 2 on Windows"
+    )
+
+
 def test_the_standard_descriptors_are_left_alone(run_python, tmp_path):
     """If stdout and stderr are closed, the log's files do not get their numbers, so no print goes into them."""
     done = run_python(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import sysconfig
 
 import pytest
 import structlog
@@ -194,8 +195,20 @@ def test_paths_of_any_kind(kind, path):
 def test_a_free_threaded_build_is_refused(monkeypatch, path):
     """Without the GIL the counts would not be exact, so opening a log is a PlatformError."""
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
-    with pytest.raises(blm.PlatformError, match="GIL"):
+    with pytest.raises(
+        blm.PlatformError, match=r"only under the GIL: use Python's ordinary build, or set PYTHON_GIL=1"
+    ):
         blm.open_log(path)
+    assert not path.exists()
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="needs a free-threaded build of Python")
+@pytest.mark.parametrize(("gil", "refused"), [("0", True), ("1", False)])
+def test_a_real_free_threaded_build(run_python, monkeypatch, path, gil, refused):
+    """A free-threaded build is refused as long as it runs without the GIL."""
+    monkeypatch.setenv("PYTHON_GIL", gil)
+    done = run_python("import sys, bamboo_logmetrics as blm; print(blm.open_log(sys.argv[1]).close())", path)
+    assert ("PlatformError" in done.stderr, done.stdout.strip()) == (refused, "" if refused else "True")
 
 
 def test_the_environment_gives_options(monkeypatch, path):
