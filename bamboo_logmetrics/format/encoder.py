@@ -15,6 +15,7 @@ from bamboo_logmetrics.format import flatten
 from bamboo_logmetrics.format.fast_path import FAST_PATHS
 from bamboo_logmetrics.format.header import WRITER_BYTES
 from bamboo_logmetrics.format.layouts import LAYOUTS
+from bamboo_logmetrics.format.redact.clean import is_clean_flat
 from bamboo_logmetrics.format.redact.flat import redact_flat
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.format.truncate import cap
@@ -91,10 +92,11 @@ class LineEncoder:
 
     def _render_within_limit(self, flat: dict[str, Any]) -> bytes:
         """Return the line of a flat record after redaction and truncation, without its newline."""
-        for key, value in flat.items():
-            if type(value) is str or type(value) in _NESTED:
-                flat[key] = _clip(value, 2 * self._limit)
-        redact_flat(flat)
+        if not is_clean_flat(flat):
+            for key, value in flat.items():
+                if type(value) is str or type(value) in _NESTED:
+                    flat[key] = _clip(value, 2 * self._limit)
+            redact_flat(flat)
         return cap(flat, self._limit, self._render)[1]
 
     def _render(self, flat: dict[str, Any]) -> bytes:

@@ -9,7 +9,7 @@ same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from operator import attrgetter
 from types import SimpleNamespace
@@ -33,16 +33,15 @@ from bamboo_logmetrics.format.fields import (
     fields_in_line,
 )
 from bamboo_logmetrics.format.layouts import NATIVE, Layout
-from bamboo_logmetrics.format.redact.values import KNOWN_CLEAN, mask_text, mask_value, may_show
+from bamboo_logmetrics.format.redact.clean import LONGEST_TEXT, are_clean, is_clean
+from bamboo_logmetrics.format.redact.values import mask_text, mask_value, may_show
 from bamboo_logmetrics.format.strict_json import encode, encoder, escape_line_breaks
 from bamboo_logmetrics.record.integers import integer
 from bamboo_logmetrics.record.queued import KeyValues, QueuedRecord, as_dict
-from bamboo_logmetrics.record.snapshot import SCALARS, all_scalar
+from bamboo_logmetrics.record.snapshot import all_scalar
 
 _MOST_CONTEXTS = 1_000  # remembered at a time; then all are forgotten
 _MOST_SHAPES, _MOST_KEYS = 1_000, 50
-_SMALL = 2**30  # a number below it is within 64 bits, and quickly compared
-_LONGEST_TEXT = 4_000  # characters; a longer text may have to be clipped first, which the general path does
 
 _SHAPES: dict[tuple[str, ...], Callable[..., Any]] = {}  # Structs of plain lines, by the bound keys
 
@@ -108,7 +107,7 @@ class FastPath:
         if bound:
             values = as_dict(bound)
             apart = make and _may_append(cls, tuple(values)) and context.keys().isdisjoint(values)
-            if apart and _are_clean(values.values()):
+            if apart and are_clean(values.values()):
                 suffix = suffix[:-2] + b"," + encode(values)[1:] + b"\n"
             else:
                 make, suffix, duplicates, trace_id = _make_plan(cls, {**context, **values})
@@ -124,7 +123,7 @@ class FastPath:
         """Have the plans of a context at hand: records of one context mostly follow each other."""
         entry = self._contexts.get(id(context))
         if entry is None:
-            entry = _ContextPlans(context, {}, tuple(context), tuple(context.values()), _are_clean(context.values()))
+            entry = _ContextPlans(context, {}, tuple(context), tuple(context.values()), are_clean(context.values()))
             if all_scalar(context):  # any other context is a copy for this one call
                 if len(self._contexts) >= _MOST_CONTEXTS:
                     self._contexts.clear()
@@ -143,7 +142,7 @@ def _plain_line(record: QueuedRecord, context: _ContextPlans, writer: str, seq: 
         names, values = bound.names, bound.values
     else:
         names, values = tuple(bound), tuple(bound.values())
-    if not (_is_clean(text) and _are_clean(values)):
+    if not (is_clean(text) and are_clean(values)):
         return None
     if context.names:
         if not context.clean:
@@ -159,42 +158,6 @@ def _plain_line(record: QueuedRecord, context: _ContextPlans, writer: str, seq: 
     timestamp, level = format_ns(record.time_ns or 0), record.level or "info"
     line = encoder.encode(shape(timestamp, level, text, VERSION, writer, seq, True, *values))
     return (line if line.isascii() else escape_line_breaks(line)) + b"\n"
-
-
-def _are_clean(values: Iterable[Any]) -> bool:
-    """Return True if values, also nested ones, are written as they are: without secrets, and within 64 bits."""
-    for value in values:
-        cls = type(value)
-        if cls is str:
-            if value not in KNOWN_CLEAN and not _is_clean(value):
-                return False
-        elif cls is int:
-            if not -_SMALL < value < _SMALL and integer(value) is not value:
-                return False
-        elif cls not in SCALARS and not _is_clean_container(value):
-            return False
-    return True
-
-
-def _is_clean_container(value: Any) -> bool:
-    if type(value) is dict:
-        return all(map(_may_show, value)) and _are_clean(value.values())
-    return type(value) is list and not _is_secret_pair(value) and _are_clean(value)
-
-
-def _is_secret_pair(items: list[Any]) -> bool:
-    """Return True for two items of which the first may name a secret, such as ``["authorization", "Basic ..."]``."""
-    return len(items) == 2 and type(items[0]) is str and not _may_show(items[0])  # noqa: PLR2004
-
-
-@lru_cache(maxsize=4096)
-def _may_show(key: str) -> bool:
-    return may_show(key) and _is_clean(key)
-
-
-def _is_clean(text: str) -> bool:
-    """Return True if a text is written as it is: it is short enough and has no secrets."""
-    return text in KNOWN_CLEAN or (len(text) <= _LONGEST_TEXT and mask_text(text) == text)
 
 
 def _make_shape(keys: tuple[str, ...]) -> Callable[..., Any] | None:
@@ -324,7 +287,7 @@ def _masked_text(text: str | None) -> str | None:
     """Return a free text without secrets. Raises ValueError for a text that may have to be clipped."""
     if text is None:
         return None
-    if len(text) > _LONGEST_TEXT:
+    if len(text) > LONGEST_TEXT:
         raise ValueError(text)
     return mask_text(text)
 

@@ -53,9 +53,11 @@ class EcsLayout(Layout):
                 bound[key] = value
             else:
                 _put(document, _PATHS[row.otel], value if row.factor == 1 else value * row.factor)
-        event.update(_event_fields(flat))
-        for name, value in semconv.common(flat).items():
-            _put(document, tuple(name.split(".")), value)
+        event["dataset"] = DATASET
+        if "plain" not in flat:
+            event.update(_event_fields(flat))
+            for name, value in semconv.common(flat).items():
+                _put(document, tuple(name.split(".")), value)
         if bound:
             bamboo["bound"] = bound
         return document
@@ -82,10 +84,8 @@ ECS = EcsLayout()
 
 
 def _event_fields(flat: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give the fields of the object ``event`` that follow from the record."""
-    yield "dataset", DATASET
-    if "plain" not in flat:
-        yield "action", flat["event"]
+    """Give the fields of the object ``event`` that follow from the record of a typed event."""
+    yield "action", flat["event"]
     if kind := semconv.KIND_SEMANTICS.get(semconv.kind_of(flat)):
         yield "category", [kind.category]
         yield "type", [kind.type]

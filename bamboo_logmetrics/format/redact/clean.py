@@ -1,0 +1,65 @@
+"""Records and values without secrets, found quickly: nearly all are, and are then written as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from bamboo_logmetrics.format.fields import HEADER_SET, NO_FIELDS, TEXT_FIELDS, fixed_fields
+from bamboo_logmetrics.format.redact.values import KNOWN_CLEAN, mask_text, may_show
+from bamboo_logmetrics.record.integers import integer
+from bamboo_logmetrics.record.snapshot import SCALARS
+
+LONGEST_TEXT = 4_000  # characters; a longer text may have to be clipped before it is searched
+_SMALL = 2**30  # a number below it is within 64 bits, and quickly compared
+
+
+def is_clean_flat(flat: Mapping[str, Any]) -> bool:
+    """Return True if redaction would change nothing in a flat record, and no text in it is long."""
+    kind = "" if "plain" in flat else flat["event"]
+    unmasked = _unmasked_keys(kind)
+    keys = [key for key in flat if key not in unmasked]
+    return all(map(_may_show, keys)) and are_clean([flat[key] for key in keys]) and is_clean(flat["event"])
+
+
+@lru_cache(maxsize=1024)
+def _unmasked_keys(kind: str) -> frozenset[str]:
+    """Return the keys of a kind's lines whose values are never masked; of a plain line, whose kind is empty, too."""
+    return HEADER_SET | ((fixed_fields(kind) if kind else NO_FIELDS) - set(TEXT_FIELDS))
+
+
+def are_clean(values: Iterable[Any]) -> bool:
+    """Return True if values, also nested ones, are written as they are: without secrets, and within 64 bits."""
+    for value in values:
+        cls = type(value)
+        if cls is str:
+            if value not in KNOWN_CLEAN and not is_clean(value):
+                return False
+        elif cls is int:
+            if not -_SMALL < value < _SMALL and integer(value) is not value:
+                return False
+        elif cls not in SCALARS and not _is_clean_container(value):
+            return False
+    return True
+
+
+def _is_clean_container(value: Any) -> bool:
+    if type(value) is dict:
+        return all(map(_may_show, value)) and are_clean(value.values())
+    return type(value) is list and not _is_secret_pair(value) and are_clean(value)
+
+
+def _is_secret_pair(items: list[Any]) -> bool:
+    """Return True for two items of which the first may name a secret, such as ``["authorization", "Basic ..."]``."""
+    return len(items) == 2 and type(items[0]) is str and not _may_show(items[0])  # noqa: PLR2004
+
+
+@lru_cache(maxsize=4096)
+def _may_show(key: str) -> bool:
+    return may_show(key) and is_clean(key)
+
+
+def is_clean(text: str) -> bool:
+    """Return True if a text is written as it is: it is short enough and has no secrets."""
+    return text in KNOWN_CLEAN or (len(text) <= LONGEST_TEXT and mask_text(text) == text)
