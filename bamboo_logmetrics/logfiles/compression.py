@@ -102,15 +102,15 @@ def decompress(fs: FS, fd: int, kind: str) -> Iterator[bytes]:
         raise DamagedFileError(msg)
 
 
-def need_zstd(what: str = "zstd files need") -> Any:
-    """Return the module for zstd. If there is none, raise ConfigError with ``what`` and the remedy."""
+def need_zstd(subject: str = "zstd files need") -> Any:
+    """Return the module for zstd. If there is none, raise ConfigError with ``subject`` and the remedy."""
     try:
         if sys.version_info >= (3, 14):
             from compression import zstd
         else:
             import zstandard as zstd
     except ImportError:
-        msg = f"{what} {_REMEDY}"
+        msg = f"{subject} {_REMEDY}"
         raise ConfigError(msg) from None
     return zstd
 

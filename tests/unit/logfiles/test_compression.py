@@ -70,7 +70,7 @@ def packed(folder, data, kind):
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
 @pytest.mark.parametrize("size", [0, 1, 256 * 1024, 600_000])
 def test_other_programs_read_it(tmp_path, kind, size):
-    """What the package compresses, the libraries read; what they compress, the package reads."""
+    """Files of the package are read by the libraries themselves, and theirs by the package."""
     data = random.Random(size).randbytes(size)
     assert UNPACK[kind](packed(tmp_path, data, kind)) == data
     put(tmp_path, "theirs", content=PACK[kind](data))
