@@ -46,6 +46,7 @@ BAD_BEGINNING = re.compile(r"(What|Return what|Says?|Tells? whether)\b")
 
 # Files of tests/unit that are about more than one module, or about one of another name.
 NOT_MIRRORED = {
+    "logger/test_notebook.py": "cells of IPython, through events, loggers and the end of dropped logs",
     "logger/test_unreferenced.py": "logs that are dropped, from the finaliser of the target to the end of the worker",
     "test_costs.py": "counts of calls, system calls and allocations on the path through all rooms",
     "events/test_own_events.py": "events of an application, through all rooms",
