@@ -20,6 +20,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from functools import wraps
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Optional, TypeVar
 
@@ -184,6 +185,7 @@ class Model(_Kept, msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: 
     _annotations: ClassVar[dict[str, str]] = {}
 
     def __init_subclass__(cls, **_: Any) -> None:
+        super().__init_subclass__()  # of typing.Generic and of mixins
         own = {name: annotation_text(kind) for name, kind in annotations_of(cls).items()}
         cls._annotations = cls._annotations | {name: kind for name, kind in own.items() if "ClassVar" not in kind}
         cls._check_annotations()
@@ -197,8 +199,12 @@ class Model(_Kept, msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: 
         parts = {name: kind.split(" ")[0] for name, kind in cls._annotations.items()}
         cls._parts = {name: MODELS[part] for name, part in parts.items() if part in MODELS}
         untyped.__dataclass_fields__ = _LazyFields()
+        owner = next(base for base in cls.__mro__ if "__post_init__" in vars(base))
+        hook = untyped.__post_init__
         untyped._validate = _compiled(cls._annotations)
-        if "__post_init__" not in vars(cls):
+        if owner is cls or not issubclass(owner, Model):
+            untyped.__post_init__ = _validated_before(hook)
+        elif hook in (Model.__post_init__, vars(owner)["_validate"]):
             untyped.__post_init__ = untyped._validate
 
     @classmethod
@@ -244,14 +250,26 @@ def rebuild(cls: type[Model], values: dict[str, Any], extra: str | None) -> Mode
 
 def _compiled(annotations: Mapping[str, str]) -> Callable[[Any], None]:
     """Return the ``_validate`` of a class: one expression over all values, and the validators where it is false."""
-    reads = [f"    {name} = self.{name}" for name in annotations]
-    fits = " and ".join(f"({RULES[kind].fits.format(name)})" for name, kind in annotations.items())
+    # locals begin with an underscore, as no field does: a field may be named "type" or "self"
+    reads = [f"    _{name} = self.{name}" for name in annotations]
+    fits = " and ".join(f"({RULES[kind].fits.format('_' + name)})" for name, kind in annotations.items())
     source = ["def validate(self):", *reads, f"    if not ({fits or True}):", "        run_validators(self)"]
     namespace: dict[str, Any] = {}
     names = _NAMES | {"run_validators": _run_validators}
     exec("\n".join(source), names, namespace)  # noqa: S102 - source from the table above, as the dataclasses module does
     validate: Callable[[Any], None] = namespace["validate"]
     return validate
+
+
+def _validated_before(hook: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return a class's own ``__post_init__``, which gets objects with valid values only."""
+
+    @wraps(hook)
+    def validate_first(self: Any) -> None:
+        self._validate()
+        hook(self)
+
+    return validate_first
 
 
 def _run_validators(self: Model) -> None:

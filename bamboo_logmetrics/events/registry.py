@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from bamboo_logmetrics.events.base import RULES, names_of, snake
+from bamboo_logmetrics.events.base import MODELS, RULES, names_of, snake
 
 if TYPE_CHECKING:
     from bamboo_logmetrics.events.event import MetricsEvent
@@ -62,15 +62,21 @@ def check_annotations(cls: type[MetricsEvent]) -> None:
     """Raise TypeError for a field of an application's class that has a reserved name or a type that no line holds."""
     if is_builtin(cls):
         return
-    inherited = names_of(cls.__mro__[1])
+    inherited: Mapping[str, str] = super(cls, cls)._annotations
     for name, annotation in cls._annotations.items():
-        if name not in inherited:
-            _check_field(cls, name, annotation)
+        if inherited.get(name) != annotation:
+            _check_field(cls, name, annotation, is_new=name not in inherited)
 
 
-def _check_field(cls: type[MetricsEvent], name: str, annotation: str) -> None:
+def _check_field(cls: type[MetricsEvent], name: str, annotation: str, *, is_new: bool) -> None:
     where = f"{cls.__name__}.{name}"
-    if name in _TAKEN or name.startswith("bound_") or hasattr(cls.__mro__[1], name) or not _FIELD_NAME.fullmatch(name):
+    taken = _TAKEN.union(names_of(MODELS["TokenUsage"]) if "usage" in cls._annotations else ())
+    if (
+        name in taken
+        or name.startswith("bound_")
+        or not _FIELD_NAME.fullmatch(name)
+        or (is_new and any(name in vars(base) for base in cls.__mro__[1:]))
+    ):
         msg = f"{where}: this name is reserved, or not in snake_case; use another"
         raise TypeError(msg)
     allowed = _PARTS.get(name, _OWN_TYPES)

@@ -10,7 +10,7 @@ import json
 import logging
 import pickle
 import sys
-from typing import Optional, get_type_hints
+from typing import Generic, Optional, TypeVar, get_type_hints
 
 import pytest
 from support.tools import flat
@@ -281,3 +281,77 @@ def test_a_subclass_of_an_event_is_another_kind(open_log, tmp_path):
     log.close()
     [line] = [line for line in blm.read(tmp_path / "a.jsonl") if not line.own]
     assert (line.event, line.level, event.kind) == (event, "warning", "chat.shell_called")
+
+
+@pytest.mark.parametrize("name", ["type", "self", "utc", "str", "run_validators"])
+def test_a_field_may_have_any_name(name):
+    """The names that the compiled check itself uses are no trouble, whether or not a value needs its validator."""
+    cls = type(blm.ChatEvent)("NamedLikeThat", (blm.ChatEvent,), {"__annotations__": {name: str, "size": int}})
+    for size in (1, 2**40):
+        event = cls(**{name: "x", "size": size})
+        assert (getattr(event, name), event.size) == ("x", size)
+    with pytest.raises(TypeError, match=f"NamedLikeThat.{name} must be a str"):
+        cls(**{name: 1, "size": 1})
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "annotation"),
+    [(blm.ChatEvent, "meta", str), (blm.RoundCompleted, "status", str), (blm.RoundCompleted, "usage", dict),
+     (blm.SessionStarted, "session_id", list), (blm.RoundCompleted, "total_tokens", int), (CacheWarmed, "prompt_tokens", int)],
+)  # fmt: skip
+def test_an_inherited_field_is_changed_to_what_a_line_holds(base, name, annotation):
+    """A subclass gives no field a type that cannot be written, nor the name of a part of its usage."""
+    with pytest.raises(TypeError, match=f"Changed.{name}"):
+        type(base)("Changed", (base,), {"__annotations__": {name: annotation}}, kw_only=True)
+
+
+def test_an_inherited_field_may_get_a_default():
+    """A field that is annotated again as before may get a default."""
+
+    class SessionResumed(blm.SessionStarted, kw_only=True):
+        model: str = "m"
+
+    assert SessionResumed(session_id="s").model == "m"
+
+
+def test_own_post_init_gets_valid_values_and_is_inherited():
+    """A class's __post_init__ runs after its values were checked, with or without super, and in subclasses too."""
+    seen = []
+
+    class Hooked(blm.ChatEvent):
+        size: int
+
+        def __post_init__(self):
+            super().__post_init__()
+            seen.append(self.size)
+
+    class HookedToo(Hooked):
+        other: int
+
+    Hooked(size=1)
+    HookedToo(size=2, other=3)
+    for cls, values in ((Hooked, {"size": "1"}), (HookedToo, {"size": 1, "other": "1"})):
+        with pytest.raises(TypeError, match="must be a whole number"):
+            cls(**values)
+    assert seen == [1, 2]
+
+
+def test_generic_classes_and_mixins():
+    """An event class may be generic, and have a mixin with slots on either side."""
+
+    class Named:
+        __slots__ = ()
+
+        def name(self):
+            return self.text
+
+    class Boxed(blm.ChatEvent, Generic[TypeVar("T")]):
+        text: str
+
+    class Mixed(Named, blm.ChatEvent):
+        text: str
+
+    class MixedToo(blm.ChatEvent, Named):
+        text: str
+
+    assert Boxed(text="x").text == Boxed[int](text="x").text == Mixed(text="x").name() == MixedToo(text="x").name()
