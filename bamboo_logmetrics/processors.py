@@ -86,7 +86,7 @@ def _take_level(bound: EventDict, method_name: str) -> str:
     number = level_number(level)
     if number is None:
         return "info" if level == "msg" else level
-    name = name_between(level, number)
+    name = name_between(number)
     if name is not None:
         bound.setdefault(LEVEL_NAME, name)
     return level_at(number)

@@ -122,13 +122,13 @@ class BoundLog(LogControl, BoundLoggerBase):
         """
         number = _number_of(level)
         if number >= self._logger.level:
-            self._log(_named_level(level, number, event, kw), event, args, kw)
+            self._log(_named_level(number, event, kw), event, args, kw)
 
     async def alog(self, level: int | str, event: Any, *args: Any, **kw: Any) -> None:
         """Log as :meth:`log`, without blocking the event loop."""
         number = _number_of(level)
         if number >= self._logger.level:
-            await self._alog(_named_level(level, number, event, kw), event, args, kw)
+            await self._alog(_named_level(number, event, kw), event, args, kw)
 
     def exception(self, event: Any, *args: Any, **kw: Any) -> None:
         """Log at level error with the traceback of the exception being handled, without local variables."""
@@ -323,9 +323,9 @@ def _number_of(level: object) -> int:
     return number
 
 
-def _named_level(level: object, number: int, event: Any, kw: dict[str, Any]) -> str:
+def _named_level(number: int, event: Any, kw: dict[str, Any]) -> str:
     """Return the level of a plain line; a name between the five goes beside it, into ``kw``."""
-    name = name_between(level, number)
+    name = name_between(number)
     if name is not None and not isinstance(event, MetricsEvent):
         kw.setdefault(LEVEL_NAME, name)
     return level_at(number)

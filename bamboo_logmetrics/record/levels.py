@@ -62,16 +62,12 @@ def level_name(level: object) -> str | None:
     return None if number is None else NAMES.get(number)
 
 
-def name_between(level: object, number: int) -> str | None:
+def name_between(number: int) -> str | None:
     """Return the name of a level that is none of the five, such as ``"SUCCESS"`` or ``"Level 25"``; None for the five.
 
-    Args:
-        level: the level as the caller named it.
-        number: its number.
+    It is the standard library's name of the number, however the caller wrote it: a level has one name in all lines.
     """
-    if number in NAMES:
-        return None
-    return level if isinstance(level, str) and not level.strip().isdigit() else logging.getLevelName(number)
+    return None if number in NAMES else logging.getLevelName(number)
 
 
 @lru_cache(maxsize=128)

@@ -160,7 +160,7 @@ def success():
     ("level", "line_level", "name"),
     [
         (25, "info", "SUCCESS"),
-        ("success", "info", "success"),
+        ("success", "info", "SUCCESS"),
         ("SUCCESS", "info", "SUCCESS"),
         ("25", "info", "SUCCESS"),
         (35, "warning", "Level 35"),
