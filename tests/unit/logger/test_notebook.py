@@ -7,6 +7,8 @@ from support.tools import flat, kinds, typed
 
 import bamboo_logmetrics as blm
 
+pytest.importorskip("IPython")
+
 SHELL = """
 import os, sys, threading
 from IPython.core.interactiveshell import InteractiveShell

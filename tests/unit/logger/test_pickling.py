@@ -298,6 +298,17 @@ def test_pools_of_processes(run_python, path, method):
     assert len({line["writer"] for line in flat(path)}) <= 4
 
 
+def test_a_target_that_was_replaced(open_log):
+    """The end of a log that another has replaced under its origin does not remove that one."""
+    first, second = open_log("1.jsonl"), open_log("2.jsonl")
+    dropped = blm.open_log(first.path)
+    pickling.register(dropped._logger, "origin")
+    pickling.register(second._logger, "origin")
+    del dropped
+    assert pickling.find("origin", pytest.fail) is second._logger
+    del pickling._targets["origin"]
+
+
 def test_only_a_few_restored_logs_are_kept(tmp_path):
     """A worker that restores logs of many sessions keeps a few of them open, and closes the others."""
     for number in range(20):

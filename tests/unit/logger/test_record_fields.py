@@ -182,6 +182,10 @@ class Own(logging.Formatter):
         return "own"
 
 
+class OwnStyle(logging.PercentStyle):
+    """A style whose fields are not known."""
+
+
 def test_a_formatter_of_your_own_is_reported(open_log, path, capsys):
     """A formatter with code of its own cannot change a line: it is reported; None takes a formatter away."""
     handler = blm.MetricsHandler(open_log())
@@ -191,7 +195,9 @@ def test_a_formatter_of_your_own_is_reported(open_log, path, capsys):
     handler.handle(record("x"))
     handler.setFormatter(None)
     handler.handle(record("y"))
-    handler.setFormatter(logging.Formatter())
+    own_style = logging.Formatter()
+    own_style._style = OwnStyle("lineno")
+    handler.setFormatter(own_style)
     handler.handle(record("z"))
     handler.flush()
     assert ["lineno" in each for each in flat(path)[1:4]] == [True, False, False]

@@ -21,14 +21,15 @@ from typing import NamedTuple
 
 import attrs
 import msgspec
-import numpy as np
-import pydantic
 import pytest
 import werkzeug.local
 from support.tools import flat
 
 from bamboo_logmetrics.record import natural, snapshot
 from bamboo_logmetrics.record.snapshot import freeze
+
+np = pytest.importorskip("numpy")  # compiled: a new Python may not have them yet
+pydantic = pytest.importorskip("pydantic")
 
 
 class Pair(NamedTuple):
@@ -370,3 +371,48 @@ def test_django():
         "a", "b", {"c": 1}
     ]  # fmt: skip
     assert issubclass(type(gettext_lazy("a")), object)
+
+
+class Table:
+    """A table as polars has it."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __getitem__(self, key):
+        return Table(self.rows[key])
+
+    def to_dicts(self):
+        return self.rows
+
+
+class Chunked:
+    """An array as pyarrow has it."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __getitem__(self, key):
+        return Chunked(self.rows[key])
+
+    def to_pylist(self):
+        return self.rows
+
+
+class Bare:
+    def __getitem__(self, key):
+        return self
+
+    def __repr__(self):
+        return "Bare()"
+
+
+Table.__module__ = Bare.__module__ = "polars.frame"
+Chunked.__module__ = "pyarrow.lib"
+
+
+def test_tables_and_arrays_of_polars_and_pyarrow():
+    """A table of polars is a list of rows, an array of pyarrow a list; without either method it is its repr."""
+    assert freeze(Table([{"a": 1}] * 30_000))[:1] == [{"a": 1}]
+    assert freeze(Chunked([1, None])) == [1, None]
+    assert freeze(Bare()) == "Bare()"
