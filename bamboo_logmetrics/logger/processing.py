@@ -121,12 +121,8 @@ def _fields(processed: Any) -> dict[str, Any]:
 
 def _take_typed(event: MetricsEvent, fields: dict[str, Any], new: list[str]) -> MetricsEvent:
     """Remove an event from the fields, whatever its key is now, and return it; or the one that replaced it."""
-    if isinstance(fields.get("event"), MetricsEvent):
-        replaced: MetricsEvent = fields.pop("event")
-        return replaced
-    moved = [key for key in new if fields[key] is event] or [
-        key for key in new if isinstance(fields[key], MetricsEvent)
-    ]
+    moved = [key for key in new if fields[key] is event]
+    moved += [key for key in ("event", *new) if isinstance(fields.get(key), MetricsEvent)]
     taken: MetricsEvent = fields.pop(moved[0]) if moved else event
     if fields.get("event") == taken.kind:  # from a processor such as this package's expand
         del fields["event"]

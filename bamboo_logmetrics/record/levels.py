@@ -56,12 +56,6 @@ def _number_of_name(level: str) -> int | None:
         return None
 
 
-def level_name(level: object) -> str | None:
-    """Return the name of one of the five levels, as :func:`level_number` reads it; None if it is none of them."""
-    number = level_number(level)
-    return None if number is None else NAMES.get(number)
-
-
 def name_between(number: int) -> str | None:
     """Return the name of a level that is none of the five, such as ``"SUCCESS"`` or ``"Level 25"``; None for the five.
 

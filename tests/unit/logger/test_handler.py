@@ -151,7 +151,7 @@ def test_records_of_a_class_of_your_own(handler, lines, logger, message, event):
         def getMessage(self):
             return message
 
-    handler.handle(OwnRecord("x", 20, "f", 1, "m", None, None))
+    handler.handle(OwnRecord("x", 20, "f", 1, "m", (), None))
     assert lines()[0]["event"] == event
 
 

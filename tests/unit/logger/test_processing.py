@@ -92,9 +92,11 @@ def test_a_renamed_text_whose_place_is_taken(open_log):
     log = open_log(processors=[EventRenamer("message", replace_by="_event")])
     log.info("text", _event="step.done")
     log.emit(tool(1), _event="step.done")
-    one, two = lines_of(log)
+    log.emit(tool(1), _event=failed())
+    one, two, three = lines_of(log)
     assert (one["event"], one["bound_event"]) == ("text", "step.done")
     assert (two["event"], two["bound_event"]) == ("chat.tool_called", "step.done")
+    assert (three["event"], three["bound_event"]["request_id"]) == ("chat.tool_called", "q-1")
 
 
 def test_a_text_that_is_changed_and_renamed(open_log):
