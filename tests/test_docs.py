@@ -48,7 +48,8 @@ def name_of(path):
 WITH_EXAMPLES = [
     page
     for page in map(name_of, PAGES)
-    if blocks(read(page), "python") and page not in {"docs/tutorial.md", "docs/reference/events.md"}
+    if blocks(read(page), "python")
+    and page not in {"docs/tutorial.md", "docs/reference/events.md", "docs/guides/servers.md"}
 ]
 
 

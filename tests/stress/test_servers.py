@@ -1,0 +1,229 @@
+"""The recipes of docs/guides/servers.md with the real servers: under load, stopped in the middle of it."""
+
+from __future__ import annotations
+
+import collections
+import importlib.util
+import re
+import signal
+
+import pytest
+from support.servers import Load, commands, recipe, serving
+from support.tools import flat, typed
+
+import bamboo_logmetrics as blm
+
+KINDS = ("forward.request_started", "forward.request_completed")
+MODULES = {"FastAPI": ["fastapi"], "Django": ["django"], "Flask": ["flask"]}
+
+
+@pytest.fixture
+def need():
+    """Skip, with the reason, a test of something that is not installed."""
+
+    def needing(*names):
+        for name in names:
+            if importlib.util.find_spec(name) is None:
+                pytest.skip(f"{name} is not installed")
+
+    return needing
+
+
+def needed(title, command):
+    """Return the modules that a command of a recipe needs."""
+    name = command.split()[0]
+    workers = re.findall(r"-k (gevent|uvicorn_worker)", command)
+    return [*MODULES[title], "uwsgidecorators" if name == "uwsgi" else name, *workers]
+
+
+def wait_for_workers(load, path, workers):
+    """Wait until so many processes have answered: one that is stopped while it starts has nothing to lose."""
+    while len({line["writer"] for line in typed(path)}) < workers:
+        load.wait(len(load.answered) + 20)
+
+
+def complete(path, answered):
+    """Assert that of each answered question the log has each event, once, with what was bound, and ends well."""
+    assert len(answered) == len(set(answered))
+    events = collections.Counter((line["request_id"], line["event"]) for line in typed(path))
+    texts = collections.Counter(line["question"] for line in flat(path) if line["event"] == "audited")
+    assert [name for name in answered if not all(events[name, kind] == 1 for kind in KINDS)] == []
+    assert [name for name in answered if texts[name] != 1] == []
+    assert max(events.values()) == max(texts.values()) == 1
+    report = blm.verify([path])
+    assert report.ok, report.problems
+    assert {writer.end for writer in report.writers} == {"stopped"}
+    assert dict(report.dropped) == {}
+    return report
+
+
+@pytest.mark.parametrize(("title", "command"), commands("FastAPI", "Django", "Flask"))
+def test_a_recipe_loses_nothing(need, tmp_path, title, command):
+    """Stopped under load, a server of the documentation has every event of every answered request, and a clean end."""
+    need(*needed(title, command))
+    name, program, _ = recipe(title)
+    (tmp_path / name).write_text(program, encoding="utf-8")
+    workers = 2 if re.search(r"(-w|-p|--workers) 2", command) else 1
+    with serving(tmp_path, command) as server, Load(server) as load:
+        load.wait(150)
+        (path,) = (tmp_path / "logs").glob("*.jsonl")
+        wait_for_workers(load, path, workers)
+        server.stop()
+    report = complete(path, load.answered)
+    if title != "FastAPI":
+        return
+    lines = flat(path)
+    assert {line["trace_id"] for line in typed(path)} >= set(load.answered)
+    assert all(line["path"] == f"/ask/{line['request_id']}" for line in typed(path))
+    assert all(line["options"] == {"retries": 2} for line in typed(path) if line["event"] == KINDS[0])
+    ends = [line for line in lines if line["event"] == "no request is under way any more"]
+    assert len(ends) == sum(line["event"] == "serving" for line in lines) == len(report.writers) >= workers
+
+
+# -- uvicorn and SIGTERM --------------------------------------------------------------------
+
+LATE = """
+import os
+from contextlib import asynccontextmanager
+from fastapi import BackgroundTasks, FastAPI
+import bamboo_logmetrics as blm
+
+log = blm.get_logger()
+how = os.environ["HOW"].split()
+acknowledged = os.open("acknowledged", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+
+def configure():
+    blm.configure("a.jsonl", close_on_sigterm="signal" in how)
+    if "two" in how:
+        global other
+        other = blm.open_log("b.jsonl", close_on_sigterm="signal" in how)
+
+def emit(name, log=log):
+    event = blm.ToolCalled(
+        tool_call_id=name, round_id="r", session_id="s", tool_name="t", latency_ms=1, success=True
+    )
+    if log.emit(event): os.write(acknowledged, f"{name}\\n".encode())
+
+if "import" in how: configure()
+
+@asynccontextmanager
+async def lifespan(app):
+    if "lifespan" in how: configure()
+    yield
+    for n in range(20):
+        emit(f"late-{os.getpid()}-{n}")
+        if "two" in how: emit(f"other-{os.getpid()}-{n}", other)
+    if "close" in how: blm.close()
+
+app = FastAPI(lifespan=lifespan)
+
+@app.get("/ask/{name}")
+async def ask(name: str, background: BackgroundTasks):
+    if "request" in how and log._logger.pipeline is None: configure()
+    emit(name)
+    background.add_task(emit, f"background-{name}")
+    return {}
+"""
+
+
+def missing(folder):
+    """Return the acknowledged events that no log of a folder has, and whether ``verify`` takes all logs for complete."""
+    acknowledged = (folder / "acknowledged").read_text(encoding="ascii").split()
+    logs = sorted(folder.glob("*.jsonl"))
+    written = [line["tool_call_id"] for log in logs for line in typed(log)]
+    assert len(written) == len(set(written))
+    assert sum(name.startswith("late") for name in acknowledged) >= 20
+    return set(acknowledged) - set(written), blm.verify(logs).ok
+
+
+@pytest.mark.parametrize("more", ["", "--workers 2", "--reload"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "signal lifespan",
+        "signal import",
+        "signal request",
+        "signal lifespan two",
+        "lifespan close",
+        "signal lifespan close",
+    ],
+)
+def test_uvicorn_loses_nothing_that_its_lifespan_emits(need, tmp_path, how, more):
+    """With close_on_sigterm or a close in the lifespan, everything acknowledged is in the files, though the signal kills."""
+    need("uvicorn", "fastapi")
+    (tmp_path / "late.py").write_text(LATE, encoding="utf-8")
+    with serving(tmp_path, f"uvicorn late:app {more}", HOW=how) as server, Load(server) as load:
+        load.wait(100)
+        wait_for_workers(load, tmp_path / "a.jsonl", 2 if "workers" in more else 1)
+        server.stop()
+    assert missing(tmp_path) == (set(), True)
+
+
+@pytest.mark.parametrize("more", ["", "--workers 2"])
+def test_uvicorn_without_the_recipe_is_an_unclean_end(need, tmp_path, more):
+    """Without both, what was queued is lost when uvicorn raises the signal again, and ``verify`` says so."""
+    need("uvicorn", "fastapi")
+    (tmp_path / "late.py").write_text(LATE, encoding="utf-8")
+    with serving(tmp_path, f"uvicorn late:app {more}", HOW="lifespan") as server, Load(server) as load:
+        load.wait(100)
+        server.stop()
+    lost, ok = missing(tmp_path)
+    assert not (lost and ok)
+
+
+@pytest.mark.parametrize("signums", [(signal.SIGINT,), (signal.SIGINT, signal.SIGINT), (signal.SIGINT, signal.SIGTERM)])
+@pytest.mark.parametrize("how", ["lifespan", "signal lifespan"])
+def test_ctrl_c_under_uvicorn(need, tmp_path, how, signums):
+    """Ctrl-C, twice too, ends Python in the ordinary way, and beside SIGTERM what is acknowledged is written or missed aloud."""
+    need("uvicorn", "fastapi")
+    (tmp_path / "late.py").write_text(LATE, encoding="utf-8")
+    with serving(tmp_path, "uvicorn late:app", HOW=how) as server, Load(server) as load:
+        load.wait(100)
+        server.stop(*signums)
+    acknowledged = set((tmp_path / "acknowledged").read_text(encoding="ascii").split())
+    written = {line["tool_call_id"] for line in typed(tmp_path / "a.jsonl")}
+    if signal.SIGTERM not in signums or "signal" in how:
+        assert acknowledged <= written
+    assert acknowledged <= written or not blm.verify([tmp_path / "a.jsonl"]).ok
+
+
+# -- uWSGI ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", ["", "--threads 4", "--enable-threads --py-call-uwsgi-fork-hooks", "--lazy-apps"])
+def test_uwsgi_that_kills_its_workers_is_an_unclean_end(need, tmp_path, more):
+    """Stopped without grace, uWSGI's workers may die with events queued; ``verify`` then never takes the log for complete."""
+    need("uwsgidecorators", "flask")
+    name, program, _ = recipe("Flask")
+    (tmp_path / name).write_text(program, encoding="utf-8")
+    command = f"uwsgi --master -p 2 --module site_app:app --die-on-term {more}"
+    with serving(tmp_path, command) as server, Load(server) as load:
+        load.wait(150)
+        server.stop()
+    path = tmp_path / "logs" / "site.jsonl"
+    written = {line["request_id"] for line in typed(path)}
+    assert set(load.answered) <= written or not blm.verify([path]).ok
+    assert len(written) > 100
+
+
+# -- restarts -------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("more", ["", "--workers 2"])
+def test_uvicorn_is_restarted_a_hundred_times(need, tmp_path, more):
+    """Restarted a hundred times under load, with one log, uvicorn has every event of every answered request each time."""
+    need("uvicorn", "fastapi")
+    name, program, _ = recipe("FastAPI")
+    (tmp_path / name).write_text(program, encoding="utf-8")
+    answered, restarts = [], 100
+    for restart in range(restarts):
+        with (
+            serving(tmp_path, f"uvicorn web:app --log-level warning {more}") as server,
+            Load(server, path=f"/ask/{restart}-{{}}") as load,
+        ):
+            load.wait(100)
+            server.stop()
+        answered += [f"{restart}-{name}" for name in load.answered]
+        assert len(complete(tmp_path / "logs" / "web.jsonl", answered).writers) >= restart + 1
