@@ -59,7 +59,7 @@ def passed_by_all(fs: FS, log: str) -> str | None:
             state = load(fs, shipper_file(log, shipper, "checkpoint")) or {}
         except OSError:
             state = {}
-        position = state.get("place")
+        position = state.get("place")  # the position; a checkpoint keeps the keys of version 0.1.0
         name = position.get("passed", "") if isinstance(position, dict) else ""
         passed.append(name if isinstance(name, str) else "")
     return min(passed, default=None)

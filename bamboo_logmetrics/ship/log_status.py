@@ -11,7 +11,7 @@ from bamboo_logmetrics.logfiles.names import list_shippers, shipper_file
 from bamboo_logmetrics.logfiles.position import Position
 from bamboo_logmetrics.ship.entries import entry_of
 from bamboo_logmetrics.ship.follower import Follower
-from bamboo_logmetrics.ship.log_source import load_state
+from bamboo_logmetrics.ship.log_source import LogState, load_state
 from bamboo_logmetrics.system import FS, Clock
 
 _READ = 64 * 1024
@@ -77,29 +77,29 @@ def _status(fs: FS, log: str, name: str, directory: str | None) -> LogStatus:
     def path(kind: str) -> str:
         return shipper_file(log, name, kind, directory)
 
-    state = load_state(fs, path("checkpoint"))
+    state = load_state(fs, path("checkpoint")) or LogState(to="", url="", error="no valid checkpoint")
     letters = path("dead-letter")
-    lag_bytes, lag_seconds = _lag(fs, log, state.position if state else None)
+    lag_bytes, lag_seconds = _lag(fs, log, state.position)
     return LogStatus(
         log=log,
         name=name,
-        to=state.to if state else "",
-        url=state.url if state else "",
+        to=state.to,
+        url=state.url,
         running=_is_locked(fs, path("shipper")),
-        shipped=state.shipped if state else 0,
-        refused=state.refused if state else 0,
-        lost=state.lost if state else 0,
-        repeated=state.repeated if state else 0,
+        shipped=state.shipped,
+        refused=state.refused,
+        lost=state.lost,
+        repeated=state.repeated,
         lag_bytes=lag_bytes,
         lag_seconds=lag_seconds,
-        saved_at=state.saved_at if state else "",
-        error=state.error if state else "no checkpoint that is there is valid",
-        error_since=state.error_since if state else "",
+        saved_at=state.saved_at,
+        error=state.error,
+        error_since=state.error_since,
         dead_letters=letters if os.path.exists(letters) else "",
     )
 
 
-def _lag(fs: FS, log: str, position: Position | None) -> tuple[int, float]:
+def _lag(fs: FS, log: str, position: Position) -> tuple[int, float]:
     """Return the bytes after a position, and the age of the first line there in seconds."""
     follower = Follower(log, position, fs=fs)
     try:

@@ -46,6 +46,8 @@ KIND_SEMANTICS: Mapping[str, KindSemantics] = {
 
 METRICS = frozenset({"chat.message_count_updated"})  # their ECS event.kind is "metric"; all others have "event"
 
+WITH_STATUS = ("chat.session_completed", "chat.round_completed", "forward.request_completed")  # kinds
+
 OUTCOMES: Mapping[str, str] = {  # by status; a session that is running has no outcome
     "success": "success",
     "completed": "success",
@@ -134,15 +136,12 @@ def _endpoint(flat: Mapping[str, Any]) -> EndpointSemantics | None:
     return next((endpoint for end, endpoint in ENDPOINT_SEMANTICS.items() if joined.endswith(end)), None)
 
 
-_WITH_STATUS = frozenset({"chat.session_completed", "chat.round_completed", "forward.request_completed"})
-
-
 def _status(flat: Mapping[str, Any]) -> str:
     kind = kind_of(flat)
     if kind == "chat.tool_called":
         success = flat.get("success")
         return "success" if success is True else "error" if success is False else ""
-    return _text(flat, "status") if kind in _WITH_STATUS else ""
+    return _text(flat, "status") if kind in WITH_STATUS else ""
 
 
 def _text(flat: Mapping[str, Any], key: str) -> str:

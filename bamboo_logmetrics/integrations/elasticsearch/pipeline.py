@@ -80,24 +80,23 @@ def _script(name: str, params: dict[str, Any]) -> dict[str, Any]:
 
 def _table() -> dict[str, Any]:
     """Return the parameters that describe the layouts."""
-    only_in = {kind: _rows(rows) for kind, rows in mapping.ONLY_IN.items()}
     return {
-        "agents": _SHIPPER_OBJECTS,
+        "shipper_objects": _SHIPPER_OBJECTS,
         "times": "uuuu-MM-dd'T'HH:mm:ss.SSSSSS'Z'",
         "header": list(HEADER[:3]),
         "everywhere": _rows(mapping.EVERYWHERE),
-        "only_in": only_in,
+        "only_in": {kind: _rows(rows) for kind, rows in mapping.ONLY_IN.items()},
         "otel": {
             "keys": {row.otel: row.key for row in mapping.ROWS},
             "event": otel.EVENT,
             "bound": otel.BOUND,
             "timestamp": otel.TIMESTAMP,
         },
-        "facts": {kind: _without_none(semantics._asdict()) for kind, semantics in semconv.KIND_SEMANTICS.items()},
+        "kinds": {kind: _without_none(semantics._asdict()) for kind, semantics in semconv.KIND_SEMANTICS.items()},
         "metrics": sorted(semconv.METRICS),
-        "with_status": [kind for kind, rows in only_in.items() if "status" in rows],
+        "with_status": list(semconv.WITH_STATUS),
         "outcomes": dict(semconv.OUTCOMES),
-        "apis": [[end, endpoint.operation] for end, endpoint in semconv.ENDPOINT_SEMANTICS.items()],
+        "operations": [[end, endpoint.operation] for end, endpoint in semconv.ENDPOINT_SEMANTICS.items()],
         "other": semconv.OTHER,
         "least_error_code": semconv.LEAST_ERROR_CODE,
     }

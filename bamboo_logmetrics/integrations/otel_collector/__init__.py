@@ -6,6 +6,7 @@ from textwrap import indent
 
 from bamboo_logmetrics.integrations.base import Settings, Target, quote_json
 from bamboo_logmetrics.integrations.otel_collector.statements import statements
+from bamboo_logmetrics.ship.destinations.otlp import Otlp
 
 _HELP = """Print otel-collector.yaml, for OpenTelemetry Collector Contrib 0.149 or later: the log by OTLP.
 
@@ -30,7 +31,7 @@ def _placeholders(settings: Settings) -> dict[str, str]:
         "state": _quote(settings.state or settings.state_beside_log("otel-collector")),
         "resource": f"{{ service.name: {_quote(settings.service)}{env} }}",
         "statements": indent("\n".join(f"- {statement}" for statement in statements()), " " * 10),
-        "url": _quote(settings.url.remove("/v1/logs").text),  # the exporter appends it
+        "url": _quote(settings.url.remove(Otlp.path).text),  # the exporter appends it
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bamboo_logmetrics.format.layouts import mapping, semconv
+from bamboo_logmetrics.format.layouts import mapping, otel, semconv
 from bamboo_logmetrics.format.layouts.mapping import EVERYWHERE, ONLY_IN, FieldMapping
 
 _CONDITIONS = {
@@ -45,7 +45,7 @@ def _move(row: FieldMapping, condition: str) -> Iterator[str]:
 
 
 def _is(kind: str) -> str:
-    return f'log.event_name == "bamboo.{kind}"'
+    return f'log.event_name == "{otel.EVENT}{kind}"'
 
 
 def _derived() -> Iterator[str]:
@@ -60,11 +60,12 @@ def _derived() -> Iterator[str]:
     )
     failures = [status for status, outcome in semconv.OUTCOMES.items() if outcome == "failure"]
     failed = f'IsMatch(log.cache["status"], "^({"|".join(failures)})$$")'
-    for kind in ("chat.session_completed", "chat.round_completed", "forward.request_completed"):
+    for kind in semconv.WITH_STATUS:
         yield f'set(log.attributes["error.type"], log.cache["status"]) where {_is(kind)} and {failed}'
     yield (
         'set(log.attributes["error.type"], String(log.cache["status_code"])) '
-        f'where {_is("forward.request_completed")} and {failed} and log.cache["status_code"] >= 400'
+        f"where {_is('forward.request_completed')} and {failed} "
+        f'and log.cache["status_code"] >= {semconv.LEAST_ERROR_CODE}'
     )
     yield (
         f'set(log.attributes["error.type"], "{semconv.OTHER}") '

@@ -610,7 +610,7 @@ def test_status_without_a_valid_checkpoint(run, stub, closed_log):
         file.write_bytes(b"torn")
     result = run(closed_log, "--status")
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == "problem: loki: no checkpoint that is there is valid"
+    assert result.stdout.splitlines()[-1] == "problem: loki: no valid checkpoint"
 
 
 # -- nobody listens --------------------------------------------------------------------------

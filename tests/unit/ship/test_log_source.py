@@ -485,7 +485,7 @@ def test_a_number_in_a_broken_line_is_taken_only_if_it_is_the_next(hand_log, ope
 
 
 def test_no_valid_checkpoint(hand_log, opening):
-    """Where no checkpoint that is there is valid, it begins anew and says so; without any it just begins."""
+    """Where checkpoints exist and none is valid, it starts over and reports that; without any it just starts."""
     hand_log.write(2)
     first = opening()
     assert not first.restarted

@@ -77,7 +77,7 @@ def test_no_valid_checkpoint(hand_log, stub):
         with open(hand_log.hidden("checkpoint") + suffix, "wb"):
             pass
     (found,) = status(hand_log.path)
-    assert found.error == "no checkpoint that is there is valid"
+    assert found.error == "no valid checkpoint"
     assert (found.lag_bytes, found.shipped, found.to) == (os.path.getsize(hand_log.path), 0, "")
 
 
