@@ -121,7 +121,7 @@ class LineEncoder:
                 name = event.kind
             return self._render_within_limit(self._marker(name, error))
         except Exception:  # noqa: BLE001 - otherwise the batch of this record could never be written
-            return self._render(self._marker(name, error))
+            return encode(self._marker(name, error))  # as a native line, which can be read beside those of any layout
 
     def _marker(self, name: str, error: Exception) -> dict[str, Any]:
         return flatten.expand_plain(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from bamboo_logmetrics.events import EventMeta, SystemEvent, TokenUsage
-from bamboo_logmetrics.events.base import names_of
+from bamboo_logmetrics.events.base import Model, names_of
 from bamboo_logmetrics.events.registry import EVENT_CLASSES, is_builtin
 from bamboo_logmetrics.events.statuses import ForwardStatus, RoundStatus, SessionStatus
 
@@ -40,6 +40,17 @@ def fields_in_line(kind: str) -> frozenset[str]:
     """Return the keys that a kind's fields may have in a line; none for an unknown kind."""
     cls = EVENT_CLASSES.get(kind)
     return NO_FIELDS if cls is None else _field_names(cls)
+
+
+@lru_cache(maxsize=1024)
+def _own_names(cls: type[Model]) -> frozenset[str]:
+    return _field_names(cls) - _BUILTIN_FIELDS
+
+
+def own_fields(kind: str) -> frozenset[str]:
+    """Return the keys of the fields that an application's own class adds; none for an event of this package."""
+    cls = EVENT_CLASSES.get(kind)
+    return NO_FIELDS if cls is None or is_builtin(cls) else _own_names(cls)
 
 
 def fixed_fields(kind: str) -> frozenset[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bamboo_logmetrics.format.fields import HEADER_SET, META, NO_FIELDS, TEXT_FIELDS, TRAILER, fixed_fields
+from bamboo_logmetrics.format.fields import HEADER_SET, META, NO_FIELDS, TEXT_FIELDS, TRAILER, fixed_fields, own_fields
 from bamboo_logmetrics.format.strict_json import encode
 
 CUT = "…"
@@ -38,7 +38,7 @@ def cap(flat: dict[str, Any], limit: int, render: Render = encode) -> tuple[dict
         if cut.excess > 0:
             cut.shorten(key, least=_SHORT)
     texts = _texts(flat)
-    if cut.excess > sum(_size(flat[key]) - _MARK for key in texts):
+    if cut.excess > sum(_size(cut.flat[key]) - _MARK for key in texts):
         cut.remove_bound()
     for key in texts:
         if cut.excess > 0:
@@ -101,21 +101,32 @@ def _present(flat: dict[str, Any], *keys: str) -> list[str]:
 
 def _largest_bound(flat: dict[str, Any]) -> list[str]:
     """Return the bound keys with the longest values, the longest first."""
-    sizes = {key: _size(flat[key]) for key in _bound_keys(flat)}
+    sizes = {key: _size(flat[key]) for key in [*_bound_keys(flat), *_own_texts(flat)]}
     return sorted(sizes, key=lambda key: -sizes[key])[:_NAMED]
 
 
 def _texts(flat: dict[str, Any]) -> list[str]:
     known = _fields(flat)
-    return _present(flat, *(key for key in TEXT_FIELDS if key in known), *(["event"] if "plain" in flat else []))
+    fixed = _present(flat, *(key for key in TEXT_FIELDS if key in known), *(["event"] if "plain" in flat else []))
+    return [*(key for key in fixed if isinstance(flat[key], str)), *_own_texts(flat)]
+
+
+def _own_texts(flat: dict[str, Any]) -> list[str]:
+    """Return the keys of the text fields of an application's own event: cut, but never removed, or it is no event."""
+    own = _own_fields(flat)
+    return [key for key, value in flat.items() if key in own and isinstance(value, str)]
 
 
 def _fields(flat: dict[str, Any]) -> frozenset[str]:
     return NO_FIELDS if "plain" in flat else fixed_fields(flat["event"])
 
 
+def _own_fields(flat: dict[str, Any]) -> frozenset[str]:
+    return NO_FIELDS if "plain" in flat else own_fields(flat["event"])
+
+
 def _bound_keys(flat: dict[str, Any]) -> list[str]:
-    known = _fields(flat) | HEADER_SET | set(TRAILER)
+    known = _fields(flat) | _own_fields(flat) | HEADER_SET | set(TRAILER)
     # an unknown kind has no known fields, but its ids must not be cut either
     return [key for key in flat if key not in known and key not in META]
 

@@ -18,15 +18,18 @@ _SMALL = 2**30  # a number below it is within 64 bits, and quickly compared
 def is_clean_flat(flat: Mapping[str, Any]) -> bool:
     """Return True if redaction would change nothing in a flat record, and no text in it is long."""
     kind = "" if "plain" in flat else flat["event"]
-    unmasked = _unmasked_keys(kind)
+    unmasked = _unmasked_keys(fixed_fields(kind) if kind else NO_FIELDS)
     keys = [key for key in flat if key not in unmasked]
     return all(map(_may_show, keys)) and are_clean([flat[key] for key in keys]) and is_clean(flat["event"])
 
 
 @lru_cache(maxsize=1024)
-def _unmasked_keys(kind: str) -> frozenset[str]:
-    """Return the keys of a kind's lines whose values are never masked; of a plain line, whose kind is empty, too."""
-    return HEADER_SET | ((fixed_fields(kind) if kind else NO_FIELDS) - set(TEXT_FIELDS))
+def _unmasked_keys(fields: frozenset[str]) -> frozenset[str]:
+    """Return the keys whose values are never masked in lines with these fixed fields.
+
+    Remembered by the fields, not by the kind: another class may take over a kind.
+    """
+    return HEADER_SET | (fields - set(TEXT_FIELDS))
 
 
 def are_clean(values: Iterable[Any]) -> bool:

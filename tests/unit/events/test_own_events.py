@@ -283,6 +283,55 @@ def test_a_subclass_of_an_event_is_another_kind(open_log, tmp_path):
     assert (line.event, line.level, event.kind) == (event, "warning", "chat.shell_called")
 
 
+@pytest.mark.parametrize("layout", ["native", "ecs", "otel"])
+def test_a_long_event_stays_an_event(open_log, tmp_path, layout):
+    """Of an own event's fields only texts are cut, and none is removed: the line is read back as the event."""
+
+    class Transcribed(blm.ChatEvent):
+        first: str
+        size: int
+        second: str
+        error: int
+        ready: bool
+
+    log = open_log(layout=layout, max_line_bytes=2_500)
+    texts = {"first": "x y " * 2_000, "second": "z"}
+    log.emit(Transcribed(**texts, size=2**60, error=2**61, ready=True), **{f"note_{n}": "n " * 60 for n in range(30)})
+    assert log.close()
+    (line,) = [line for line in blm.read(tmp_path / "a.jsonl") if not line.own]
+    assert (line.event.size, line.event.error, line.event.ready, line.event.second) == (2**60, 2**61, True, "z")
+    assert line.event.first.endswith("…")
+
+
+@pytest.mark.parametrize("layout", ["native", "ecs", "otel"])
+def test_a_number_under_the_name_of_a_secret_is_a_count(open_log, tmp_path, layout):
+    """A field that holds a number is written as it is, whatever its name; a text, and a bound number, is masked."""
+
+    class CookiesRead(blm.ChatEvent):
+        cookies: int
+        password: str
+
+    log = open_log(layout=layout)
+    log.emit(CookiesRead(cookies=3, password="hunter2"), secret=5)
+    assert log.close()
+    (line,) = [line for line in blm.read(tmp_path / "a.jsonl") if not line.own]
+    assert (line.event.cookies, line.event.password, line.bound["secret"]) == (3, "[redacted]", "[redacted]")
+
+
+def test_a_field_that_is_gone_is_masked_when_bound(open_log, tmp_path):
+    """When a class takes over a kind, what is known of the lines of the class before is forgotten."""
+
+    def cell(annotations):
+        return type(blm.ChatEvent)("Cell", (blm.ChatEvent,), {"__annotations__": annotations})
+
+    log = open_log()
+    log.emit(cell({"tool_name": str})(tool_name="x"))
+    log.flush()
+    log.emit(cell({"size": int})(size=1), tool_name="sk-abcdefghijklmnop12345")
+    assert log.close()
+    assert [line.get("tool_name") for line in flat(tmp_path / "a.jsonl")][1:-1] == ["x", "[redacted]"]
+
+
 @pytest.mark.parametrize("name", ["type", "self", "utc", "str", "run_validators"])
 def test_a_field_may_have_any_name(name):
     """The names that the compiled check itself uses are no trouble, whether or not a value needs its validator."""

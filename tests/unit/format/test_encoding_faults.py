@@ -11,6 +11,7 @@ from support.tools import balanced, dropped, flat, of_kind, tool
 import bamboo_logmetrics as blm
 from bamboo_logmetrics import system
 from bamboo_logmetrics.format import encoder, fast_path, flatten
+from bamboo_logmetrics.format.layouts import ECS
 from bamboo_logmetrics.pipeline import step
 from bamboo_logmetrics.testing import FailingSink, ManualClock, open_log_on
 
@@ -63,6 +64,7 @@ def test_one_record_that_cannot_be_encoded(tmp_path, monkeypatch, stage, error, 
     where, name, make = STAGES[stage]
     monkeypatch.setattr(where, name, make(getattr(where, name), error()))
     monkeypatch.setattr(fast_path.FastPath, "line", lambda *_: None)
+    monkeypatch.setattr(encoder, "is_clean_flat", lambda _: False)  # as of a record that may have secrets
     log = blm.open_log(tmp_path / "a.jsonl")
     if not first:
         log.emit(tool(0))
@@ -90,6 +92,7 @@ def test_a_marker_that_cannot_be_encoded(tmp_path, monkeypatch):
         original(flat_record)
 
     monkeypatch.setattr(encoder, "redact_flat", fails)
+    monkeypatch.setattr(encoder, "is_clean_flat", lambda _: False)
     monkeypatch.setattr(encoder.LineEncoder, "encode", encoder.LineEncoder._encode_generally)
     log = blm.open_log(tmp_path / "a.jsonl")
     assert log.emit(tool(1, tool_name="bad"))
@@ -223,3 +226,21 @@ def test_errors_of_the_fast_path_are_counted(tmp_path, monkeypatch):
     log.close()
     assert log._pipeline._encoder.fast_path_errors == 2
     assert [line["event"] for line in flat(tmp_path / "a.jsonl")][1:-1] == ["chat.tool_called", "text"]
+
+
+def test_a_layout_that_fails_on_plain_lines(tmp_path, monkeypatch):
+    """Where a layout cannot write the marker either, the marker is a native line, and the batch is written."""
+
+    def fails(flat_record):
+        return {}["plain"] if "plain" in flat_record else original(flat_record)
+
+    original = ECS.write
+    monkeypatch.setattr(type(ECS), "write", lambda _, flat_record: fails(flat_record))
+    log = blm.open_log(tmp_path / "a.jsonl", layout="ecs")
+    log.emit(tool(1))
+    log.info("text")
+    log.emit(tool(2))
+    assert log.close()
+    lines = [line for line in blm.read(tmp_path / "a.jsonl") if not line.own]
+    assert [line.text for line in lines] == [None, "a plain line could not be encoded", None]
+    assert blm.verify(tmp_path / "a.jsonl").ok
