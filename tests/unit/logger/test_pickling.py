@@ -298,6 +298,30 @@ def test_pools_of_processes(run_python, path, method):
     assert len({line["writer"] for line in flat(path)}) <= 4
 
 
+JOBLIB = """
+import sys
+import joblib
+import bamboo_logmetrics as blm
+
+log = blm.open_log(sys.argv[1])
+
+def work(number):
+    return log.emit(blm.SessionStarted(session_id=str(number), model="m"))
+
+assert all(joblib.Parallel(n_jobs=2)(joblib.delayed(work)(number) for number in range(20)))
+log.close()
+"""
+
+
+def test_joblib(run_python, path):
+    """A function of the main module that uses a global logger works in joblib's processes, by cloudpickle."""
+    pytest.importorskip("joblib")
+    done = run_python(JOBLIB, path, timeout=50)
+    assert done.returncode == 0, done.stderr
+    assert sorted(int(line["session_id"]) for line in typed(path)) == list(range(20))
+    assert blm.verify([path]).ok
+
+
 def test_a_target_that_was_replaced(open_log):
     """The end of a log that another has replaced under its origin does not remove that one."""
     first, second = open_log("1.jsonl"), open_log("2.jsonl")

@@ -65,7 +65,7 @@ def run_sessions(folder, count):
     join_workers()
 
 
-@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 def test_a_log_for_each_session(tmp_path, count):
     """Logs that are opened for each session and dropped leave no thread and no descriptor, and lose nothing."""
     before = descriptors()
@@ -269,7 +269,8 @@ assert os.waitpid(pid, 0)[1] == 0
 """,
         path,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert "bamboo_logmetrics: " not in done.stderr  # from 3.12 on Python itself warns of the fork
     lines = flat(path)
     assert len(lines) == 20_002
     assert len({line["writer"] for line in lines}) == 1
