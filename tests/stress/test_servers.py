@@ -206,6 +206,112 @@ def test_uwsgi_that_kills_its_workers_is_an_unclean_end(need, tmp_path, more):
     assert len(written) > 100
 
 
+# -- gunicorn kills a worker ----------------------------------------------------------------
+
+STUCK = """
+import os, threading
+import bamboo_logmetrics as blm
+
+blm.configure("a.jsonl", close_on_sigterm="uvicorn" in os.environ["HOW"])
+log = blm.get_logger()
+acknowledged = os.open("acknowledged", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+
+def emit(name):
+    event = blm.ToolCalled(
+        tool_call_id=name, round_id="r", session_id="s", tool_name="t", latency_ms=1, success=True
+    )
+    if log.emit(event): os.write(acknowledged, f"{name}\\n".encode())
+
+def ask(name):
+    emit(name)
+    while name.startswith("stuck"):
+        emit(f"{name}-{threading.get_ident()}-{len(os.listdir('.'))}-{os.times().elapsed}")
+        threading.Event().wait(0.01)
+
+def wsgi(environ, start_response):
+    ask(environ["PATH_INFO"].rpartition("/")[2])
+    start_response("200 OK", [("Content-Length", "0")])
+    return [b""]
+
+async def asgi(scope, receive, send):
+    if scope["type"] != "http": return
+    ask(scope["path"].rpartition("/")[2])
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+"""
+
+
+@pytest.mark.parametrize(
+    "command", ["gunicorn -t 1 stuck:wsgi", "gunicorn -t 1 -k uvicorn_worker.UvicornWorker stuck:asgi"]
+)
+def test_a_worker_that_gunicorn_aborts_ends_well_or_uncleanly(need, tmp_path, command):
+    """A worker that is aborted for its timeout has written everything, or ``verify`` names its unclean end."""
+    need("gunicorn", "uvicorn_worker")
+    (tmp_path / "stuck.py").write_text(STUCK, encoding="utf-8")
+    with serving(tmp_path, command, HOW=command) as server:
+        with Load(server, threads=1) as load:
+            load.wait(50)
+        with Load(server, threads=1, path="/ask/stuck-{}"):
+            server.wait_until_said("WORKER TIMEOUT")
+            server.wait_until_said("Booting worker with pid", 2)
+            server.stop(signal.SIGQUIT)
+    acknowledged = set((tmp_path / "acknowledged").read_text(encoding="ascii").split())
+    written = {line["tool_call_id"] for line in typed(tmp_path / "a.jsonl")}
+    if "uvicorn" not in command:
+        assert acknowledged <= written
+    assert acknowledged <= written or not blm.verify([tmp_path / "a.jsonl"]).ok
+    assert len(written) > 50
+
+
+# -- Celery ---------------------------------------------------------------------------------
+
+SETTINGS = """
+import os
+from celery.signals import worker_ready
+
+acknowledged = os.open("acknowledged", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+emit = log.emit
+class Recording:
+    def emit(self, event):
+        if emit(event): os.write(acknowledged, f"{event.tool_call_id}\\n".encode())
+log = Recording()
+app.conf.update(
+    broker_transport_options=dict(
+        data_folder_in="box", data_folder_out="box", control_folder="control", polling_interval=0.02
+    ),
+    task_ignore_result=True,
+    worker_prefetch_multiplier=8,
+)
+
+@worker_ready.connect
+def send(**_):
+    for n in range(400): work.delay(n)
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGQUIT])
+def test_celery_warm_and_cold(need, tmp_path, signum):
+    """A warm shutdown of Celery loses nothing that was acknowledged; after a cold one nothing is missing unnoticed."""
+    need("celery")
+    name, program, _ = recipe("Celery")
+    program = program.replace("amqp://localhost", "filesystem://") + SETTINGS
+    (tmp_path / name).write_text(program, encoding="utf-8")
+    (tmp_path / "box").mkdir()
+    options = "-P prefork -c 2 -l info --without-gossip --without-mingle --without-heartbeat"
+    with serving(tmp_path, f"celery -A tasks worker {options}") as worker:
+        worker.wait_until_said("succeeded in", 100)
+        worker.stop(signum)
+    acknowledged = set((tmp_path / "acknowledged").read_text(encoding="ascii").split())
+    (path,) = (tmp_path / "logs").glob("*.jsonl")
+    written = {line["tool_call_id"] for line in typed(path)}
+    assert len(acknowledged) >= 100
+    report = blm.verify([path])
+    if signum == signal.SIGTERM:
+        assert acknowledged <= written
+        assert report.ok
+    assert acknowledged <= written or not report.ok
+
+
 # -- restarts -------------------------------------------------------------------------------
 
 

@@ -42,6 +42,7 @@ _ADDRESS = {
     "uvicorn": lambda port: ["--port", port],
     "gunicorn": lambda port: ["-b", f"127.0.0.1:{port}"],
     "hypercorn": lambda port: ["-b", f"127.0.0.1:{port}"],
+    "celery": lambda _: [],
     "uwsgi": lambda port: ["--http-socket", f"127.0.0.1:{port}"],
 }
 
@@ -55,8 +56,17 @@ class Server:
         self._output = output
 
     def said(self):
-        """Return what its processes have written."""
+        """Return the output of its processes so far."""
         return self._output.read_text(encoding="utf-8", errors="replace")
+
+    def wait_until_said(self, text, times=1):
+        """Wait until its processes have written a text so many times."""
+        pause = threading.Event()
+        for _ in range(1_000):
+            if self.said().count(text) >= times:
+                return
+            pause.wait(0.05)
+        raise AssertionError(self.said())
 
     def stop(self, *signums):
         """Send signals, SIGTERM unless told otherwise, wait for the end, and return the exit code."""
@@ -78,6 +88,8 @@ def serving(folder, command, **environ):
     )
     paths = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     environ = os.environ | {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder), "PYTHONPATH": paths} | environ
+    # Celery forks in a thread: a child would wait for ever for the lock of stderr's buffer, if it is held at that moment
+    environ["PYTHONUNBUFFERED"] = "1"
     with output.open("wb") as file:
         process = subprocess.Popen(
             [*program, *_ADDRESS[name](port), *arguments],
@@ -151,5 +163,5 @@ class Load:
             return False
         finally:
             connection.close()
-        assert answer.status in {200, 503}, body
+        assert answer.status in {200, 500, 503}, body  # 500: the worker was killed meanwhile
         return answer.status == 200

@@ -591,7 +591,7 @@ os.wait()
 
 
 def test_a_fork_without_hooks_beside_a_full_queue_is_reported(program, path):
-    """What was queued when a child was forked in C is left to the parent, and the child says so on stderr."""
+    """Events that are queued when a child is forked in C are left to the parent, and the child reports that on stderr."""
     done = program("""
 import ctypes
 other = blm.open_log(path + "2", flush_interval=1000)
