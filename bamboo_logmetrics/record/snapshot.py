@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta, timezone
 from enum import Enum
+from itertools import islice
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
@@ -117,13 +118,17 @@ class _Freezer:
         if type(value) is Pairs:
             return self._dict(value.pairs, depth)
         if isinstance(value, (list, tuple, set, frozenset, deque)):
-            return self._list(value, depth)
+            return self._list(self._at_once(value), depth)
         if isinstance(value, Mapping):
-            return self._dict(value.items(), depth)
+            return self._dict(self._at_once(value.items()) if isinstance(value, dict) else value.items(), depth)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             names = (item.name for item in dataclasses.fields(value))
             return self._dict(((name, getattr(value, name)) for name in names), depth)
         return self._other(value, depth)
+
+    def _at_once(self, items: Any) -> list[Any]:
+        """Return the items as a list, taken in one step: another thread may change the original."""
+        return list(islice(items, max(MAX_ITEMS - self.items, 0) + 1))
 
     def _other(self, value: Any, depth: int) -> Any:
         try:

@@ -220,3 +220,19 @@ def test_many_usual_containers_are_bounded():
     copy = snapshot.freeze([[number] * 500 for number in range(1_000)])
     assert sum(len(item) for item in copy if isinstance(item, list)) <= snapshot.MAX_ITEMS + 1_000
     assert copy[-1] == snapshot.MORE
+
+
+@pytest.mark.parametrize("make", [lambda items: dict.fromkeys(items, 1) | {"nested": []}, set], ids=["dict", "set"])
+def test_a_container_that_changes_while_it_is_copied(make):
+    """What another thread adds to a container meanwhile costs nothing of what was in it."""
+
+    class Adds:
+        def __str__(self):
+            container.update({len(container): 1})
+            return "adds"
+
+    container = make([Adds(), Adds()])
+    before = len(container)
+    copy = freeze([container])[0]
+    assert len(copy) == before < len(container)
+    assert sum("adds" in str(item) for item in copy) == 2
