@@ -61,7 +61,7 @@ def elasticsearch(apply: bool, url: str | None, keep: int, name: str, pattern: s
     _API_KEY, _CA, _CERT, _KEY, or _PASSWORD_FILE, _TOKEN_FILE, _API_KEY_FILE. Applying twice changes nothing.
 
     \b
-    Exit code: 0 done, 1 the server refused a request, 2 bad usage.
+    Exit code: 0 done, 1 a request failed, 2 bad usage.
 
     \b
     bamboo-logmetrics config elasticsearch
@@ -79,7 +79,7 @@ def opensearch(apply: bool, url: str | None, keep: int, name: str, pattern: str)
     ISM gets everything else, and never deletes events.
 
     \b
-    Exit code: 0 done, 1 the server refused a request, 2 bad usage.
+    Exit code: 0 done, 1 a request failed, 2 bad usage.
 
     \b
     bamboo-logmetrics config opensearch

@@ -63,7 +63,7 @@ def _import_command(importer: Importer) -> click.Command:
     )
     @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(exists=True, path_type=Path))
     @click.option("-o", "--output", required=True, metavar="FILE", type=click.Path(), help="The log to write to.")
-    @click.option("--append", is_flag=True, help="Add to an existing log, but for the events that it holds already.")
+    @click.option("--append", is_flag=True, help="Add to an existing log; events that it already holds are skipped.")
     @click.pass_context
     def command(ctx: click.Context, paths: tuple[Path, ...], output: str, append: bool) -> None:
         ctx.exit(_import(importer, paths, output, append=append))

@@ -14,13 +14,13 @@ _LONG = 100 * 1024 * 1024  # bytes; a shorter log is read before anyone could lo
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="The form of the report.")
-@click.option("--complete", is_flag=True, help="Count lines at the beginning that retention has removed as missing.")
+@click.option("--complete", is_flag=True, help="Also count as missing what retention has removed from the beginning.")
 @click.pass_context
 def verify(ctx: click.Context, files: tuple[str, ...], form: str, complete: bool) -> None:
     """Check that every event of a log is accounted for.
 
-    FILE is a log, or a quoted pattern. Its rotated and compressed files are found automatically; a rotated file stands
-    for its log.
+    FILE is a log, or a quoted pattern. Its rotated and compressed files are found automatically. For a rotated
+    file, its whole log is checked.
 
     The command reads every line. The lines of each writer are numbered, so a missing number is a lost line. If the
     application lost events before they were written, the log itself records them; these events are accounted for.

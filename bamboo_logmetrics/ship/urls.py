@@ -80,8 +80,8 @@ def parse_url(text: str, *, secrets: str, name: str = "--url", plain: bool = Fal
 
 
 def not_a_url(text: str, name: str = "--url") -> ConfigError:
-    """Return the error for a text that is not a URL."""
-    return ConfigError(f"{name} {_shown(text)} is not a URL; use one such as http://localhost:3100")
+    """Return the error for a text that is not an HTTP URL."""
+    return ConfigError(f"{name} {_shown(text)} is not an HTTP URL; use one such as http://localhost:3100")
 
 
 def _shown(text: str) -> str:

@@ -39,7 +39,8 @@ def writer_findings(tally: WriterTally, end: End) -> Iterator[Finding]:
     elif end == "unclean end":
         yield finding(
             "unclean_end",
-            f"ended without worker_stopped, and does not run any more: {_process(tally)}; events in its queue are lost",
+            f"ended without worker_stopped, and does not run any more: {_process(tally)}; events that were still "
+            "queued are lost (if SIGTERM ended it: see the option close_on_sigterm)",
         )
 
 

@@ -77,7 +77,7 @@ def test_help(run):
         (["agent.jsonl", "--url", "http://localhost"], "give --to and --url to ship"),
         ([], "Missing argument"),
         (["agent.jsonl", "--to", "splunk", "--url", "http://localhost"], "splunk"),
-        (["agent.jsonl", "--to", "loki", "--url", "localhost:3100"], "not a URL"),
+        (["agent.jsonl", "--to", "loki", "--url", "localhost:3100"], "not an HTTP URL"),
         (["agent.jsonl", "--to", "loki", "--url", "http://u:s3cret@localhost"], "must not hold a user"),
         (
             ["agent.jsonl", "--to", "loki", "--url", "http://localhost", "--data-stream", "x"],

@@ -147,7 +147,7 @@ def test_there_is_no_other_target():
         ("localhost:3100", "such as http"),
         ("ftp://x", "such as http"),
         ("http://", "such as http"),
-        ("http://x:y", "is not a URL"),
+        ("http://x:y", "is not an HTTP URL"),
         ("http://me:secret@x", "must not hold"),
         ("http://x/?a=1", "more than"),
         ("http://x/${A}", "more than"),

@@ -98,7 +98,7 @@ def test_the_path_is_appended(connect, url):
 @pytest.mark.parametrize("url", ["localhost:3100", "http://é..b", "http://a\nb"])
 def test_not_a_url(connect, url):
     """A text that is not a URL, also for httpx, is refused at once with an example of one."""
-    with pytest.raises(ConfigError, match="^url '.*' is not a URL; use one such as http://localhost:3100$"):
+    with pytest.raises(ConfigError, match="^url '.*' is not an HTTP URL; use one such as http://localhost:3100$"):
         connect(url)
 
 

@@ -57,12 +57,12 @@ def test_not_a_url(text):
     """A text that is not an HTTP URL is refused with an example of one."""
     with pytest.raises(ConfigError) as raised:
         parse(text)
-    assert str(raised.value) == f"--url {text!r} is not a URL; use one such as http://localhost:3100"
+    assert str(raised.value) == f"--url {text!r} is not an HTTP URL; use one such as http://localhost:3100"
 
 
 def test_the_name_of_the_argument():
     """The error names the option or argument that holds the URL."""
-    with pytest.raises(ConfigError, match="^url 'nonsense' is not a URL"):
+    with pytest.raises(ConfigError, match="^url 'nonsense' is not an HTTP URL"):
         parse("nonsense", name="url")
 
 
@@ -85,7 +85,7 @@ def test_a_secret(text):
 )  # fmt: skip
 def test_a_secret_in_what_is_not_a_url(text):
     """A text that is not a URL is shown without what may be a secret."""
-    with pytest.raises(ConfigError, match="is not a URL") as raised:
+    with pytest.raises(ConfigError, match="is not an HTTP URL") as raised:
         parse(text)
     assert SECRET not in str(raised.value)
 
