@@ -7,6 +7,7 @@ own for streams, given a file, one record a line. The queue drops when it is ful
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from benchmarks.events import KIND, SCALARS, TEXT, Load, fields
 from benchmarks.peers.base import Peer
@@ -33,7 +34,7 @@ def open_peer(path: str, load: Load) -> Peer:
     log = provider.get_logger("benchmarks")
     bound, error, severity = dict(load.bound), load.error, SeverityNumber.INFO
 
-    def send(body: str, attributes: dict[str, object]) -> None:
+    def send(body: str, attributes: dict[str, Any]) -> None:
         log.emit(
             timestamp=time.time_ns(), severity_number=severity, severity_text="INFO", body=body, attributes=attributes
         )
