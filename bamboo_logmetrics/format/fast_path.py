@@ -35,7 +35,7 @@ from bamboo_logmetrics.format.fields import (
 from bamboo_logmetrics.format.layouts import NATIVE, Layout
 from bamboo_logmetrics.format.redact.clean import LONGEST_TEXT, are_clean, is_clean
 from bamboo_logmetrics.format.redact.values import mask_text, mask_value, may_show
-from bamboo_logmetrics.format.strict_json import encode, encoder, escape_line_breaks
+from bamboo_logmetrics.format.strict_json import encodable, encode, encoder, escape_line_breaks
 from bamboo_logmetrics.record.integers import integer
 from bamboo_logmetrics.record.queued import KeyValues, QueuedRecord, as_dict
 from bamboo_logmetrics.record.snapshot import all_scalar
@@ -183,7 +183,13 @@ def _make_shape(keys: tuple[str, ...]) -> Callable[..., Any] | None:
 @lru_cache(maxsize=4096)
 def _is_harmless(key: str) -> bool:
     """Return True if a value bound under this key is written as it is, unless it is a text with a secret."""
-    return key not in HEADER_SET and key not in TRAILER and may_show(key)
+    return key not in HEADER_SET and key not in TRAILER and may_show(key) and _is_utf8(key)
+
+
+@lru_cache(maxsize=4096)
+def _is_utf8(key: str) -> bool:
+    """Return False for a key with a lone surrogate: two such keys may become one, which then must stand there once."""
+    return encodable(key) == key
 
 
 # -- plans for typed events --------------------------------------------------------------
@@ -205,7 +211,7 @@ def _make_plan(cls: type[MetricsEvent], context: Mapping[str, Any]) -> LinePlan:
             duplicates.append((partial(_trace_id, bound=value), value))
         elif key in _PLAIN_FIELDS[cls]:
             duplicates.append((attrgetter(key), value))
-        elif key in fields or key in HEADER_SET or key in TRAILER or key.startswith("bound_"):
+        elif key in fields or key in HEADER_SET or key in TRAILER or key.startswith("bound_") or not _is_utf8(key):
             return _GENERAL_PATH
         else:
             extra[key] = mask_value(key, integer(value) if type(value) is int else value)

@@ -193,3 +193,14 @@ def test_clean_texts_are_forgotten():
     values.mask_text("password=hunter22")
     assert 0 < len(values.KNOWN_CLEAN) <= values._MOST_CLEAN
     assert not any("hunter22" in text for text in values.KNOWN_CLEAN)
+
+
+def test_keys_that_become_one_stand_there_once(tmp_path):
+    """Keys with lone surrogates become the same text; no line has that key twice, whichever logger bound it."""
+    log = blm.open_log(tmp_path / "a.jsonl")
+    log.bind(**{"\ud800": 1}).emit(tool(1), **{"\udfff": 2})
+    log.bind(**{"\ud800": 1}).emit(tool(1), **{"\ufffd": 2})
+    log.bind(**{"\ud800": 1}).info("text", **{"\udfff": 2})
+    log.close()
+    lines = (tmp_path / "a.jsonl").read_text("utf-8").splitlines()[1:-1]
+    assert [line.count("\ufffd") for line in lines] == [1, 1, 1]

@@ -224,7 +224,7 @@ def test_many_usual_containers_are_bounded():
 
 @pytest.mark.parametrize("make", [lambda items: dict.fromkeys(items, 1) | {"nested": []}, set], ids=["dict", "set"])
 def test_a_container_that_changes_while_it_is_copied(make):
-    """What another thread adds to a container meanwhile costs nothing of what was in it."""
+    """A container to which another thread adds meanwhile loses nothing of what was in it."""
 
     class Adds:
         def __str__(self):
