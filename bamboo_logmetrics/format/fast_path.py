@@ -189,7 +189,7 @@ def _is_harmless(key: str) -> bool:
 @lru_cache(maxsize=4096)
 def _is_utf8(key: str) -> bool:
     """Return False for a key with a lone surrogate: two such keys may become one, which then must stand there once."""
-    return encodable(key) == key
+    return bool(encodable(key) == key)
 
 
 # -- plans for typed events --------------------------------------------------------------
