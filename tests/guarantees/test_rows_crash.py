@@ -22,6 +22,7 @@ from support.crashpoints import (
     CrashFS,
     every_point,
     exit_code,
+    flush_and_tidy,
     join_workers,
     leftovers,
     listen,
@@ -29,8 +30,7 @@ from support.crashpoints import (
     program,
     quick_folder,
     rotated,
-    say,
-    settle,
+    send,
     torn,
     whole_lines,
 )
@@ -52,17 +52,17 @@ def write_batches(path, durability, point, tell):
     """Write some batches, saying what is emitted and what is acknowledged, until the crash point."""
     fs = CrashFS(point, tell=tell)
     log = blm.open_log(path, durability=durability, fs=fs, **SMALL)
-    settle(log)
+    flush_and_tidy(log)
     for number in range(1, BATCHES * PER_BATCH + 1):
-        say(tell, "emitting", number)
+        send(tell, "emitting", number)
         if log.emit(tool(number)) and durability != "queue":
-            say(tell, "acknowledged", number)
+            send(tell, "acknowledged", number)
         if number % PER_BATCH == 0 or durability != "queue":
-            settle(log)
-            say(tell, "acknowledged", number)
+            flush_and_tidy(log)
+            send(tell, "acknowledged", number)
     log.close()
-    say(tell, *fs.passed)
-    say(tell, "done")
+    send(tell, *fs.passed)
+    send(tell, "done")
 
 
 def problems(path):
@@ -124,7 +124,7 @@ def kill_at_every_step(folder, durability):
         told = listen(write_batches, path, durability, point)
         assert told.done == (told.code == 0), told
         if not point:
-            points = every_point(told.rest[0].split())
+            points = every_point(told.others[0].split())
         elif not told.done:
             assert (told.at, told.code) == (point, -signal.SIGKILL)
             died.append(point)
@@ -208,7 +208,7 @@ def leave_open(path, durability, ending, tell):
         return
     for number in range(EVENTS):
         log.emit(tool(number))
-    say(tell, "ready")
+    send(tell, "ready")
     if ending == "exit":
         sys.exit(3)
     if ending == "exception":
@@ -285,7 +285,7 @@ def leave_queued(path, durability, by, ending, tell):
         folder, name = os.path.split(path)
         fcntl.flock(os.open(f"{folder}/.{name}.lock", os.O_RDWR), fcntl.LOCK_EX)
     accepted = [log.emit(tool(EVENTS + number)) for number in range(QUEUED)]
-    say(tell, json.dumps([log.stats().writer, log.stats().queued, accepted]))
+    send(tell, json.dumps([log.stats().writer, log.stats().queued, accepted]))
     if ending == "exit":
         os._exit(9)
     wait_for_end()

@@ -15,6 +15,7 @@ import pytest
 from support.crashpoints import (
     CrashFS,
     every_point,
+    flush_and_tidy,
     join_workers,
     leftovers,
     listen,
@@ -23,8 +24,7 @@ from support.crashpoints import (
     program,
     quick_folder,
     rotated,
-    say,
-    settle,
+    send,
     torn,
     whole_lines,
 )
@@ -172,7 +172,7 @@ def test_row_26_compression_fails(copy, kind, call, times):
         fs = ClosingFS()
         fs.fail(call, after=nth, times=times, when=in_compression)
         with blm.open_log(path, compress=kind, fs=fs) as log:
-            settle(log)
+            flush_and_tidy(log)
             assert log.emit(tool(OLD))  # after which the trouble is told
         failed = bool(own(path, "storage_error"))
         assert events_in(path) == [*range(OLD), OLD]
@@ -219,7 +219,7 @@ def test_row_26_verified_before_unlink(copy, kind, lie):
     path = copy()
     plain = rotated(path)
     with blm.open_log(path, compress=kind, fs=Lying(LIES[lie], PACK[kind](b"{}\n"))) as log:
-        settle(log)
+        flush_and_tidy(log)
         assert log.emit(tool(OLD))
     assert (rotated(path), leftovers(path)) == (plain, [])
     assert own(path, "storage_error")
@@ -269,10 +269,10 @@ def compress(path, kind, point, tell):
     """Open a log, which compresses its rotated files, and close it."""
     fs = CrashFS(point, tell=tell)
     log = blm.open_log(path, compress=kind, fs=fs)
-    settle(log)
+    flush_and_tidy(log)
     log.close()
-    say(tell, *fs.passed)
-    say(tell, "done")
+    send(tell, *fs.passed)
+    send(tell, "done")
 
 
 def kill_in_compression(folder, kind):
@@ -288,7 +288,7 @@ def kill_in_compression(folder, kind):
         told = listen(compress, path, kind, point)
         assert (told.at or None) == point, told
         if not point:
-            points = every_point(told.rest[0].split())
+            points = every_point(told.others[0].split())
         else:
             died.append(point)
         check_kill_in_compression(path, kind)
@@ -338,15 +338,15 @@ def emit_up_to(path, point):
     """Emit until the point was reached and left."""
     fs = CrashFS(point, tell=1, go_on=0)
     log = blm.open_log(path, fs=fs, **MEETING)
-    say(1, log.stats().writer)
+    send(1, log.stats().writer)
     for number in range(100):
-        say(1, "emitting", number)
+        send(1, "emitting", number)
         if log.emit(tool(number)):
-            say(1, "acknowledged", number)
+            send(1, "acknowledged", number)
         if fs.reached:
             break
     log.close()
-    say(1, "done")
+    send(1, "done")
 
 
 def contents(path):

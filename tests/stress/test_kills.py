@@ -12,8 +12,8 @@ from itertools import count
 import pytest
 from click.testing import CliRunner
 from support.crashpoints import (
+    ChildReport,
     CrashFS,
-    Told,
     exit_code,
     fork,
     join_workers,
@@ -22,7 +22,7 @@ from support.crashpoints import (
     numbers,
     program,
     rotated,
-    say,
+    send,
     torn,
     whole_lines,
 )
@@ -44,14 +44,14 @@ def emit_until_killed(path, durability, seed, point, tell):
     """Emit for ever, and say what was acknowledged: for the queue, what was flushed."""
     chance = random.Random(seed)
     log = blm.open_log(path, durability=durability, fs=CrashFS(point), **OPTIONS)
-    say(tell, log.stats().writer)
+    send(tell, log.stats().writer)
     numbered = count(1)
     while True:
         events = [tool(next(numbered)) for _ in range(chance.randint(1, MOST_AT_ONCE) if durability == "queue" else 1)]
-        say(tell, "emitting", events[-1].tool_call_id[1:])
+        send(tell, "emitting", events[-1].tool_call_id[1:])
         accepted = [log.emit(event) for event in events]
         if all(accepted) and (durability != "queue" or log.flush()):
-            say(tell, "acknowledged", events[-1].tool_call_id[1:])
+            send(tell, "acknowledged", events[-1].tool_call_id[1:])
 
 
 def killed_in_a_write(path, durability, chance):
@@ -68,13 +68,13 @@ def killed(path, durability, chance):
     reading, tell = os.pipe()
     pid = fork(emit_until_killed, path, durability, chance.random(), None, tell)
     os.close(tell)
-    told = Told()
+    told = ChildReport()
     with open(reading, encoding="utf-8") as pipe:
         while after >= 0:
             line = pipe.readline().rstrip("\n")
             assert line  # else it has died by itself
             told.take(line)
-            after -= line.startswith("acknowledged") or line == told.rest[0]
+            after -= line.startswith("acknowledged") or line == told.others[0]
         for _ in range(spins):
             pass
         os.kill(pid, signal.SIGKILL)
@@ -121,7 +121,7 @@ def kill_often(folder, durability):
         if not new:
             assert told.acknowledged == 0  # killed before its first line
         for line in new:
-            assert told.rest in ([], [line["writer"]])
+            assert told.others in ([], [line["writer"]])
             assert line["repaired_bytes"] == half
             all_told[line["writer"]] = told
             check(told, numbers(recent)[line["writer"]])

@@ -57,14 +57,14 @@ def findings(path, expected):
         if line["event"] == "chat.tool_called":
             tools[line["tool_call_id"]] += 1
     expected = set(expected)
-    found = {
+    counts = {
         "lost": len(expected - tools.keys()),
         "doubled": tools.total() - len(tools),
         "unknown": len(tools.keys() - expected),
         "broken": broken,
         "repeated": numbers.total() - len(numbers),
     }
-    return {name: count for name, count in found.items() if count}
+    return {name: count for name, count in counts.items() if count}
 
 
 def tools_of_writers(path):

@@ -1,13 +1,13 @@
 """Crash points: named moments around a storage call at which a process dies, or stops and waits.
 
-A point is ``<call>[@<what>]:<number>:<when>``; for example ``rename@log:1:after`` is the moment just after the first
+A point is ``<call>[@<subject>]:<number>:<when>``; for example ``rename@log:1:after`` is the moment just after the first
 rename of the active file.
 
 * call: the name of a method of FS (``write``, ``rename``, ``lock``, ...).
-* what: what the call is about: ``log`` (the active file), ``plain`` (a rotated file), ``packed`` (a compressed one),
+* subject: what the call is about: ``log`` (the active file), ``plain`` (a rotated file), ``packed`` (a compressed one),
   ``partial`` (one that is being compressed), ``lock`` (the lock file), ``dir`` (the directory); for an open, ``new``
   (an active file that must not exist yet). A rename is about the old name. Without it, calls about anything count.
-* number: from 1 on, counted per call and what.
+* number: from 1 on, counted per call and subject.
 * when: ``before``, ``after``, or, for a write, ``within``: a byte more than half is written.
 
 The number of a call about one thing is the same in each run, since one thread makes them all; so a loop over what a
@@ -59,11 +59,11 @@ class CrashFS(FS):
         self._go_on = go_on
         self._counts = Counter()
         self._guard = threading.Lock()
-        self._what = {}  # by descriptor
+        self._subject = {}  # by descriptor
 
-    def points(self, call, what):
+    def points(self, call, subject):
         """Return the names that this call has, the most exact one first, and count it."""
-        names = [f"{call}@{what}", call]
+        names = [f"{call}@{subject}", call]
         with self._guard:
             self._counts.update(names)
             self.passed.append(names[0])
@@ -83,11 +83,11 @@ class CrashFS(FS):
     def about(self, call, args):
         """Return the file that a call concerns."""
         if isinstance(args[0], int):
-            return self._what.get(args[0], "log")
-        return "new" if call == "open" and args[1] & os.O_EXCL else _what(args[0])
+            return self._subject.get(args[0], "log")
+        return "new" if call == "open" and args[1] & os.O_EXCL else _subject(args[0])
 
     def opened(self, path, fd):
-        self._what[fd] = _what(path)
+        self._subject[fd] = _subject(path)
 
     def half(self, points, fd, data):
         """Write a half of ``data`` if the point is within this write; None if it is not."""
@@ -98,11 +98,11 @@ class CrashFS(FS):
         return taken
 
 
-def _what(path):
+def _subject(path):
     name = os.path.basename(path)
-    for suffix, what in _SUFFIXES.items():
+    for suffix, subject in _SUFFIXES.items():
         if name.endswith(suffix):
-            return what
+            return subject
     if re.search(r"\.2\d{7}T\d{12}Z-[0-9a-f]{20}$", name):
         return "plain"
     return "dir" if os.path.isdir(path) else "log"
@@ -183,15 +183,15 @@ def exit_code(pid):
 
 
 @dataclass
-class Told:
-    """The messages of a child over its pipe, and how it ended: see :func:`say` and :func:`listen`."""
+class ChildReport:
+    """The messages of a child over its pipe, and how it ended: see :func:`send` and :func:`listen`."""
 
     emitted: int = 0  # the number of the last event that it was about to emit
     acknowledged: int = 0  # the number of the last event that was acknowledged
     at: str = ""  # the crash point that it reached
     done: bool = False
     code: int = 0
-    rest: list = field(default_factory=list)
+    others: list = field(default_factory=list)
 
     def take(self, line):
         word, _, value = line.partition(" ")
@@ -204,11 +204,11 @@ class Told:
         elif word == "done":
             self.done = True
         else:
-            self.rest.append(line)
+            self.others.append(line)
 
 
-def say(fd, *words):
-    """Write one line to a pipe, whole, so that what is said before a kill is heard."""
+def send(fd, *words):
+    """Write one line to a pipe, whole, so that a reader gets it although a kill follows."""
     os.write(fd, (" ".join(map(str, words)) + "\n").encode())
 
 
@@ -217,7 +217,7 @@ def listen(work, *args):
     reading, tell = os.pipe()
     pid = fork(work, *args, tell)
     os.close(tell)
-    told = Told()
+    told = ChildReport()
     with open(reading, encoding="utf-8") as pipe:
         for line in pipe:
             told.take(line.rstrip("\n"))
@@ -230,7 +230,7 @@ class Other:
 
     def __init__(self, process):
         self._process = process
-        self.told = Told()
+        self.told = ChildReport()
         self.writer = self._hear()
         while not self.told.at:
             self.told.take(self._hear())
@@ -270,7 +270,7 @@ def other_process(function, path, point):
 # -- what is left -------------------------------------------------------------------------
 
 
-def settle(log):
+def flush_and_tidy(log):
     """Flush, and wait until the compression thread has done its work, so that the steps come in the same order."""
     assert log.flush()
     for thread in threading.enumerate():
@@ -343,8 +343,8 @@ def numbers(lines):
     """Return the numbers of the events by writer, in the order of the lines, after checking that no line is doubled."""
     seen = {(line["writer"], line["seq"]) for line in lines}
     assert len(seen) == len(lines), "a line is there twice"
-    found = {line["writer"]: [] for line in lines}
+    by_writer = {line["writer"]: [] for line in lines}
     for line in lines:
         if line["event"] == "chat.tool_called":
-            found[line["writer"]].append(int(line["tool_call_id"][1:]))
-    return found
+            by_writer[line["writer"]].append(int(line["tool_call_id"][1:]))
+    return by_writer

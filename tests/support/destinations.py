@@ -51,11 +51,11 @@ def too_far_behind(count, of):
 
 def timed(*seconds):
     """Return entries at these seconds, numbered in this order."""
-    made = []
+    items = []
     for number, second in enumerate(seconds, 1):
         moment = datetime(2026, 11, 22, 15, 47, second, tzinfo=timezone.utc)
         event = tool(number, meta=blm.EventMeta(event_id="e", occurred_at=moment))
-        made.append(
+        items.append(
             entry(flatten.expand(event, {}, seq=number, writer=WRITER, timestamp="2026-11-22T15:47:16.000000Z"))
         )
-    return made
+    return items

@@ -88,9 +88,9 @@ def _watched(name, real):
     def call(self, *args):
         self.calls.append((name, *args))
         if (answer := self.plan.get(name)) is not None:
-            given = answer(*args)
-            if given is not None:
-                return given
+            result = answer(*args)
+            if result is not None:
+                return result
         try:
             return real(self, *args)
         except OSError:
@@ -197,8 +197,8 @@ def assert_balanced(path, log, emitted):
     assert stats.emitted == emitted
     numbers = [(line["writer"], line["seq"]) for line in lines]
     assert len(set(numbers)) == len(numbers)
-    found = ids(path)
-    assert len(found) == len(set(found)) == stats.written
+    identities = ids(path)
+    assert len(identities) == len(set(identities)) == stats.written
     if lines and lines[-1]["event"] == "system.worker_stopped":
         assert [seq for _, seq in sorted(numbers, key=lambda number: number[1])] == list(range(1, len(lines) + 1))
         assert dropped(path) == {reason: count for reason, count in stats.dropped.items() if reason != "closed"}

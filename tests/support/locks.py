@@ -12,8 +12,8 @@ _CONTAINERS = (list, tuple, set, frozenset, deque, dict)
 _PACKAGE = "bamboo_logmetrics"
 
 
-class Place:
-    """Where one lock is kept: ``name`` is the way to it, such as ``pipeline._worker._step_lock``."""
+class LockAttribute:
+    """The attribute that holds a lock; ``name`` is the path to it, such as ``pipeline._worker._step_lock``."""
 
     def __init__(self, name, owner, key):
         self.name, self.owner, self.key = name, owner, key
@@ -62,7 +62,7 @@ def find(**roots):
         seen.add(id(thing))
         for key, value in _parts(thing):
             if isinstance(value, LOCKS) and isinstance(key, str):
-                places.append(Place(f"{name}.{key}", thing, key))
+                places.append(LockAttribute(f"{name}.{key}", thing, key))
             elif _is_walked(value):
                 todo.append((f"{name}.{key}", value))
     return places

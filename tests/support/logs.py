@@ -35,11 +35,11 @@ def rotated(path):
 
 def compress(file, *, keep=False):
     """Compress a rotated file and return the compressed one."""
-    made = file.with_name(file.name + ".gz")
-    made.write_bytes(gzip.compress(file.read_bytes()))
+    packed = file.with_name(file.name + ".gz")
+    packed.write_bytes(gzip.compress(file.read_bytes()))
     if not keep:
         file.unlink()
-    return made
+    return packed
 
 
 def kinds(findings):

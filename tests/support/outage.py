@@ -81,11 +81,11 @@ class Outage:
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                found = outage.answer(outage.fault, self.path, self.headers, body)
-                if found is None:
+                answer = outage.answer(outage.fault, self.path, self.headers, body)
+                if answer is None:
                     self.close_connection = True
                     return
-                status, text = found
+                status, text = answer
                 self.send_response(status)
                 if status == 429:
                     self.send_header("Retry-After", "1")

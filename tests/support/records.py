@@ -29,7 +29,7 @@ ROUND = next(event for event in EXAMPLES if isinstance(event, blm.RoundCompleted
 REQUEST = blm.RequestCompleted(meta=meta(1), request_id="q", status_code=200, status="success", latency_ms=1)
 
 
-FACTS = {"version": "0.1.0", "pid": 4711, "host": "web-1", "started_at": NOW, "repaired_bytes": 0}
+STARTED_FIELDS = {"version": "0.1.0", "pid": 4711, "host": "web-1", "started_at": NOW, "repaired_bytes": 0}
 
 
 TRACE = 'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\nZeroDivisionError: division by zero'
@@ -47,15 +47,15 @@ def parsed(event, bound=None, **more):
 
 def golden_records():
     """Return the records of the golden lines: each kind as emitted, own system lines, plain lines, bound values."""
-    made = [flatten.expand(event, {}, seq=number, **AT) for number, event in enumerate(EXAMPLES, 1)]
+    records = [flatten.expand(event, {}, seq=number, **AT) for number, event in enumerate(EXAMPLES, 1)]
 
     def expand(event, bound, **more):
-        made.append(flatten.expand(event, bound, seq=len(made) + 1, **AT, **more))
+        records.append(flatten.expand(event, bound, seq=len(records) + 1, **AT, **more))
 
     def plain(text, bound, level="info", **more):
-        made.append(flatten.expand_plain(text, bound, level=level, seq=len(made) + 1, **AT, **more))
+        records.append(flatten.expand_plain(text, bound, level=level, seq=len(records) + 1, **AT, **more))
 
-    expand(blm.WorkerStarted(), FACTS, own=True)
+    expand(blm.WorkerStarted(), STARTED_FIELDS, own=True)
     expand(blm.MetricsDropped(count=17, reason="queue_full"), {"total": 17}, own=True)
     expand(blm.StorageError(error="disk", event_type="chat.tool_called"), {"attempts": 3}, own=True)
     expand(blm.WorkerStopped(), {"emitted": 20, "written": 3, "dropped": {"queue_full": 17}}, own=True)
@@ -65,9 +65,9 @@ def golden_records():
     expand(REQUEST, {"trace_id": "req-9", "prompt_tokens": 5, "error": None, "occurred_at": "x", "meta": 1})
     plain("cache warmed", {"session_id": "s-1", "entries": 312, "ratio": 0.5, "tags": ["a", {"b": None}]})
     plain("failed: “é”\u2028\n", {"plain": False, "seq": 1, "v": 1}, level="critical", exception=TRACE)
-    made.append(flatten.expand(TOOL, {"logger": "app"}))
-    made.append(flatten.expand_plain("no writer", {}, level="debug", timestamp=NOW))
-    return made
+    records.append(flatten.expand(TOOL, {"logger": "app"}))
+    records.append(flatten.expand_plain("no writer", {}, level="debug", timestamp=NOW))
+    return records
 
 
 RECORDS = golden_records()

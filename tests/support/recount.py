@@ -46,10 +46,10 @@ def fetch(url, data=None, method=None):
 def eventually(check, timeout=60.0):
     """Return the result of ``check`` once that is true; fail after ``timeout`` seconds."""
     until, pause = time.monotonic() + timeout, threading.Event()
-    while not (found := check()):
+    while not (answers := check()):
         assert time.monotonic() < until, f"not within {timeout} s"
         pause.wait(_LOOKS)
-    return found
+    return answers
 
 
 class VictoriaLogs:
@@ -61,8 +61,8 @@ class VictoriaLogs:
 
     def _ask(self, pipes):
         query = f'_time:100y {{service_name="{self.service}"}} | {pipes}'
-        found = fetch(f"{self._url}/select/logsql/query?" + urllib.parse.urlencode({"query": query}))
-        return [json.loads(line) for line in found.splitlines()]
+        answers = fetch(f"{self._url}/select/logsql/query?" + urllib.parse.urlencode({"query": query}))
+        return [json.loads(line) for line in answers.splitlines()]
 
     def flush(self):
         """Make everything visible that was delivered."""
@@ -80,9 +80,9 @@ class VictoriaLogs:
             "tools": self._counts("event:=chat.tool_called", "tool_name", "count() n"),
         }
 
-    def _counts(self, which, key, what):
+    def _counts(self, which, key, stats):
         once = f"filter {which} | uniq by (writer, seq, {key}, prompt_tokens)"
-        return {row[key]: int(row["n"]) for row in self._ask(f"{once} | stats by ({key}) {what}")}
+        return {row[key]: int(row["n"]) for row in self._ask(f"{once} | stats by ({key}) {stats}")}
 
 
 class Elastic:
@@ -111,7 +111,7 @@ class Elastic:
             "terms": {"field": "gen_ai.request.model"},
             "aggs": {"n": {"sum": {"field": "gen_ai.usage.input_tokens"}}},
         }
-        found = {
+        answers = {
             "events": self._search({"by": {"terms": terms}}),
             "tokens": self._search({"by": models}, {"term": {"event.action": "chat.round_completed"}}),
             "tools": self._search(
@@ -123,10 +123,10 @@ class Elastic:
                 bucket["key"]: int(bucket["n"]["value"] if "n" in bucket else bucket["doc_count"])
                 for bucket in answer["aggregations"]["by"]["buckets"]
             }
-            for name, answer in found.items()
+            for name, answer in answers.items()
         }
 
     def types(self, *fields):
         """Return the one type of each field."""
-        found = json.loads(fetch(f"{self._url}/_field_caps?fields=" + ",".join(fields)))["fields"]
-        return {name: ",".join(kinds) for name, kinds in found.items() if name in fields}
+        answers = json.loads(fetch(f"{self._url}/_field_caps?fields=" + ",".join(fields)))["fields"]
+        return {name: ",".join(kinds) for name, kinds in answers.items() if name in fields}

@@ -72,8 +72,8 @@ class World:
         return [(writer, seq) for writer, first, last in ranges for seq in range(first, last + 1)]
 
     def shipper(self, **options):
-        given = {"to": self.to, "url": self.stub.url, "fs": QuickFS(), "clock": self.clock, "batch_bytes": BATCH}
-        return Shipper(self.log.path, on_trouble=self.said.append, on_notice=self.said.append, **(given | options))
+        arguments = {"to": self.to, "url": self.stub.url, "fs": QuickFS(), "clock": self.clock, "batch_bytes": BATCH}
+        return Shipper(self.log.path, on_trouble=self.said.append, on_notice=self.said.append, **(arguments | options))
 
     def ship(self, **options):
         """Ship to the end of the files, and look whether all adds up."""
@@ -89,11 +89,11 @@ class World:
             if left:
                 left.pop(0)()
             else:
-                made.stop()
+                shipper.stop()
 
         self.clock.then = then
-        made = self.shipper()
-        done = made.run(follow=True)
+        shipper = self.shipper()
+        done = shipper.run(follow=True)
         self.clock.then = lambda: None
         self.check()
         return done

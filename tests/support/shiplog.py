@@ -80,9 +80,9 @@ class HandLog:
         """The paths of those that are not compressed."""
         return [path for path in self.rotated if path.endswith("a")]
 
-    def hidden(self, what, name="loki"):
+    def hidden(self, kind, name="loki"):
         """Return the path of one of a shipper's files."""
-        return os.path.join(self.folder, f".{os.path.basename(self.path)}.{name}.{what}")
+        return os.path.join(self.folder, f".{os.path.basename(self.path)}.{name}.{kind}")
 
 
 def compress(path, kind="gzip"):

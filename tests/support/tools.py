@@ -62,8 +62,8 @@ def kinds(path):
 
 def of_kind(path, kind):
     """Return the log's own lines of one kind."""
-    found = [line for line in flat(path) if line["event"] == kind]
-    return [line for line in found if "plain" not in line and "source" not in line]
+    lines = [line for line in flat(path) if line["event"] == kind]
+    return [line for line in lines if "plain" not in line and "source" not in line]
 
 
 def dropped(path):

@@ -7,7 +7,7 @@ import re
 import stat
 
 import pytest
-from support.crashpoints import settle
+from support.crashpoints import flush_and_tidy
 from support.faults import FaultyFS
 from support.rotated import LOOK_ALIKES, WRITER, rotated_name
 from support.stub_server import StubServer
@@ -169,7 +169,7 @@ def test_retention_and_a_shipper_end_to_end(tmp_path, open_log):
         log = open_log(max_bytes=1_000, backup_count=1, unshipped_backups=3, durability="write")
         for number in range(count):
             log.emit(tool(number))
-            settle(log)
+            flush_and_tidy(log)
         log.close()
         return len(list_rotated(os.listdir(tmp_path), "a.jsonl"))
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from support.flats import FIXED, FLATS, exact, golden, there_and_back, written
-from support.records import AT, FACTS, ROUND, TOOL
+from support.records import AT, ROUND, STARTED_FIELDS, TOOL
 from support.strategies import EXAMPLES, HEADER, meta
 
 import bamboo_logmetrics as blm
@@ -212,7 +212,7 @@ def test_the_shortest_limit_holds_every_event(layout):
         )
         assert line is not None, event.kind
         assert parse_line(line).event.meta.event_id == uuid
-    facts = FACTS | {"host": "h" * 64}
+    facts = STARTED_FIELDS | {"host": "h" * 64}
     assert encoder.encode_internal(blm.WorkerStarted(), facts)
     reasons = ("queue_full", "plain_gave_way", "block_timeout", "too_large", "shutdown", "storage", "closed")
     counts = {"emitted": 2**63, "written": 2**63, "dropped": dict.fromkeys(reasons, 2**63), "repaired_bytes": 2**40}
