@@ -612,7 +612,7 @@ os.wait()
 
 
 def test_a_hook_that_emits_before_the_logs_hook(run_python, path):
-    """An event that an at-fork hook emits in the child before the log's own hook is the child's, and is written."""
+    """An event that an at-fork hook emits in the child before the log's own hook, in an idle log, is the child's, and is written."""
     done = run_python(
         """
 import os
@@ -622,6 +622,7 @@ os.register_at_fork(after_in_child=lambda: log.emit(tool("hook")))
         + """
 log.emit(tool("parent"))
 assert log.flush()
+log._pipeline.channel.sleep_until_woken()
 if not os.fork():
     log.emit(tool("child"))
 else:
