@@ -604,7 +604,11 @@ def test_row_11_emit_while_a_lock_is_held(tmp_path, no_threads, on_signal, durab
     """An emit from a signal handler or a finaliser in a thread that holds any one lock of the log neither hangs nor is lost."""
     with blm.open_log(tmp_path / "a.jsonl", compress="gzip") as log:
         names = list(places_of(log))
-    assert {"pipeline._worker._step_lock._lock", "pipeline._worker._start_lock._lock", "pipeline._worker._wakeup"} <= set(names)
+    assert {
+        "pipeline._worker._step_lock._lock",
+        "pipeline._worker._start_lock._lock",
+        "pipeline._worker._wakeup",
+    } <= set(names)
     for number, name in enumerate(names):
         no_threads(times=1 if threads == "worker" else None)  # the first start fails, so that one comes under the hook
         strike_in(tmp_path / f"{number}.jsonl", name, on_signal, durability=durability)

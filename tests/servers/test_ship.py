@@ -423,7 +423,9 @@ def test_otlp(ship, collected, tmp_path, layout):
     assert ship("otlp", url)[0] == (len(lines), 0, 0)
     found = collected(len(lines))
     assert len(found) == len(lines)
-    expected = {f"{writer}-{seq}": json.loads(encode(LAYOUTS["otel"].write(line))) for (writer, seq), line in lines.items()}
+    expected = {
+        f"{writer}-{seq}": json.loads(encode(LAYOUTS["otel"].write(line))) for (writer, seq), line in lines.items()
+    }
     for item in found:
         attributes = {pair["key"]: pair["value"] for pair in item["attributes"]}
         wanted = expected.pop(attributes["log.record.uid"]["stringValue"])

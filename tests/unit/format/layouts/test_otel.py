@@ -41,7 +41,9 @@ def values(data):
 
 def parsed(data):
     """Return a line's object as protobuf reads it, by way of its binary form."""
-    trace_id = data.get("traceId")  # hex in OTLP/JSON, base64 (URL-safe, which it decodes on each Python) in protobuf's own JSON
+    trace_id = data.get(
+        "traceId"
+    )  # hex in OTLP/JSON, base64 (URL-safe, which it decodes on each Python) in protobuf's own JSON
     given_id = {"traceId": base64.urlsafe_b64encode(bytes.fromhex(trace_id)).decode()} if trace_id else {}
     message = json_format.ParseDict(data | given_id, LogRecord())
     return LogRecord.FromString(message.SerializeToString())
