@@ -668,3 +668,31 @@ def test_where_gevent_has_replaced_threads_a_real_one_works(open_log, path, monk
     assert len(typed(path)) == 50
     assert blm.verify([path]).ok
     assert list(path.parent.glob("*.gz"))
+
+
+@pytest.mark.usefixtures("no_threads")
+@pytest.mark.parametrize("notice", [process.notice_fork, process._on_fork])
+def test_as_in_a_child_forked_without_hooks(path, monkeypatch, capsys, notice):
+    """In another process than the one that the logs belong to, they are reset, once, whichever way it is noticed."""
+    fs = FaultyFS()
+    log = blm.open_log(path, fs=fs)
+    fs.fail("write", times=None)
+    for n in range(3):
+        log.emit(tool(n))
+    parent = log._pipeline._encoder.writer
+    capsys.readouterr()
+    notice()
+    assert log._pipeline._encoder.writer == parent
+    monkeypatch.setattr(process, "_pid", 0)
+    notice()
+    assert process._pid == os.getpid()
+    assert log._pipeline._encoder.writer != parent
+    assert log.stats().emitted == 0
+    fs.heal()
+    assert log.emit(tool("child"))
+    assert log.close()
+    assert [line["tool_call_id"] for line in typed(path)] == ["cchild"]
+    process.stderr.report_owed()
+    assert ("while 2 events were queued: left to the parent" in capsys.readouterr().err) == (
+        notice is process.notice_fork
+    )
