@@ -597,6 +597,8 @@ import ctypes
 other = blm.open_log(path + "2", flush_interval=1000)
 other.emit(tool(1))
 assert other.flush()
+lock = other._pipeline._worker._step_lock._lock
+lock.acquire()  # the worker takes nothing
 other.emit(tool(2))
 other.emit(tool(3))
 if not ctypes.PyDLL(None).fork():
@@ -605,6 +607,7 @@ if not ctypes.PyDLL(None).fork():
     other.close()
     os._exit(0)
 os.wait()
+lock.release()
 """)
     assert "forked without Python's hooks while 2 events were queued: left to the parent; open" in done.stderr
     lines = typed(path.parent / "a.jsonl2")
