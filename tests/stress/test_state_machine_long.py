@@ -11,7 +11,6 @@ from support.state_machine import ORDINARY, run_machine
 FIRST_SEED = int(os.environ.get("BAMBOO_TEST_SEED", "1"))
 
 
-@pytest.mark.long
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("number", range(FIRST_SEED, FIRST_SEED + 3))
 def test_rows_1_to_33_many_random_programs(worlds, tmp_path, number):
