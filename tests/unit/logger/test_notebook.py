@@ -46,11 +46,13 @@ cell("blm.close()")
 """
 
 CLASSES = """
+import IPython
 from pathlib import Path
 module = "import bamboo_logmetrics as blm\\nclass Warmed(blm.ChatEvent):\\n    n: int\\n    def times(self): return {}\\n"
 Path("mine.py").write_text(module.format("'once'"))
 cell("%load_ext autoreload")
-cell("%autoreload 2")
+modern = IPython.version_info >= (9,)  # older ones break any class with slots that they reload
+cell("%autoreload 2" if modern else "%autoreload 0")
 cell("import mine; from mine import Warmed; before = Warmed(n=1)")
 cell(f"log = blm.open_log({sys.argv[1]!r})")
 cell("class Step(blm.ChatEvent):\\n    x: int")
@@ -59,7 +61,8 @@ cell("class Step(blm.ChatEvent):\\n    x: int\\n    y: str = 'new'")
 cell("assert log.emit(Step(x=3)) and log.emit(old) and old.to_json() and str(old)")
 Path("mine.py").write_text(module.format("'twice'"))
 os.utime("mine.py", (2e9, 2e9))
-cell("assert Warmed(n=2).times() == before.times() == 'twice'")
+if modern:
+    cell("assert Warmed(n=2).times() == before.times() == 'twice'")
 Path("mine.py").write_text(module.format("'more'") + "    m: str = 'more'\\n")
 cell("import importlib; importlib.reload(mine); from mine import Warmed; after = Warmed(n=2, m='x')")
 cell("assert log.emit(before) and log.emit(after) and before.to_json()")
