@@ -29,6 +29,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import warnings
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -163,7 +164,9 @@ if answer is not None:
 
 def fork(work, *args):
     """Call ``work`` in a forked child, whose interpreter has no orderly end; return the child's id."""
-    pid = os.fork()
+    with warnings.catch_warnings():  # of the threads of pytest-xdist; the child ends without using them
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
     if pid:
         return pid
     code = 1

@@ -495,6 +495,8 @@ def test_an_unreadable_path_is_no_config_error(make, fs):
     assert store(make(), lines("one")) == 1
 
 
+# the process of a test may have a thread of pytest-xdist
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_child_closes_what_it_inherited(make, tmp_path):
     """After a fork the sink holds no descriptor of the parent's, and the parent's lock stays locked."""
     sink = make()

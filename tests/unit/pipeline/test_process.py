@@ -681,6 +681,7 @@ def test_as_in_a_child_forked_without_hooks(path, monkeypatch, capsys, notice):
     notice()
     assert log._pipeline._encoder.writer == parent
     monkeypatch.setattr(process, "_pid", 0)
+    monkeypatch.setattr(process, "_fork_locks", {})
     notice()
     assert process._pid == os.getpid()
     assert log._pipeline._encoder.writer != parent
@@ -694,6 +695,7 @@ def test_as_in_a_child_forked_without_hooks(path, monkeypatch, capsys, notice):
         notice is process.notice_fork
     )
     monkeypatch.setattr(process, "_pid", 0)
+    monkeypatch.setattr(process, "_fork_locks", {})
     notice()  # nothing is queued
     process.stderr.report_owed()
     assert capsys.readouterr().err == ""

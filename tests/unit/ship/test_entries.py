@@ -72,8 +72,8 @@ BAD = {
     "half a surrogate": with_value(b'"\\ud800"'),
     "NaN": with_value(b"NaN"),
     "a control character": with_value(b'"\x00"'),
-    "deep": with_value(b"[" * 100_000 + b"]" * 100_000),
-    "deep, of another form": b'{"v":2,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "deep": with_value(b"[" * 1_000_000 + b"]" * 1_000_000),
+    "deep, of another form": b'{"v":2,"x":' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}",
     "two in one": line("a", 1).strip() + line("a", 2).strip(),
 }
 
