@@ -86,7 +86,7 @@ def notebook(run_python, path):
 def test_a_cell_that_opens_a_log_is_run_again(notebook, path):
     """Each run opens the log anew; the one before is closed when its name is taken, with everything written."""
     notebook(AGAIN)
-    assert [line["run"] for line in typed(path)] == [0, 1, 2]
+    assert sorted(line["run"] for line in typed(path)) == [0, 1, 2]  # writers have no order among them
     assert kinds(path).count("system.worker_stopped") == 3
     assert blm.verify([path], complete=True).ok
 
