@@ -197,10 +197,11 @@ def test_uwsgi_that_kills_its_workers_is_an_unclean_end(need, tmp_path, more):
     name, program, _ = recipe("Flask")
     (tmp_path / name).write_text(program, encoding="utf-8")
     command = f"uwsgi --master -p 2 --module site_app:app --die-on-term {more}"
+    path = tmp_path / "logs" / "site.jsonl"
     with serving(tmp_path, command) as server, Load(server) as load:
         load.wait(150)
+        wait_for_workers(load, path, 2)  # one that is killed while it loads the application never ends
         server.stop()
-    path = tmp_path / "logs" / "site.jsonl"
     written = {line["request_id"] for line in typed(path)}
     assert set(load.answered) <= written or not blm.verify([path]).ok
     assert len(written) > 100
