@@ -7,6 +7,7 @@ documentation. Arguments, environment variables, messages and ``help(Options)`` 
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -310,8 +311,9 @@ def _info(item: Field[Any]) -> OptionInfo:
 
 def _documented() -> str:
     entries = [f"{item.name}: {item.doc} Allowed: {item.value_type.allowed}." for item in options_table()]
-    lines = [textwrap.fill(entry, 116, initial_indent=" " * 8, subsequent_indent=" " * 12) for entry in entries]
-    return "\n".join([(Options.__doc__ or "").rstrip(), "", "    Args:", *lines, "    "])
+    lines = [textwrap.fill(entry, 116, initial_indent=" " * 4, subsequent_indent=" " * 8) for entry in entries]
+    # without the indentation of the source, which Python 3.13 and later remove by themselves
+    return "\n".join([inspect.cleandoc(Options.__doc__ or ""), "", "Args:", *lines])
 
 
 Options.__doc__ = _documented()
