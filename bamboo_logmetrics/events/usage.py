@@ -11,8 +11,9 @@ from bamboo_logmetrics.events.base import U64, Model, model, names_of
 class TokenUsage(Model, frozen=True, kw_only=True):
     """Tokens of one model call, in OpenTelemetry's meaning.
 
-    ``cache_read_tokens`` and ``cache_write_tokens`` are within ``prompt_tokens``,
-    ``reasoning_tokens`` within ``completion_tokens``. None means not reported, never zero.
+    ``cache_read_tokens`` and ``cache_write_tokens`` are within ``prompt_tokens``, ``cache_write_1h_tokens`` (written to
+    live for an hour, at a higher price) within ``cache_write_tokens``, ``reasoning_tokens`` within
+    ``completion_tokens``. None means not reported, never zero.
     ``a + b`` adds part by part, where None + n = n. The total is not checked against its parts.
     """
 
@@ -21,6 +22,7 @@ class TokenUsage(Model, frozen=True, kw_only=True):
     total_tokens: U64
     cache_read_tokens: U64 | None = None
     cache_write_tokens: U64 | None = None
+    cache_write_1h_tokens: U64 | None = None
     reasoning_tokens: U64 | None = None
 
     def __add__(self, other: object) -> TokenUsage:

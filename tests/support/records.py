@@ -9,7 +9,7 @@ import pytest
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.format import flatten, parse
 from bamboo_logmetrics.format.strict_json import encode
-from support.strategies import EXAMPLES, meta
+from support.strategies import EXAMPLES, ROUND_OF_AN_HOUR, meta
 
 WRITER = "9f3c21d07a55e8b04c1d"
 
@@ -67,6 +67,7 @@ def golden_records():
     plain("failed: “é”\u2028\n", {"plain": False, "seq": 1, "v": 1}, level="critical", exception=TRACE)
     records.append(flatten.expand(TOOL, {"logger": "app"}))
     records.append(flatten.expand_plain("no writer", {}, level="debug", timestamp=NOW))
+    expand(ROUND_OF_AN_HOUR, {"model": "m"})
     return records
 
 

@@ -95,6 +95,11 @@ def meta(number, trace_id=None):
 USAGE = blm.TokenUsage(prompt_tokens=1234, completion_tokens=567, total_tokens=1801)
 FULL_USAGE = dataclasses.replace(USAGE, cache_read_tokens=1000, cache_write_tokens=0, reasoning_tokens=64)
 
+ROUND_OF_AN_HOUR = blm.RoundCompleted(
+    meta=meta(13), round_id="r-3", session_id="s-1", status="success", latency_ms=2345,
+    usage=dataclasses.replace(USAGE, cache_write_tokens=500, cache_write_1h_tokens=300),
+)  # fmt: skip
+
 # one of each kind, and one more where optional fields are absent or the level is another
 EXAMPLES = [
     blm.SessionStarted(meta=meta(1), session_id="s-1", model="gpt-5-mini"),

@@ -126,6 +126,7 @@ EVERYWHERE = (
     FieldMapping("total_tokens", LONG, "bamboo.usage.total_tokens"),
     FieldMapping("cache_read_tokens", LONG, "gen_ai.usage.cache_read.input_tokens"),
     FieldMapping("cache_write_tokens", LONG, "gen_ai.usage.cache_creation.input_tokens"),
+    FieldMapping("cache_write_1h_tokens", LONG, "bamboo.usage.cache_write_1h_tokens"),
     FieldMapping("reasoning_tokens", LONG, "gen_ai.usage.reasoning.output_tokens"),
     FieldMapping("latency_ms", MILLIS, "bamboo.duration_ms", "event.duration", _NS_OF_MS),
     FieldMapping("message_count", LONG, "bamboo.session.message_count"),

@@ -36,7 +36,7 @@ KIND_NAMES = {
 }
 FIELDS = {
     blm.EventMeta: "event_id occurred_at trace_id",
-    blm.TokenUsage: "prompt_tokens completion_tokens total_tokens cache_read_tokens cache_write_tokens reasoning_tokens",
+    blm.TokenUsage: "prompt_tokens completion_tokens total_tokens cache_read_tokens cache_write_tokens cache_write_1h_tokens reasoning_tokens",
     blm.SessionStarted: "meta session_id model",
     blm.SessionCompleted: "meta session_id status",
     blm.RoundStarted: "meta round_id session_id model",
