@@ -205,19 +205,46 @@ def host() -> str:
         return ""
 
 
-def process_started_at(pid: int) -> datetime | None:
-    """Return the start of a running process, in UTC, to about a second; None if there is no such process."""
+def boot_id() -> str | None:
+    """Return the id that the kernel drew when this machine was started; None where ``/proc`` does not have it."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read(64).strip() or None
+    except (OSError, ValueError):
+        return None
+
+
+def pid_namespace(process: int | str = "self") -> str | None:
+    """Return the number of the pid namespace that a process lives in, as text: each container has one of its own.
+
+    Args:
+        process: the name of its directory in ``/proc``.
+
+    Return None where ``/proc`` does not show it: on other systems than Linux, and of another user's process.
+    """
+    try:
+        return str(os.stat(f"/proc/{process}/ns/pid").st_ino)
+    except OSError:
+        return None
+
+
+def process_started_at(pid: int | str) -> datetime | None:
+    """Return the start of a running process, in UTC, to about a second; None if there is no such process.
+
+    Args:
+        pid: its id, or ``"self"``: ``/proc`` may be that of another pid namespace, where the id is another one.
+    """
     try:
         return _started_by_proc(pid)
     except FileNotFoundError:
         if os.path.exists("/proc/self/stat"):
             return None
-        return _started_by_ps(pid)  # pragma: no cover - macOS
+        return _started_by_ps(os.getpid() if pid == "self" else pid)  # pragma: no cover - macOS
     except (OSError, ValueError, LookupError):
         return None
 
 
-def _started_by_proc(pid: int) -> datetime | None:
+def _started_by_proc(pid: int | str) -> datetime | None:
     with open(f"/proc/{pid}/stat", "rb") as file:
         # the command's name, in parentheses, may itself hold spaces and parentheses
         state, *numbers = file.read().rpartition(b")")[2].split()
@@ -229,7 +256,7 @@ def _started_by_proc(pid: int) -> datetime | None:
     return datetime.fromtimestamp(time.time() - age, timezone.utc)
 
 
-def _started_by_ps(pid: int) -> datetime | None:  # pragma: no cover - macOS
+def _started_by_ps(pid: int | str) -> datetime | None:  # pragma: no cover - macOS
     output = subprocess.run(  # noqa: S603
         ["/bin/ps", "-o", "lstart=", "-p", str(pid)],
         capture_output=True,

@@ -30,7 +30,7 @@ from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
 from bamboo_logmetrics.pipeline.drop_reporter import DropReporter
 from bamboo_logmetrics.pipeline.life import ABANDONED, ENDED, OPEN, OVER
 from bamboo_logmetrics.record.queued import Ack, QueuedRecord
-from bamboo_logmetrics.system import Clock, backoff, host, process_started_at
+from bamboo_logmetrics.system import Clock, backoff, boot_id, host, pid_namespace, process_started_at
 
 BATCH = 4096  # records per step, which is one write
 _FIRST_RETRY, _LONGEST_RETRY = 0.05, 5.0  # seconds
@@ -52,16 +52,17 @@ def _text_of(error: BaseException) -> str:
 
 
 def worker_started_fields(version: str, clock: Clock, repaired_bytes: int) -> dict[str, Any]:
-    """Return the fields of a worker_started line, which identify the process and its machine."""
-    pid = os.getpid()
-    started = process_started_at(pid)
-    return {
+    """Return the fields of a worker_started line, which identify the process, its machine and its container."""
+    started = process_started_at("self")
+    fields: dict[str, Any] = {
         "version": version,
-        "pid": pid,
+        "pid": os.getpid(),
         "host": host(),
         "started_at": format_utc(started) if started else format_ns(clock.time_ns()),
         "repaired_bytes": repaired_bytes,
     }
+    known = {"boot_id": boot_id(), "pid_namespace": pid_namespace()}
+    return fields | {name: value for name, value in known.items() if value is not None}
 
 
 class _Batch:

@@ -34,12 +34,14 @@ def named(number):
 
 
 def test_every_row_is_there():
-    """The table has the rows 1 to 40, each with a fault, what the log does, and tests."""
-    assert list(ROWS) == list(range(1, 41))
+    """The table has all rows in order, each with a fault, what the log does, and tests; a test without a row is none."""
+    assert len(ROWS) >= 40
+    assert list(ROWS) == list(range(1, len(ROWS) + 1))
+    assert {int(name[9:11]) for _, name in defined()} == set(ROWS)
     assert all(cell.strip() for cells in ROWS.values() for cell in cells)
 
 
-@pytest.mark.parametrize("number", range(1, 41))
+@pytest.mark.parametrize("number", sorted(ROWS))
 def test_the_tests_of_a_row_are_those_named(number):
     """Each test named in a row exists under the row's number, and no test of the row is left out."""
     expected = {(file, name) for file, name in defined() if name.startswith(f"test_row_{number:02d}_")}

@@ -16,7 +16,7 @@ from bamboo_logmetrics.format.layouts import LAYOUTS, flat_of
 from bamboo_logmetrics.format.layouts.mapping import ROWS
 from bamboo_logmetrics.format.strict_json import encode
 from support import TESTS
-from support.records import AT, NOW, RECORDS, REQUEST, ROUND, STARTED_FIELDS, TOOL
+from support.records import AT, NOW, PROOF_FIELDS, RECORDS, REQUEST, ROUND, STARTED_FIELDS, TOOL
 from support.strategies import BOUND, EVENTS, JSON, KEYS, UNKNOWN, meta
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -79,6 +79,7 @@ BESIDE = st.dictionaries(_NAMES, JSON | _SPECIAL, max_size=6) | BOUND
 _TEXTS = st.none() | st.text(st.characters(exclude_categories=[]), max_size=8)
 _OWN = [
     (blm.WorkerStarted(), STARTED_FIELDS),
+    (blm.WorkerStarted(), {**STARTED_FIELDS, **PROOF_FIELDS}),
     (blm.WorkerStopped(), {"emitted": 2**64 - 1, "written": 3, "dropped": {"queue_full": 17, "storage": 2**64 - 1}}),
     (blm.MetricsDropped(count=2**64 - 1, reason="storage"), {"total": 2**63}),
     (blm.StorageError(error="disk", event_type="file"), {}),

@@ -30,6 +30,7 @@ REQUEST = blm.RequestCompleted(meta=meta(1), request_id="q", status_code=200, st
 
 
 STARTED_FIELDS = {"version": "0.1.0", "pid": 4711, "host": "web-1", "started_at": NOW, "repaired_bytes": 0}
+PROOF_FIELDS = {"boot_id": "6c2a7a34-4f0e-4d3c-9d0b-6f6f0c1b2a3d", "pid_namespace": "4026531836"}
 
 
 TRACE = 'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\nZeroDivisionError: division by zero'
@@ -68,6 +69,7 @@ def golden_records():
     records.append(flatten.expand(TOOL, {"logger": "app"}))
     records.append(flatten.expand_plain("no writer", {}, level="debug", timestamp=NOW))
     expand(ROUND_OF_AN_HOUR, {"model": "m"})
+    expand(blm.WorkerStarted(), {**STARTED_FIELDS, **PROOF_FIELDS}, own=True)
     return records
 
 

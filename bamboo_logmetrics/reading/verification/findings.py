@@ -10,12 +10,13 @@ from bamboo_logmetrics.reading.verification.tallies import WriterTally
 _MOST_GAPS = 5  # gaps that a text lists
 
 
-def writer_findings(tally: WriterTally, end: End) -> Iterator[Finding]:
+def writer_findings(tally: WriterTally, end: End, *, elsewhere: bool) -> Iterator[Finding]:
     """Yield the problems and notes of one writer.
 
     Args:
         tally: its totals.
         end: how it ended.
+        elsewhere: True if it wrote on another machine or in another container, whose processes are not seen here.
     """
 
     def finding(kind: FindingKind, text: str) -> Finding:
@@ -35,17 +36,31 @@ def writer_findings(tally: WriterTally, end: End) -> Iterator[Finding]:
     for text in tally.disagreements() or ():
         yield finding("counts", text)
     if end == "running":
-        yield finding("running", f"is running: {_process(tally)}")
+        yield finding("running", f"is running: {_process(tally)}{_proof(tally)}")
     elif end == "unclean end":
         yield finding(
             "unclean_end",
-            f"ended without worker_stopped, and does not run any more: {_process(tally)}; events that were still "
-            "queued are lost (if SIGTERM ended it: see the option close_on_sigterm)",
+            f"ended without worker_stopped, and does not run {_place(elsewhere=elsewhere)}: {_process(tally)}; events "
+            "that were still queued are lost (if SIGTERM ended it: see the option close_on_sigterm)",
         )
 
 
 def _process(tally: WriterTally) -> str:
     return f"pid {tally.pid} on {tally.host}" if tally.pid else "unknown process, as its worker_started is missing"
+
+
+def _proof(tally: WriterTally) -> str:
+    if not tally.pid or tally.boot_id:
+        return ""
+    return " (by host, process id and start time; its worker_started has no boot id, which would prove it)"
+
+
+def _place(*, elsewhere: bool) -> str:
+    return (
+        "here (it wrote on another machine or in another container: verify there if it may run)"
+        if elsewhere
+        else "any more"
+    )
 
 
 def _format_gaps(gaps: tuple[tuple[int, int], ...]) -> str:

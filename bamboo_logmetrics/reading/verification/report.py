@@ -65,7 +65,8 @@ class WriterReport:
         writer: its id, 20 hex digits.
         ok: True if all its lines are there, or retention removed them, and it did not end uncleanly.
         log: the path of its log.
-        pid, host, started_at, version: the values of its worker_started line; None if that line is missing.
+        pid, host, started_at, version, boot_id, pid_namespace: the values of its worker_started line; None if that
+            line is missing or does not have them.
         first_seq, last_seq: the lowest and the highest sequence number in the files.
         lines: lines in the files: ``written + own + repeats``.
         written: lines of the application, plain and typed.
@@ -76,8 +77,8 @@ class WriterReport:
         missing: how many sequence numbers are missing.
         dropped: the sums of its metrics_dropped lines, by reason.
         removed_by_retention: True if its beginning is missing and its first line stands in the oldest file.
-        end: ``"stopped"`` if its last line is worker_stopped, ``"running"`` if its process lives, else
-            ``"unclean end"``.
+        end: ``"stopped"`` if its last line is worker_stopped, ``"running"`` if its process is proven to live and to
+            have the log open, else ``"unclean end"``.
         stopped: the counts of that worker_stopped line, or None.
         counts_agree: True if those counts equal the sums over the lines; None without them, or without the beginning.
         repaired_bytes: bytes of torn last lines that it cut away.
@@ -104,6 +105,8 @@ class WriterReport:
     stopped: StopCounts | None
     counts_agree: bool | None
     repaired_bytes: int
+    boot_id: str | None = None
+    pid_namespace: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,6 +150,7 @@ class Scan:
 
     def _add_line(self, tally: WriterTally, header: LineHeader, line: bytes, path: str, number: int) -> None:
         """Add one line of a writer, whatever its sequence number is."""
+        tally.last_line = self.lines + number
         if not tally.add(header.seq, in_oldest=self._in_oldest):
             self._add_finding("repeat", f"repeats line {header.seq} of writer {tally.writer}", path, number)
         elif header.event in SYSTEM_KINDS and header.plain is not True and header.source != APP:

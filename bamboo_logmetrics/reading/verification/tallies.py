@@ -24,6 +24,8 @@ class SystemLine(msgspec.Struct):
     pid: int | None = None
     host: str | None = None
     started_at: str | None = None
+    boot_id: str | None = None
+    pid_namespace: str | None = None
     repaired_bytes: _Count = 0
     count: _Count = 0
     reason: str = ""
@@ -83,13 +85,16 @@ class WriterTally:
     __slots__ = (
         "_stop",
         "_stop_seq",
+        "boot_id",
         "dropped",
         "first_in_oldest",
         "host",
+        "last_line",
         "log",
         "numbers",
         "own",
         "pid",
+        "pid_namespace",
         "repaired_bytes",
         "repeats",
         "started_at",
@@ -104,10 +109,13 @@ class WriterTally:
         self.numbers = IntervalSet()
         self.written = self.own = self.repeats = self.repaired_bytes = 0
         self.first_in_oldest = False
+        self.last_line = 0  # where its last run of lines begins, counted over all files
         self.dropped: Counter[str] = Counter()
         self.pid: int | None = None
         self.host: str | None = None
         self.started_at: str | None = None
+        self.boot_id: str | None = None
+        self.pid_namespace: str | None = None
         self.version: str | None = None
         self._stop_seq = 0
         self._stop = SystemLine()  # the worker_stopped line with the highest number
@@ -140,6 +148,7 @@ class WriterTally:
         self.repaired_bytes = max(self.repaired_bytes, line.repaired_bytes)  # each line has the sum so far
         if kind == STARTED:
             self.pid, self.host, self.started_at, self.version = line.pid, line.host, line.started_at, line.version
+            self.boot_id, self.pid_namespace = line.boot_id, line.pid_namespace
         elif kind == DROPPED:
             self.dropped[line.reason] += line.count
         elif kind == STOPPED and seq > self._stop_seq:
@@ -210,6 +219,8 @@ class WriterTally:
             stopped=None if self.open_ended else self._stop_counts(),
             counts_agree=None if disagreements is None else not disagreements,
             repaired_bytes=self.repaired_bytes,
+            boot_id=self.boot_id,
+            pid_namespace=self.pid_namespace,
         )
 
     def _stop_counts(self) -> StopCounts:

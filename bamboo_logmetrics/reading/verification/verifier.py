@@ -10,7 +10,7 @@ from types import MappingProxyType
 from bamboo_logmetrics.logfiles.discovery import AnyPath, FileGoneError, find_logs
 from bamboo_logmetrics.reading.verification.findings import writer_findings
 from bamboo_logmetrics.reading.verification.report import End, Finding, FindingKind, Report
-from bamboo_logmetrics.reading.verification.running import find_running
+from bamboo_logmetrics.reading.verification.running import find_elsewhere, find_running
 from bamboo_logmetrics.reading.verification.scan import MOST_FINDINGS, Progress, Scan
 from bamboo_logmetrics.reading.verification.tallies import WriterTally
 
@@ -24,8 +24,9 @@ def verify(
     """Read all files of logs, of any layout, and report whether every line is accounted for.
 
     A gap in a writer's sequence numbers is a loss. A missing beginning is "removed by retention" if the writer's first
-    line stands in the oldest file of its log. A writer without worker_stopped is "running" while its process lives on
-    this host, else it has an "unclean end". Losses that metrics_dropped lines announce are accounted for.
+    line stands in the oldest file of its log. A writer without worker_stopped is "running" if its process is proven to
+    live and to have the log open, else it has an "unclean end". Losses that metrics_dropped lines announce are
+    accounted for.
 
     Args:
         paths: logs, rotated files (each stands for its log) or patterns; each log is read once.
@@ -55,8 +56,9 @@ def verify(
 def _report(scan: Scan, logs: list[str], running: set[str], *, complete: bool) -> Report:
     tallies = [(tally, _end(tally, running)) for tally in scan.tallies.values()]
     findings = [*scan.findings, *_file_findings(scan, logs, running)]
+    elsewhere = find_elsewhere(scan.open_ended())
     for tally, end in tallies:
-        findings.extend(writer_findings(tally, end))
+        findings.extend(writer_findings(tally, end, elsewhere=tally.writer in elsewhere))
     notes = _NOTES - {"removed_by_retention"} if complete else _NOTES
     problems = tuple(finding for finding in findings if finding.kind not in notes)
     dropped: Counter[str] = Counter()

@@ -89,9 +89,9 @@ def test_verify_as_json(run, closed_log):
         "writers", "written",
     ]  # fmt: skip
     assert sorted(report["writers"][0]) == [
-        "counts_agree", "dropped", "end", "first_seq", "gaps", "host", "last_seq", "lines", "log", "missing", "ok",
-        "own", "pid", "removed_by_retention", "repaired_bytes", "repeats", "started_at", "stopped", "version",
-        "writer", "written",
+        "boot_id", "counts_agree", "dropped", "end", "first_seq", "gaps", "host", "last_seq", "lines", "log",
+        "missing", "ok", "own", "pid", "pid_namespace", "removed_by_retention", "repaired_bytes", "repeats",
+        "started_at", "stopped", "version", "writer", "written",
     ]  # fmt: skip
     assert report["ok"] is True
     assert report["writers"][0]["stopped"] == {"emitted": 10, "written": 10, "dropped": {}}
