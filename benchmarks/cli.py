@@ -10,7 +10,20 @@ from typing import Any
 
 import click
 
-from benchmarks import comparison, latency, machine, page, peers, plots, profiling, scaling, sizes, target_runs, targets
+from benchmarks import (
+    calls,
+    comparison,
+    latency,
+    machine,
+    page,
+    peers,
+    plots,
+    profiling,
+    scaling,
+    sizes,
+    target_runs,
+    targets,
+)
 from benchmarks.fresh import Answer
 from benchmarks.report import Table
 from benchmarks.rounds import console
@@ -82,6 +95,15 @@ def targets_command(
     _with_sizes(targets.table(measured), chosen).show()
 
 
+@main.command("calls")
+@_sized(sizes.CALLS)
+@click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="Separate runs, a column each.")
+def calls_command(*, quick: bool, rounds: int | None, count: int | None, runs: int) -> None:
+    """Show calls as applications make them, beside structlog's fastest set-up."""
+    chosen = _sizes(sizes.CALLS, quick=quick, rounds=rounds, count=count)
+    _with_sizes(calls.table(_call_runs(chosen, runs)), chosen).show()
+
+
 @main.command("peers")
 @_sized(sizes.PEERS)
 @click.argument("names", nargs=-1, type=click.Choice(peers.NAMES), metavar="[PEER]...")
@@ -129,21 +151,31 @@ def profile_command(*, count: int) -> None:
     profiling.table(count).show()
 
 
-@main.command("all")
+Section = Callable[[Sizes, int], str]  # from how much is measured, and the number of runs
+SECTIONS: dict[str, tuple[Sizes, Section]] = {
+    "targets": (sizes.TARGETS, lambda chosen, runs: _section(targets.table(_target_runs(chosen, runs)), chosen)),
+    "calls": (sizes.CALLS, lambda chosen, runs: _section(calls.table(_call_runs(chosen, runs)), chosen)),
+    "peers": (sizes.PEERS, lambda chosen, _: _section(comparison.table(comparison.measure(chosen)), chosen)),
+    "latency": (sizes.LATENCY, lambda chosen, _: _latency_section(chosen)),
+    "scaling": (sizes.SCALING, lambda chosen, _: _scaling_section(chosen)),
+    "profile": (sizes.TARGETS, lambda chosen, _: _profile_section(chosen)),
+    "machine": (sizes.TARGETS, lambda *_: machine.table().markdown()),
+}
+
+
+@main.command("page")
+@click.argument("names", nargs=-1, type=click.Choice(list(SECTIONS)), metavar="[SECTION]...")
 @click.option("--quick", is_flag=True, help="Small sizes, to see that things work; no number counts.")
-@click.option("--runs", type=click.IntRange(1), default=RUNS, show_default=True, help="Separate runs of the targets.")
-def all_command(*, quick: bool, runs: int) -> None:
-    """Measure everything and write docs/reference/performance.md with its plots; takes an hour."""
-    steps: dict[str, tuple[Sizes, Callable[[Sizes], str]]] = {
-        "targets": (sizes.TARGETS, lambda chosen: _section(targets.table(_target_runs(chosen, runs)), chosen)),
-        "peers": (sizes.PEERS, lambda chosen: _section(comparison.table(comparison.measure(chosen)), chosen)),
-        "latency": (sizes.LATENCY, _latency_section),
-        "scaling": (sizes.SCALING, _scaling_section),
-        "profile": (sizes.TARGETS, _profile_section),
-        "machine": (sizes.TARGETS, lambda _: machine.table().markdown()),
-    }
-    for name, (usual, section) in steps.items():
-        page.write({name: section(QUICK if quick else usual)})  # at once: what is interrupted keeps what it has
+@click.option("--runs", type=click.IntRange(1), default=RUNS, show_default=True, help="Runs of targets and calls.")
+def page_command(*, quick: bool, runs: int, names: tuple[str, ...]) -> None:
+    """Measure, and write docs/reference/performance.md with its plots.
+
+    SECTION is one of targets, calls, peers, latency, scaling, profile and machine; without one all are written, which
+    takes an hour.
+    """
+    for name in names or SECTIONS:
+        usual, section = SECTIONS[name]
+        page.write({name: section(QUICK if quick else usual, runs)})  # at once: what is interrupted keeps what it has
         console.print(f"{name}: written to {page.PAGE}", markup=False)
 
 
@@ -153,8 +185,12 @@ def _target_runs(chosen: Sizes, runs: int, *, error: bool = False) -> list[dict[
     ]
 
 
+def _call_runs(chosen: Sizes, runs: int) -> list[dict[str, Answer]]:
+    return [calls.measure(chosen, title=f"calls, run {run} of {runs}") for run in range(1, runs + 1)]
+
+
 def _section(table: Table, chosen: Sizes) -> str:
-    return _with_sizes(table, chosen).markdown()
+    return f"{_with_sizes(table, chosen).markdown()}\n{machine.measured_today()}\n"
 
 
 def _latency_section(chosen: Sizes) -> str:
@@ -168,7 +204,7 @@ def _profile_section(chosen: Sizes) -> str:
         profiling.stages_table(min(chosen.count, sizes.STAGES)),
         profiling.table(min(chosen.count // 10, PROFILED)),
     ]
-    return "\n".join(f"### {part.title}\n\n{part.markdown()}" for part in parts)
+    return "\n".join([*[f"### {part.title}\n\n{part.markdown()}" for part in parts], machine.measured_today()])
 
 
 def _scaling_sizes(chosen: Sizes) -> str:
@@ -183,4 +219,4 @@ def _scaling_section(chosen: Sizes) -> str:
         plots.scaling(axis, curves, page.PLOTS / f"{axis}.svg")
         parts += [f"### {title[0].upper()}{title[1:]}", page.image(f"Growth with {title}", axis)]
         parts.append(scaling.table(axis, curves).markdown().strip())
-    return "\n\n".join([*parts, *scaling.losses(answers)])
+    return "\n\n".join([*parts, *scaling.losses(answers), machine.measured_today()])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,11 @@ KIND = "chat.round_completed"
 TEXT = "cache warmed"
 SCALARS: Mapping[str, Any] = {"round_id": MARK, "entries": 312, "share": 0.75, "warm": True, "region": "eu-1"}
 
+CONTEXT = "context"  # context variables are bound
+EXCEPTIONS = "exceptions"  # exceptions are logged
+PROCESSOR = "processor"  # the application has a processor of its own
+NEEDS = (CONTEXT, EXCEPTIONS, PROCESSOR)
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -28,12 +33,14 @@ class Load:
         error: the event's error text; None as in a round that succeeded.
         burst: how many events may wait at once; a package that drops gets a queue of at least this many.
         options: options of ``bamboo_logmetrics.open_log``; other packages do not see them.
+        needs: what the calls need beside the usual set-up, of NEEDS; structlog, and we on it, can have it.
     """
 
     bound: Mapping[str, Any] = field(default_factory=lambda: {"project": "demo"})
     error: str | None = None
     burst: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+    needs: Sequence[str] = ()
 
 
 def fields(number: int, error: str | None) -> dict[str, Any]:

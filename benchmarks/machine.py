@@ -22,6 +22,15 @@ def cpu_model() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def measured_today() -> str:
+    """Return the sentence of a section of the page that says when it was measured."""
+    return f"Measured on {_today()}."
+
+
+def _today() -> str:
+    return dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%d")
+
+
 def table() -> Table:
     """Return the machine and the versions."""
     rows = [
@@ -29,7 +38,7 @@ def table() -> Table:
         ["cores", str(os.cpu_count())],
         ["system", f"{platform.system()} {platform.release()}"],
         ["Python", f"{platform.python_implementation()} {platform.python_version()}"],
-        ["date", dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%d")],
+        ["date of these versions", _today()],
         *[[package, version] for package, version in peers.versions().items()],
     ]
     if shutil.which("jq"):

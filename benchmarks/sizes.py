@@ -17,8 +17,8 @@ class Sizes:
         imports: rounds of fresh interpreters that import.
     """
 
-    rounds: int = 7
-    count: int = 200_000
+    rounds: int = 3
+    count: int = 100_000
     lines: int = 1_000_000
     queue: int = 100_000
     imports: int = 41
@@ -29,10 +29,11 @@ class Sizes:
         return f"{rounds} of {self.count:,} events each."
 
 
-# what a command measures unless it is told otherwise: the targets thoroughly, the slow peers in a few minutes
+# what a command measures unless it is told otherwise: in a few minutes each, and scaling in more
 TARGETS = Sizes()
-PEERS = Sizes(rounds=3, count=50_000)
-LATENCY = Sizes(rounds=5)
-SCALING = Sizes(rounds=3)
+CALLS = Sizes(count=20_000)
+PEERS = Sizes(count=50_000)
+LATENCY = Sizes(rounds=5, count=200_000)
+SCALING = Sizes(count=200_000)
 STAGES = 20_000  # calls of each stage
 QUICK = Sizes(rounds=2, count=3_000, lines=10_000, queue=5_000, imports=3)  # to see that things work, no more

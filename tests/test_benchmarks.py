@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import json
 import math
 import os
 import re
@@ -12,6 +13,10 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from bamboo_logmetrics.format.fields import HEADER
+from bamboo_logmetrics.format.layouts import flat_of
 
 ROOT = Path(__file__).parent.parent
 MAIN = ROOT / "benchmarks" / "__main__.py"
@@ -25,6 +30,7 @@ _entry.find_benchmarks()
 sys.path[:] = _before
 
 from benchmarks import (  # noqa: E402
+    calls,
     cli,
     comparison,
     fresh,
@@ -123,6 +129,60 @@ def test_a_peer_loses_nothing(name):
     assert through["events_per_s"] > 0
 
 
+CALLS = calls.tasks(Sizes(count=COUNT))
+
+
+def lines_of(folder, name):
+    """Run a task of the table of calls, and return its answer and the lines of the application in its file."""
+    folder.mkdir()
+    subprocess.run(
+        fresh.prepare(CALLS[name].job, folder, dict(CALLS[name].arguments)), env=fresh.environment(), check=True
+    )
+    lines = [json.loads(line) for line in (folder / "log" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return fresh.read_answer(folder), [line for line in lines if MARK in str(line)]
+
+
+def values_of(line):
+    """Return the values that a call gave to a line of either side, in one form."""
+    names = {"message": "event", "log.level": "level"}  # of ecs-logging
+    flat = {names.get(name, name): value for name, value in line.items()} if "bamboo" not in line else flat_of(line)
+    given = {name: value for name, value in flat.items() if value is not None}
+    for name in {*HEADER, "event_id", "ecs.version", "@timestamp"} - {"event", "level"}:
+        given.pop(name, None)
+    return {**given, "due": given.get("due", "").replace("+00:00", "Z")}
+
+
+@pytest.mark.parametrize("name", calls.CASES)
+def test_both_sides_of_a_case_write_the_same(tmp_path, name):
+    """Ours and the reference write one line for each call, or ten of a request, with the same values in each."""
+    needs(calls.CASES[name].reference)
+    answer, ours = lines_of(tmp_path / "us", f"us {name}, cpu")
+    _, theirs = lines_of(tmp_path / "ref", f"ref {name}, cpu")
+    assert len(ours) == COUNT == answer["check"]["lines"]
+    assert list(map(values_of, ours)) == list(map(values_of, theirs))
+
+
+@pytest.mark.parametrize("who", ["us", "ref"])
+def test_the_time_of_a_request_is_that_of_ten_lines(tmp_path, who):
+    """A request counts as one call, and all ten lines of each are expected in the file."""
+    needs(peers.US if who == "us" else peers.REFERENCE)
+    answer, lines = lines_of(tmp_path / who, f"{who} request, caller")
+    assert (answer["check"]["expected"], answer["check"]["lost"], len(lines)) == (COUNT, 0, COUNT)
+    assert CALLS[f"{who} request, caller"].arguments["count"] == COUNT // 10
+
+
+def test_the_table_of_calls():
+    """Two rows for each case; "no more" asks for a factor of one; where nothing is asked for nothing is met."""
+    run = {name: {"p50": 1.0, "cpu_us": 1.0, "check": {"lost": 0, "broken": 0}} for name in CALLS}
+    run["us nested, caller"]["p50"] = 0.5
+    rows = {row[0]: row for row in calls.table([run]).rows}
+    assert len(rows) == 2 * len(calls.CASES)
+    assert rows["a list, a dict and a float: caller p50"][1:] == ["2 times less", "0.5 us", "1 us", "2x", "met"]
+    assert rows["log.exception: CPU of all threads"][1:] == ["no more", "1 us", "1 us", "1x", "met"]
+    assert rows["five scalars: caller p50"][-1] == "missed"
+    assert rows["a request: three context variables, ten lines: caller p50"][1:] == ["", "1 us", "1 us", "1x", ""]
+
+
 @pytest.mark.parametrize("name", situations.SITUATIONS)
 def test_a_situation_is_what_it_is_called(name):
     """Each situation ends with every acknowledged line in its files; those that rotate have done so."""
@@ -216,9 +276,19 @@ def test_the_page_has_every_section():
     """docs/reference/performance.md has the markers of every section that is written."""
     text = page.PAGE.read_text(encoding="utf-8")
     found = re.findall(r"<!-- begin (\w+) -->", text)
-    assert found == ["targets", "peers", "latency", "scaling", "profile", "machine"]
+    assert found == list(cli.SECTIONS)
     for name in found:
         assert page.replace(text, name, "new") != text
+
+
+def test_one_section_of_the_page_is_written(monkeypatch):
+    """The sections that are named are measured and written, and no others."""
+    written = {}
+    monkeypatch.setattr(page, "write", written.update)
+    answer = CliRunner().invoke(cli.main, ["page", "machine"])
+    assert answer.exit_code == 0, answer.output
+    assert list(written) == ["machine"]
+    assert "| Python | CPython" in written["machine"]
 
 
 def test_plots_are_the_same_each_time(tmp_path):
@@ -290,8 +360,9 @@ def test_what_is_not_installed_is_left_out_aloud(monkeypatch, capsys):
     assert "loguru is not installed; the extra 'bench'" in left_out[0]
     assert comparison.measure(Sizes(rounds=1, count=10), ("loguru_enqueue",)) == {}
     assert "loguru is not installed" in capsys.readouterr().err.replace("\n", " ")
-    with pytest.raises(cli.click.ClickException, match="left out"):
-        cli.target_runs.measure(Sizes())
+    for measured in (cli.target_runs, calls):
+        with pytest.raises(cli.click.ClickException, match="left out"):
+            measured.measure(Sizes())
 
 
 def test_the_benchmarks_are_not_in_the_wheel():
@@ -305,8 +376,8 @@ def test_the_benchmarks_are_not_in_the_wheel():
 def test_every_peer_says_where_its_set_up_comes_from():
     """Every module of a peer has a title, what it needs, and a docstring that names the documentation it follows."""
     files = {path.stem for path in (ROOT / "benchmarks" / "peers").glob("*.py")}
-    assert files - {"__init__", "base", "logging_calls", "structlog_calls"} == set(peers.NAMES)
-    for name in peers.NAMES:
+    assert files - {"__init__", "base", "kinds", "logging_calls", "structlog_calls"} == set(peers.ALL)
+    for name in peers.ALL:
         module = peers.module_of(name)
         assert module.TITLE
         assert module.NEEDS

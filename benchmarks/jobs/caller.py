@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks import measure
 from benchmarks.jobs import running
+from benchmarks.peers.kinds import LINES
 
 BURST = 10_000
 
@@ -27,7 +28,7 @@ def caller(
         folder: where the log is.
         peer: its name.
         count: how many calls; the garbage collector runs as it likes.
-        kind: "emit" (the event made in the call), "made" (made before) or "plain".
+        kind: "emit" (the event made in the call), "made" (made before), "plain", or one of ``peers/kinds.py``.
         burst: calls between two flushes, see ``running.timed_bursts``.
         threads: how many share the calls.
         load: what is logged, see ``events.Load``.
@@ -38,5 +39,5 @@ def caller(
     return {
         **measure.latencies(times),
         "timer": measure.empty_timer() / measure.US,
-        "check": running.checked(folder, count),
+        "check": running.checked(folder, count * LINES.get(kind, 1)),
     }

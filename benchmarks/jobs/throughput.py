@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import measure
 from benchmarks.jobs import running
+from benchmarks.peers.kinds import LINES
 
 
 def throughput(
@@ -33,5 +34,5 @@ def throughput(
     return {
         "cpu_us": cpu / count * 1e6,
         "events_per_s": count / wall,
-        "check": running.checked(folder, count),
+        "check": running.checked(folder, count * LINES.get(kind, 1)),
     }

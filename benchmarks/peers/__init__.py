@@ -13,6 +13,7 @@ US = "bamboo"
 HANDLER = "bamboo_handler"
 REFERENCE = "structlog_bytes"
 QUEUE_HANDLER = "queue_handler"
+ECS_REFERENCE = "structlog_ecs"
 
 NAMES = (
     US,
@@ -28,6 +29,9 @@ NAMES = (
     "fapilog_file",
     "opentelemetry_batch",
 )
+
+# those, and what only the table of calls has
+ALL = (*NAMES, ECS_REFERENCE)
 
 
 def module_of(name: str) -> ModuleType:
@@ -67,7 +71,7 @@ def installed(names: tuple[str, ...] = NAMES) -> tuple[list[str], list[str]]:
 def versions() -> dict[str, str]:
     """Return the version of every package that is measured, by its name."""
     versions = {}
-    for package in sorted({package for name in NAMES for package in module_of(name).PACKAGES}):
+    for package in sorted({package for name in ALL for package in module_of(name).PACKAGES}):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -22,6 +22,7 @@ class Peer:
         flush: waits until what was logged so far is written.
         make: makes an event without logging it; a package without events of its own gives the number back.
         emit_made: logs what ``make`` gave; in a package without events of its own the same call as ``emit``.
+        others: other kinds of call by name, of those that are measured for some packages only (``kinds.py``).
     """
 
     emit: Callable[[int], object]
@@ -30,10 +31,11 @@ class Peer:
     flush: Callable[[], object] = _nothing
     make: Callable[[int], Any] = int
     emit_made: Callable[[Any], object] | None = None
+    others: Mapping[str, Callable[[int], object]] = field(default_factory=dict)
 
     def call(self, kind: str) -> Callable[[Any], object]:
-        """Return the call that a run of ``kind`` ("emit", "made" or "plain") makes."""
-        return {"emit": self.emit, "made": self.emit_made or self.emit, "plain": self.plain}[kind]
+        """Return the call that a run of ``kind`` ("emit", "made", "plain" or one of ``others``) makes."""
+        return {"emit": self.emit, "made": self.emit_made or self.emit, "plain": self.plain, **self.others}[kind]
 
     def arguments(self, kind: str, numbers: range) -> range | list[Any]:
         """Return an argument for each call of a run of ``kind``."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.events import KIND, MARK, SESSION, TEXT, TRACE, Load
+from benchmarks.peers import kinds
 from benchmarks.peers.base import Peer
 
 
@@ -16,7 +17,9 @@ def peer_of(logger: Any, load: Load, *, close: Callable[[], object]) -> Peer:
     structlog has no event that could be made beforehand: its call is the same for all of the event's runs, with the
     fields as keywords. The logger is bound and local, as structlog's page on performance recommends.
     """
-    info = logger.bind(**load.bound).info
+    kinds.bind_context(load)
+    log = logger.bind(**load.bound)
+    info = log.info
     error, status = load.error, "error" if load.error else "success"
 
     def emit(number: int) -> None:
@@ -40,4 +43,24 @@ def peer_of(logger: Any, load: Load, *, close: Callable[[], object]) -> Peer:
     def plain(_: int) -> None:
         info(TEXT, round_id=MARK, entries=312, share=0.75, warm=True, region="eu-1")
 
-    return Peer(emit=emit, plain=plain, close=close)
+    # the id of a request is a context variable
+    def started(_: str) -> None:
+        info(
+            "forward.request_started",
+            event_id=str(uuid.uuid4()),
+            endpoint=kinds.ENDPOINT,
+            model=kinds.MODEL,
+            is_stream=True,
+        )
+
+    def completed(_: str, latency_ms: int) -> None:
+        info(
+            "forward.request_completed",
+            event_id=str(uuid.uuid4()),
+            status_code=200,
+            status="success",
+            **kinds.USAGE,
+            latency_ms=latency_ms,
+        )
+
+    return Peer(emit=emit, plain=plain, close=close, others=kinds.calls_of(log, started, completed))
