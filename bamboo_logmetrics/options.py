@@ -6,7 +6,6 @@ documentation. Arguments, environment variables, messages and ``help(Options)`` 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import textwrap
@@ -358,6 +357,8 @@ _FOREIGN = {
 
 def _hint(unknown: str, names: Collection[str]) -> str:
     """Return the remedy for an unknown option, as the end of a message; "" if there is none."""
+    import difflib  # only a mistake needs it
+
     close = difflib.get_close_matches(unknown, names, n=1)
     remedy = _FOREIGN.get(unknown) or (f"{close[0]}=" if close else None)
     return "" if remedy is None else f"; instead of {unknown} use {remedy}"

@@ -6,7 +6,6 @@ A line has one of five levels. An application may use more: numbers between them
 
 from __future__ import annotations
 
-import logging
 import operator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ NAMES: Mapping[int, str] = {number: name for name, number in LEVELS.items()}
 LEVEL_NAME = "level_name"  # the key of the name of a level between the five
 
 # more names of the standard library and of structlog
-_ALIASES = {"notset": logging.NOTSET, "warn": logging.WARNING, "exception": logging.ERROR, "fatal": logging.CRITICAL}
+_ALIASES = {"notset": 0, "warn": 30, "exception": 40, "fatal": 50}
 
 
 def level_number(level: object) -> int | None:
@@ -47,7 +46,7 @@ def _index(level: Any) -> int | None:
 def _number_of_name(level: str) -> int | None:
     """Return the number of a name of ``logging.addLevelName``, or of a number as text."""
     for name in (level, level.upper(), level.lower()):
-        number = logging.getLevelName(name)
+        number = _level_name(name)
         if isinstance(number, int):
             return number
     try:
@@ -56,12 +55,22 @@ def _number_of_name(level: str) -> int | None:
         return None
 
 
+def _level_name(level: str | int) -> Any:
+    """Return the standard library's number of a name, or its name of a number.
+
+    logging is imported late: it would make the package load slower, and structlog has imported it before a log is open.
+    """
+    import logging
+
+    return logging.getLevelName(level)
+
+
 def name_between(number: int) -> str | None:
     """Return the name of a level that is none of the five, such as ``"SUCCESS"`` or ``"Level 25"``; None for the five.
 
     It is the standard library's name of the number, however the caller wrote it: a level has one name in all lines.
     """
-    return None if number in NAMES else logging.getLevelName(number)
+    return None if number in NAMES else _level_name(number)
 
 
 @lru_cache(maxsize=128)
