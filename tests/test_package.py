@@ -52,7 +52,7 @@ def test_the_tested_package_is_the_installed_one():
 
 
 def test_the_import_leaves_out_what_is_needed_later():
-    """What only opening a log, a mistake or the tagged form needs is not loaded with the package."""
+    """Modules that only opening a log, a mistake or the tagged form needs are not loaded with the package."""
     code = "import sys; before = set(sys.modules); import bamboo_logmetrics; print(*set(sys.modules) - before)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {"bamboo_logmetrics", "msgspec"} <= set(loaded)
