@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 
 from bamboo_logmetrics.record.levels import LEVELS, level_at, level_number, name_between
-
-np = pytest.importorskip("numpy")  # compiled: a new Python may not have it yet
 
 
 @pytest.mark.parametrize(("name", "number"), LEVELS.items())

@@ -21,15 +21,14 @@ from typing import NamedTuple
 
 import attrs
 import msgspec
+import numpy as np
+import pydantic
 import pytest
 import werkzeug.local
 from support.tools import flat
 
 from bamboo_logmetrics.record import natural, snapshot
 from bamboo_logmetrics.record.snapshot import freeze
-
-np = pytest.importorskip("numpy")  # compiled: a new Python may not have them yet
-pydantic = pytest.importorskip("pydantic")
 
 
 class Pair(NamedTuple):
@@ -345,7 +344,8 @@ def test_nothing_is_imported_for_a_value():
 
 def test_pandas():
     """Times, missing values, series and tables of pandas."""
-    pd = pytest.importorskip("pandas")
+    import pandas as pd
+
     assert freeze([pd.NaT, pd.NA, pd.Timedelta(seconds=1)]) == [None, None, 1.0]
     assert freeze(pd.Timestamp("2026-01-01T12:00", tz="Europe/Berlin")) == "2026-01-01T11:00:00.000000Z"
     assert freeze(pd.Timestamp("2026-01-01T12:00")) == "2026-01-01T12:00:00"
