@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles.discovery import find_log, find_logs
-from bamboo_logmetrics.ship.log_source import LogSource, LogState
+from bamboo_logmetrics.ship.log_source import LogSource
+from bamboo_logmetrics.ship.log_state import LogState
 from bamboo_logmetrics.ship.reporters import WAITING, ProblemReporter
 from bamboo_logmetrics.ship.sender import Sender
 from bamboo_logmetrics.system import Clock

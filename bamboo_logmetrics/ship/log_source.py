@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -14,13 +14,13 @@ from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events.times import format_ns
 from bamboo_logmetrics.format.layouts import find_ids
 from bamboo_logmetrics.logfiles import checkpoint
-from bamboo_logmetrics.logfiles.names import shipper_file
 from bamboo_logmetrics.logfiles.position import Chunk, Position
 from bamboo_logmetrics.ship.dead_letters import DeadLetters, letter_of_invalid, letter_of_lost, letters_of_rejection
 from bamboo_logmetrics.ship.destinations.base import Rejection
 from bamboo_logmetrics.ship.entries import Entry, InvalidLine, entry_of
 from bamboo_logmetrics.ship.follower import NOT_KNOWN, Follower
-from bamboo_logmetrics.ship.sequences import Lost, SequenceTracker, merge_last
+from bamboo_logmetrics.ship.log_state import LogState, ShipperIdentity, load_state, save_state
+from bamboo_logmetrics.ship.sequences import Ahead, Lost, SequenceTracker, merge_last
 from bamboo_logmetrics.system import FS, Clock
 
 _ERROR_EVERY = 10.0  # seconds between two checkpoints that only change the error
@@ -37,56 +37,6 @@ def _close_locks() -> None:
 os.register_at_fork(after_in_child=_close_locks)
 
 
-class LogState(msgspec.Struct, kw_only=True):
-    """How far a log is shipped: the contents of a checkpoint.
-
-    Args:
-        to: the name of the destination.
-        url: the server's URL, without secrets.
-        position: every line before it is delivered, refused or lost.
-        writers: the highest number before the position, by writer.
-        verified: True once a server at this URL has taken a line.
-        shipped: the number of delivered lines.
-        refused: the number of lines in the dead-letter file that the server rejected, or that are invalid.
-        lost: the number of lines that the files no longer held.
-        repeated: the number of lines that were left out because they were delivered before.
-        error: the current problem; empty for none.
-        error_since: the time since which there has been a problem, UTC.
-        saved_at: the time at which the checkpoint was saved, UTC.
-    """
-
-    to: str
-    url: str
-    position: Position = msgspec.field(name="place", default=Position())
-    writers: dict[str, int] = {}
-    verified: bool = msgspec.field(name="proven", default=False)
-    shipped: int = 0
-    refused: int = 0
-    lost: int = 0
-    repeated: int = 0
-    error: str = ""
-    error_since: str = ""
-    saved_at: str = ""
-
-
-def load_state(fs: FS, path: str) -> LogState | None:
-    """Return the contents of a checkpoint; None where none is valid. Raises ConfigError for one of a newer version."""
-    values = checkpoint.load(fs, path)
-    if values is None:
-        return None
-    try:
-        return msgspec.convert(values, LogState)
-    except msgspec.ValidationError as error:
-        msg = f"{path} is not a checkpoint of this version: {error}; update this package, or remove the file"
-        raise ConfigError(msg) from None
-
-
-def save_state(fs: FS, path: str, state: LogState) -> None:
-    """Save a state as the checkpoint. Raises OSError."""
-    values: dict[str, Any] = msgspec.to_builtins(state)
-    checkpoint.save(fs, path, values)
-
-
 class Batch(NamedTuple):
     """The lines of one read.
 
@@ -95,6 +45,7 @@ class Batch(NamedTuple):
         position: the position behind them.
         last: the highest number of each writer among them.
         repeated: the number of lines that were left out because they were delivered before.
+        ahead: the number of lines that an earlier run delivered and did not count.
         lost: the numbers that the files no longer hold.
         invalid: the lines that cannot be delivered.
     """
@@ -102,29 +53,10 @@ class Batch(NamedTuple):
     entries: list[Entry]
     position: Position
     last: dict[str, int]
-    repeated: int
     lost: list[Lost]
     invalid: list[InvalidLine]
-
-
-class ShipperIdentity(NamedTuple):
-    """The name of a shipper and its server.
-
-    Args:
-        name: the name, a part of the names of its files.
-        to: the name of the destination.
-        url: the URL of its requests.
-        directory: the directory of its files; None for the directory of each log.
-    """
-
-    name: str
-    to: str
-    url: str
-    directory: str | None = None
-
-    def path(self, log: str, kind: str) -> str:
-        """Return the path of a file of the shipper: ``checkpoint``, ``dead-letter`` or ``shipper``."""
-        return shipper_file(log, self.name, kind, self.directory)
+    repeated: int = 0
+    ahead: int = 0
 
 
 class LogSource:
@@ -167,6 +99,8 @@ class LogSource:
             raise
         self._follower = Follower(log, self.state.position, fs=fs)
         self._sequences = SequenceTracker(self.state.writers)
+        self._ahead = Ahead(self.state.ahead)
+        self._delivered_before = Ahead(self.state.ahead)
         self._error_saved = float("-inf")
         self._saved_position = self.state.position
         self._begun = bool(self.state.writers or self.state.position.head or self.state.position.passed)
@@ -240,8 +174,8 @@ class LogSource:
 
     def _batch(self, chunk: Chunk, items: list[Entry | InvalidLine]) -> Batch:
         invalid = [InvalidLine(chunk.broken, chunk.reason)] if chunk.reason else []
-        batch = Batch([], chunk.position, {}, 0, [], invalid)
-        repeated = 0
+        batch = Batch([], chunk.position, {}, [], invalid)
+        repeated = ahead = 0
         for item in items:
             if isinstance(item, InvalidLine):
                 self._skip(item.line, batch)
@@ -255,9 +189,12 @@ class LogSource:
             if lost:
                 batch.lost.append(lost)
             batch.last[writer] = seq
+            if (writer, seq) in self._delivered_before:
+                ahead += 1
+                continue
             batch.entries.append(item)
         self._sequences.prune(batch.last)
-        return batch._replace(repeated=repeated)
+        return batch._replace(repeated=repeated, ahead=ahead)
 
     def _skip(self, line: bytes, batch: Batch) -> None:
         """Note the numbers in an invalid line, so that it does not count as lost as well."""
@@ -267,6 +204,18 @@ class LogSource:
 
     # -- progress ------------------------------------------------------------------------
 
+    def note_delivered(self, entries: Iterable[Entry]) -> None:
+        """Note lines of the batch under way that are delivered, so that no later run sends them again.
+
+        From any thread. A line that is sent again could be refused, because the server has newer ones by now, and then
+        the dead-letter file would name a line that the server has.
+        """
+        with self._guard:
+            self._ahead.add((entry.head.writer, entry.head.seq) for entry in entries)
+            self.state.ahead = self._ahead.intervals()
+            with suppress(OSError):  # the next checkpoint will have it
+                self.save()
+
     def commit(self, batch: Batch, rejections: list[Rejection]) -> None:
         """Count a batch whose lines are delivered or rejected; :meth:`save` writes the counts to the disk."""
         state = self.state
@@ -274,14 +223,17 @@ class LogSource:
         self._unwritten += [letter_of_invalid(line) for line in batch.invalid]
         self._unwritten += [letter for rejection in rejections for letter in letters_of_rejection(rejection)]
         self._unwritten += [letter_of_lost(lost) for lost in batch.lost]
+        writers = merge_last(state.writers, batch.last)
+        self._ahead.remove_until(writers)
         self.state = msgspec.structs.replace(
             state,
             verified=state.verified or len(batch.entries) > rejected,
-            shipped=state.shipped + len(batch.entries) - rejected,
+            shipped=state.shipped + len(batch.entries) - rejected + batch.ahead,
             refused=state.refused + rejected + sum(line.reason not in NOT_KNOWN for line in batch.invalid),
             lost=state.lost + sum(lost.size for lost in batch.lost),
             repeated=state.repeated + batch.repeated,
-            writers=merge_last(state.writers, batch.last),
+            writers=writers,
+            ahead=self._ahead.intervals(),
             position=batch.position,
         )
 

@@ -11,7 +11,7 @@ from bamboo_logmetrics.logfiles.names import list_shippers, shipper_file
 from bamboo_logmetrics.logfiles.position import Position
 from bamboo_logmetrics.ship.entries import entry_of
 from bamboo_logmetrics.ship.follower import Follower
-from bamboo_logmetrics.ship.log_source import LogState, load_state
+from bamboo_logmetrics.ship.log_state import LogState, load_state
 from bamboo_logmetrics.system import FS, Clock
 
 _READ = 64 * 1024

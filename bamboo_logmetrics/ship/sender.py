@@ -70,6 +70,7 @@ class Sender:
         wakeup: a lock that is held; releasing it ends a pause and the delivery.
         on_trouble: called with an error before each pause, and with ``""`` when it is over.
         on_notice: called with something that the user should know; may repeat itself.
+        on_part: called with the lines that are taken of each request of a batch but the last.
         give_up_after: seconds without any success after which GivenUpError is raised; None for never.
     """
 
@@ -82,6 +83,7 @@ class Sender:
         wakeup: Lock,
         on_trouble: Callable[[str], None],
         on_notice: Callable[[str], None] = lambda _text: None,
+        on_part: Callable[[Sequence[Entry]], None] = lambda _entries: None,
         give_up_after: float | None = None,
     ) -> None:
         self._destination = destination
@@ -90,6 +92,7 @@ class Sender:
         self._wakeup = wakeup
         self._on_trouble = on_trouble
         self._on_notice = on_notice
+        self._on_part = on_part
         self._give_up_after = give_up_after
         self._pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._posted_at: float | None = None  # when the request was sent that has no answer yet
@@ -113,19 +116,22 @@ class Sender:
         """Return lines ready to be sent. Raises the encoder's error for a line that it cannot encode."""
         return EncodedBatch(entries, compressed(self._destination.encode(entries)))
 
-    def encode_valid(self, entries: Sequence[Entry]) -> tuple[EncodedBatch | None, list[InvalidLine]]:
-        """Return the lines that can be encoded, ready to be sent, and the others with the reasons.
+    def encode_valid(self, entries: Sequence[Entry]) -> tuple[list[EncodedBatch], list[InvalidLine]]:
+        """Return the lines that can be encoded, as the requests to send, and the others with the reasons.
 
         A line that fails, with whatever error, must not stop the lines after it. Raises the error if the encoder takes
         neither a line of the batch nor an ordinary one.
         """
         try:
-            return (self.encode(entries) if entries else None), []
+            return self._encode_requests(entries), []
         except Exception:
             valid, invalid = self._try_each(entries)
             if not valid and not self._try_each(_SAMPLES)[0]:
                 raise
-        return (self.encode(valid) if valid else None), invalid
+        return self._encode_requests(valid), invalid
+
+    def _encode_requests(self, entries: Sequence[Entry]) -> list[EncodedBatch]:
+        return [self.encode(part) for part in self._destination.requests(entries)] if entries else []
 
     def _try_each(self, entries: Sequence[Entry]) -> tuple[list[Entry], list[InvalidLine]]:
         valid, invalid = [], []
@@ -141,14 +147,31 @@ class Sender:
 
     # -- sending -----------------------------------------------------------------------------
 
-    def deliver(self, batch: EncodedBatch) -> list[Rejection]:
+    def deliver_all(self, batches: Sequence[EncodedBatch]) -> list[Rejection]:
+        """Deliver batches in their order, and return the rejections. Raises StoppedError and GivenUpError."""
+        rejections: list[Rejection] = []
+        for number, batch in enumerate(batches, start=1):
+            new = self.deliver(batch, later=batches[number:])
+            rejections += new
+            if number < len(batches):
+                rejected = {entry.id for rejection in new for entry in rejection.entries}
+                self._on_part([entry for entry in batch.entries if entry.id not in rejected])
+        return rejections
+
+    def deliver(self, batch: EncodedBatch, later: Sequence[EncodedBatch] = ()) -> list[Rejection]:
         """Send lines until each is taken or rejected, and return the rejections.
+
+        Args:
+            batch: the lines.
+            later: the batches after this one; lines of them may be tried on a server that rejects a single line.
 
         Raises StoppedError and GivenUpError.
         """
         self._last_success = self._clock.monotonic()
+        self._candidates = [
+            entry for other in ([batch] if len(batch.entries) > 1 else later) for entry in other.entries
+        ]
         rejections: list[Rejection] = []
-        self._batch = batch.entries
         waiting = [batch]
         while waiting:
             waiting += self._send(waiting.pop(), rejections)
@@ -216,9 +239,7 @@ class Sender:
 
     def _probe(self) -> bool:
         """Send some lines of the batch one by one; return True once one is taken, or rejected by name."""
-        if len(self._batch) == 1:
-            return False
-        for entry in random.sample(self._batch, min(len(self._batch), _PROBES)):
+        for entry in random.sample(self._candidates, min(len(self._candidates), _PROBES)):
             batch = self.encode([entry])
             answer = self._post(batch)
             bad = self._destination.find_rejected(batch.entries, answer.body) if answer.status in _BAD_LINES else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 _MOST_WRITERS = 10_000  # kept, so that a checkpoint stays small: those that wrote last
@@ -53,6 +53,44 @@ class SequenceTracker:
     def prune(self, last: Mapping[str, int]) -> None:
         """Remove the writers that have not written for longest, after a batch with these last numbers."""
         self._last = merge_last(self._last, last)
+
+
+class Ahead:
+    """Numbers of lines that are delivered although lines before them are not, as intervals of each writer."""
+
+    def __init__(self, intervals: Mapping[str, list[tuple[int, int]]]) -> None:
+        self._numbers = {
+            writer: {number for first, last in pairs for number in range(first, last + 1)}
+            for writer, pairs in intervals.items()
+        }
+
+    def __contains__(self, line: tuple[str, int]) -> bool:
+        writer, seq = line
+        return seq in self._numbers.get(writer, ())
+
+    def add(self, lines: Iterable[tuple[str, int]]) -> None:
+        """Add lines, as writer and number."""
+        for writer, seq in lines:
+            self._numbers.setdefault(writer, set()).add(seq)
+
+    def remove_until(self, last: Mapping[str, int]) -> None:
+        """Remove the numbers up to the last of each writer, which the position covers."""
+        left = {writer: {seq for seq in seqs if seq > last.get(writer, 0)} for writer, seqs in self._numbers.items()}
+        self._numbers = {writer: seqs for writer, seqs in left.items() if seqs}
+
+    def intervals(self) -> dict[str, list[tuple[int, int]]]:
+        """Return the first and last number of each interval, by writer."""
+        return {writer: _intervals(sorted(seqs)) for writer, seqs in self._numbers.items()}
+
+
+def _intervals(seqs: list[int]) -> list[tuple[int, int]]:
+    intervals: list[tuple[int, int]] = []
+    for seq in seqs:
+        if intervals and intervals[-1][1] == seq - 1:
+            intervals[-1] = (intervals[-1][0], seq)
+        else:
+            intervals.append((seq, seq))
+    return intervals
 
 
 def merge_last(writers: Mapping[str, int], last: Mapping[str, int]) -> dict[str, int]:

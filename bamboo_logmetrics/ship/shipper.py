@@ -20,7 +20,8 @@ from bamboo_logmetrics.ship.destinations import find_destination
 from bamboo_logmetrics.ship.destinations.base import Destination, Rejection, ResourceDefaults
 from bamboo_logmetrics.ship.http import Server
 from bamboo_logmetrics.ship.log_set import LOOK_EVERY, LogSet, OpenLog, Shipped
-from bamboo_logmetrics.ship.log_source import Batch, LogSource, ShipperIdentity
+from bamboo_logmetrics.ship.log_source import Batch, LogSource
+from bamboo_logmetrics.ship.log_state import ShipperIdentity
 from bamboo_logmetrics.ship.reporters import WAITING, NoticeReporter, ProblemReporter
 from bamboo_logmetrics.ship.sender import EncodedBatch, GivenUpError, Sender, StoppedError, notify
 from bamboo_logmetrics.system import FS, Clock, backoff
@@ -228,7 +229,7 @@ class Shipper:
             if self._clock.wait(self._wakeup, self._poll_interval):
                 return
 
-    def _read(self) -> tuple[OpenLog, Batch, EncodedBatch | None] | None:
+    def _read(self) -> tuple[OpenLog, Batch, list[EncodedBatch]] | None:
         """Return the next batch of any log, ready to be sent; the logs take turns."""
         for path, log in self._logs.in_turn():
             try:
@@ -240,16 +241,16 @@ class Shipper:
             if batch is not None:
                 self._logs.had_turn(path)
                 encoded, invalid = log.sender.encode_valid(batch.entries)
-                entries = list(encoded.entries) if encoded else []
+                entries = [entry for request in encoded for entry in request.entries]
                 return log, batch._replace(entries=entries, invalid=batch.invalid + invalid), encoded
         return None
 
-    def _dispatch(self, log: OpenLog, batch: Batch, encoded: EncodedBatch | None) -> None:
-        if encoded is None:
+    def _dispatch(self, log: OpenLog, batch: Batch, encoded: list[EncodedBatch]) -> None:
+        if not encoded:
             self._commit(log, batch, [])
             return
         self._under_way = (log, batch)  # first: Ctrl-C may come between the two
-        self._delivery.submit(lambda: log.sender.deliver(encoded))
+        self._delivery.submit(lambda: log.sender.deliver_all(encoded))
 
     def _await_delivery(self) -> None:
         """Wait for the batch that is on its way, and commit it."""
@@ -328,6 +329,7 @@ class Shipper:
             wakeup=self._wakeup,
             on_trouble=on_trouble,
             on_notice=self._notices.report,
+            on_part=source.note_delivered,
             give_up_after=self._give_up_after,
         )
         return OpenLog(source, sender, source.state)

@@ -23,7 +23,8 @@ from support.tools import physical, tool
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.ship import Shipped, Shipper, http, status
-from bamboo_logmetrics.ship.log_source import LogSource, ShipperIdentity
+from bamboo_logmetrics.ship.log_source import LogSource
+from bamboo_logmetrics.ship.log_state import ShipperIdentity
 
 DESTINATIONS = ("loki", "elasticsearch", "otlp")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bamboo_logmetrics.ship import Shipped, Shipper
-from bamboo_logmetrics.ship.log_source import load_state
+from bamboo_logmetrics.ship.log_state import load_state
 from bamboo_logmetrics.testing import ManualClock
 from support.faults import FaultyFS, QuickFS
 from support.shiplog import HandLog

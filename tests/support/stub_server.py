@@ -94,6 +94,7 @@ class StubServer:
         largest: the bytes of the largest body that is taken; larger ones are answered with 413.
         before: is called with each request before anything is stored.
         after: is called with each request once it is stored, before the answer.
+        get: a function of a path with its query; the status and the body of the answer to a GET.
         kinds: the interfaces that it has, by the ends of their paths; a test may append one.
     """
 
@@ -109,6 +110,7 @@ class StubServer:
         self.largest = None
         self.index = ".ds-logs"
         self.before = self.after = lambda _: None
+        self.get = lambda _path: (404, b"no such path")
         self.reached = threading.Semaphore(0)  # a request more has come
         self._replies = deque()
         self._guard = threading.RLock()
@@ -357,6 +359,13 @@ def _handler(stub):
                 self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(b"" if status == 204 else data)
+
+        def do_GET(self):
+            status, data = stub.get(self.path)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
 
         def handle(self):
             with suppress(OSError):  # the client is gone, or the test is over

@@ -150,6 +150,13 @@ class Destination(ABC):
         """Return the rejected lines, where the body of an answer with 400 says that all others are taken, or None."""
         return None
 
+    def requests(self, entries: Sequence[Entry]) -> list[Sequence[Entry]]:
+        """Return the lines of each request that delivers these, in the order of sending: by default all in one.
+
+        To be overridden where a server refuses a line because it has later ones.
+        """
+        return [entries]
+
     def split(self, entries: Sequence[Entry]) -> list[Sequence[Entry]]:
         """Return several lines in smaller parts, after the server rejected them together."""
         half = len(entries) // 2

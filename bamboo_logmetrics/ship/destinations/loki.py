@@ -3,6 +3,10 @@
 The labels are few and have few values; ids are structured metadata. Loki drops an entry with the labels, time and line
 of one that it still has in memory, but not of one that it has flushed: a line that is sent again is usually stored
 once, possibly twice.
+
+Loki refuses an entry that is too far behind the newest of its stream, as that stands when the entry's turn comes. So
+lines are sent in the order of their times, and a request spans less than Loki accepts: sent again, it is not refused
+because of itself.
 """
 
 from __future__ import annotations
@@ -31,7 +35,8 @@ class _Metadata(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 _ids = attrgetter(*IDS)
-
+_time = attrgetter("time_ns")
+_LONGEST_SPAN = 30 * 60 * 1_000_000_000  # ns in one request; Loki accepts an hour behind the newest
 
 _NAMES = ("service_name", "env", "family", "level")
 
@@ -55,11 +60,22 @@ class Loki(Destination):
     path = "/loki/api/v1/push"
     success_statuses = frozenset({204})  # Loki answers 260 for lines that it accepts and discards
 
+    def requests(self, entries: Sequence[Entry]) -> list[Sequence[Entry]]:
+        """Return the lines by time, half an hour at most in each request."""
+        requests: list[list[Entry]] = []
+        until = float("-inf")
+        for entry in sorted(entries, key=_time):
+            if entry.time_ns >= until:
+                requests.append([])
+                until = entry.time_ns + _LONGEST_SPAN
+            requests[-1].append(entry)
+        return list(requests)
+
     def encode(self, entries: Sequence[Entry]) -> bytes:
-        """Return the streams, one for each set of labels."""
+        """Return the streams, one for each set of labels, each in the order of the times."""
         values = {
             labels: [(str(entry.time_ns), entry.line.decode(), _metadata(entry)) for entry in members]
-            for labels, members in self._streams(entries).items()
+            for labels, members in self._streams(sorted(entries, key=_time)).items()
         }
         streams = [
             {"stream": {name: text for name, text in zip(_NAMES, labels, strict=True) if text}, "values": rows}
@@ -75,7 +91,7 @@ class Loki(Destination):
         return streams
 
     def find_rejected(self, entries: Sequence[Entry], body: bytes) -> Sequence[Entry] | None:
-        """Return the oldest lines: Loki tells only how many it rejected for their age."""
+        """Return the oldest lines: Loki tells only how many it rejected for their age, and they are sent by time."""
         text = body.decode("utf-8", "replace")
         matches = list(_TOO_OLD.finditer(text))
         if matches and sum(len(match[0]) for match in matches) == len(text):
@@ -84,7 +100,7 @@ class Loki(Destination):
             number = int(late[1]) if len(self._streams(entries)) == 1 else 0
         else:
             return None
-        return sorted(entries, key=lambda entry: entry.time_ns)[:number] or None
+        return sorted(entries, key=_time)[:number] or None
 
     def split(self, entries: Sequence[Entry]) -> list[Sequence[Entry]]:
         """Return the streams, each in order, because Loki reports errors by stream."""

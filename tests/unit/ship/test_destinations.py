@@ -222,11 +222,25 @@ def test_other_json_is_no_answer_of_otlp(answer):
         ("", None),
     ],
 )  # fmt: skip
-def test_loki_names_the_oldest(text, refused):
-    """Where Loki says that lines are too old, and how many, these are the oldest, and all others are taken."""
+def test_loki_tells_how_many(text, refused):
+    """Where Loki says how many lines are too old, these are the oldest, because lines are sent by time."""
     made = timed(1, 3, 0, 2)
     found = destination("loki").find_rejected(made, text.encode())
     assert refused == (None if found is None else [item.head.seq for item in found])
+
+
+def test_loki_requests_are_in_the_order_of_time():
+    """Lines go to Loki by time, in each stream too, and no request spans more than half an hour."""
+    loki = destination("loki")
+    made = [*timed(50, 10, 30), *entries(9, env="b")]
+    body = json.loads(loki.encode(made))
+    assert [[row[2]["seq"] for row in stream["values"]] for stream in body["streams"]] == [["2", "3", "1"], ["9"]]
+    hour = 3_600 * 10**9
+    times = [made[0].time_ns + number * hour // 4 for number in (8, 0, 1, 2, 3, 7)]
+    spread = [made[0]._replace(time_ns=time) for time in times]
+    found = [[entry.time_ns for entry in part] for part in loki.requests(spread)]
+    assert found == [times[1:3], times[3:5], [times[5], times[0]]]
+    assert destination("elasticsearch").requests(spread) == [spread]
 
 
 def test_loki_says_it_of_one_stream():

@@ -19,7 +19,8 @@ from bamboo_logmetrics.logfiles.position import fingerprint
 from bamboo_logmetrics.ship import log_source as module
 from bamboo_logmetrics.ship.dead_letters import DeadLetters
 from bamboo_logmetrics.ship.destinations.base import Rejection
-from bamboo_logmetrics.ship.log_source import LogSource, LogState, ShipperIdentity, load_state, save_state
+from bamboo_logmetrics.ship.log_source import LogSource
+from bamboo_logmetrics.ship.log_state import LogState, ShipperIdentity, load_state, save_state
 from bamboo_logmetrics.system import Clock
 from bamboo_logmetrics.testing import ManualClock
 

@@ -18,7 +18,7 @@ import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.ship import GivenUpError, Shipped, Shipper, shipper, status
 from bamboo_logmetrics.ship.background import BackgroundCalls
-from bamboo_logmetrics.ship.log_source import load_state
+from bamboo_logmetrics.ship.log_state import load_state
 from bamboo_logmetrics.testing import ManualClock
 
 LONG = 30  # seconds after which a test that waits has failed

@@ -1,0 +1,88 @@
+"""How far a log is shipped: the contents of a checkpoint, and the names of a shipper's files."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.logfiles import checkpoint
+from bamboo_logmetrics.logfiles.names import shipper_file
+from bamboo_logmetrics.logfiles.position import Position
+from bamboo_logmetrics.system import FS
+
+
+class LogState(msgspec.Struct, kw_only=True):
+    """How far a log is shipped: the contents of a checkpoint.
+
+    Args:
+        to: the name of the destination.
+        url: the server's URL, without secrets.
+        position: every line before it is delivered, refused or lost.
+        writers: the highest number before the position, by writer.
+        verified: True once a server at this URL has taken a line.
+        shipped: the number of delivered lines.
+        refused: the number of lines in the dead-letter file that the server rejected, or that are invalid.
+        lost: the number of lines that the files no longer held.
+        repeated: the number of lines that were left out because they were delivered before.
+        ahead: the numbers of lines after the position that are delivered, as first and last ones, by writer; only while
+            a batch goes out in several requests.
+        error: the current problem; empty for none.
+        error_since: the time since which there has been a problem, UTC.
+        saved_at: the time at which the checkpoint was saved, UTC.
+    """
+
+    to: str
+    url: str
+    position: Position = msgspec.field(name="place", default=Position())
+    writers: dict[str, int] = {}
+    verified: bool = msgspec.field(name="proven", default=False)
+    shipped: int = 0
+    refused: int = 0
+    lost: int = 0
+    repeated: int = 0
+    ahead: dict[str, list[tuple[int, int]]] = {}
+    error: str = ""
+    error_since: str = ""
+    saved_at: str = ""
+
+
+def load_state(fs: FS, path: str) -> LogState | None:
+    """Return the contents of a checkpoint; None where none is valid. Raises ConfigError for one of a newer version."""
+    values = checkpoint.load(fs, path)
+    if values is None:
+        return None
+    try:
+        return msgspec.convert(values, LogState)
+    except msgspec.ValidationError as error:
+        msg = f"{path} is not a checkpoint of this version: {error}; update this package, or remove the file"
+        raise ConfigError(msg) from None
+
+
+def save_state(fs: FS, path: str, state: LogState) -> None:
+    """Save a state as the checkpoint. Raises OSError."""
+    values: dict[str, Any] = msgspec.to_builtins(state)
+    if not state.ahead:
+        del values["ahead"]  # so that a checkpoint mostly has the form of version 0.1.0
+    checkpoint.save(fs, path, values)
+
+
+class ShipperIdentity(NamedTuple):
+    """The name of a shipper and its server.
+
+    Args:
+        name: the name, a part of the names of its files.
+        to: the name of the destination.
+        url: the URL of its requests.
+        directory: the directory of its files; None for the directory of each log.
+    """
+
+    name: str
+    to: str
+    url: str
+    directory: str | None = None
+
+    def path(self, log: str, kind: str) -> str:
+        """Return the path of a file of the shipper: ``checkpoint``, ``dead-letter`` or ``shipper``."""
+        return shipper_file(log, self.name, kind, self.directory)
