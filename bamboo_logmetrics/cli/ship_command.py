@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -69,6 +70,7 @@ def _destination_options() -> list[click.Option]:
 @click.option("--url", help="URL of the server, such as http://localhost:3100; the destination's path is appended.")
 @click.option("--follow", is_flag=True, help="Go on at the end: deliver lines that are appended, until stopped.")
 @click.option("--status", "show", is_flag=True, help="Show how far these logs are shipped, and ship nothing.")
+@click.option("--resend", is_flag=True, help="Send the lines in the dead-letter files again, and nothing else.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of --status.")
 @click.option("--name", help="Name of the checkpoint, to ship one log to several servers.  [default: as --to]")
 @click.option("--service", default="", help="Service of lines without service_name.  [default: the log's name]")
@@ -82,6 +84,13 @@ def _destination_options() -> list[click.Option]:
 @click.option("--cert", default="", help="File with the client's certificate.")
 @click.option("--key", default="", help="File with the certificate's key.")
 @click.option("--checkpoint-dir", help="Directory of checkpoints and dead letters.  [default: that of the log]")
+@click.option(
+    "--dead-letter-bytes",
+    type=click.IntRange(min=0),
+    default=64 * 1024 * 1024,
+    show_default=True,
+    help="Largest size of a dead-letter file; refused lines beyond it are counted, and not kept.",
+)
 @click.option("--moved", is_flag=True, help="The checkpoint's server has another URL now: go on there.")
 @click.option(
     "--give-up-after",
@@ -98,7 +107,8 @@ def ship(ctx: click.Context, /, files: tuple[str, ...], *, show: bool, form: str
     The files are the buffer: a hidden checkpoint beside each log notes how far it is delivered, and is never ahead of
     the server's acknowledgements. After an outage or a crash the same command goes on there. Each line is delivered at
     least once; within one backing index of Elasticsearch exactly once. A line that the server rejects goes, with the
-    reason, to a hidden dead-letter file beside the log.
+    reason, to a hidden dead-letter file beside the log. --resend sends these lines again, at least once; those that are
+    taken are removed from the file.
 
     Secrets come from the environment or from files, never from the command line: BAMBOO_LOGMETRICS_SHIP_USER,
     _PASSWORD, _TOKEN, _API_KEY, _TENANT, _CA, _CERT, _KEY, or _PASSWORD_FILE, _TOKEN_FILE, _API_KEY_FILE.
@@ -124,17 +134,20 @@ def ship(ctx: click.Context, /, files: tuple[str, ...], *, show: bool, form: str
     if not values["to"] or not values["url"]:
         msg = "give --to and --url to ship, or --status to see how far the logs are shipped"
         raise click.UsageError(msg)
+    if values["resend"] and values["follow"]:
+        msg = "--resend ends with the last dead letter: give it without --follow"
+        raise click.UsageError(msg)
     _run(ctx, files, values)
 
 
 def _run(ctx: click.Context, files: tuple[str, ...], values: dict[str, Any]) -> None:
     from bamboo_logmetrics.ship import GivenUpError
 
-    follow, give_up_after = values.pop("follow"), values.pop("give_up_after")
+    follow, resend, give_up_after = (values.pop(name) for name in ("follow", "resend", "give_up_after"))
     if give_up_after is None and not follow:
         give_up_after = _GIVE_UP_AFTER
     with progress_bar() as progress:
-        task = progress.add_task("delivering", total=None if follow else _size(files), visible=not follow)
+        task = progress.add_task("delivering", total=None if follow or resend else _size(files), visible=not follow)
         try:
             shipper = _shipper(files, values, lambda size: progress.update(task, advance=size))
         except ImportError as error:
@@ -143,9 +156,12 @@ def _run(ctx: click.Context, files: tuple[str, ...], values: dict[str, Any]) -> 
             signal.signal(signal.SIGTERM, lambda *_: shipper.stop())
         try:
             with _interruptible(shipper):
-                result = shipper.run(follow=follow, give_up_after=give_up_after)
+                if resend:
+                    result = shipper.resend(give_up_after=give_up_after)
+                else:
+                    result = shipper.run(follow=follow, give_up_after=give_up_after)
         except GivenUpError as error:
-            click.echo(f"Error: {printable(str(error))}; the same command goes on where this one ended", err=True)
+            _write(f"Error: {printable(str(error))}; the same command goes on where this one ended")
             ctx.exit(FAILED)
     with tolerate_broken_pipe():
         click.echo(_summary(result))
@@ -199,8 +215,9 @@ def _note(notice: str) -> None:
 
 
 def _write(text: str) -> None:
+    """Write a line to stderr, with the time in UTC, so that the beginning and the end of an outage are known."""
     with suppress(OSError):  # stderr is closed, which is no reason to stop
-        click.echo(text, err=True)
+        click.echo(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {text}", err=True)
 
 
 def _summary(result: Shipped) -> str:
@@ -230,7 +247,7 @@ def _show_table(logs: list[LogStatus]) -> None:
     table.add_column("log", overflow="fold")
     for name in ("name", "state"):
         table.add_column(name, no_wrap=True)
-    for name in ("delivered", "refused", "lost", "repeated", "behind", "for"):
+    for name in ("delivered", "refused", "lost", "repeated", "left", "oldest"):
         table.add_column(name, justify="right", no_wrap=True)
     for item in logs:
         table.add_row(*_cells(item))
@@ -240,7 +257,8 @@ def _show_table(logs: list[LogStatus]) -> None:
             since = f" (since {item.error_since})" if item.error_since else ""
             click.echo(f"{click.style('problem', fg='red')}: {item.name}: {printable(item.error)}{since}")
         if item.dead_letters:
-            click.echo(f"note: dead letters of {item.name}: {printable(item.dead_letters)}")
+            more = f"; it is full: {item.unkept:,} more are not kept" if item.unkept else ""
+            click.echo(f"note: dead letters of {item.name}: {printable(item.dead_letters)}{more}")
 
 
 def _cells(item: LogStatus) -> list[Text]:

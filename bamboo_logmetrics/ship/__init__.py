@@ -9,7 +9,7 @@ from bamboo_logmetrics.ship.credentials import Credentials
 from bamboo_logmetrics.ship.log_status import LogStatus, status
 
 if TYPE_CHECKING:
-    from bamboo_logmetrics.ship.log_set import Shipped
+    from bamboo_logmetrics.ship.log_state import Shipped
     from bamboo_logmetrics.ship.sender import GivenUpError
     from bamboo_logmetrics.ship.shipper import Shipper
 
@@ -18,7 +18,7 @@ Access = Credentials  # the name up to 0.1.0
 __all__ = ["Access", "Credentials", "GivenUpError", "LogStatus", "Shipped", "Shipper", "status"]
 
 # Imported on first use: they need httpx, and `ship.urls` must not.
-_LATE = {"GivenUpError": "sender", "Shipped": "log_set", "Shipper": "shipper"}
+_LATE = {"GivenUpError": "sender", "Shipped": "log_state", "Shipper": "shipper"}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+import msgspec
 
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.ship.destinations.base import Rejection
@@ -13,6 +15,7 @@ from bamboo_logmetrics.ship.sequences import Lost
 from bamboo_logmetrics.system import FS, write_all
 
 _READ = 64 * 1024
+DEAD_LETTER_BYTES = 64 * 1024 * 1024  # the limit of the file by default
 
 
 class DeadLetters:
@@ -22,26 +25,72 @@ class DeadLetters:
         path: the path of the file.
         fs: the system calls.
         log: the path of the log.
+        limit: the largest size of the file in bytes.
     """
 
-    def __init__(self, path: str, fs: FS, log: str) -> None:
+    def __init__(self, path: str, fs: FS, log: str, limit: int = DEAD_LETTER_BYTES) -> None:
         self.path = path
+        self.limit = limit
         self._log = log
         self._fs = fs
 
-    def write(self, letters: list[dict[str, Any]], at: str) -> None:
-        """Write letters to the disk; ``at`` is the time, UTC. Raises OSError."""
+    def write(self, letters: list[dict[str, Any]], at: str) -> int:
+        """Write letters to the disk; ``at`` is the time, UTC. Raises OSError.
+
+        Return the number of letters that are left out, because the file is full.
+        """
         if not letters:
-            return
+            return 0
         fd = self._fs.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, self._mode())
         try:
             end = self._repair(fd)
             try:
-                write_all(self._fs, fd, b"".join(encode({"at": at, **letter}) + b"\n" for letter in letters))
+                fitting = _fitting((encode({"at": at, **letter}) + b"\n" for letter in letters), self.limit - end)
+                write_all(self._fs, fd, b"".join(fitting))
                 self._fs.fsync(fd)
             except OSError:
                 self._fs.ftruncate(fd, end)  # the caller writes them again
                 raise
+        finally:
+            self._fs.close(fd)
+        return len(letters) - len(fitting)
+
+    def read(self) -> Iterator[bytes]:
+        """Yield the letters, without their newlines; there are none where there is no file. Raises OSError."""
+        try:
+            fd = self._fs.open(self.path, os.O_RDONLY)
+        except FileNotFoundError:
+            return
+        try:
+            remainder, offset = b"", 0
+            while part := self._fs.pread(fd, _READ, offset):
+                offset += len(part)
+                *letters, remainder = (remainder + part).split(b"\n")
+                yield from letters
+        finally:
+            self._fs.close(fd)
+
+    def remove(self, sent: Callable[[bytes], bool]) -> None:
+        """Remove the letters of which ``sent`` is true: a new file replaces the old one as a whole. Raises OSError."""
+        partial, any_left = f"{self.path}.tmp", False
+        fd = self._fs.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, self._mode())
+        try:
+            for letter in self.read():
+                if not sent(letter):
+                    write_all(self._fs, fd, letter + b"\n")
+                    any_left = True
+            self._fs.fsync(fd)
+        finally:
+            self._fs.close(fd)
+        self._fs.rename(partial, self.path)
+        if not any_left:
+            self._fs.unlink(self.path)
+        self._sync_directory()
+
+    def _sync_directory(self) -> None:
+        fd = self._fs.open(os.path.dirname(self.path), os.O_RDONLY)
+        try:
+            self._fs.fsync(fd)
         finally:
             self._fs.close(fd)
 
@@ -62,6 +111,26 @@ class DeadLetters:
         if end < size:
             self._fs.ftruncate(fd, end)
         return end
+
+
+def _fitting(letters: Iterable[bytes], room: int) -> list[bytes]:
+    """Return those of the letters, in their order, that fit into so many bytes."""
+    fitting = []
+    for letter in letters:
+        if len(letter) <= room:
+            fitting.append(letter)
+            room -= len(letter)
+    return fitting
+
+
+def line_of(letter: bytes) -> bytes | None:
+    """Return the line in a letter, or None for a letter without one."""
+    try:
+        decoded = msgspec.json.decode(letter)
+    except ValueError:
+        return None
+    line = decoded.get("line") if isinstance(decoded, dict) else None
+    return line.encode("utf-8", "surrogatepass") if isinstance(line, str) else None
 
 
 def letters_of_rejection(rejection: Rejection) -> Iterator[dict[str, Any]]:

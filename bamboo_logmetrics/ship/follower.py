@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bamboo_logmetrics.logfiles.discovery import size_at
 from bamboo_logmetrics.logfiles.log_file import LONGEST_LINE, LogFile, identity_at, open_file, open_rotated
 from bamboo_logmetrics.logfiles.names import Rotated, rotated_exists, rotated_files
+from bamboo_logmetrics.logfiles.plain_size import plain_size
 from bamboo_logmetrics.logfiles.position import HEAD, Chunk, Position, fingerprint
 from bamboo_logmetrics.system import FS
 
@@ -95,19 +95,20 @@ class Follower:
         return position, data.partition(b"\n")[0]
 
     def size_ahead(self) -> int:
-        """Return the bytes after the position; of a compressed file, its whole size. Raises OSError."""
+        """Return the bytes after the position, decompressed. Raises OSError."""
         if self._file is None and not self._open_next():
             return 0
         assert self._file is not None
-        size = self._file.size_ahead()
-        if self._file.base:
+        file = self._file
+        size = plain_size(self._fs, file.path) - file.offset if file.compressed else file.size_ahead()
+        if file.base:
             size += sum(
-                size_at(self._fs, os.path.join(os.path.dirname(self.log), item.name))
+                plain_size(self._fs, os.path.join(os.path.dirname(self.log), item.name))
                 for item in rotated_files(self._fs, self.log)
-                if item.base > self._file.base
+                if item.base > file.base
             )
-            size += size_at(self._fs, self.log)
-        return size
+            size += plain_size(self._fs, self.log)
+        return max(0, size)
 
     def leave_gone(self) -> bool:
         """Have :meth:`read` leave the open file at its end, because the file was removed.

@@ -20,10 +20,12 @@ from bamboo_logmetrics.format.redact.patterns import MASK
 from bamboo_logmetrics.format.redact.values import mask_text
 from bamboo_logmetrics.ship.credentials import ENV_PREFIX, Credentials
 from bamboo_logmetrics.ship.destinations.base import Destination
-from bamboo_logmetrics.ship.urls import not_a_url, parse_url
+from bamboo_logmetrics.ship.urls import Url, not_a_url, parse_url
 
 _GZIP_LEVEL = 1  # the fastest; JSON lines are a tenth of their size even so
-_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+READ_TIMEOUT = 30.0  # seconds for each byte of an answer
+_CONNECT_TIMEOUT = 5.0
+_TIMEOUT = httpx.Timeout(READ_TIMEOUT, connect=_CONNECT_TIMEOUT)
 _LONGEST_WAIT = 30.0  # seconds, for the body of an answer
 _LONGEST_ANSWER = 16 * 1024 * 1024  # bytes, decompressed; Elasticsearch answers for each line
 _SEARCHED, _LONGEST_REASON = 4_000, 500  # characters that are searched for secrets, and that are kept
@@ -81,13 +83,18 @@ class Server:
 
     Attributes:
         verified: True once the server has taken a line; set by Sender and Shipper.
+        url: the URL of requests.
+        port: its port.
+        read_timeout: seconds to wait for each byte of an answer; set by Sender.
 
     Raises ConfigError for a URL that is not valid or has a secret, and for unusable certificates or proxies.
     """
 
     def __init__(self, url: str, destination: Destination, credentials: Credentials) -> None:
-        self.url = _request_url(url, destination.path)
+        request_url = _request_url(url, destination)
+        self.url, self.port = request_url.text, request_url.port
         self.verified = False
+        self.read_timeout = READ_TIMEOUT
         self._secrets = credentials.secrets()
         headers = {"Content-Type": destination.content_type, "Content-Encoding": "gzip"}
         auth = destination.auth(credentials)
@@ -97,7 +104,8 @@ class Server:
         """Send a body that :func:`compressed` made, and return the answer; raises nothing."""
         _posting.now = True
         try:
-            with self._client.stream("POST", self.url, content=body) as response:
+            timeout = httpx.Timeout(READ_TIMEOUT, connect=_CONNECT_TIMEOUT, read=self.read_timeout)
+            with self._client.stream("POST", self.url, content=body, timeout=timeout) as response:
                 return self._answer(response, _content(response))
         except NO_ANSWER as error:
             return Answer(0, error=self.shown(f"{type(error).__name__}: {error}".rstrip(": ")))
@@ -179,14 +187,14 @@ def compressed(body: bytes) -> bytes:
     return gzip.compress(body, _GZIP_LEVEL, mtime=0)
 
 
-def _request_url(url: str, path: str) -> str:
-    """Return the URL of requests: a server's URL with a path appended. Raises ConfigError."""
-    text = parse_url(url, secrets=_SECRETS, name="url").append(path).text
+def _request_url(url: str, destination: Destination) -> Url:
+    """Return the URL of requests to a server. Raises ConfigError."""
+    request_url = destination.request_url(parse_url(url, secrets=_SECRETS, name="url"))
     try:
-        httpx.URL(text)
+        httpx.URL(request_url.text)
     except httpx.InvalidURL:  # a host's name with letters that no domain has
         raise not_a_url(url, "url") from None
-    return text
+    return request_url
 
 
 def _tls(credentials: Credentials) -> ssl.SSLContext:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles.discovery import find_log, find_logs
 from bamboo_logmetrics.ship.log_source import LogSource
-from bamboo_logmetrics.ship.log_state import LogState
+from bamboo_logmetrics.ship.log_state import Shipped
 from bamboo_logmetrics.ship.reporters import WAITING, ProblemReporter
 from bamboo_logmetrics.ship.sender import Sender
 from bamboo_logmetrics.system import Clock
@@ -19,32 +19,11 @@ _GONE_FOR = 60.0  # seconds without any file, after which no process appends to 
 _FILES = "the files "  # begins the subject of a pattern's problem; a log's subject is its path
 
 
-class Shipped(NamedTuple):
-    """The result of a run, over all logs.
-
-    Args:
-        shipped: the number of lines delivered in this run.
-        refused: the number of lines that went to a dead-letter file.
-        lost: the number of lines that the files no longer held.
-    """
-
-    shipped: int
-    refused: int
-    lost: int
-
-
 class OpenLog(NamedTuple):
-    """A log, its sender, and its state before this run."""
+    """A log, or its dead letters, and its sender."""
 
     source: LogSource
     sender: Sender
-    before: LogState
-
-    @property
-    def shipped(self) -> Shipped:
-        """The result of this run."""
-        now = self.source.state
-        return Shipped(*(getattr(now, name) - getattr(self.before, name) for name in Shipped._fields))
 
 
 class LogSet:
@@ -156,7 +135,7 @@ class LogSet:
         for log in [log for log, since in self._gone.items() if since <= until]:
             opened = self._logs[log]
             if opened.source.leave_gone():
-                self._ended = _sum(self._ended, opened.shipped)
+                self._ended = _sum(self._ended, opened.source.result)
                 del self._logs[log], self._gone[log]
                 opened.source.close()
                 self._problems.report(log, "")
@@ -164,7 +143,7 @@ class LogSet:
     @property
     def shipped(self) -> Shipped:
         """The result over all logs."""
-        return _sum(self._ended, *(opened.shipped for opened in self._logs.values()))
+        return _sum(self._ended, *(opened.source.result for opened in self._logs.values()))
 
     def close(self) -> None:
         """Close all logs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -14,16 +15,25 @@ from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events.times import format_ns
 from bamboo_logmetrics.format.layouts import find_ids
 from bamboo_logmetrics.logfiles import checkpoint
+from bamboo_logmetrics.logfiles.names import rotated_files
 from bamboo_logmetrics.logfiles.position import Chunk, Position
-from bamboo_logmetrics.ship.dead_letters import DeadLetters, letter_of_invalid, letter_of_lost, letters_of_rejection
+from bamboo_logmetrics.ship.dead_letters import (
+    DEAD_LETTER_BYTES,
+    DeadLetters,
+    letter_of_invalid,
+    letter_of_lost,
+    letters_of_rejection,
+)
 from bamboo_logmetrics.ship.destinations.base import Rejection
 from bamboo_logmetrics.ship.entries import Entry, InvalidLine, entry_of
 from bamboo_logmetrics.ship.follower import NOT_KNOWN, Follower
-from bamboo_logmetrics.ship.log_state import LogState, ShipperIdentity, load_state, save_state
+from bamboo_logmetrics.ship.log_state import LogState, Shipped, ShipperIdentity, load_state, save_state
 from bamboo_logmetrics.ship.sequences import Ahead, Lost, SequenceTracker, merge_last
 from bamboo_logmetrics.system import FS, Clock
 
 _ERROR_EVERY = 10.0  # seconds between two checkpoints that only change the error
+_LAST_FILES = 4  # rotated files whose times say how fast the log is written
+_LIST_EVERY = 5.0  # seconds
 _LOCK_TRIES, _LOCK_PAUSE = 10, 0.02  # `status` holds the lock for an instant
 
 _locks: set[int] = set()  # descriptors of locks; a forked child must not keep its parent's
@@ -67,6 +77,7 @@ class LogSource:
         identity: the shipper.
         moved: True to go on at another URL than the checkpoint's.
         new: True if the log was created while the shipper waited for it: then no line before its first one is unknown.
+        dead_letter_bytes: the largest size of the dead-letter file.
         fs: the system calls.
         clock: the time.
 
@@ -78,13 +89,21 @@ class LogSource:
     """
 
     def __init__(
-        self, log: str, identity: ShipperIdentity, *, moved: bool, new: bool = False, fs: FS, clock: Clock
+        self,
+        log: str,
+        identity: ShipperIdentity,
+        *,
+        moved: bool,
+        new: bool = False,
+        dead_letter_bytes: int = DEAD_LETTER_BYTES,
+        fs: FS,
+        clock: Clock,
     ) -> None:
         self.log = log
         self._fs = fs
         self._clock = clock
         self._path = identity.path(log, "checkpoint")
-        self._dead_letters = DeadLetters(identity.path(log, "dead-letter"), fs, log)
+        self._dead_letters = DeadLetters(identity.path(log, "dead-letter"), fs, log, dead_letter_bytes)
         self._unwritten: list[dict[str, Any]] = []
         self._guard = threading.Lock()  # the delivering thread reports problems, perhaps after close()
         self._closed = False
@@ -94,6 +113,7 @@ class LogSource:
             self._lock = _lock(fs, clock, identity.path(log, "shipper"), log, identity.name)
         try:
             self.state, self.restarted = self._load(identity, moved=moved, new=new)
+            self._before = msgspec.structs.replace(self.state)
         except BaseException:
             self._unlock()
             raise
@@ -101,7 +121,8 @@ class LogSource:
         self._sequences = SequenceTracker(self.state.writers)
         self._ahead = Ahead(self.state.ahead)
         self._delivered_before = Ahead(self.state.ahead)
-        self._error_saved = float("-inf")
+        self._error_saved = self._listed = float("-inf")
+        self._rotations: list[float] = []
         self._saved_position = self.state.position
         self._begun = bool(self.state.writers or self.state.position.head or self.state.position.passed)
         try:
@@ -239,7 +260,7 @@ class LogSource:
 
     def save(self) -> None:
         """Save the checkpoint, after the dead letters that it counts. Raises OSError; it can be called again."""
-        self._dead_letters.write(self._unwritten, self._now())
+        self.state.unkept += self._dead_letters.write(self._unwritten, self._now())
         self._unwritten = []
         self.state.saved_at = self._now()
         save_state(self._fs, self._path, self.state)
@@ -251,6 +272,33 @@ class LogSource:
         if position != self._saved_position:
             self.state.position = position
             self.save()
+
+    def seconds_to_fill_a_file(self) -> float:
+        """Return the time in which the log fills a file, by the names of the last rotated ones; infinite without any.
+
+        From the delivering thread only. The directory is listed once in five seconds.
+        """
+        now = self._clock.monotonic()
+        if now >= self._listed + _LIST_EVERY:
+            self._listed = now
+            with suppress(OSError):
+                files = rotated_files(self._fs, self.log)[-_LAST_FILES:]
+                self._rotations = [item.time.timestamp() for item in files]
+        times = self._rotations
+        if not times:
+            return math.inf
+        since_last = max(0.0, self._clock.time_ns() / 1e9 - times[-1])
+        return max(since_last, (times[-1] - times[0]) / max(1, len(times) - 1))
+
+    @property
+    def result(self) -> Shipped:
+        """The result of this run."""
+        return Shipped(*(getattr(self.state, name) - getattr(self._before, name) for name in Shipped._fields))
+
+    @property
+    def full(self) -> str:
+        """The path of the dead-letter file if letters were left out in this run because it is full, or else empty."""
+        return self._dead_letters.path if self.state.unkept > self._before.unkept else ""
 
     def leave_gone(self) -> bool:
         """Leave the open file of a log whose files are all gone; return True if none is open.

@@ -28,6 +28,8 @@ class LogState(msgspec.Struct, kw_only=True):
         repeated: the number of lines that were left out because they were delivered before.
         ahead: the numbers of lines after the position that are delivered, as first and last ones, by writer; only while
             a batch goes out in several requests.
+        unkept: the number of refused lines, and of ranges of lost ones, that the full dead-letter file does not hold.
+        resent: the numbers of lines in the dead-letter file that are delivered by now, by writer, as in ``ahead``.
         error: the current problem; empty for none.
         error_since: the time since which there has been a problem, UTC.
         saved_at: the time at which the checkpoint was saved, UTC.
@@ -43,6 +45,8 @@ class LogState(msgspec.Struct, kw_only=True):
     lost: int = 0
     repeated: int = 0
     ahead: dict[str, list[tuple[int, int]]] = {}
+    unkept: int = 0
+    resent: dict[str, list[tuple[int, int]]] = {}
     error: str = ""
     error_since: str = ""
     saved_at: str = ""
@@ -63,8 +67,9 @@ def load_state(fs: FS, path: str) -> LogState | None:
 def save_state(fs: FS, path: str, state: LogState) -> None:
     """Save a state as the checkpoint. Raises OSError."""
     values: dict[str, Any] = msgspec.to_builtins(state)
-    if not state.ahead:
-        del values["ahead"]  # so that a checkpoint mostly has the form of version 0.1.0
+    for name in ("ahead", "unkept", "resent"):
+        if not values[name]:
+            del values[name]  # so that a checkpoint mostly has the form of version 0.1.0
     checkpoint.save(fs, path, values)
 
 
@@ -86,3 +91,17 @@ class ShipperIdentity(NamedTuple):
     def path(self, log: str, kind: str) -> str:
         """Return the path of a file of the shipper: ``checkpoint``, ``dead-letter`` or ``shipper``."""
         return shipper_file(log, self.name, kind, self.directory)
+
+
+class Shipped(NamedTuple):
+    """The result of a run, over all logs.
+
+    Args:
+        shipped: the number of lines delivered in this run.
+        refused: the number of lines that went to a dead-letter file, or stay in one.
+        lost: the number of lines that the files no longer held.
+    """
+
+    shipped: int
+    refused: int
+    lost: int

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from bamboo_logmetrics.ship.advice import advice
 from bamboo_logmetrics.ship.destinations.base import DeliveryResult, Destination, Rejection
 from bamboo_logmetrics.ship.entries import Entry, InvalidLine, entry_of
-from bamboo_logmetrics.ship.http import Answer, Server, compressed
+from bamboo_logmetrics.ship.http import READ_TIMEOUT, Answer, Server, compressed
 from bamboo_logmetrics.system import Clock, backoff
 
 if TYPE_CHECKING:
     from bamboo_logmetrics.system import Lock
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds
+_SHORTEST_READ = 10.0  # seconds to wait for a byte of an answer, when the log's files are filled faster
 _LONGEST_WAIT = 600.0  # seconds; the longest that a server's Retry-After is followed
 
 _TOO_LARGE = 413
@@ -26,12 +29,6 @@ _PERHAPS_TOO_MUCH = frozenset({500, 504})  # Loki answers 500 to more than 4 MB;
 _PROBES = 8  # single lines that are tried on a server that has never taken one
 
 _FOR_EVERY_LINE = "(so far for every line: is this the right URL?)"
-
-_ADVICE = {
-    401: "authentication failed: check BAMBOO_LOGMETRICS_SHIP_USER, _PASSWORD, _TOKEN and _API_KEY",
-    403: "permission denied: check the rights of this user, token or API key",
-    404: "not found: check the URL",
-}
 
 # An ordinary plain line and an ordinary event. An encoder that takes neither is broken, and no line is to blame.
 _HEADER = b'"timestamp":"2026-01-01T00:00:00.000000Z","level":"info","v":1,"writer":"00000000000000000000","seq":1'
@@ -70,6 +67,8 @@ class Sender:
         wakeup: a lock that is held; releasing it ends a pause and the delivery.
         on_trouble: called with an error before each pause, and with ``""`` when it is over.
         on_notice: called with something that the user should know; may repeat itself.
+        file_seconds: returns the time in which the log fills a file; no pause is longer, so that retention does not
+            overtake the shipper while it waits.
         on_part: called with the lines that are taken of each request of a batch but the last.
         give_up_after: seconds without any success after which GivenUpError is raised; None for never.
     """
@@ -84,6 +83,7 @@ class Sender:
         on_trouble: Callable[[str], None],
         on_notice: Callable[[str], None] = lambda _text: None,
         on_part: Callable[[Sequence[Entry]], None] = lambda _entries: None,
+        file_seconds: Callable[[], float] = lambda: math.inf,
         give_up_after: float | None = None,
     ) -> None:
         self._destination = destination
@@ -93,6 +93,7 @@ class Sender:
         self._on_trouble = on_trouble
         self._on_notice = on_notice
         self._on_part = on_part
+        self._file_seconds = file_seconds
         self._give_up_after = give_up_after
         self._pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._posted_at: float | None = None  # when the request was sent that has no answer yet
@@ -105,6 +106,7 @@ class Sender:
 
     def _post(self, batch: EncodedBatch) -> Answer:
         self._posted_at = self._clock.monotonic()
+        self._server.read_timeout = max(_SHORTEST_READ, min(READ_TIMEOUT, self._file_seconds()))
         try:
             return self._server.post(batch.body)
         finally:
@@ -202,7 +204,7 @@ class Sender:
         """Return the fate of lines by any answer but one that calls them bad."""
         name = self._destination.name
         if answer.error:
-            return DeliveryResult(retry=batch.entries, error=_with_advice(answer))
+            return DeliveryResult(retry=batch.entries, error=self._advised(answer))
         if answer.status not in self._destination.success_statuses:
             text = f"{answer.status}, which is not how {name} acknowledges lines; is this the right URL?"
             return DeliveryResult(retry=batch.entries, error=text)
@@ -223,7 +225,7 @@ class Sender:
             self._note_success()
             return []
         if (answer.status in _BAD_LINES or len(entries) == 1) and not self._server.verified and not self._probe():
-            return self._hold_back(batch, answer.error, answer.wait)
+            return self._hold_back(batch, self._advised(answer), answer.wait)
         if len(entries) == 1:
             rejections.append(Rejection(entries, 1, answer.error))
             return []
@@ -250,6 +252,10 @@ class Sender:
 
     # -- the server's state ------------------------------------------------------------------
 
+    def _advised(self, answer: Answer) -> str:
+        remedy = advice(answer.status, answer.error, self._server.port)
+        return f"{answer.error} ({remedy})" if remedy else answer.error
+
     def _note_success(self) -> None:
         self._server.verified = True
         self._pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
@@ -264,6 +270,7 @@ class Sender:
             raise GivenUpError(msg)
         # at least half of the pause, and the rest by chance, so that many shippers do not come back at once
         pause = next(self._pauses) * random.uniform(0.5, 1.0)  # noqa: S311 - not for secrets
+        pause = min(pause, max(_FIRST_PAUSE, self._file_seconds()))
         pause = max(pause, min(wait or 0.0, _LONGEST_WAIT))
         if self._give_up_after is not None:
             pause = min(pause, self._give_up_after - passed)
@@ -276,8 +283,3 @@ def notify(wakeup: Lock) -> None:
     """Release a lock unless it is free already, so that all who wait for it wake up."""
     with suppress(RuntimeError):
         wakeup.release()
-
-
-def _with_advice(answer: Answer) -> str:
-    advice = _ADVICE.get(answer.status)
-    return f"{answer.error} ({advice})" if advice else answer.error

@@ -16,12 +16,14 @@ from bamboo_logmetrics.logfiles.names import is_shipper_name
 from bamboo_logmetrics.pipeline.diagnostics import stderr
 from bamboo_logmetrics.ship.background import BackgroundCalls
 from bamboo_logmetrics.ship.credentials import Credentials
+from bamboo_logmetrics.ship.dead_letter_source import DeadLetterSource
+from bamboo_logmetrics.ship.dead_letters import DEAD_LETTER_BYTES
 from bamboo_logmetrics.ship.destinations import find_destination
 from bamboo_logmetrics.ship.destinations.base import Destination, Rejection, ResourceDefaults
 from bamboo_logmetrics.ship.http import Server
-from bamboo_logmetrics.ship.log_set import LOOK_EVERY, LogSet, OpenLog, Shipped
+from bamboo_logmetrics.ship.log_set import LOOK_EVERY, LogSet, OpenLog
 from bamboo_logmetrics.ship.log_source import Batch, LogSource
-from bamboo_logmetrics.ship.log_state import ShipperIdentity
+from bamboo_logmetrics.ship.log_state import Shipped, ShipperIdentity
 from bamboo_logmetrics.ship.reporters import WAITING, NoticeReporter, ProblemReporter
 from bamboo_logmetrics.ship.sender import EncodedBatch, GivenUpError, Sender, StoppedError, notify
 from bamboo_logmetrics.system import FS, Clock, backoff
@@ -30,6 +32,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds, after an error of the disk
 _SLOW_ANSWER = 40.0  # seconds; longer than a request without any answer
 _LAST_ANSWER = 5.0  # seconds to wait at the end for the answer to the last request
 
+_FULL = "is full: refused lines are counted and not kept any more; see --resend and --dead-letter-bytes"
 _ONCE = "a shipper runs once: create another one"
 _SERVER, _CHECKPOINT = "the server", "the checkpoint"  # subjects of problems, as are paths of logs
 
@@ -54,6 +57,7 @@ class Shipper:
         access: the credentials for the server; by default those of the environment.
         checkpoint_dir: the directory of checkpoints and dead letters; by default that of each log, where the log's
             retention waits for the checkpoint.
+        dead_letter_bytes: the largest size of a dead-letter file; refused lines beyond it are counted, and not kept.
         batch_bytes: the approximate size of the lines in one request, in bytes.
         poll_interval: seconds between two looks at files that did not grow.
         moved: True to go on at another URL than that of the checkpoint.
@@ -77,6 +81,7 @@ class Shipper:
         env: str = "",
         access: Credentials | None = None,
         checkpoint_dir: str | None = None,
+        dead_letter_bytes: int = DEAD_LETTER_BYTES,
         batch_bytes: int = 1024 * 1024,
         poll_interval: float = 0.2,
         moved: bool = False,
@@ -87,8 +92,11 @@ class Shipper:
         clock: Clock | None = None,
         **options: Any,
     ) -> None:
-        if batch_bytes < 1 or poll_interval <= 0:
-            msg = f"batch_bytes={batch_bytes!r} and poll_interval={poll_interval!r} must be more than 0"
+        if batch_bytes < 1 or poll_interval <= 0 or dead_letter_bytes < 0:
+            msg = (
+                f"batch_bytes={batch_bytes!r} and poll_interval={poll_interval!r} must be more than 0, and"
+                f" dead_letter_bytes={dead_letter_bytes!r} must not be less"
+            )
             raise ConfigError(msg)
         paths = [files] if isinstance(files, (str, os.PathLike)) else files
         self._files = [os.path.abspath(os.fsdecode(path)) for path in paths]  # a daemon may change its directory
@@ -105,6 +113,8 @@ class Shipper:
             self._server.url,
             checkpoint_dir and os.path.abspath(checkpoint_dir),
         )
+        self._source: type[LogSource] = LogSource
+        self._dead_letter_bytes = dead_letter_bytes
         self._batch_bytes = batch_bytes
         self._poll_interval = poll_interval
         self._moved = moved
@@ -160,6 +170,15 @@ class Shipper:
         finally:
             self._finish()
         return self._logs.shipped
+
+    def resend(self, *, give_up_after: float | None = None) -> Shipped:
+        """Send the lines in the dead-letter files again, and remove from them those that are taken.
+
+        Each line is sent at least once. ``refused`` of the result are the lines that stay, because they are refused
+        again. Arguments and errors are those of :meth:`run`.
+        """
+        self._source = DeadLetterSource
+        return self.run(give_up_after=give_up_after)
 
     def stop(self) -> None:
         """Have ``run`` return, at most five seconds later. From any thread or signal handler."""
@@ -280,6 +299,8 @@ class Shipper:
     def _commit(self, log: OpenLog, batch: Batch, rejections: list[Rejection]) -> None:
         log.source.commit(batch, rejections)
         self._save(log.source.save)
+        if log.source.full:
+            self._notices.report(f"{log.source.full} {_FULL}")
         if self._on_progress is not None:
             self._on_progress(sum(len(entry.line) + 1 for entry in batch.entries))
 
@@ -311,7 +332,15 @@ class Shipper:
             self._server.close()
 
     def _open(self, log: str, new: bool) -> OpenLog:  # noqa: FBT001 - called by LogSet only
-        source = LogSource(log, self._identity, moved=self._moved, new=new, fs=self._fs, clock=self._clock)
+        source = self._source(
+            log,
+            self._identity,
+            moved=self._moved,
+            new=new,
+            dead_letter_bytes=self._dead_letter_bytes,
+            fs=self._fs,
+            clock=self._clock,
+        )
         if source.restarted:
             self._notices.report(f"no checkpoint of {log} is valid: it is delivered from its beginning again")
 
@@ -330,9 +359,10 @@ class Shipper:
             on_trouble=on_trouble,
             on_notice=self._notices.report,
             on_part=source.note_delivered,
+            file_seconds=source.seconds_to_fill_a_file,
             give_up_after=self._give_up_after,
         )
-        return OpenLog(source, sender, source.state)
+        return OpenLog(source, sender)
 
     def _report_on_stderr(self, error: str) -> None:
         if error and not error.startswith(WAITING):

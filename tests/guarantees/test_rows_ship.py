@@ -22,6 +22,8 @@ from support.stub_server import REASON, Reply, StubServer
 from support.tools import physical, tool
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.events.times import from_ns
+from bamboo_logmetrics.logfiles.names import rotated_name
 from bamboo_logmetrics.ship import Shipped, Shipper, http, status
 from bamboo_logmetrics.ship.log_source import LogSource
 from bamboo_logmetrics.ship.log_state import ShipperIdentity
@@ -70,6 +72,27 @@ def test_row_36_backoff(tmp_path, stub, to, fault):
     if fault != "500":  # a part of a batch may be taken then
         assert world.sent[:11] == [world.sent[0]] * 11
     assert world.said[-1] == ""
+
+
+def test_row_36_retention_is_near(tmp_path, stub):
+    """While the server is away, no pause is longer than the time in which the log fills a file, so retention stays behind."""
+    world = World(tmp_path, stub)
+    now = from_ns(world.clock.time_ns())
+
+    def rotate(seconds):
+        world.log.write(2)
+        name = rotated_name(os.path.basename(world.log.path), now + timedelta(seconds=seconds), "a" * 20)
+        os.rename(world.log.rotate(), os.path.join(world.log.folder, name))
+
+    for number in range(5):
+        rotate(4 * number)  # the log fills a file in four seconds, and goes on with that
+    world.log.write(1)
+    world.clock.then = lambda: rotate(world.clock.monotonic())
+    world.clock.advance(17)
+    stub.fail(503, times=20)
+    world.ship()
+    assert max(world.clock.waits) <= 5.0
+    assert len({*stub.stored}) == len({*world.log.written})
 
 
 @pytest.mark.parametrize("to", DESTINATIONS)
@@ -310,6 +333,56 @@ def test_row_39_killed_at_every_step(to):
             assert (state.shipped, state.refused, state.lost) == (7, 2, 2), point
             assert {("a" * 20, 9)} == {*world.dead()}, point
         join_workers()
+
+
+def resend(path, to, url, fs):
+    """Send the dead letters of a log again, with a system that may kill."""
+    Shipper(path, to=to, url=url, fs=fs, batch_bytes=1).resend(give_up_after=30)
+
+
+def crash_while_resending(path, to, url, point):
+    resend(path, to, url, CrashFS(point))
+
+
+def test_row_39_killed_while_resending():
+    """Wherever it is killed while dead letters are sent again, none is lost, and each counts once at last."""
+    with quick_folder() as folder, StubServer() as stub:
+        world = World(folder, stub, "elasticsearch")
+        refuse_three(world)
+        fs = CrashFS()
+        stub.poison = lambda _: None
+        resend(world.log.path, world.to, stub.url, fs)
+    join_workers()
+    points = every_point(fs.passed)
+    assert len(points) > 20
+    for point in points:
+        with quick_folder() as folder:
+            world = World(folder, StubServer(), "elasticsearch")
+            world.stub.start()
+            refuse_three(world)
+            world.stub.stop()
+            port = world.stub.port
+            world.stub = StubServer(port)
+            pid = fork(crash_while_resending, world.log.path, world.to, world.stub.url, point)
+            with world.stub as stub:
+                assert exit_code(pid) == -9, point
+                state = world.state()
+                assert state.shipped + state.refused == 9, point
+                assert state.shipped - 6 <= len({*stub.stored}), point  # nothing is counted that is not there
+                resend(world.log.path, world.to, stub.url, QuickFS())
+            assert {*stub.stored} == {("a" * 20, seq) for seq in (2, 5, 8)}, point
+            state = world.state()
+            assert (state.shipped, state.refused, state.resent) == (9, 0, {}), point
+            assert world.letters() == [], point
+        join_workers()
+
+
+def refuse_three(world):
+    """Ship nine lines, of which three are refused."""
+    world.log.write(9)
+    world.stub.poison = lambda identity: "no" if identity[1] in {2, 5, 8} else None
+    assert world.ship() == Shipped(6, 3, 0)
+    world.stub.poison = lambda _: None
 
 
 def test_row_39_torn_at_every_byte(tmp_path, stub):

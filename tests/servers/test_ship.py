@@ -22,7 +22,7 @@ import bamboo_logmetrics as blm
 from bamboo_logmetrics.format import flatten
 from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.strict_json import encode
-from bamboo_logmetrics.ship import Shipper
+from bamboo_logmetrics.ship import Credentials, Shipper
 from bamboo_logmetrics.ship.http import Server
 
 pytestmark = pytest.mark.servers
@@ -263,6 +263,27 @@ def test_loki_as_an_otlp_server(loki, ship, service, hand):
     assert count_in_loki(loki, service) == 10
 
 
+def test_loki_takes_128_attributes_by_otlp(loki, ship, service, hand, tmp_path):
+    """By OTLP a line with more values than Loki takes as structured metadata is a dead letter; by --to loki it arrives."""
+    hand.write([HOUR], **{f"key_{number}": number for number in range(140)})
+    hand.write([HOUR], **{f"key_{number}": number for number in range(100)})
+    assert ship("otlp", f"{loki}/otlp")[0] == (1, 1, 0)
+    [letter] = letters(tmp_path)
+    assert letter["seq"] == 1
+    assert "max_structured_metadata_entries_count" in letter["reason"]
+    assert ship("loki", loki, "second")[0] == (2, 0, 0)
+
+
+def test_a_loki_with_tenants(tmp_path, hand):
+    """A Loki that demands a tenant and gets none is told apart from one that demands a password: the remedy is named."""
+    hand.write([HOUR])
+    with StubServer() as stub:
+        LokiServer(tenants=True).install(stub)
+        with pytest.raises(Exception, match=r"no org id \(this server has tenants: give --tenant"):
+            Shipper(hand.path, to="loki", url=stub.url).run(give_up_after=0)
+        assert Shipper(hand.path, to="loki", url=stub.url, access=Credentials(tenant="t")).run() == (1, 0, 0)
+
+
 def test_a_wrong_path_of_loki(loki, ship, hand):
     """At a path that Loki does not have, nothing is refused; the shipper waits, and gives up when it was told to."""
     hand.write([HOUR] * 3)
@@ -286,10 +307,14 @@ def in_victorialogs(url, service):
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
-def test_victorialogs(victorialogs, ship, service, tmp_path):
-    """VictoriaLogs takes the push interface of Loki: all lines, with their fields, and the message where it is told."""
+@pytest.mark.parametrize("layout", ["native", "ecs", "otel"])
+def test_victorialogs(victorialogs, ship, service, *, tmp_path, layout):
+    """VictoriaLogs takes the push interface of Loki: all lines of every layout, with the message where it is told."""
     lines = write_every_kind(tmp_path / "a.jsonl")
-    assert ship("loki", f"{victorialogs}/insert?_msg_field=event")[0] == (len(lines), 0, 0)
+    written = [encode(LAYOUTS[layout].write(line)) + b"\n" for line in flat(tmp_path / "a.jsonl")]
+    (tmp_path / "a.jsonl").write_bytes(b"".join(written))
+    url = f"{victorialogs}/insert?_msg_field=event,message,body.stringValue"
+    assert ship("loki", url)[0] == (len(lines), 0, 0)
     found = in_victorialogs(victorialogs, service)
     assert sorted((item["writer"], int(item["seq"])) for item in found) == sorted(lines)
     for item in found:
@@ -298,8 +323,21 @@ def test_victorialogs(victorialogs, ship, service, tmp_path):
         assert item["env"] == "test"
         assert item["level"] == line["level"]
         assert item.get("session_id") == line.get("session_id")
-        assert item.get("project") == line.get("project")
         assert item["_time"].rstrip("Z").ljust(26, "0") == line["timestamp"].rstrip("Z")
+        if layout == "native":
+            assert item.get("project") == line.get("project")
+
+
+def test_victorialogs_as_elasticsearch(victorialogs, ship, service, tmp_path):
+    """VictoriaLogs takes bulk requests at /insert/elasticsearch, with the path of the interface or without."""
+    lines = write_every_kind(tmp_path / "a.jsonl")
+    query = "?_msg_field=message&_time_field=@timestamp&_stream_fields=service.name"
+    for name, path in (("first", "/insert/elasticsearch"), ("second", "/insert/elasticsearch/_bulk")):
+        assert ship("elasticsearch", f"{victorialogs}{path}{query}", name)[0] == (len(lines), 0, 0)
+    found = in_victorialogs(victorialogs, service)
+    assert len(found) == 2 * len(lines)
+    assert {(item["bamboo.writer"], int(item["bamboo.seq"])) for item in found} == set(lines)
+    assert {item["_msg"] for item in found} == {line["event"] for line in lines.values()}
 
 
 def test_victorialogs_with_otlp(victorialogs, ship, service, tmp_path):
@@ -314,7 +352,7 @@ def test_victorialogs_with_otlp(victorialogs, ship, service, tmp_path):
 def test_a_wrong_path_of_victorialogs(victorialogs, ship, hand, tmp_path):
     """At a path that VictoriaLogs does not have, it answers 400 to everything: no line becomes a dead letter."""
     hand.write([HOUR] * 100)
-    with pytest.raises(Exception, match=r"unsupported path.*is this the right URL\?"):
+    with pytest.raises(Exception, match=r"unsupported path.*\(VictoriaLogs takes lines at /insert.*right URL\?"):
         Shipper(hand.path, to="loki", url=victorialogs, name="first").run(give_up_after=0)
     assert letters(tmp_path) == []
     assert ship("loki", f"{victorialogs}/insert", moved=True)[0] == (100, 0, 0)
@@ -341,6 +379,14 @@ def in_elasticsearch(url, index):
     httpx.post(f"{url}/{index}/_refresh", timeout=60).raise_for_status()
     answer = httpx.get(f"{url}/{index}/_search", params={"size": 10_000}, timeout=60).raise_for_status()
     return {hit["_id"]: hit["_source"] for hit in answer.json()["hits"]["hits"]}
+
+
+def test_elasticsearch_at_its_bulk_url(elasticsearch, index, ship, hand):
+    """A URL that ends in the path of bulk requests is understood; keys with the character NUL arrive."""
+    hand.write([HOUR] * 2, **{"a\0b": {"c\0": 1}})
+    assert ship("elasticsearch", f"{elasticsearch}/_bulk", data_stream=index)[0] == (2, 0, 0)
+    found = in_elasticsearch(elasticsearch, index)
+    assert [item["bamboo"]["bound"] for item in found.values()] == [{r"a\u0000b": {r"c\u0000": 1}}] * 2
 
 
 @pytest.mark.parametrize("layout", ["native", "ecs", "otel"])

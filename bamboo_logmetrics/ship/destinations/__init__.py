@@ -31,12 +31,24 @@ _destinations: dict[str, type[Destination]] = {kind.name: kind for kind in (Loki
 DESTINATIONS: Mapping[str, type[Destination]] = _destinations
 
 
+# the arguments of Shipper, and the options of the command ``ship`` beside them
+RESERVED = frozenset({
+    "access", "api_key_file", "batch_bytes", "ca", "cert", "checkpoint_dir", "clock", "dead_letter_bytes", "env",
+    "files", "follow", "form", "format", "fs", "give_up_after", "help", "key", "moved", "name", "on_notice",
+    "on_progress", "on_trouble", "options", "password_file", "poll_interval", "resend", "self", "service", "show",
+    "status", "tenant", "to", "token_file", "url", "user",
+})  # fmt: skip
+
+
 def register_destination(destination: type[Destination]) -> None:
     """Make a destination known to ``Shipper`` and to the command ``ship``.
 
-    The names of its options must not be those of arguments of ``Shipper``. Raises ValueError if another destination has
-    its name or one of its options.
+    Raises ValueError if another destination has its name or one of its options, and for an option that has the name of
+    an argument of ``Shipper`` or of an option of the command.
     """
+    if reserved := _options(destination) & RESERVED:
+        msg = f"{min(reserved)!r} is a name of the shipper itself; choose another name for the option"
+        raise ValueError(msg)
     for other in _destinations.values():
         if other is not destination and (shared := _options(other) & _options(destination)):
             msg = f"{other.name!r} has an option {min(shared)!r} already; choose another name"

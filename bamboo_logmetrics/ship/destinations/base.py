@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.ship.credentials import Credentials
 from bamboo_logmetrics.ship.entries import Entry
+from bamboo_logmetrics.ship.urls import Url
 
 if TYPE_CHECKING:
     import httpx
@@ -120,9 +121,13 @@ class Destination(ABC):
         names = [field.name for field in fields(cls.Options)]
         for name in values:
             if name not in names:
-                msg = f"{cls.name} has no option {name!r}; its options: {', '.join(names) or 'none'}"
+                msg = f"{name!r} is no option of {cls.name!r}; its options: {', '.join(names) or 'none'}"
                 raise ConfigError(msg)
         return cls.Options(**values)
+
+    def request_url(self, url: Url) -> Url:
+        """Return the URL of requests to a server at ``url``: with ``path`` appended. Raises ConfigError."""
+        return url.append(self.path)
 
     def auth(self, credentials: Credentials) -> Mapping[str, str] | httpx.Auth:
         """Return the headers that authenticate each request, or an ``httpx.Auth`` that may sign it.

@@ -26,9 +26,12 @@ from bamboo_logmetrics.ship.destinations.base import (
     option,
 )
 from bamboo_logmetrics.ship.entries import Entry
+from bamboo_logmetrics.ship.urls import Url
 
 _DATA_STREAM = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 _BACKING = (".ds-", ".fs-")  # how the names of a data stream's own indices begin
+
+_BULK, _VICTORIALOGS = "/_bulk", "/insert/elasticsearch"
 
 _CONFLICT, _BAD_REQUEST = 409, 400
 _SUCCESS = range(200, 300)
@@ -81,6 +84,22 @@ class Elasticsearch(Destination):
         super().__init__(defaults, options)
         self.path = f"/{options.data_stream}/_bulk"
 
+    def request_url(self, url: Url) -> Url:
+        """Return the URL of requests; one that ends in ``/_bulk`` is understood. Raises ConfigError.
+
+        VictoriaLogs knows no data streams: its URL ends in ``/insert/elasticsearch``.
+        """
+        base = url.remove(_BULK)
+        if base.path.endswith(_VICTORIALOGS):
+            return base.append(_BULK)
+        if base.path and url.path.endswith(_BULK) and not url.path.endswith(self.path):
+            msg = (
+                f"url ends in {url.path!r}: give it without that, as in {base._replace(path='').text}, and name the"
+                " data stream by data_stream (--data-stream)"
+            )
+            raise ConfigError(msg)
+        return base.append(self.path.removesuffix(_BULK)).append(_BULK)
+
     def encode(self, entries: Sequence[Entry]) -> bytes:
         """Return two lines for each entry: the action and the document."""
         lines = [
@@ -92,6 +111,8 @@ class Elasticsearch(Destination):
 
     def _document(self, entry: Entry) -> bytes:
         document = ECS.write(entry.flat())
+        if rb"\u0000" in entry.line and "bound" in document["bamboo"]:
+            document["bamboo"]["bound"] = _without_nul(document["bamboo"]["bound"])
         service: dict[str, Any] = document.setdefault("service", {})
         service.setdefault("name", self.defaults.service)
         if self.defaults.env:
@@ -118,6 +139,15 @@ class Elasticsearch(Destination):
                 retry.append(entry)
                 error = error or _reason(result)
         return DeliveryResult(retry=retry, rejections=rejections, error=error, notice=_notice(answer.items))
+
+
+def _without_nul(value: Any) -> Any:
+    """Return a value with the character NUL of keys escaped: Elasticsearch refuses it in a field of type flattened."""
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key.replace("\0", "\\u0000"): _without_nul(item) for key, item in value.items()}
 
 
 def _is_fixable(error: _Error | None) -> bool:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import inspect
 import json
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 import msgspec
@@ -14,12 +16,20 @@ from support.shiplog import ship
 from support.toy_destination import Toy, ToyServer
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.cli import ship_command
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.strict_json import encode
-from bamboo_logmetrics.ship import Credentials, GivenUpError, Shipped, destinations
-from bamboo_logmetrics.ship.destinations import DESTINATIONS, DestinationOptions, register_destination
+from bamboo_logmetrics.ship import Credentials, GivenUpError, Shipped, Shipper, destinations
+from bamboo_logmetrics.ship.destinations import (
+    DESTINATIONS,
+    RESERVED,
+    DestinationOptions,
+    option,
+    register_destination,
+)
 from bamboo_logmetrics.ship.entries import entry_of
+from bamboo_logmetrics.ship.urls import parse_url
 
 
 @pytest.fixture(params=["native", "ecs", "otel"])
@@ -60,9 +70,9 @@ def test_a_bad_data_stream(data_stream):
 def test_options_of_a_destination():
     """None stands for the default of an option, and an option that the destination does not have is an error."""
     assert destination("elasticsearch", data_stream=None).options.data_stream == "logs-bamboo.events-default"
-    with pytest.raises(ConfigError, match="^loki has no option 'data_stream'; its options: none$"):
+    with pytest.raises(ConfigError, match="^'data_stream' is no option of 'loki'; its options: none$"):
         destination("loki", data_stream="logs-a-b")
-    with pytest.raises(ConfigError, match="^elasticsearch has no option 'index'; its options: data_stream$"):
+    with pytest.raises(ConfigError, match="^'index' is no option of 'elasticsearch'; its options: data_stream$"):
         destination("elasticsearch", index="x")
 
 
@@ -119,6 +129,27 @@ def test_registered_twice(registered):
         register_destination(Other)
     with pytest.raises(ValueError, match="^a destination named 'toy' is registered already; choose another name$"):
         register_destination(Impostor)
+
+
+def test_names_of_the_shipper_itself():
+    """An option must not have the name of an argument of Shipper or of an option of the command."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options(DestinationOptions):
+        env: str = option("", "Nothing.")
+
+    class Bad(Toy):
+        name = "bad"
+        Options = None
+
+    Bad.Options = Options
+    with pytest.raises(ValueError, match="'env' is a name of the shipper itself"):
+        register_destination(Bad)
+    assert "bad" not in DESTINATIONS
+    arguments = set(inspect.signature(Shipper.__init__).parameters)
+    options = {parameter.name for parameter in ship_command.ship.params}
+    flags = {flag.lstrip("-").replace("-", "_") for parameter in ship_command.ship.params for flag in parameter.opts}
+    assert arguments | options | flags | {"help"} == RESERVED
 
 
 # -- Loki --------------------------------------------------------------------------------
@@ -275,6 +306,44 @@ def test_elasticsearch(flat, layout):
     expected["service"] = {"name": "agent", "environment": "test"} | expected.get("service", {})
     assert json.loads(document) == expected
     assert list(json.loads(document))[:4] == ["@timestamp", "log.level", "message", "ecs.version"]
+
+
+def test_elasticsearch_takes_no_nul_in_a_key():
+    """The character NUL in bound keys, nested too, is escaped, because Elasticsearch refuses it; values stay."""
+    [made] = entries(1, **{"a\0b": "c\0", "list": [{"d\0": 1}, 2]})
+    document = json.loads(destination("elasticsearch").encode([made]).split(b"\n")[1])
+    assert document["bamboo"]["bound"] == {r"a\u0000b": "c\0", "list": [{r"d\u0000": 1}, 2]}
+    [made] = entries(1, note="\0")
+    document = json.loads(destination("elasticsearch").encode([made]).split(b"\n")[1])
+    assert document["bamboo"]["bound"] == {"note": "\0"}
+
+
+@pytest.mark.parametrize(
+    ("to", "url", "request_url"),
+    [
+        ("elasticsearch", "http://h", "http://h/logs-bamboo.events-default/_bulk"),
+        ("elasticsearch", "http://h/_bulk", "http://h/logs-bamboo.events-default/_bulk"),
+        ("elasticsearch", "http://h/_bulk/?a=b", "http://h/logs-bamboo.events-default/_bulk?a=b"),
+        ("elasticsearch", "http://h/proxy", "http://h/proxy/logs-bamboo.events-default/_bulk"),
+        ("elasticsearch", "http://h/logs-bamboo.events-default/_bulk", "http://h/logs-bamboo.events-default/_bulk"),
+        ("elasticsearch", "http://h/logs-bamboo.events-default", "http://h/logs-bamboo.events-default/_bulk"),
+        ("elasticsearch", "http://h/insert/elasticsearch", "http://h/insert/elasticsearch/_bulk"),
+        ("elasticsearch", "http://h/insert/elasticsearch/_bulk", "http://h/insert/elasticsearch/_bulk"),
+        ("loki", "http://h/insert?_msg_field=a", "http://h/insert/loki/api/v1/push?_msg_field=a"),
+        ("loki", "http://h/loki/api/v1/push", "http://h/loki/api/v1/push"),
+        ("otlp", "http://h/v1/logs", "http://h/v1/logs"),
+        ("otlp", "http://h/insert/opentelemetry", "http://h/insert/opentelemetry/v1/logs"),
+    ],
+)
+def test_the_url_of_requests(to, url, request_url):
+    """A server's URL is understood with the path of its interface and without."""
+    assert destination(to).request_url(parse_url(url, secrets="")).text == request_url
+
+
+def test_a_data_stream_in_the_url():
+    """A URL that names another data stream than the option is an error that names the option."""
+    with pytest.raises(ConfigError, match=r"ends in '/other/_bulk'.*http://h, and name the data stream.*--data-stream"):
+        destination("elasticsearch").request_url(parse_url("http://h/other/_bulk", secrets=""))
 
 
 def test_elasticsearch_of_an_ecs_line():

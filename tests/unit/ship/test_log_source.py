@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import threading
 
@@ -52,6 +53,25 @@ def opening(hand_log, fs, clock):
     for each in made:
         if not each._closed:
             each.close()
+
+
+def test_how_fast_a_log_fills_a_file(hand_log, opening, clock):
+    """The last rotations say how fast a log is written; while none follows it is at least the time since the last one."""
+    hand_log.write(1)
+    source = opening()
+    assert source.seconds_to_fill_a_file() == math.inf
+    for second in (15, 16, 19, 22, 25):
+        hand_log.write(1)
+        os.rename(hand_log.rotate(), f"{hand_log.path}.20261122T1547{second}000000Z-{A}")
+    clock.advance(14)  # it is 15:47:27
+    assert source.seconds_to_fill_a_file() == 3.0
+    clock.advance(3)
+    assert source.seconds_to_fill_a_file() == 5.0
+    hand_log.write(1)
+    os.rename(hand_log.rotate(), f"{hand_log.path}.20261122T154730000000Z-{A}")
+    assert source.seconds_to_fill_a_file() == 5.0  # the directory is not listed each time
+    clock.advance(6)
+    assert source.seconds_to_fill_a_file() == 6.0
 
 
 def deliver(source, size=BIG, refused=()):

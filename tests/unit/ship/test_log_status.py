@@ -10,6 +10,7 @@ from support.shiplog import compress, line, ship
 from bamboo_logmetrics.logfiles import checkpoint
 from bamboo_logmetrics.ship import Shipper, status
 from bamboo_logmetrics.ship.entries import entry_of
+from bamboo_logmetrics.ship.follower import GONE
 from bamboo_logmetrics.system import Clock
 
 
@@ -49,14 +50,63 @@ def test_what_is_behind(hand_log, stub, monkeypatch):
     hand_log.write(2)
     hand_log.rotate()
     hand_log.write(50)
-    path = compress(hand_log.rotate())
+    compress(hand_log.rotate())
     hand_log.write(1)
     (found,) = status(hand_log.path)
-    sizes = [os.path.getsize(each) for each in (hand_log.rotated[0], path, hand_log.path)]
-    assert found.lag_bytes == sum(sizes) - 3 * len(line("a", 1))
+    assert found.lag_bytes == sum(len(line("a", seq)) for seq in range(4, 57))  # as if none was compressed
     monkeypatch.setattr(Clock, "time_ns", staticmethod(lambda: entry_of(hand_log.make(1)[:-1]).time_ns + 10 * 10**9))
     (found,) = status(hand_log.path)
     assert found.lag_seconds == 10.000053  # the first of them is the 4th line, and this the 57th
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_compression_is_no_delivery(hand_log, stub, kind):
+    """While nothing is delivered the lag in bytes never falls, though files are compressed."""
+    hand_log.write(1)
+    ship(hand_log, stub)
+    before = status(hand_log.path)[0].lag_bytes
+    for _ in range(5):
+        hand_log.write(200)
+        compress(hand_log.rotate(), kind)
+        hand_log.write(1)
+        after = status(hand_log.path)[0].lag_bytes
+        assert after > before + 200 * 100
+        before = after
+    ship(hand_log, stub)
+    assert status(hand_log.path)[0].lag_bytes == 0
+
+
+@pytest.mark.parametrize("where", ["in the file", "behind it"])
+def test_retention_has_overtaken(hand_log, stub, monkeypatch, where):
+    """Of lines that retention removed before their delivery, the status has the number, and the age of the oldest that is left."""
+    hand_log.write(3)
+    if where == "behind it":
+        hand_log.rotate()
+    ship(hand_log, stub)
+    hand_log.write(2_000)
+    gone = [*hand_log.rotated, hand_log.rotate()]
+    hand_log.write(5, "b")
+    hand_log.write(7)
+    for path in gone:
+        os.unlink(path)
+    hand_log.write(1)
+    monkeypatch.setattr(Clock, "time_ns", staticmethod(lambda: entry_of(line("b", 1)[:-1]).time_ns + 10 * 10**9))
+    (found,) = status(hand_log.path)
+    assert (found.lost, found.lag_seconds) == (2_000, 10.0)
+    assert (found.error == GONE) == (where == "in the file")
+    ship(hand_log, stub)
+    (found,) = status(hand_log.path)
+    assert (found.lost, found.lag_seconds, found.lag_bytes, found.error) == (2_000, 0.0, 0, "")
+
+
+def test_what_is_lost_by_an_invalid_line(hand_log, stub):
+    """A number in an invalid line is not lost, and lines that were delivered before have no age."""
+    hand_log.write(3)
+    ship(hand_log, stub)
+    hand_log.append(hand_log.make(1).replace(b'"level"', b'"levl"'))
+    hand_log.append(line("a", 2))
+    (found,) = status(hand_log.path)
+    assert (found.lost, found.lag_seconds) == (0, 0.0)
 
 
 @pytest.mark.parametrize("data", [b"junk\n", b"half"])

@@ -130,6 +130,21 @@ def test_no_line_is_to_blame(desk, kind, status, verified):
     assert it.said[-1] == ""
 
 
+@pytest.mark.parametrize(
+    ("seconds", "longest", "read"), [(math.inf, 30, 30), (4.0, 4, 10), (12.0, 12, 12), (0.1, 0.5, 10)]
+)
+def test_pauses_and_the_time_to_fill_a_file(desk, seconds, longest, read):
+    """No pause and no wait for an answer is much longer than the log needs for a file; Retry-After comes before that."""
+    it = desk()
+    it.sender._file_seconds = lambda: seconds
+    it.stub.fail(503, times=12)
+    it.stub.fail(429, {"Retry-After": "60"})
+    assert it.deliver(entries(1)) == []
+    assert longest / 2 <= max(it.clock.pauses[:-1]) <= longest
+    assert it.clock.pauses[-1] == 60
+    assert it.server.read_timeout == read
+
+
 @pytest.mark.parametrize("status", [500, 504])
 def test_perhaps_too_much(desk, kind, status):
     """A server that breaks at a batch, or takes too long, gets parts of it; the more it breaks, the smaller they are."""
