@@ -15,10 +15,13 @@ from bamboo_logmetrics.cli.exit_codes import FAILED, OK
 from bamboo_logmetrics.cli.formatting import counts, printable, show_report, tolerate_broken_pipe
 from bamboo_logmetrics.events import (
     MessageCountUpdated,
+    RequestCompleted,
+    RequestStarted,
     RoundCompleted,
     RoundStarted,
     SessionCompleted,
     SessionStarted,
+    StorageError,
     TokenUsage,
     ToolCalled,
 )
@@ -35,6 +38,8 @@ _QUEUE_SIZE = 256  # far too small for the burst: the demo shows how drops are r
 _MAX_BYTES = 64 * 1024
 _PAUSE = 0.02  # seconds that the simulated model takes to respond
 _FAILURE = "429 rate_limit_error: retry after 2 s"
+_MODELS = ("gpt-5-mini", "gpt-5")  # of the agents in turn
+_DISK_FULL = "OSError: [Errno 28] No space left on device"
 
 
 @click.command()
@@ -48,8 +53,8 @@ _FAILURE = "429 rate_limit_error: retry after 2 s"
 def demo(ctx: click.Context, directory: str | None) -> None:
     """Let four simulated agents log into one rotating file, and account for every event.
 
-    The queue of the log is far too small for them. So events are lost, and the log records how many and why. The files
-    stay there for you to look at.
+    The agents call their models through a proxy, which logs too. The queue of the log is far too small for them. So
+    events are lost, and the log records how many and why. The files stay there for you to look at.
     """
     directory = directory or tempfile.mkdtemp(prefix="bamboo-demo-")
     os.makedirs(directory, exist_ok=True)
@@ -81,6 +86,7 @@ def _simulate(path: str) -> Stats:
             for thread in threads:
                 thread.join()
             log.flush()
+        log.emit(StorageError(error=_DISK_FULL, event_type="chat.tool_called"))  # of the agents' own storage
         log.close()
         return log.stats()
 
@@ -95,12 +101,16 @@ def _work(log: BoundLog, number: int) -> None:
     rng = random.Random(number)  # noqa: S311 - the same numbers each time
     pause = threading.Event()
     log, session_id = _session(log, number)
-    log.emit(SessionStarted(session_id=session_id, model="gpt-5-mini"))
+    model = _MODELS[number % len(_MODELS)]
+    log.emit(SessionStarted(session_id=session_id, model=model))
     for count in range(_ROUNDS):
         round_id = f"{session_id}-r{count + 1}"
-        log.emit(RoundStarted(round_id=round_id, session_id=session_id, model="gpt-5-mini"))
+        log.emit(RoundStarted(round_id=round_id, session_id=session_id, model=model))
+        log.emit(RequestStarted(request_id=round_id, endpoint="/v1/chat/completions", model=model, is_stream=True))
         pause.wait(_PAUSE)
-        log.emit(_round(rng, session_id, round_id))
+        completed = _round(rng, session_id, round_id)
+        log.emit(_request(completed), model=model)
+        log.emit(completed, model=model)
         for call in range(rng.randrange(3)):
             log.emit(_call(rng, session_id, round_id, call))
         if count % 10 == 0:
@@ -138,6 +148,19 @@ def _round(rng: random.Random, session_id: str, round_id: str) -> RoundCompleted
         usage=usage,
         latency_ms=rng.randrange(300, 9_000),
         error=_FAILURE if failed else None,
+    )
+
+
+def _request(completed: RoundCompleted) -> RequestCompleted:
+    """Return the proxy's event of the request behind a round."""
+    failed = completed.error is not None
+    return RequestCompleted(
+        request_id=completed.round_id,
+        status_code=429 if failed else 200,
+        status="error" if failed else "success",
+        usage=None if failed else completed.usage,
+        latency_ms=completed.latency_ms,
+        error=completed.error,
     )
 
 

@@ -27,12 +27,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 VICTORIALOGS = "v1.121.0"
-LOKI = "v3.7.8"
 OTELCOL = "v0.160.0"  # also in otelcol.yaml
 OPENSEARCH = "2.19.1.0"  # also in pom.xml
 
 HERE = Path(__file__).resolve().parent
 DEADLINE = 120  # seconds for a server to answer, on a machine that still builds another
+LOOKS = 0.05  # seconds between two looks at a process
 LINES = 30  # of a log that are shown when something fails
 
 
@@ -45,7 +45,7 @@ def main():
     cache = args.dir.expanduser().resolve()
     (cache / "run").mkdir(parents=True, exist_ok=True)
     with alone(cache / "lock"):
-        return stop(cache) if args.action == "stop" else start(cache, with_loki=args.with_loki)
+        return stop(cache) if args.action == "stop" else start(cache)
 
 
 def arguments():
@@ -53,7 +53,6 @@ def arguments():
     parser.add_argument("action", choices=["start", "stop"], help=argparse.SUPPRESS)
     home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     parser.add_argument("--dir", type=Path, default=home / "bamboo-logmetrics-servers", help="the cache folder")
-    parser.add_argument("--with-loki", action="store_true", help="also build Loki, which takes minutes")
     return parser.parse_args()
 
 
@@ -65,9 +64,9 @@ def alone(path):
         yield
 
 
-def start(cache, *, with_loki):
+def start(cache):
     book = Book(cache / "run" / "servers.json")
-    servers = [kind(cache) for kind in KINDS if with_loki or kind is not Loki]
+    servers = [kind(cache) for kind in KINDS]
     with ThreadPoolExecutor(len(servers)) as pool:
         results = list(pool.map(lambda server: attempt(server, book), servers))
     for variables in results:
@@ -185,7 +184,8 @@ class Server:
             if time.monotonic() - began > DEADLINE:
                 end(process.pid, self.folder)
                 raise Failure(f"no answer in {DEADLINE} s\n{tail(log)}")
-            threading.Event().wait(0.1)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LOOKS)
         say(f"{self.name}: answers after {time.monotonic() - began:.1f} s")
 
     def answers(self, url, patience=5):
@@ -229,24 +229,6 @@ class VictoriaLogs(Server):
             "-memory.allowedBytes=512MB",
             "-retentionPeriod=100y",  # by default it drops what is older than seven days
         ]
-
-
-class Loki(Server):
-    name = "Loki"
-    variables = ("BAMBOO_TEST_LOKI_URL",)
-    probe = "/ready"
-
-    def program(self):
-        return self.cache / f"loki-{LOKI}"
-
-    def build(self, scratch, log):
-        source = go_source(f"github.com/grafana/loki/v3@{LOKI}", scratch, log)
-        # points to a folder that the published module has not; the version it requires does as well
-        run("go", "mod", "edit", "-dropreplace", "github.com/grafana/loki/pkg/push", cwd=source, log=log)
-        return go_build(source, "./cmd/loki", log)
-
-    def command(self, program, ports):
-        return [program, f"-config.file={self.config('loki.yaml', ports)}"]
 
 
 class OpenSearch(Server):
@@ -313,7 +295,7 @@ class Receiver(Collector):
         return {self.variables[0]: url, self.variables[1]: f"{self.folder}/received.jsonl"}
 
 
-KINDS = (Loki, VictoriaLogs, OpenSearch, Collector, Receiver)  # the longest build first
+KINDS = (VictoriaLogs, OpenSearch, Collector, Receiver)
 
 go_turns = threading.BoundedSemaphore(2)  # Go builds at a time, each of two compilers
 program_locks = defaultdict(threading.Lock)
@@ -399,9 +381,9 @@ def end(pid, folder):
     for signum, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signum)
-        until = time.monotonic() + seconds
+        until, pause = time.monotonic() + seconds, threading.Event()
         while is_ours(pid, folder) and time.monotonic() < until:
-            threading.Event().wait(0.05)
+            pause.wait(LOOKS)  # it is no child of this process
         if not is_ours(pid, folder):
             return
 

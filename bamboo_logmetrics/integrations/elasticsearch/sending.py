@@ -45,7 +45,7 @@ def send(requests: Iterable[Request], url: str, credentials: Credentials) -> Ite
 
     Raises ConfigError for a text that is not a URL, and for a URL with a secret or a query.
     """
-    base = parse_url(url, secrets=_SECRETS)
+    base = parse_url(url, secrets=_SECRETS).remove("/_bulk")
     if base.query:
         msg = "--url must not have a query: the paths of the requests are appended to the URL"
         raise ConfigError(msg)

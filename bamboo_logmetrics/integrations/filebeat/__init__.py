@@ -8,7 +8,7 @@ _HELP = """Print filebeat.yml, for Filebeat 9.1 or later: the log to Elasticsear
 
 Each line becomes a document of the data stream logs-bamboo.events-default. Its _id is made from the line, so that a
 line that is sent twice is stored once. First create the index template and the ingest pipeline: bamboo-logmetrics
-config elasticsearch.
+config elasticsearch. OpenSearch is refused by this program: use bamboo-logmetrics ship --to elasticsearch for it.
 
 \b
 bamboo-logmetrics config filebeat --path logs/agent.jsonl \\
@@ -21,7 +21,9 @@ def _placeholders(settings: Settings) -> dict[str, str]:
     env = f", environment: {quote_json(settings.env)}" if settings.env else ""
     return {
         "id": quote_json(f"bamboo-{settings.path}"),
-        "url": quote_json(settings.url.with_port),  # without a port, Filebeat would use 9200, for https too
+        "url": quote_json(
+            settings.url.remove("/_bulk").with_port
+        ),  # without a port, Filebeat would use 9200, for https too
         "service_fields": f"{{ name: {quote_json(settings.service)}{env} }}",
     }
 
@@ -29,7 +31,7 @@ def _placeholders(settings: Settings) -> dict[str, str]:
 FILEBEAT = Target(
     name="filebeat",
     help=_HELP,
-    url_help="Elasticsearch, such as http://localhost:9200.",
+    url_help="Elasticsearch (not OpenSearch), such as http://localhost:9200.",
     package=__name__,
     template="filebeat.yml",
     placeholders=_placeholders,

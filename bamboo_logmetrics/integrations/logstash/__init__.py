@@ -9,7 +9,7 @@ _HELP = """Print logstash.conf, for Logstash 8 or 9: the log to Elasticsearch.
 
 Each line becomes a document of the data stream logs-bamboo.events-default. Its _id is made from the line, so that a
 line that is sent twice is stored once. First create the index template and the ingest pipeline: bamboo-logmetrics
-config elasticsearch.
+config elasticsearch. OpenSearch is refused by this program: use bamboo-logmetrics ship --to elasticsearch for it.
 
 \b
 bamboo-logmetrics config logstash --path logs/agent.jsonl \\
@@ -30,7 +30,9 @@ def _quote(text: str) -> str:
 def _placeholders(settings: Settings) -> dict[str, str]:
     env = f' "[service][environment]" => {_quote(settings.env)}' if settings.env else ""
     return {
-        "url": _quote(settings.url.with_port),  # without a port, Logstash would use 9200, for https too
+        "url": _quote(
+            settings.url.remove("/_bulk").with_port
+        ),  # without a port, Logstash would use 9200, for https too
         "service_fields": f'"[service][name]" => {_quote(settings.service)}{env}',
     }
 
@@ -38,7 +40,7 @@ def _placeholders(settings: Settings) -> dict[str, str]:
 LOGSTASH = Target(
     name="logstash",
     help=_HELP,
-    url_help="Elasticsearch, such as http://localhost:9200.",
+    url_help="Elasticsearch (not OpenSearch), such as http://localhost:9200.",
     package=__name__,
     template="logstash.conf",
     placeholders=_placeholders,

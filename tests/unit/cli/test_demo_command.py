@@ -36,10 +36,12 @@ def test_demo_leaves_something_to_look_at(run, tmp_path):
     assert {
         "chat.session_started", "chat.session_completed", "chat.round_started", "chat.round_completed",
         "chat.tool_called", "chat.message_count_updated", "cache warmed", "system.metrics_dropped",
+        "forward.request_started", "forward.request_completed", "system.storage_error",
     } <= kinds  # fmt: skip
     assert {line["session_id"] for line in lines if "session_id" in line} == {f"demo-{n}" for n in range(1, 5)}
     assert any(line.get("status") == "error" and line["event"] == "chat.round_completed" for line in lines)
     assert any(line.get("success") is False for line in lines)
+    assert {line["model"] for line in lines if line["event"] == "chat.round_completed"} == {"gpt-5-mini", "gpt-5"}
     assert list(tmp_path.glob("agent.jsonl.*.gz"))
     assert "sk-demo" not in json.dumps(lines)
 
