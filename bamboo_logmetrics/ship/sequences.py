@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+
+from bamboo_logmetrics.reading.verification.tallies import IntervalSet
 
 _MOST_WRITERS = 10_000  # kept, so that a checkpoint stays small: those that wrote last
 
@@ -59,38 +62,37 @@ class Ahead:
     """Numbers of lines that are delivered although lines before them are not, as intervals of each writer."""
 
     def __init__(self, intervals: Mapping[str, list[tuple[int, int]]]) -> None:
-        self._numbers = {
-            writer: {number for first, last in pairs for number in range(first, last + 1)}
-            for writer, pairs in intervals.items()
-        }
+        self._numbers: dict[str, IntervalSet] = {}
+        for writer, pairs in intervals.items():
+            numbers = self._numbers[writer] = IntervalSet()
+            numbers.starts += [first for first, _ in pairs]
+            numbers.ends += [last for _, last in pairs]
 
     def __contains__(self, line: tuple[str, int]) -> bool:
         writer, seq = line
-        return seq in self._numbers.get(writer, ())
+        if (numbers := self._numbers.get(writer)) is None:
+            return False
+        at = bisect_right(numbers.starts, seq)
+        return at > 0 and seq <= numbers.ends[at - 1]
 
     def add(self, lines: Iterable[tuple[str, int]]) -> None:
         """Add lines, as writer and number."""
         for writer, seq in lines:
-            self._numbers.setdefault(writer, set()).add(seq)
+            self._numbers.setdefault(writer, IntervalSet()).add(seq)
 
     def remove_until(self, last: Mapping[str, int]) -> None:
-        """Remove the numbers up to the last of each writer, which the position covers."""
-        left = {writer: {seq for seq in seqs if seq > last.get(writer, 0)} for writer, seqs in self._numbers.items()}
-        self._numbers = {writer: seqs for writer, seqs in left.items() if seqs}
+        """Remove the intervals that end at or before the last number of each writer: the position covers them."""
+        intervals = {
+            writer: [(first, end) for first, end in pairs if end > last.get(writer, 0)]
+            for writer, pairs in self.intervals().items()
+        }
+        self._numbers = Ahead({writer: pairs for writer, pairs in intervals.items() if pairs})._numbers
 
     def intervals(self) -> dict[str, list[tuple[int, int]]]:
         """Return the first and last number of each interval, by writer."""
-        return {writer: _intervals(sorted(seqs)) for writer, seqs in self._numbers.items()}
-
-
-def _intervals(seqs: list[int]) -> list[tuple[int, int]]:
-    intervals: list[tuple[int, int]] = []
-    for seq in seqs:
-        if intervals and intervals[-1][1] == seq - 1:
-            intervals[-1] = (intervals[-1][0], seq)
-        else:
-            intervals.append((seq, seq))
-    return intervals
+        return {
+            writer: list(zip(numbers.starts, numbers.ends, strict=True)) for writer, numbers in self._numbers.items()
+        }
 
 
 def merge_last(writers: Mapping[str, int], last: Mapping[str, int]) -> dict[str, int]:

@@ -26,11 +26,13 @@ class Case:
     Args:
         folder: the folder of the log.
         stub: the server.
+        to: the interface of Loki, "loki" or "otlp".
     """
 
-    def __init__(self, folder, stub):
+    def __init__(self, folder, stub, to="loki"):
         self.path = os.path.join(folder, "a.jsonl")
-        self.letters_path = os.path.join(folder, ".a.jsonl.loki.dead-letter")
+        self.letters_path = os.path.join(folder, f".a.jsonl.{to}.dead-letter")
+        self.server = {"to": to, "url": stub.url + ("/otlp" if to == "otlp" else "")}
         self.stub = stub
         self.loki = LokiServer().install(stub)
         self.now = time.time_ns()
@@ -49,7 +51,7 @@ class Case:
 
     def ship(self, **options):
         """Ship to the end, or until the server has failed once."""
-        shipper = Shipper(self.path, to="loki", url=self.stub.url, fs=QuickFS(), clock=Waits(), on_trouble=lambda _: None, **options)  # fmt: skip
+        shipper = Shipper(self.path, **self.server, fs=QuickFS(), clock=Waits(), on_trouble=lambda _: None, **options)  # fmt: skip
         try:
             return shipper.run(give_up_after=0)
         except GivenUpError:
@@ -70,9 +72,9 @@ class Case:
             return []
 
 
-@pytest.fixture
-def case(tmp_path, stub):
-    return Case(tmp_path, stub)
+@pytest.fixture(params=["loki", "otlp"])
+def case(tmp_path, stub, request):
+    return Case(tmp_path, stub, request.param)
 
 
 def test_row_38_a_batch_is_sent_by_time(case):
@@ -102,8 +104,9 @@ def test_row_37_lines_that_come_again_are_not_refused(case, lost):
     assert (case.there, case.dead) == ([1, 2, 3, 4, 5, 6], [])
 
 
-def test_row_38_a_long_line_among_hours(case):
+def test_row_38_a_long_line_among_hours(tmp_path, stub):
     """A line that is too long for Loki is found, though Loki has taken the later lines of the batch: it alone is refused."""
+    case = Case(tmp_path, stub)
     case.write(300, 299)
     case.write(298, size=LONG)
     case.write(250, 100, 99, 1)

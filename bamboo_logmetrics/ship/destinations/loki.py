@@ -3,10 +3,6 @@
 The labels are few and have few values; ids are structured metadata. Loki drops an entry with the labels, time and line
 of one that it still has in memory, but not of one that it has flushed: a line that is sent again is usually stored
 once, possibly twice.
-
-Loki refuses an entry that is too far behind the newest of its stream, as that stands when the entry's turn comes. So
-lines are sent in the order of their times, and a request spans less than Loki accepts: sent again, it is not refused
-because of itself.
 """
 
 from __future__ import annotations
@@ -18,6 +14,7 @@ from operator import attrgetter
 import msgspec
 
 from bamboo_logmetrics.ship.destinations.base import Destination
+from bamboo_logmetrics.ship.destinations.ordering import requests_by_time, time_of
 from bamboo_logmetrics.ship.entries import IDS, Entry
 
 
@@ -35,8 +32,6 @@ class _Metadata(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 _ids = attrgetter(*IDS)
-_time = attrgetter("time_ns")
-_LONGEST_SPAN = 30 * 60 * 1_000_000_000  # ns in one request; Loki accepts an hour behind the newest
 
 _NAMES = ("service_name", "env", "family", "level")
 
@@ -61,21 +56,14 @@ class Loki(Destination):
     success_statuses = frozenset({204})  # Loki answers 260 for lines that it accepts and discards
 
     def requests(self, entries: Sequence[Entry]) -> list[Sequence[Entry]]:
-        """Return the lines by time, half an hour at most in each request."""
-        requests: list[list[Entry]] = []
-        until = float("-inf")
-        for entry in sorted(entries, key=_time):
-            if entry.time_ns >= until:
-                requests.append([])
-                until = entry.time_ns + _LONGEST_SPAN
-            requests[-1].append(entry)
-        return list(requests)
+        """Return the lines by their times, half an hour at most in each request."""
+        return requests_by_time(entries)
 
     def encode(self, entries: Sequence[Entry]) -> bytes:
         """Return the streams, one for each set of labels, each in the order of the times."""
         values = {
             labels: [(str(entry.time_ns), entry.line.decode(), _metadata(entry)) for entry in members]
-            for labels, members in self._streams(sorted(entries, key=_time)).items()
+            for labels, members in self._streams(sorted(entries, key=time_of)).items()
         }
         streams = [
             {"stream": {name: text for name, text in zip(_NAMES, labels, strict=True) if text}, "values": rows}
@@ -100,7 +88,7 @@ class Loki(Destination):
             number = int(late[1]) if len(self._streams(entries)) == 1 else 0
         else:
             return None
-        return sorted(entries, key=_time)[:number] or None
+        return sorted(entries, key=time_of)[:number] or None
 
     def split(self, entries: Sequence[Entry]) -> list[Sequence[Entry]]:
         """Return the streams, each in order, because Loki reports errors by stream."""

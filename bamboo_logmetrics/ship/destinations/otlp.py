@@ -15,6 +15,7 @@ from bamboo_logmetrics.ship.destinations.base import (
     Rejection,
     ResourceDefaults,
 )
+from bamboo_logmetrics.ship.destinations.ordering import requests_by_time
 from bamboo_logmetrics.ship.entries import Entry
 
 
@@ -40,6 +41,10 @@ class Otlp(Destination):
         from bamboo_logmetrics.ship.destinations import otlp_protobuf  # here: the registry needs no extra
 
         self._protobuf = otlp_protobuf
+
+    def requests(self, entries: Sequence[Entry]) -> list[Sequence[Entry]]:
+        """Return the lines by their times, half an hour at most in each request, because the server may be Loki."""
+        return requests_by_time(entries)
 
     def encode(self, entries: Sequence[Entry]) -> bytes:
         """Return the log records, in one resource for each service and environment. Raises ValueError."""

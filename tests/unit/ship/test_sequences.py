@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bamboo_logmetrics.ship import sequences
-from bamboo_logmetrics.ship.sequences import Lost, SequenceTracker, merge_last
+from bamboo_logmetrics.ship.sequences import Ahead, Lost, SequenceTracker, merge_last
 
 A, B = "a" * 20, "b" * 20
 
@@ -50,3 +50,16 @@ def test_not_more_writers_than_fit(monkeypatch):
     book.prune({names[3]: 1})
     assert list(book._last) == [names[2], names[0], names[3]]
     assert merge_last({A: 1, B: 1}, {A: 2, "c" * 20: 1, "d" * 20: 1}) == {A: 2, "c" * 20: 1, "d" * 20: 1}
+
+
+def test_numbers_ahead_of_the_position():
+    """Numbers that are delivered ahead are kept as intervals, and are known until the position covers them."""
+    ahead = Ahead({A: [(3, 5)]})
+    ahead.add([(A, 7), (A, 6), (A, 9), (B, 1)])
+    assert ahead.intervals() == {A: [(3, 7), (9, 9)], B: [(1, 1)]}
+    assert [(A, seq) in ahead for seq in (2, 3, 7, 8, 9, 10)] == [False, True, True, False, True, False]
+    assert ("c" * 20, 1) not in ahead
+    ahead.remove_until({A: 4, B: 1})
+    assert ahead.intervals() == {A: [(3, 7), (9, 9)]}
+    ahead.remove_until({A: 7})
+    assert ahead.intervals() == {A: [(9, 9)]}
