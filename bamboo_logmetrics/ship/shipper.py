@@ -178,6 +178,8 @@ class Shipper:
         again. Arguments and errors are those of :meth:`run`.
         """
         self._source = DeadLetterSource
+        if not self._kind.names_rejected:
+            self._batch_bytes = 1  # one line in each request, so that it is known which ones stay
         return self.run(give_up_after=give_up_after)
 
     def stop(self) -> None:

@@ -49,11 +49,15 @@ class Case:
                 }  # fmt: skip
                 file.write(json.dumps(record).encode() + b"\n")
 
+    def shipper(self, **options):
+        """Return a shipper that waits for nothing."""
+        quick = {"fs": QuickFS(), "clock": Waits(), "on_trouble": lambda _: None}
+        return Shipper(self.path, **self.server, **quick, **options)
+
     def ship(self, **options):
         """Ship to the end, or until the server has failed once."""
-        shipper = Shipper(self.path, **self.server, fs=QuickFS(), clock=Waits(), on_trouble=lambda _: None, **options)  # fmt: skip
         try:
-            return shipper.run(give_up_after=0)
+            return self.shipper(**options).run(give_up_after=0)
         except GivenUpError:
             return None
 
@@ -112,6 +116,19 @@ def test_row_38_a_long_line_among_hours(tmp_path, stub):
     case.write(250, 100, 99, 1)
     assert case.ship() == Shipped(6, 1, 0)
     assert (case.there, case.dead) == ([1, 2, 4, 5, 6, 7], [3])
+
+
+def test_row_38_dead_letters_of_hours_are_sent_again(tmp_path, stub):
+    """Dead letters of several hours go out by time too; those that are taken leave the file, those refused again stay."""
+    case = Case(tmp_path, stub)
+    case.write(300)
+    case.loki.line_bytes = 1_000
+    case.write(200, 100, 50, size=2_000)
+    assert case.ship() == Shipped(1, 3, 0)
+    case.loki.line_bytes = 10_000
+    case.loki.newest = dict.fromkeys(case.loki.newest, case.now - 130 * MINUTE)  # by another shipper
+    assert case.shipper().resend(give_up_after=0) == Shipped(2, 1, 0)
+    assert (case.there, case.dead) == ([1, 3, 4], [2])
 
 
 LINES = st.tuples(st.integers(-5, 11_000), st.sampled_from([0, 0, 0, LONG]), st.sampled_from(["info", "error"]))

@@ -13,8 +13,6 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-
 from support.logql import Row, evaluate, select
 
 _S = 10**9
@@ -164,6 +162,8 @@ class _OtlpOfLoki:
 
     def rows_of(self, body):
         """Give the log records of a request as entries."""
+        from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
         for resource in ExportLogsServiceRequest.FromString(body).resource_logs:
             labels = _texts(resource.resource.attributes)
             for record in resource.scope_logs[0].log_records:

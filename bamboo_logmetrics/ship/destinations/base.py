@@ -108,6 +108,7 @@ class Destination(ABC):
     path: str  # appended to the URL, unless the URL ends so already
     content_type: ClassVar[str] = "application/json"
     success_statuses: ClassVar[frozenset[int]] = frozenset({200})  # HTTP statuses that acknowledge a request
+    names_rejected: ClassVar[bool] = True  # False where the server only says how many lines of a request it rejects
     Options: ClassVar[type[DestinationOptions]] = DestinationOptions
 
     def __init__(self, defaults: ResourceDefaults, options: DestinationOptions) -> None:

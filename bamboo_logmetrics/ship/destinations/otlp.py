@@ -35,6 +35,7 @@ class Otlp(Destination):
     path = "/v1/logs"
     content_type = "application/x-protobuf"
     success_statuses = frozenset({200, 202, 204})  # Loki answers 204
+    names_rejected = False
 
     def __init__(self, defaults: ResourceDefaults, options: DestinationOptions) -> None:
         super().__init__(defaults, options)

@@ -128,6 +128,17 @@ def test_other_servers(tmp_path, stub, to):
     assert len(letters(log, to)) == int(to == "otlp")
 
 
+def test_a_server_that_names_no_lines(hand_log, stub):
+    """Where a server only says how many lines it refuses, dead letters go out one by one: each that is taken leaves the file."""
+    hand_log.write(5)
+    stub.poison = lambda identity: "no" if identity[1] in {2, 3, 4} else None
+    assert ship(hand_log, stub, "otlp", batch_bytes=1) == Shipped(2, 3, 0)
+    stub.poison = lambda identity: "no" if identity[1] == 3 else None
+    assert resend(hand_log, stub, "otlp") == Shipped(2, 1, 0)
+    assert [json.loads(letter)["seq"] for letter in letters(hand_log, "otlp")] == [3]
+    assert stub.kept == [(A, 1), (A, 2), (A, 4), (A, 5)]
+
+
 def test_a_line_without_the_servers_form_stays(hand_log, stub):
     """A line that no encoder takes stays, and is counted as refused again."""
     hand_log.write(1)
