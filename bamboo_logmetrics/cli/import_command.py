@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from datetime import datetime
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 from rich.progress import Progress
 from rich.text import Text
 
 from bamboo_logmetrics.cli.exit_codes import FAILED, INTERRUPTED, OK
-from bamboo_logmetrics.cli.formatting import counts, plural, printable, progress_bar, tolerate_broken_pipe
-from bamboo_logmetrics.events import ChatEvent, ForwardEvent, MetricsEvent, RoundCompleted, SessionStarted, ToolCalled
-from bamboo_logmetrics.importers import IMPORTERS, ImportedEvent, Importer, ImportReport, Problem
+from bamboo_logmetrics.cli.formatting import plural, printable, progress_bar, tolerate_broken_pipe
+from bamboo_logmetrics.cli.import_summary import show_summary
+from bamboo_logmetrics.importers import IMPORTERS, Importer, ImportReport, Problem
+from bamboo_logmetrics.importers.run import EventClock, ImportRun, lock_path, open_store, store_path
+from bamboo_logmetrics.importers.store import ImportLock
 from bamboo_logmetrics.logfiles.discovery import find_log
-from bamboo_logmetrics.logger.bound_log import BoundLog
 from bamboo_logmetrics.logger.opening import open_log
-from bamboo_logmetrics.reading import read
 
 GIVE_UP_AFTER = 10.0  # seconds in which the disk takes nothing
+FOLLOW_EVERY = 2.0  # seconds
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 
 _HELP = """{help}
 
-PATH is a file, or a directory that is searched for {patterns}. A line that cannot be used is reported and skipped.
+PATH is a file, or a directory that is searched for {patterns}; by default
+{usual_path}. A line that cannot be used is reported and skipped. What a file
+or a session repeats is written once, however often it is imported: the known
+ids are kept beside the log. A session that may go on is written when its file
+has not changed for --settle.
 
 \b
 Exit code: 0 everything is written (skipped lines or not), 1 something could
@@ -51,147 +63,181 @@ def import_group() -> None:
     """Import the history of another tool into a log."""
 
 
+class _Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
+    """A number of seconds, or one with a unit such as ``10m``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = _DURATION.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is not a duration; use one such as 10m, 90s or 0", param, ctx)
+        return float(match[1]) * _UNITS[match[2]]
+
+
+class _Choices(NamedTuple):
+    """The options of one call."""
+
+    paths: tuple[Path, ...]
+    output: str
+    append: bool
+    settle_seconds: float
+    all_: bool
+    follow: bool
+
+
 def _import_command(importer: Importer) -> click.Command:
     @click.command(
         importer.name,
         help=_HELP.format(
             help=importer.help,
-            patterns=" and ".join(importer.patterns),
+            patterns=" and ".join(pattern for pattern in importer.patterns if not pattern.endswith((".gz", ".zst"))),
             name=importer.name,
             usual_path=importer.usual_path,
         ),
     )
-    @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(exists=True, path_type=Path))
+    @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(exists=True, path_type=Path))
     @click.option("-o", "--output", required=True, metavar="FILE", type=click.Path(), help="The log to write to.")
     @click.option("--append", is_flag=True, help="Add to an existing log; events that it already holds are skipped.")
+    @click.option(
+        "--settle",
+        "settle_seconds",
+        type=_Duration(),
+        default="10m",
+        show_default=True,
+        metavar="TIME",
+        help="How long a file must be unchanged before its last round and the end of its session are written.",
+    )
+    @click.option("--all", "all_", is_flag=True, help="Write everything now, also what may still go on; it is final.")
+    @click.option("--follow", is_flag=True, help="Keep the log up to date until it is stopped; implies --append.")
     @click.pass_context
-    def command(ctx: click.Context, paths: tuple[Path, ...], output: str, append: bool) -> None:
-        ctx.exit(_import(importer, paths, output, append=append))
+    def command(ctx: click.Context, /, **choices: Any) -> None:
+        ctx.exit(_import(importer, _Choices(**choices)))
 
     return command
 
 
-def _import(importer: Importer, paths: tuple[Path, ...], output: str, *, append: bool) -> int:
-    """Import the files below ``paths`` into the log ``output``, print the summary and return the exit code."""
-    existing = _existing_events(output, append=append)
-    log_path = os.path.realpath(output)
-    files = [path for path in importer.find(paths) if find_log(path) != log_path]
-    if not files:
-        msg = f"no {' and no '.join(importer.patterns)} in {', '.join(map(str, paths))}"
-        raise click.UsageError(msg)
+def _import(importer: Importer, choices: _Choices) -> int:
+    """Import the files below the paths into the log, print the summary and return the exit code."""
+    _check_output(choices)
+    log_path = os.path.realpath(choices.output)
+    files = _files(importer, choices, log_path)
     os.makedirs(os.path.dirname(log_path), exist_ok=True)  # now, so that an error is one of usage
-    with open_log(log_path, on_full="block", block_timeout=GIVE_UP_AFTER) as log:
-        run = _Run(log, existing)
-        with progress_bar() as progress:
-            try:
-                run.read(importer, files, progress)
-            except KeyboardInterrupt:
-                run.interrupted = True
-            run.finish()
-    with tolerate_broken_pipe():
-        run.show_summary()
-    return INTERRUPTED if run.interrupted else OK if run.complete else FAILED
+    lock = ImportLock(lock_path(log_path))
+    with _sigterm_as_ctrl_c():
+        lock.acquire(lambda holder: click.echo(f"waiting for another import into this log: {holder}", err=True))
+        try:
+            return _import_locked(importer, choices, log_path, files, exists=_check_output(choices))
+        finally:
+            lock.release()
 
 
-def _existing_events(output: str, *, append: bool) -> set[tuple[str, datetime]]:
-    """Return the ids and times of the events in the output. Raises UsageError if it exists without ``append``."""
+def _import_locked(importer: Importer, choices: _Choices, log_path: str, files: list[Path], *, exists: bool) -> int:
+    store = open_store(log_path, exists=exists)
+    clock = EventClock()
     try:
-        find_log(output)
+        # level and retention are those of an import, whatever the environment says: nothing is left out or deleted
+        with open_log(
+            log_path, on_full="block", block_timeout=GIVE_UP_AFTER, clock=clock, level="debug", backup_count=None
+        ) as log:
+            run = ImportRun(
+                importer, log, clock, store,
+                settle_seconds=None if choices.all_ else choices.settle_seconds, give_up_after=GIVE_UP_AFTER,
+            )  # fmt: skip
+            with progress_bar() as progress:
+                report = _report(progress)
+                _cycle(run, files, report, progress)
+                if choices.follow:
+                    _follow(importer, choices, log_path, run, report)
+            log.close(GIVE_UP_AFTER)
+    finally:
+        store.close()
+    with tolerate_broken_pipe():
+        show_summary(run, report, log, stopped=choices.follow)
+    if run.interrupted and not choices.follow:
+        return INTERRUPTED
+    return OK if run.complete(report) else FAILED
+
+
+def _check_output(choices: _Choices) -> bool:
+    """Return True if the output exists. Raises UsageError if it does and nothing may be added."""
+    try:
+        find_log(choices.output)
     except FileNotFoundError:
-        return set()
-    if not append:
-        msg = f"{output} exists, or has rotated files; add to it with --append, or use another name"
+        return False
+    if not (choices.append or choices.follow):
+        msg = f"{choices.output} exists, or has rotated files; add to it with --append, or use another name"
         raise click.UsageError(msg)
-    events = (line.event for line in read(output, on_error="skip"))
-    return {
-        (event.meta.event_id, event.meta.occurred_at)
-        for event in events
-        if isinstance(event, (ChatEvent, ForwardEvent))
-    }
+    return True
 
 
-class _Run:
-    """One run of an importer.
+def _files(importer: Importer, choices: _Choices, log_path: str) -> list[Path]:
+    """Return the files to import. Raises UsageError if there are none, or none that the tool wrote."""
+    paths = choices.paths or (Path(importer.usual_path).expanduser(),)
+    files = _find(importer, paths, log_path)
+    names = ", ".join(map(str, paths))
+    if not files and not choices.follow:
+        plain = (pattern for pattern in importer.patterns if not pattern.endswith((".gz", ".zst")))
+        msg = f"no {' and no '.join(plain)} in {names}"
+        raise click.UsageError(msg)
+    if files and not any(importer.recognises(path) for path in files):
+        msg = (
+            f"none of the {plural(len(files), 'file')} in {names} is of {importer.name}; "
+            f"give the files of that tool, such as {importer.usual_path}"
+        )
+        raise click.UsageError(msg)
+    return files
 
-    Args:
-        log: the log to write to.
-        existing: ids and times of the events that the log holds already.
-    """
 
-    def __init__(self, log: BoundLog, existing: set[tuple[str, datetime]]) -> None:
-        self._log = log
-        self._existing = existing
-        self._seen: set[str] = set()
-        self._imported: Counter[type[MetricsEvent]] = Counter()
-        self._tokens = self._known = 0
-        self._refused = False
-        self._report = ImportReport()
-        self.interrupted = False
+def _find(importer: Importer, paths: tuple[Path, ...], log_path: str) -> list[Path]:
+    own = {log_path, store_path(log_path), lock_path(log_path)}
+    return [path for path in importer.find(paths) if find_log(path) not in own]
 
-    def read(self, importer: Importer, files: list[Path], progress: Progress) -> None:
-        """Write the events of all files, until the log accepts no more."""
-        task = progress.add_task("importing", total=sum(path.stat().st_size for path in files))
 
-        def show(problem: Problem) -> None:
-            progress.console.print(Text(printable(str(problem))), soft_wrap=True)
+def _report(progress: Progress) -> ImportReport:
+    task = progress.add_task("importing", total=0)
 
-        self._report = ImportReport(show, lambda size: progress.advance(task, size))
-        for imported in importer.read(files, self._report):
-            self._write(imported)
-            if self._refused:  # the log would wait for each further event until the timeout
-                return
+    def show(problem: Problem) -> None:
+        progress.console.print(Text(printable(str(problem))), soft_wrap=True)
 
-    def _write(self, imported: ImportedEvent) -> None:
-        """Write an event, unless it was written already: several files may hold the same event."""
-        event, bound = imported
-        event_id = event.meta.event_id
-        if event_id in self._seen or (event_id, event.meta.occurred_at) in self._existing:
-            self._known += 1
-        elif not self._log.emit(event, **bound):
-            self._refused = True
-        else:
-            self._seen.add(event_id)
-            self._imported[type(event)] += 1
-            if isinstance(event, RoundCompleted):
-                self._tokens += event.usage.total_tokens
+    return ImportReport(show, lambda size: progress.advance(task, size))
 
-    def finish(self) -> None:
-        """Write the queued events, as long as the disk takes any, and close the log."""
-        written = -1
-        while not self._refused and not self._log.flush(GIVE_UP_AFTER) and self._log.stats().written > written:
-            written = self._log.stats().written
-        self._log.close(GIVE_UP_AFTER)
 
-    @property
-    def complete(self) -> bool:
-        """True if every file was read and every event written."""
-        stats = self._log.stats()
-        return stats.written == stats.emitted and not self._report.unread_files
+def _cycle(run: ImportRun, files: list[Path], report: ImportReport, progress: Progress | None = None) -> None:
+    """Read what changed and write what is due."""
+    changed = run.changed(files, report)
+    run.unchanged = len(files) - len(changed)
+    if progress is not None and progress.task_ids:
+        total = sum(state.size if state else path.stat().st_size for path, state in changed)
+        progress.update(progress.task_ids[0], total=total)
+    run.run(changed, report)
+    run.finish()
 
-    def show_summary(self) -> None:
-        """Print the numbers of imported events and of everything that was left out, and the path of the log."""
-        stats, report = self._log.stats(), self._report
-        kinds: dict[type[MetricsEvent], str] = {
-            SessionStarted: "session",
-            RoundCompleted: "round",
-            ToolCalled: "tool call",
-        }
-        events = ", ".join(plural(self._imported[kind], name) for kind, name in kinds.items())
-        files = plural(report.files - report.unread_files, "file")
-        click.echo(f"imported from {files}: {events}, {plural(self._tokens, 'token')}")
-        for name, count in sorted(report.counts.items()):
-            click.echo(f"{printable(name)}: {count:,}")
-        if self._known:
-            click.echo(f"already there: {plural(self._known, 'event')}")
-        if report.skipped_lines:
-            click.echo(f"skipped: {plural(report.skipped_lines, 'line')} that cannot be used, named above")
-        if report.unread_files:
-            click.echo(f"NOT READ: {plural(report.unread_files, 'file')}, named above")
-        if self.interrupted:
-            click.echo("INTERRUPTED: the rest is not imported")
-        if stats.written != stats.emitted:
-            click.echo(
-                f"NOT ALL WRITTEN: {stats.emitted:,} emitted, {stats.written:,} written, "
-                f"dropped {counts(stats.dropped)}, given up {stats.queued:,}"
-            )
-        click.echo(f"written: {plural(stats.written, 'event')} to {printable(self._log.path)}")
+
+def _follow(importer: Importer, choices: _Choices, log_path: str, run: ImportRun, report: ImportReport) -> None:
+    """Import again and again until Ctrl-C, SIGTERM, or a log that takes no more."""
+    paths = choices.paths or (Path(importer.usual_path).expanduser(),)
+    try:
+        while not (run.interrupted or run.refused):
+            time.sleep(FOLLOW_EVERY)
+            _cycle(run, _find(importer, paths, log_path), report)
+    except KeyboardInterrupt:
+        run.interrupted = True
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM end the import as Ctrl-C does: what is written is noted, and the log is closed."""
+
+    def interrupt(_signal: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportReport, Problem, read_each
+from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportReport, Note, Problem, read_each
 from bamboo_logmetrics.importers.claude_code.importer import CLAUDE_CODE
 
-__all__ = ["IMPORTERS", "ImportReport", "ImportedEvent", "Importer", "Problem", "read_each", "register_importer"]
+__all__ = [
+    "IMPORTERS",
+    "ImportReport",
+    "ImportedEvent",
+    "Importer",
+    "Note",
+    "Problem",
+    "read_each",
+    "register_importer",
+]
 
 _importers: dict[str, Importer] = {importer.name: importer for importer in (CLAUDE_CODE,)}
 IMPORTERS: Mapping[str, Importer] = _importers

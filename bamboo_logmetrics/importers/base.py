@@ -9,17 +9,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bamboo_logmetrics.events import ChatEvent, ForwardEvent
+from bamboo_logmetrics.events import ChatEvent, EventMeta, ForwardEvent
+from bamboo_logmetrics.importers.sources import files_below, identity
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that is no call, to be written as a plain line of level info.
+
+    Args:
+        text: the text of the line, which is always the same for its kind.
+        session_id: the session in which it happened.
+        meta: its id and its time.
+    """
+
+    text: str
+    session_id: str
+    meta: EventMeta
 
 
 class ImportedEvent(NamedTuple):
-    """An event, and the values to be bound to it.
+    """An event or a note, and the values to be bound to it.
 
     The event has the time at which it happened. Its id depends only on the source, so that an event that is imported
     again has the same id again.
     """
 
-    event: ChatEvent | ForwardEvent
+    event: ChatEvent | ForwardEvent | Note
     bound: Mapping[str, object]
 
 
@@ -104,19 +120,24 @@ class Importer(ABC):
         """Return the files to import: each file in ``paths``, and each matching file below a directory, once.
 
         The files of a directory are sorted by the parts of their paths, so ``s1/a.jsonl`` comes before ``s1.jsonl``.
-        Raises FileNotFoundError for a path that does not exist.
+        Linked directories are followed, and a file with several names is taken once. Raises FileNotFoundError for a
+        path that does not exist.
         """
-        files: dict[Path, None] = {}
+        files: dict[tuple[int, int], Path] = {}
         for path in paths:
             if path.is_dir():
-                matches = {file for pattern in self.patterns for file in path.rglob(pattern) if file.is_file()}
-                files.update(dict.fromkeys(sorted(matches, key=lambda file: file.parts)))
+                for file in files_below(path, self.patterns):
+                    files.setdefault(identity(file), file)
             elif path.exists():
-                files[path] = None
+                files.setdefault(identity(path), path)
             else:
                 msg = f"no such file or directory: {path}; give a file or a directory such as {self.usual_path}"
                 raise FileNotFoundError(msg)
-        return list(files)
+        return list(files.values())
+
+    def recognises(self, path: Path) -> bool:  # noqa: ARG002
+        """Return True if a file may be one of the tool's."""
+        return True
 
     @abstractmethod
     def read(self, files: Sequence[Path], report: ImportReport) -> Iterator[ImportedEvent]:

@@ -1,325 +1,386 @@
-"""Reads a Claude Code transcript: lines in, small typed entries out.
+"""The facts of one Claude Code transcript: its sessions, answers, tool calls, prompts and failures.
 
-An entry has ids, times, counts and names only. This module looks at prompts, answers and tool payloads to tell an
-interrupt from a prompt. It puts none of them into an entry or into the message of a problem.
+What a line means for the answer before it is decided within its chain.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from bamboo_logmetrics.events import TokenUsage
-from bamboo_logmetrics.events.times import parse_utc
 from bamboo_logmetrics.importers.base import ImportReport
+from bamboo_logmetrics.importers.claude_code.chains import Chain, Chains, Entry, Seen
+from bamboo_logmetrics.importers.claude_code.details import (
+    call_values,
+    extend,
+    origin_of,
+    quality_of,
+    tool_values,
+)
+from bamboo_logmetrics.importers.claude_code.grouping import Group, Groups
+from bamboo_logmetrics.importers.claude_code.meaning import (
+    Marker,
+    blocks_of,
+    failure,
+    is_queued_prompt,
+    marker_of,
+    tool_error,
+)
+from bamboo_logmetrics.importers.claude_code.records import (
+    Block,
+    Line,
+    Message,
+    Progress,
+    ToolResult,
+    decode_object,
+    nested_line,
+    read_records,
+)
+from bamboo_logmetrics.importers.claude_code.usage import details, parts_outside, usage_fact
+from bamboo_logmetrics.importers.facts import (
+    CallFact,
+    FileFacts,
+    PointFact,
+    Quality,
+    ToolFact,
+    UsageFact,
+)
+from bamboo_logmetrics.importers.values import count, identifier, label, milliseconds, moment
 
-_DECODER = json.JSONDecoder()
-_SPACE = re.compile(r"\s*")
-_WORD = re.compile(r"[A-Za-z_]{1,40}")
-_SEPARATOR = re.compile(r"[\\/]")
-
-_LONGEST_ID = 200  # characters
-_LARGEST_COUNT = 2**53  # the largest integer that every JSON reader holds exactly; real counts are far smaller
-_HTTP_STATUS = range(100, 600)
-_REPORT_BYTES = 1 << 16  # progress is reported each time that so many were read
-
-_MESSAGES = ("user", "assistant")
-_INTERRUPT = "[Request interrupted by user"
-_FOR_TOOL_USE = "for tool use"
-# Commands that the CLI answered itself (/model, /exit, !ls) went to no model. A slash command that is a prompt starts
-# with <command-message> instead, and counts.
-_LOCAL = ("<command-name>", "<local-command-", "<bash-")
-_NOT_WRITTEN_BY_THE_USER = ("isMeta", "isCompactSummary", "isVisibleInTranscriptOnly")
-
-
-class UnusableEntryError(Exception):
-    """An entry cannot be used. The message gives the reason and quotes nothing of its content."""
-
-
-class Marker(Enum):
-    """The meaning of an entry for its session, besides its answer and its tool results."""
-
-    NONE = "none"
-    PROMPT = "prompt"
-    TOOL_INTERRUPT = "the user stopped a tool; the model had finished"
-    INTERRUPT = "the user stopped the model"
-    API_ERROR = "a request failed and may be tried again"
-    GAVE_UP = "a request failed for good"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One line of an API message: one content block, and the usage of the message so far."""
-
-    message_id: str
-    model: str
-    usage: TokenUsage | None
-    final: bool  # True with a stop reason, which comes with the final output count in one event of the stream
-    tools: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TranscriptEntry:
-    """One record of the tree of the conversation, without its content."""
-
-    at: datetime
-    uuid: str
-    parent: str | None
-    session_id: str
-    is_sidechain: bool
-    agent_id: str | None
-    version: str | None
-    project: str | None
-    marker: Marker = Marker.NONE
-    cause: str | None = None
-    interrupted: str | None = None
-    results: tuple[tuple[str, bool], ...] = ()
-    answer: Answer | None = None
-    inner: TranscriptEntry | None = None
-
-
-def read_entries(path: Path, report: ImportReport) -> Iterator[TranscriptEntry]:
-    """Yield the entries of a transcript in the order of the file, and report what cannot be used as a problem."""
-    for number, raw in _lines(path, report):
-        values, fault = split(raw)
-        for value in values:
-            try:
-                entry = parse(value)
-            except UnusableEntryError as error:
-                report.problem(path, str(error), number)
-            else:
-                if entry:
-                    yield entry
-        if fault:
-            report.problem(path, fault, number)
-
-
-def _lines(path: Path, report: ImportReport) -> Iterator[tuple[int, bytes]]:
-    pending = 0
-    with path.open("rb") as file:  # as bytes: str.splitlines would also split at U+2028 within a text
-        for number, raw in enumerate(file, 1):
-            yield number, raw
-            pending += len(raw)
-            if pending >= _REPORT_BYTES:
-                report.progress(pending)
-                pending = 0
-    report.progress(pending)
-
-
-def split(raw: bytes) -> tuple[list[Any], str]:
-    """Return the JSON values of one line, and the fault of the rest of the line or ``""``.
-
-    A few lines of real transcripts hold two objects, and the last line may be incomplete.
-    """
-    values: list[Any] = []
-    at = 0
-    try:
-        text = raw.decode("utf-8-sig")
-        while (at := _skip_space(text, at)) < len(text):
-            value, at = _DECODER.raw_decode(text, at)
-            values.append(value)
-    except UnicodeDecodeError:
-        return values, "not UTF-8"
-    except (ValueError, RecursionError) as error:
-        return values, f"not JSON at column {getattr(error, 'pos', at) + 1}"
-    return values, ""
-
-
-def _skip_space(text: str, at: int) -> int:
-    match = _SPACE.match(text, at)
-    return match.end() if match else at
-
-
-def parse(value: Any) -> TranscriptEntry | None:
-    """Return the entry of a JSON value, or None for a kind that is ignored. Raises UnusableEntryError."""
-    line = _object(value, "the line")
-    kind = _label(line.get("type")) or ""
-    missing = [key for key in ("uuid", "timestamp", "sessionId") if line.get(key) is None]
-    if missing and kind not in _CONTENT:
-        return None  # file-history-snapshot, summary, mode ...: outside the tree of the conversation
-    if missing:
-        msg = f"{kind} line without {missing[0]}"
-        raise UnusableEntryError(msg)
-    return TranscriptEntry(
-        at=_time(line["timestamp"]),
-        uuid=_id(line, "uuid"),
-        parent=_id(line, "parentUuid") if line.get("parentUuid") is not None else None,
-        session_id=_id(line, "sessionId"),
-        is_sidechain=line.get("isSidechain") is True,
-        agent_id=_id(line, "agentId") if line.get("agentId") is not None else None,
-        version=_label(line.get("version")),
-        project=_base_name(line.get("cwd")),
-        **_CONTENT.get(kind, _nothing)(line),
-    )
-
-
-def _nothing(_: dict[str, Any]) -> dict[str, Any]:
-    return {}  # attachments and the like: a round may start at their time
-
-
-def _user(line: dict[str, Any]) -> dict[str, Any]:
-    content = _object(line.get("message"), "message").get("content")
-    blocks = _blocks([{"type": "text", "text": content}] if isinstance(content, str) else content)
-    results = [block for block in blocks if block.get("type") == "tool_result"]
-    texts = [_text(block) for block in blocks if block.get("type") != "tool_result"]
-    interrupted = _label(line.get("interruptedMessageId"))
-    return {
-        "marker": Marker.INTERRUPT if interrupted and not any(texts) else _marker(line, texts),
-        "interrupted": interrupted,
-        "results": tuple((_id(block, "tool_use_id"), block.get("is_error") is True) for block in results),
-    }
-
-
-def _marker(line: dict[str, Any], texts: list[str]) -> Marker:
-    for text in texts:
-        if text.startswith(_INTERRUPT):
-            return Marker.TOOL_INTERRUPT if _FOR_TOOL_USE in text[:80] else Marker.INTERRUPT
-    if any(line.get(mark) is True for mark in _NOT_WRITTEN_BY_THE_USER):
-        return Marker.NONE
-    written = any(text and not text.startswith(_LOCAL) for text in texts)
-    return Marker.PROMPT if written else Marker.NONE
-
-
-def _text(block: dict[str, Any]) -> str:
-    if block.get("type") != "text":
-        return "an image or a document"
-    text = block.get("text")
-    return text if isinstance(text, str) else ""
-
-
-def _assistant(line: dict[str, Any]) -> dict[str, Any]:
-    message = _object(line.get("message"), "message")
-    if line.get("isApiErrorMessage") is True:
-        return {"marker": Marker.GAVE_UP, "cause": _cause(line)}
-    if message.get("model") == "<synthetic>":
-        return {}  # "No response requested.": written by the CLI, no model was called
-    content = message.get("content")
-    blocks = [] if isinstance(content, str) else _blocks(content)
-    tools = [block for block in blocks if block.get("type") == "tool_use"]
-    answer = Answer(
-        message_id=_id(message, "id"),
-        model=_id(message, "model"),
-        usage=_usage(message.get("usage")),
-        final=message.get("stop_reason") is not None,
-        tools=tuple((_id(block, "id"), _id(block, "name")) for block in tools),
-    )
-    return {"answer": answer}
-
-
-def _system(line: dict[str, Any]) -> dict[str, Any]:
-    if line.get("subtype") != "api_error":
-        return {}
-    return {"marker": Marker.API_ERROR, "cause": _cause(line)}
-
-
-def _progress(line: dict[str, Any]) -> dict[str, Any]:
-    """Return the entry of a sub-agent within a line of an older CLI."""
-    data = line.get("data")
-    if not isinstance(data, dict) or data.get("type") != "agent_progress":
-        return {}
-    inner = _object(data.get("message"), "data.message")
-    if inner.get("type") not in _MESSAGES:
-        return {}
-    agent = _id(data, "agentId") if "agentId" in data else _id(line, "parentToolUseID")
-    shared = {key: line.get(key) for key in ("sessionId", "version", "cwd")}
-    return {"inner": parse({**inner, **shared, "agentId": agent})}
-
-
-_CONTENT: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "user": _user,
-    "assistant": _assistant,
-    "system": _system,
-    "progress": _progress,
+_CONTENT = ("user", "assistant")
+_SESSION_ENDS = {
+    Marker.PROMPT: "completed",
+    Marker.INTERRUPT: "cancelled",
+    Marker.TOOL_INTERRUPT: "cancelled",
+    Marker.GAVE_UP: "error",
 }
+_ROUND_ENDS = {Marker.INTERRUPT: "cancelled", Marker.API_ERROR: "error", Marker.GAVE_UP: "error"}
+_SYNTHETIC = "<synthetic>"
+_TOOL_USES = {"tool_use", "server_tool_use", "mcp_tool_use"}
+_COMPACTIONS = {"compact_boundary", "microcompact_boundary"}
 
 
-def _usage(value: Any) -> TokenUsage | None:
-    """Return the tokens. The prompt includes the cached tokens, which Anthropic counts separately."""
-    if value is None:
-        return None
-    usage = _object(value, "message.usage")
-    fresh, output = _count(usage, "input_tokens"), _count(usage, "output_tokens")
-    if fresh is None or output is None:
-        return None
-    written, cached = _count(usage, "cache_creation_input_tokens"), _count(usage, "cache_read_input_tokens")
-    prompt = fresh + (written or 0) + (cached or 0)
-    return TokenUsage(
-        prompt_tokens=prompt,
-        completion_tokens=output,
-        total_tokens=prompt + output,
-        cache_read_tokens=cached,
-        cache_write_tokens=written,
-    )
+def scan(path: Path, report: ImportReport, *, growing: bool = False) -> FileFacts:
+    """Return the facts of a transcript. Raises OSError if it cannot be read."""
+    transcript = _Transcript(path, report)
+    for line in read_records(path, report, growing=growing):
+        transcript.add(line)
+    return transcript.facts()
 
 
-def _count(usage: dict[str, Any], key: str) -> int | None:
-    value = usage.get(key)
-    if value is None:
-        return None
-    if type(value) is int and 0 <= value <= _LARGEST_COUNT:
-        return value
-    msg = f"message.usage.{key} is not a count"
-    raise UnusableEntryError(msg)
+class _Transcript:
+    def __init__(self, path: Path, report: ImportReport) -> None:
+        self._path = path
+        self._report = report
+        self._chains = Chains(path)
+        self._groups = Groups()
+        self._points: dict[tuple[str, str, str], PointFact] = {}
+        self._seen: dict[str, Seen] = {}
+        self._uses: dict[str, tuple[Group, ToolFact]] = {}
+        self._orphans: dict[str, ToolFact] = {}
+        self._session = identifier(path.name.split(".")[0]) or "unknown"
+        self._at: int | None = None
 
+    def add(self, line: Line) -> None:
+        """Take one record."""
+        content = line.type in _CONTENT or (line.type == "progress" and line.data is not None)
+        uuid, at = identifier(line.uuid), moment(line.timestamp)
+        session_id = identifier(line.sessionId)
+        if uuid is None and not content:  # file-history-snapshot, mode ...: outside the tree of the conversation
+            if session_id and at is not None:
+                self._chains.note_own_time(session_id, at)
+            return
+        if at is None and not content:
+            return
+        self._at = at = at if at is not None else self._at or self._path.stat().st_mtime_ns // 1000
+        self._session = session_id or self._session
+        agent = self._chains.agent_of(line, uuid) if line.isSidechain is True else None
+        chain = self._chains.chain_of(line, self._session, agent, at)
+        self._apply(Entry(line, chain, uuid, at, identifier(line.parentUuid), uuid in self._seen))
+        if line.type == "progress" and line.data is not None:
+            self._nested(line, line.data, chain, at)
 
-def _cause(line: dict[str, Any]) -> str:
-    """Return status and type of an API error, such as ``529 overloaded_error``, without its text."""
-    status, word = line.get("apiErrorStatus"), None
-    error = line.get("error")
-    while isinstance(error, dict):
-        connection = error.get("connection")
-        status = error.get("status", status)
-        word = connection.get("code") if isinstance(connection, dict) else error.get("type", word)
-        error = error.get("error")
-    word = error or word
-    parts = [str(status)] if type(status) is int and status in _HTTP_STATUS else []
-    if isinstance(word, str) and _WORD.fullmatch(word):
-        parts.append(word)
-    return " ".join(parts) or "api_error"
+    def _nested(self, line: Line, data: Progress, chain: Chain, at: int) -> None:
+        """Take the record of a sub-agent within a line of an older CLI."""
+        inner = data.message
+        if data.type != "agent_progress" or inner is None or inner.type not in _CONTENT:
+            return
+        nested = nested_line(inner, line)
+        agent = identifier(data.agentId) or identifier(line.parentToolUseID) or "nested"
+        inner_at = moment(inner.timestamp)
+        at = at if inner_at is None else inner_at
+        child = self._chains.chain_of(nested, chain.session.root, agent, at)
+        if tool := identifier(line.parentToolUseID):
+            child.session.bound.setdefault("parent_tool_call_id", tool)
+        uuid = identifier(inner.uuid)  # it has no parentUuid, so the line before it is its parent
+        self._apply(Entry(nested, child, uuid, at, child.last_line, uuid in self._seen))
 
+    def _apply(self, entry: Entry) -> None:
+        line, chain, uuid, at, _, repeated = entry
+        seen = Seen(at)
+        if line.type == "user":
+            self._user(entry)
+        elif line.type == "assistant":
+            seen.group = self._assistant(entry)
+        elif line.type == "system" and not repeated:
+            self._system(entry, seen)
+        elif line.type == "attachment" and not repeated and is_queued_prompt(line):
+            self._point("prompt", entry)
+        if uuid is not None:
+            self._seen.setdefault(uuid, seen)
+            chain.last_line = uuid
 
-def _object(value: Any, name: str) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value
-    msg = f"{name} is not a JSON object"
-    raise UnusableEntryError(msg)
+    # -- user lines ---------------------------------------------------------------------------
 
+    def _user(self, entry: Entry) -> None:
+        line, chain, uuid, at, _, repeated = entry
+        blocks = blocks_of(line.message)
+        results = [block for block in blocks if isinstance(block, Block) and block.type == "tool_result"]
+        for block in results:
+            self._result(entry, block)
+        if repeated:
+            return
+        marker = marker_of(line, blocks)
+        if marker is Marker.PROMPT:
+            self._point("prompt", entry)
+            chain.turn = identifier(line.promptId) or uuid or chain.turn
+        elif marker in {Marker.INTERRUPT, Marker.TOOL_INTERRUPT}:
+            self._point("note", entry, "interrupted by the user")
+        if results:
+            chain.end(at, "completed")
+        self._mark(marker, entry, None)
 
-def _blocks(value: Any) -> list[dict[str, Any]]:
-    if isinstance(value, list):
-        return [_object(block, "a content block") for block in value]
-    msg = "message.content is neither text nor a list"
-    raise UnusableEntryError(msg)
+    def _result(self, entry: Entry, block: Block) -> None:
+        line, at = entry.line, entry.at
+        tool_id = identifier(block.tool_use_id)
+        if tool_id is None:
+            self._report.counts["tool results without an id, left out"] += 1
+            return
+        result = decode_object(line.toolUseResult, ToolResult)
+        failed = block.is_error is True
+        bound: dict[str, Any] = {"error_type": tool_error(line, block)} if failed else {}
+        if result is not None:
+            self._described(result, entry, tool_id)
+            duration = milliseconds(result.durationMs)
+            bound |= {} if duration is None else {"execution_ms": duration}
+        if isinstance(line.permissionDecision, dict) and line.permissionDecision.get("source") == "config":
+            bound["wait_ms"] = 0
+        group, tool = self._uses.get(tool_id, (None, None))
+        if tool is None or group is None:
+            self._orphans.setdefault(tool_id, ToolFact(tool_id, "", at, at, failed, bound))
+            return
+        group.answered = True
+        if tool.ended is None:
+            tool.ended, tool.failed = at, failed
+            tool.bound |= bound
+            extend(self._chains[group.call.session].session, at)
 
+    def _described(self, result: ToolResult, entry: Entry, tool_id: str) -> None:
+        """Take what a tool's result tells of a sub-agent: its usage is that of the agent's last call."""
+        agent, line, at = identifier(result.agentId), entry.line, entry.at
+        if agent is None:
+            return
+        root = entry.chain.session.root
+        session_id = f"{root}:{agent}"
+        values = {"agent_id": agent, "parent_session_id": root, "parent_tool_call_id": tool_id}
+        if agent_type := label(result.agentType):
+            values["agent_type"] = agent_type
+        self._chains.mention(session_id, values)
+        usage = usage_fact(result.usage)
+        if usage is None or result.isAsync is True:
+            return
+        began = at - 1000 * (milliseconds(result.totalDurationMs) or 0)
+        child = self._chains.get(session_id) or self._chains.chain_of(line, root, agent, began)
+        extend(child.session, at)
+        last = self._seen.get(child.last_line or "")
+        model = label(result.resolvedModel) or child.session.model
+        call = CallFact(
+            session_id, None, [], [f"{tool_id}:{agent}"], [], [at], last.at if last else child.session.start, at, at,
+            model, model, usage, Quality.FINAL if usage.whole else Quality.PARTIAL,
+            bound=call_values(line) | details(result.usage), agent=agent, described=True, followed=True,
+        )  # fmt: skip
+        self._groups.calls.append(call)
 
-def _id(owner: dict[str, Any], key: str) -> str:
-    """Return an id or a name. A printable text has no lone surrogates, which UTF-8 cannot hold."""
-    if label := _label(owner.get(key)):
-        return label
-    msg = f"{key} is not a text of 1 to {_LONGEST_ID} printable characters"
-    raise UnusableEntryError(msg)
+    # -- assistant lines ----------------------------------------------------------------------
 
+    def _assistant(self, entry: Entry) -> Group | None:
+        line, chain, uuid, at, parent, repeated = entry
+        message = line.message or Message()
+        if line.isApiErrorMessage is True:
+            if not repeated:
+                self._gave_up(entry)
+            return None
+        if message.model == _SYNTHETIC or (line.message is None and line.requestId is None):
+            return None  # "No response requested.": written by the CLI, no model was called
+        usage = usage_fact(message.usage)
+        request_id = identifier(line.requestId)
+        name = identifier(message.id) or ""
+        group = self._groups.find(chain.session.id, name, request_id, (uuid, parent), usage)
+        if group is None:
+            group = self._new_call(entry, name, usage)
+        self._groups.note(group, name, request_id, uuid)
+        self._extend_call(group.call, entry, message, usage)
+        for block in blocks_of(message):
+            if isinstance(block, Block) and block.type in _TOOL_USES:
+                self._tool_use(group, block, entry)
+        if not repeated:
+            chain.end(at, "completed")
+        return group
 
-def _label(value: Any) -> str | None:
-    if isinstance(value, str) and 0 < len(value) <= _LONGEST_ID and value.isprintable():
-        return value
-    return None
+    def _new_call(self, entry: Entry, name: str, usage: UsageFact | None) -> Group:
+        line, chain, _, at, parent, _ = entry
+        for before in chain.open:
+            before.call.followed = True
+        chain.open.clear()
+        model = label(line.message.model) if line.message else None
+        call = CallFact(
+            chain.session.id, name or None, [], [], [parent] if parent else [], [], None, at, at,
+            model or "", label(line.requestedModel) or model or "",
+            bound=call_values(line) | ({"turn_id": chain.turn} if chain.turn else {}),
+            origin=origin_of(line, chain.session.root),
+        )  # fmt: skip
+        call.agent = chain.session.bound.get("agent_id")
+        group = self._groups.start(call, name, usage)
+        chain.open.append(group)
+        chain.latest = group
+        if not chain.session.model and model:
+            chain.session.model, chain.session.model_at = model, at
+        return group
 
+    def _extend_call(self, call: CallFact, entry: Entry, message: Message, usage: UsageFact | None) -> None:
+        line, _, uuid, at, parent, _ = entry
+        call.first, call.last = min(call.first, at), max(call.last, at)
+        call.times.append(at)
+        if uuid:
+            call.lines.append(uuid)
+        if parent:
+            call.parents.append(parent)
+        request_id = identifier(line.requestId)
+        if request_id and request_id not in call.request_ids:
+            call.request_ids.append(request_id)
+            call.bound.setdefault("provider_request_id", request_id)
+        quality = quality_of(usage, message)
+        if usage is not None and quality >= call.quality:
+            call.usage, call.quality = usage, quality
+            call.model = label(message.model) or call.model
+            call.bound |= details(message.usage)
+            call.parts = parts_outside(message.usage, call.model) or call.parts
+        call.asked = call.asked or label(message.model) or ""
+        call.model = call.model or label(message.model) or ""
+        if stop := label(message.stop_reason):
+            call.bound["stop_reason"] = stop
 
-def _base_name(cwd: Any) -> str | None:
-    """Return the last part of a POSIX or Windows path; the rest is private."""
-    return _label(_SEPARATOR.split(cwd.rstrip("\\/"))[-1]) if isinstance(cwd, str) else None
+    def _tool_use(self, group: Group, block: Block, entry: Entry) -> None:
+        tool_id, name = identifier(block.id), label(block.name)
+        if tool_id is None or name is None:
+            self._report.counts["tool calls without an id or a name, left out"] += 1
+            return
+        if tool_id in group.tools:
+            return
+        group.tools.add(tool_id)
+        tool = ToolFact(tool_id, name, entry.at, bound=tool_values(name, block, entry.line))
+        group.call.tools.append(tool)
+        known = self._uses.get(tool_id)
+        if known and known[1].ended is None and known[0].call.session != group.call.session:
+            return  # a copy under another session
+        self._uses[tool_id] = (group, tool)
+        if early := self._orphans.pop(tool_id, None):
+            tool.ended, tool.failed, tool.bound = early.ended, early.failed, tool.bound | early.bound
 
+    # -- failures and other marks -------------------------------------------------------------
 
-def _time(value: Any) -> datetime:
-    try:
-        return parse_utc(value)
-    except ValueError:
-        msg = "timestamp is not a time such as 2026-11-22T15:47:13.417Z"
-        raise UnusableEntryError(msg) from None
+    def _gave_up(self, entry: Entry) -> None:
+        before = self._seen.get(entry.parent or "")
+        point = self._request(entry, before, (before.attempt if before else 0) + 1)
+        self._mark(Marker.GAVE_UP, entry, point.text)
+
+    def _system(self, entry: Entry, seen: Seen) -> None:
+        line, chain = entry.line, entry.chain
+        before = self._seen.get(entry.parent or "")
+        if line.subtype == "api_error":
+            seen.attempt = count(line.retryAttempt) or (before.attempt if before else 0) + 1
+            seen.wait = milliseconds(line.retryInMs) or 0
+            point = self._request(entry, before, seen.attempt)
+            if line.retryInMs is not None:
+                point.bound["retry_wait_ms"] = seen.wait
+            self._mark(Marker.API_ERROR, entry, point.text)
+        elif line.subtype == "turn_duration":
+            duration = milliseconds(line.durationMs)
+            group = (before.group if before else None) or chain.latest
+            if duration is not None and group is not None:
+                group.call.bound["turn_duration_ms"] = duration
+        elif line.subtype in _COMPACTIONS:
+            point = self._point("note", entry, "conversation compacted")
+            if isinstance(line.compactMetadata, dict):
+                trigger, tokens = (
+                    label(line.compactMetadata.get("trigger")),
+                    count(line.compactMetadata.get("preTokens")),
+                )
+                point.bound |= {"trigger": trigger} if trigger else {}
+                point.bound |= {"tokens_before": tokens} if tokens is not None else {}
+
+    def _request(self, entry: Entry, before: Seen | None, attempt: int) -> PointFact:
+        """Note a failed request; its latency counts from the line before it, or from the end of the wait there."""
+        code, cause = failure(entry.line)
+        point = self._point("request", entry, cause)
+        point.fields = {"status_code": code}
+        point.bound["attempt"] = attempt
+        if entry.chain.turn:
+            point.bound["turn_id"] = entry.chain.turn
+        if before is None:
+            point.bound["latency_source"] = "missing"
+        else:
+            point.fields["latency_ms"] = max(0, (entry.at - before.at) // 1000 - before.wait)
+        return point
+
+    def _point(self, kind: str, entry: Entry, text: str | None = None) -> PointFact:
+        session = entry.chain.session
+        name = entry.uuid or f"{session.id}:{entry.at}"
+        bound, origin = call_values(entry.line), origin_of(entry.line, session.root)
+        point = PointFact(kind, session.id, name, entry.at, text, bound=bound, origin=origin, fields={})
+        return self._points.setdefault((kind, session.id, name), point)
+
+    def _mark(self, marker: Marker, entry: Entry, cause: str | None) -> None:
+        """Note what a line means for its session and for the answer before it."""
+        chain = entry.chain
+        if marker in _SESSION_ENDS:
+            chain.end(entry.at, _SESSION_ENDS[marker], cause)
+        if marker in _ROUND_ENDS:
+            seen = self._seen.get(entry.parent or "")
+            group = (seen.group if seen else None) or self._named(chain, label(entry.line.interruptedMessageId))
+            if group and group.call.quality != Quality.FINAL:
+                group.call.status, group.call.error = _ROUND_ENDS[marker], cause
+        if marker is not Marker.NONE:
+            for before in chain.open:
+                before.call.followed = True
+                before.closed = before.closed or marker is Marker.PROMPT
+            if marker is Marker.PROMPT:
+                chain.open.clear()
+
+    @staticmethod
+    def _named(chain: Chain, message: str | None) -> Group | None:
+        return next((group for group in reversed(chain.open) if message and group.call.message_id == message), None)
+
+    # -- the result ---------------------------------------------------------------------------
+
+    def facts(self) -> FileFacts:
+        """Return everything that the transcript shows."""
+        for call in self._groups.calls:
+            self._finish(call)
+        sessions = self._chains.sessions(self._at or 0)
+        return FileFacts(sessions, self._groups.calls, list(self._points.values()), list(self._orphans.values()))
+
+    def _finish(self, call: CallFact) -> None:
+        session = self._chains[call.session].session
+        if not call.described and (began := self._began(call)) is not None:
+            call.start = min(began, call.last)  # the clock may have stepped back
+        extend(session, call.last, call.first if call.start is None else call.start)
+        call.parents = [parent for parent in dict.fromkeys(call.parents) if parent not in call.lines]
+        if call.asked and call.asked != call.model:
+            call.bound |= {"fallback_from": call.asked, "response_model": call.model}
+
+    def _began(self, call: CallFact) -> int | None:
+        """Return the time of the line that the first line answers; lines without ids have none."""
+        parent = call.parents[0] if call.parents else None
+        seen = self._seen.get(parent or "")
+        return seen.at if seen is not None and parent not in call.lines else None

@@ -1,0 +1,330 @@
+"""Counts each call, tool call, prompt and failure once, however many files and sessions show it.
+
+:mod:`~bamboo_logmetrics.importers.identity` tells which facts are one call, and
+:mod:`~bamboo_logmetrics.importers.owners` which session keeps it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from bamboo_logmetrics.importers.facts import (
+    CallFact,
+    FileFacts,
+    PointFact,
+    Quality,
+    SessionFact,
+    ToolFact,
+)
+from bamboo_logmetrics.importers.identity import Identity
+from bamboo_logmetrics.importers.sources import FileState
+from bamboo_logmetrics.importers.store import Store, key_of
+
+_PACK = msgspec.msgpack.Encoder()
+_CALL = msgspec.msgpack.Decoder(CallFact)
+_TOOL = msgspec.msgpack.Decoder(ToolFact)
+_POINT = msgspec.msgpack.Decoder(PointFact)
+_SESSION = msgspec.msgpack.Decoder(SessionFact)
+WAITING, WRITTEN = 0, 1
+_CACHED = 10_000  # numbers of sessions
+FOREVER = 2**62  # the hold of a tool without a result
+
+
+class Tally:
+    """Counts of one run for the summary.
+
+    Attributes:
+        repeated: calls that were seen in another place too, and counted once.
+        differing, differing_tokens: calls already written whose numbers differ by now, and by how many tokens.
+    """
+
+    def __init__(self) -> None:
+        self.repeated = self.differing = self.differing_tokens = 0
+
+
+class Catalog:
+    """Merges the facts of all files in a store.
+
+    Args:
+        store: the store, of this importer only as far as its ids begin with its name.
+        name: the name of the importer.
+        tally: counts what the summary says.
+    """
+
+    def __init__(self, store: Store, name: str, tally: Tally) -> None:
+        self.store = store
+        self.name = name
+        self.tally = tally
+        self._identity = Identity(store, name)
+        self._sessions: dict[str, int] = {}
+
+    def _key(self, *parts: object) -> int:
+        return key_of(self.name, *parts)
+
+    def add(self, path: Path, state: FileState, facts: FileFacts) -> None:
+        """Take the facts of a file."""
+        file, changed = self.store.file_id(path), state.mtime_ns // 1000
+        for session in facts.sessions:
+            self._add_session(session, changed)
+        for call in facts.calls:
+            self._add_call(call, file, changed)
+        for tool in facts.results:
+            self._add_result(tool)
+        for point in facts.points:
+            self._add_point(point)
+        self.store.file_read(path, state)
+
+    # -- sessions -----------------------------------------------------------------------------
+
+    def session_id(self, name: str) -> int:
+        """Return the number of a session."""
+        number = self._sessions.get(name)
+        if number is None:
+            row = self.store.execute("SELECT id FROM session WHERE name = ?", (name,)).fetchone()
+            if row is None:
+                cursor = self.store.execute("INSERT INTO session (name, hold) VALUES (?, 0)", (name,))
+                number = int(cursor.lastrowid or 0)
+            else:
+                number = int(row[0])
+            if len(self._sessions) > _CACHED:
+                self._sessions.clear()
+            self._sessions[name] = number
+        return number
+
+    def _add_session(self, fact: SessionFact, changed: int) -> None:
+        number = self.session_id(fact.id)
+        known = self.find_session(number)
+        merged = fact if known is None else _merged_session(known, fact)
+        if known is not None and _PACK.encode(merged) == _PACK.encode(known):
+            self.store.execute("UPDATE session SET hold = max(hold, ?) WHERE id = ?", (changed, number))
+            return
+        self.store.execute(
+            "UPDATE session SET hold = max(hold, ?), changed = 1, data = ? WHERE id = ?",
+            (0 if fact.implied else changed, _PACK.encode(merged), number),
+        )
+
+    def session(self, number: int) -> SessionFact:
+        """Return the merged fact of a session that a file shows."""
+        row = self.store.execute("SELECT data FROM session WHERE id = ?", (number,)).fetchone()
+        return _SESSION.decode(row[0])
+
+    def find_session(self, number: int) -> SessionFact | None:
+        """Return the merged fact of a session, or None if no file shows it."""
+        row = self.store.execute("SELECT data FROM session WHERE id = ?", (number,)).fetchone()
+        return _SESSION.decode(row[0]) if row and row[0] is not None else None
+
+    # -- calls --------------------------------------------------------------------------------
+
+    def _add_call(self, call: CallFact, file: int, changed: int) -> None:
+        call.holds = {} if call.followed else {file: changed}
+        call.files = [file]
+        tools, call.tools = call.tools, []
+        call.used_tools = bool(tools)
+        item, keys = self._identity.find(call)
+        session = self.session_id(call.session)
+        if item is None:
+            item = self._new_call(call, session)
+        else:
+            self._merge_call(item, call, file, session)
+        self.store.add_keys(keys, item)
+        if (key := self._identity.key_of_agent(call)) is not None:
+            self.store.move_key(key, item)
+        for tool in tools:
+            self._add_tool(tool, item, session)
+
+    def _new_call(self, call: CallFact, session: int) -> int:
+        message = call.message_id
+        round_id = message or f"{call.session}:{_own_mark(call)}"
+        cursor = self.store.execute(
+            "INSERT INTO item (kind, session, at, state, hold, data) VALUES ('call', ?, ?, 0, ?, ?)",
+            (session, call.first, max(call.holds.values(), default=0), _pack_call(call)),
+        )
+        item = int(cursor.lastrowid or 0)
+        if not self.store.add_key(self._key("round", round_id), item):  # a gateway gives all answers one id
+            round_id = f"{round_id}:{self._key(call.session, _own_mark(call)) & 0xFFFF_FFFF_FFFF:012x}"
+        self.store.execute("UPDATE item SET round_id = ? WHERE id = ?", (round_id, item))
+        return item
+
+    def _merge_call(self, item: int, call: CallFact, file: int, session: int) -> None:
+        state, owner, data = self.store.execute(
+            "SELECT state, session, data FROM item WHERE id = ?", (item,)
+        ).fetchone()
+        known = _CALL.decode(data)
+        new_place = file not in known.files
+        if owner != session:
+            new_place |= self._show(item, owner, session)
+        self.tally.repeated += new_place
+        merged = _merged_call(known, call, file)
+        if state == WRITTEN:
+            self._compare(known, merged)
+            merged = msgspec.structs.replace(known, files=merged.files)
+        self.store.execute(
+            "UPDATE item SET at = ?, hold = ?, data = ? WHERE id = ?",
+            (merged.first, max(merged.holds.values(), default=0), _pack_call(merged), item),
+        )
+
+    def _show(self, item: int, owner: int, session: int) -> bool:
+        """Note that another session shows an item too; return True if that is new."""
+        self.store.execute("INSERT OR IGNORE INTO shown VALUES (?, ?)", (item, owner))
+        return self.store.execute("INSERT OR IGNORE INTO shown VALUES (?, ?)", (item, session)).rowcount == 1
+
+    def _compare(self, written: CallFact, merged: CallFact) -> None:
+        """Count a call whose later form has other numbers than those that were written."""
+        before = written.usage.prompt + written.usage.completion if written.usage else 0
+        now = merged.usage.prompt + merged.usage.completion if merged.usage else 0
+        if before != now:
+            self.tally.differing += 1
+            self.tally.differing_tokens += abs(now - before)
+
+    # -- tools --------------------------------------------------------------------------------
+
+    def _add_tool(self, tool: ToolFact, call: int, session: int) -> None:
+        key = self._key("tool", call, tool.id)
+        item = self.store.item_of(key)
+        if tool.ended is None:
+            orphan = self.store.item_of(self._key("result", tool.id))
+            if orphan is not None:
+                _take_result(tool, self._tool(orphan))
+        if item is not None:
+            self._complete_tool(item, tool)
+            return
+        cursor = self.store.execute(
+            "INSERT INTO item (kind, session, at, state, hold, call, data) VALUES ('tool', ?, ?, 0, ?, ?, ?)",
+            (session, tool.at, FOREVER if tool.ended is None else 0, call, _PACK.encode(tool)),
+        )
+        item = int(cursor.lastrowid or 0)
+        self.store.add_key(key, item)
+        if not self.store.add_key(self._key("tool id", tool.id), item):  # a gateway counts them from 0 in each answer
+            self.store.execute("UPDATE item SET round_id = ? WHERE id = ?", (f"{key & 0xFFFF_FFFF_FFFF:012x}", item))
+        if tool.ended is None:
+            self.store.move_key(self._key("use", tool.id), item)
+
+    def _complete_tool(self, item: int, tool: ToolFact) -> None:
+        known = self._tool(item)
+        if known.ended is None and tool.ended is not None:
+            _take_result(known, tool)
+            self.store.execute("UPDATE item SET hold = 0, data = ? WHERE id = ?", (_PACK.encode(known), item))
+
+    def _tool(self, item: int) -> ToolFact:
+        return _TOOL.decode(self.store.data_of(item))
+
+    def _add_result(self, tool: ToolFact) -> None:
+        """Take a result whose use stands in another file."""
+        use = self.store.item_of(self._key("use", tool.id))
+        if use is not None:
+            self._complete_tool(use, tool)
+            return
+        key = self._key("result", tool.id)
+        if self.store.item_of(key) is None:
+            cursor = self.store.execute(
+                "INSERT INTO item (kind, session, at, state, hold, data) VALUES ('result', 0, ?, 1, 0, ?)",
+                (tool.at, _PACK.encode(tool)),
+            )
+            self.store.add_key(key, int(cursor.lastrowid or 0))
+
+    # -- prompts, failed requests, notes ------------------------------------------------------
+
+    def _add_point(self, point: PointFact) -> None:
+        key = self._key(point.kind, point.id)
+        session = self.session_id(point.session)
+        item = self.store.item_of(key)
+        if item is None:
+            state = WRITTEN if point.kind == "prompt" else WAITING
+            cursor = self.store.execute(
+                "INSERT INTO item (kind, session, at, state, hold, data) VALUES (?, ?, ?, ?, 0, ?)",
+                (point.kind, session, point.at, state, _PACK.encode(point)),
+            )
+            self.store.add_key(key, int(cursor.lastrowid or 0))
+            return
+        owner = self.store.execute("SELECT session FROM item WHERE id = ?", (item,)).fetchone()[0]
+        if owner != session:
+            self._show(item, owner, session)
+
+    def point(self, data: bytes) -> PointFact:
+        """Decode a point."""
+        return _POINT.decode(data)
+
+
+def decode_call(data: bytes) -> CallFact:
+    """Decode a call that waits in the store."""
+    return _CALL.decode(data)
+
+
+def decode_tool(data: bytes) -> ToolFact:
+    """Decode a tool call that waits in the store."""
+    return _TOOL.decode(data)
+
+
+def _own_mark(call: CallFact) -> str:
+    """Return the mark that tells a call from others with the same message id."""
+    return (call.request_ids or call.lines or [str(call.first)])[0]
+
+
+def _pack_call(call: CallFact) -> bytes:
+    return _PACK.encode(call)
+
+
+def _merged_call(known: CallFact, call: CallFact, file: int) -> CallFact:
+    """Return a call as two facts show it; the final form of its usage wins over a partial one."""
+    if known.described != call.described:
+        real = call if known.described else known
+        real.files = list(dict.fromkeys((*known.files, *call.files)))
+        return real
+    better = call if _rank(call) >= _rank(known) else known
+    other = known if better is call else call
+    cut = better if better.quality == Quality.FINAL or better.status != "success" else other
+    holds = {other_file: changed for other_file, changed in known.holds.items() if other_file != file}
+    starts = [start for start in (known.start, call.start) if start is not None]
+    return msgspec.structs.replace(
+        better,
+        request_ids=list(dict.fromkeys((*known.request_ids, *call.request_ids))),
+        lines=list(dict.fromkeys((*known.lines, *call.lines))),
+        first=min(known.first, call.first),
+        last=max(known.last, call.last),
+        start=min(starts, default=None),
+        bound={**other.bound, **better.bound},
+        parts=better.parts or other.parts,
+        origin=known.origin or call.origin,
+        agent=known.agent or call.agent,
+        used_tools=known.used_tools or call.used_tools,
+        status=cut.status,
+        error=cut.error,
+        files=list(dict.fromkeys((*known.files, *call.files))),
+        holds=holds | call.holds,
+    )
+
+
+def _rank(call: CallFact) -> tuple[int, int, int]:
+    return call.quality, call.usage.completion if call.usage else 0, call.last
+
+
+def _take_result(tool: ToolFact, result: ToolFact) -> None:
+    tool.ended, tool.failed, tool.bound = result.ended, result.failed, {**tool.bound, **result.bound}
+
+
+def _merged_session(known: SessionFact, fact: SessionFact) -> SessionFact:
+    if fact.implied and not known.implied:
+        fact = msgspec.structs.replace(fact, start=known.start, end=known.end, earliest=known.earliest)
+    elif known.implied and not fact.implied:
+        known = msgspec.structs.replace(known, start=fact.start, end=fact.end, earliest=fact.earliest)
+    later = fact if fact.status_at >= known.status_at else known
+    times = [time for time in (known.own_at, fact.own_at) if time is not None]
+    first = known if known.model and (not fact.model or known.model_at <= fact.model_at) else fact
+    return SessionFact(
+        known.id,
+        known.root,
+        min(known.start, fact.start),
+        max(known.end, fact.end),
+        min(known.earliest, fact.earliest),
+        min(times, default=None),
+        first.model,
+        first.model_at,
+        later.status,
+        later.error,
+        later.status_at,
+        known.forked_from or fact.forked_from,
+        known.implied and fact.implied,
+        {**fact.bound, **known.bound},
+    )

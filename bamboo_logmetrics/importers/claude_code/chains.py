@@ -1,0 +1,133 @@
+"""The chains of one transcript: the lines of a session, or of a sub-agent, follow each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bamboo_logmetrics.importers.claude_code.details import agent_file, origin_of
+from bamboo_logmetrics.importers.claude_code.grouping import Group
+from bamboo_logmetrics.importers.claude_code.records import Line
+from bamboo_logmetrics.importers.facts import SessionFact
+from bamboo_logmetrics.importers.values import branch, identifier, label, project
+
+
+@dataclass(slots=True, eq=False)
+class Chain:
+    """A session or a sub-agent, as far as it was read.
+
+    Attributes:
+        session: its fact.
+        last_line: the id of its last line.
+        open: the answers that nothing follows yet.
+        latest: its last answer.
+        turn: the id of the turn, from its prompt.
+    """
+
+    session: SessionFact
+    last_line: str | None = None
+    open: list[Group] = field(default_factory=list)
+    latest: Group | None = None
+    turn: str | None = None
+
+    def end(self, at: int, status: str, error: str | None = None) -> None:
+        """Note how the session ends, unless something later decides."""
+        session = self.session
+        if at >= session.status_at:
+            session.status, session.error, session.status_at = status, error, at
+
+
+@dataclass(slots=True, eq=False)
+class Seen:
+    """A line that was read: its time, its answer, and of a failed request its attempt and the wait behind it (ms)."""
+
+    at: int
+    group: Group | None = None
+    attempt: int = 0
+    wait: int = 0
+
+
+class Entry(NamedTuple):
+    """A line in its place: its chain, its id and time, and the line before it."""
+
+    line: Line
+    chain: Chain
+    uuid: str | None
+    at: int
+    parent: str | None
+    repeated: bool
+
+
+class Chains:
+    """All chains of one transcript, by the id of their session."""
+
+    def __init__(self, path: Path) -> None:
+        self._chains: dict[str, Chain] = {}
+        self._roots: dict[str, str] = {}
+        self._own_times: dict[str, int] = {}
+        self._mentioned: dict[str, dict[str, Any]] = {}
+        self._agent_file = agent_file(path)
+
+    def __getitem__(self, session: str) -> Chain:
+        return self._chains[session]
+
+    def get(self, session: str) -> Chain | None:
+        """Return a chain, or None."""
+        return self._chains.get(session)
+
+    def agent_of(self, line: Line, uuid: str | None) -> str:
+        """Return the id of the sub-agent of a side chain; of the oldest CLIs, which have none, its first uuid."""
+        if agent := identifier(line.agentId):
+            return agent
+        uuid = uuid or "side-chain"
+        return self._roots.setdefault(uuid, self._roots.get(identifier(line.parentUuid) or "", uuid))
+
+    def chain_of(self, line: Line, root: str, agent: str | None, at: int) -> Chain:
+        """Return the chain of a line, which may be its first."""
+        session_id = f"{root}:{agent}" if agent else root
+        chain = self._chains.get(session_id)
+        if chain is None:
+            chain = self._chains[session_id] = Chain(SessionFact(session_id, root, at, at, at, bound={}))
+            if agent:
+                chain.session.bound = {"agent_id": agent, "parent_session_id": root, **self._agent_file}
+        session = chain.session
+        session.earliest = min(session.earliest, at)
+        session.start = min(session.start, at)
+        session.end = max(session.end, at)
+        bound = session.bound
+        if "project" not in bound and (name := project(line.cwd) if isinstance(line.cwd, str) else None):
+            bound["project"] = name
+        if "client_version" not in bound and (version := label(line.version)):
+            bound["client_version"] = version
+        if "git_branch" not in bound and (name := branch(line.gitBranch)):
+            bound["git_branch"] = name
+        if "entrypoint" not in bound and (name := label(line.entrypoint)):
+            bound["entrypoint"] = name
+        if agent and "agent_type" not in bound and (name := label(line.attributionAgent)):
+            bound["agent_type"] = name
+        if session.forked_from is None:
+            session.forked_from = origin_of(line, root)
+        return chain
+
+    def note_own_time(self, session: str, at: int) -> None:
+        """Note the time of a line that is never copied to another session."""
+        self._own_times[session] = min(at, self._own_times.get(session, at))
+
+    def mention(self, session: str, values: dict[str, Any]) -> None:
+        """Note what another session tells of a sub-agent."""
+        self._mentioned.setdefault(session, {}).update(values)
+
+    def sessions(self, at: int) -> list[SessionFact]:
+        """Return the facts of all sessions; ``at`` is the time of those that are only mentioned."""
+        for session_id, values in self._mentioned.items():
+            chain = self._chains.get(session_id)
+            if chain is None:
+                fact = SessionFact(session_id, values["parent_session_id"], at, at, at, implied=True, bound=values)
+                self._chains[session_id] = Chain(fact)
+            else:
+                chain.session.bound = {**values, **chain.session.bound}
+        for session_id, own_at in self._own_times.items():
+            if chain := self._chains.get(session_id):
+                chain.session.own_at = own_at
+        return [chain.session for chain in self._chains.values()]

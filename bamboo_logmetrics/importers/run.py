@@ -1,0 +1,257 @@
+"""One import into a log: reads what changed, writes what is due in order of time, and notes what was written.
+
+The store is behind the log, never ahead of it: what is not noted as written is looked up in the log by the next run.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from bamboo_logmetrics.events import ChatEvent, ForwardEvent, MetricsEvent, RoundCompleted
+from bamboo_logmetrics.events.times import EPOCH
+from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportReport, Note
+from bamboo_logmetrics.importers.catalog import Catalog, Tally
+from bamboo_logmetrics.importers.catalogued import CataloguedImporter
+from bamboo_logmetrics.importers.sources import FileState
+from bamboo_logmetrics.importers.store import Store, key_of
+from bamboo_logmetrics.importers.timeline import Due
+from bamboo_logmetrics.logger.bound_log import BoundLog
+from bamboo_logmetrics.reading import read
+from bamboo_logmetrics.system import Clock
+
+_MICROSECOND = timedelta(microseconds=1)
+_BATCH = 4096  # events between two notes in the store
+now_ns = time.time_ns
+
+
+def store_path(log: str) -> str:
+    """Return the path of the store beside a log; it is hidden, so that no pattern for logs matches it."""
+    directory, name = os.path.split(log)
+    return os.path.join(directory, f".{name}.import.sqlite")
+
+
+def lock_path(log: str) -> str:
+    """Return the path of the lock of the imports into a log."""
+    directory, name = os.path.split(log)
+    return os.path.join(directory, f".{name}.import.lock")
+
+
+def open_store(log: str, *, exists: bool) -> Store:
+    """Open the store of a log; without the log, a store that is left over is removed."""
+    path = store_path(log)
+    if not exists:
+        for suffix in ("", "-journal"):
+            with suppress(FileNotFoundError):
+                os.unlink(path + suffix)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640))
+    store = Store(path)
+    if exists and store.get("complete") != 1:  # an import was killed, or is older than its store
+        events = (line.event for line in read(log, on_error="skip"))
+        store.remember_logged(event.meta.event_id for event in events if isinstance(event, (ChatEvent, ForwardEvent)))
+    return store
+
+
+class EventClock(Clock):
+    """Gives plain lines of an import the time at which it happened; all else has the time of the import."""
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+        self.moment_ns: int | None = None
+
+    def time_ns(self) -> int:
+        """Return the time of the note that is being written, or the time."""
+        if self.moment_ns is not None and threading.get_ident() == self._thread:
+            return self.moment_ns
+        return time.time_ns()
+
+
+class ImportRun:
+    """Imports files into an open log.
+
+    Args:
+        importer: the source.
+        log: the log, opened with ``on_full="block"`` and ``clock``.
+        clock: the clock of the log.
+        store: the store of the log.
+        settle_seconds: seconds without a change after which a file counts as finished; None for at once.
+        give_up_after: seconds in which the disk takes nothing.
+
+    Attributes:
+        imported: the number of events by class.
+        tally: counts of what was seen in several places.
+        known: events that were in the log already.
+        unchanged: files that were not read again.
+        partial, missing: rounds with such a usage.
+        held: the number of calls and of sessions that may go on, and are not written yet.
+        interrupted: True after Ctrl-C or SIGTERM.
+        refused: True if the log takes no more.
+    """
+
+    def __init__(
+        self,
+        importer: Importer,
+        log: BoundLog,
+        clock: EventClock,
+        store: Store,
+        *,
+        settle_seconds: float | None,
+        give_up_after: float,
+    ) -> None:
+        self._importer = importer
+        self._log = log
+        self._clock = clock
+        self._store = store
+        self._settle_seconds = settle_seconds
+        self._give_up_after = give_up_after
+        self._marks: list[tuple[str, tuple[int, ...]]] = []
+        self.imported: Counter[type[MetricsEvent]] = Counter()
+        self.tally = Tally()
+        self._catalog = Catalog(store, importer.name, self.tally)
+        self.tokens = self.known = self.unchanged = self.partial = self.missing = 0
+        self.interrupted = self.refused = False
+        self.held = (0, 0)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def changed(self, files: Sequence[Path], report: ImportReport) -> list[tuple[Path, FileState | None]]:
+        """Return the files to read: all that are new or changed since the last import."""
+        if not isinstance(self._importer, CataloguedImporter):
+            return [(path, None) for path in files]
+
+        def on_error(path: Path, error: OSError) -> None:
+            report.begin(path)
+            report.problem(path, error.strerror or str(error))
+
+        return list(self._store.changed(files, on_error))
+
+    def run(self, files: Sequence[tuple[Path, FileState | None]], report: ImportReport) -> None:
+        """Read files and write the events that are due."""
+        try:
+            self._write(self._due(files, report))
+        except KeyboardInterrupt:
+            self.interrupted = True
+        except sqlite3.OperationalError as error:  # the disk is full
+            self._store.error = str(error)
+
+    @property
+    def store_error(self) -> str | None:
+        """The reason why the known ids cannot be saved, or None."""
+        return self._store.error
+
+    def _due(self, files: Sequence[tuple[Path, FileState | None]], report: ImportReport) -> Iterator[Due]:
+        importer = self._importer
+        if not isinstance(importer, CataloguedImporter):
+            return self._spooled(importer.read([path for path, _ in files], report))
+        before = None if self._settle_seconds is None else now_ns() // 1000 - int(self._settle_seconds * 1e6)
+        importer.collect(
+            self._catalog, files, report, lambda state: before is not None and state.mtime_ns // 1000 > before
+        )
+        return importer.due(self._catalog, before)
+
+    def _spooled(self, events: Iterator[ImportedEvent]) -> Iterator[Due]:
+        """Yield the events of a simple importer in order of time, each once."""
+        execute = self._store.execute
+        execute(
+            "CREATE TEMP TABLE IF NOT EXISTS spool (number INTEGER PRIMARY KEY, at REAL, key INTEGER UNIQUE, data BLOB)"
+        )
+        for event, bound in events:
+            at = event.meta.occurred_at
+            key = key_of(self._importer.name, "event", event.meta.event_id, at)
+            row = ((at - EPOCH).total_seconds(), key, pickle.dumps((event, dict(bound))))
+            if (
+                self._store.item_of(key) is not None
+                or not execute("INSERT OR IGNORE INTO spool (at, key, data) VALUES (?, ?, ?)", row).rowcount
+            ):
+                self.known += 1
+        for key, data in execute("SELECT key, data FROM spool ORDER BY at, number"):
+            imported = ImportedEvent(*pickle.loads(data))  # noqa: S301 - made above, in a private file
+            yield Due(imported, ("INSERT OR IGNORE INTO key VALUES (?, 0)", (key,)))
+        execute("DELETE FROM spool")
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def _write(self, events: Iterator[Due]) -> None:
+        first = True
+        for due in events:
+            if first:  # from here on the store may be behind the log
+                self._store.set("complete", 0)
+                self._store.commit()
+                first = False
+            if not self._store.is_logged(due.imported.event.meta.event_id):
+                if not self._emit(due.imported):
+                    self.refused = True  # the log would wait for each further event until the timeout
+                    return
+            else:
+                self.known += 1
+            if due.mark:
+                self._marks.append(due.mark)
+            if len(self._marks) >= _BATCH and not self._note():
+                return
+
+    def _emit(self, imported: ImportedEvent) -> bool:
+        event, bound = imported
+        if isinstance(event, Note):
+            self._clock.moment_ns = (event.meta.occurred_at - EPOCH) // _MICROSECOND * 1000
+            try:
+                self._log.info(event.text, event_id=event.meta.event_id, session_id=event.session_id, **bound)
+            finally:
+                self._clock.moment_ns = None
+            return True
+        if not self._log.emit(event, **bound):
+            return False
+        self.imported[type(event)] += 1
+        if isinstance(event, RoundCompleted):
+            self.tokens += event.usage.total_tokens
+            self.partial += bound.get("usage_source") == "partial"
+            self.missing += bound.get("usage_source") == "missing"
+        return True
+
+    def _note(self) -> bool:
+        """Note in the store what is in the file by now; return False if not everything is."""
+        if not self._flush():
+            return False
+        for statement, values in self._marks:
+            self._store.execute(statement, values)
+        self._marks.clear()
+        self._store.commit()
+        return True
+
+    def _flush(self) -> bool:
+        """Write the queued events, as long as the disk takes any; return True if all are in the file."""
+        written = -1
+        while not self.refused and not self._log.flush(self._give_up_after) and self._log.stats().written > written:
+            written = self._log.stats().written
+        stats = self._log.stats()
+        return stats.written == stats.emitted
+
+    def finish(self) -> None:
+        """Write everything that is queued and note it."""
+        try:
+            if self._note() and not self.interrupted and not self.refused and not self._store.error:
+                self._store.set("complete", 1)
+                self._store.commit()
+            self.held = self._held_back()
+        except sqlite3.OperationalError as error:
+            self._store.error = str(error)
+
+    def complete(self, report: ImportReport) -> bool:
+        """Return True if every file was read and every event written."""
+        stats = self._log.stats()
+        return stats.written == stats.emitted and not report.unread_files and not self._store.error
+
+    def _held_back(self) -> tuple[int, int]:
+        calls = self._store.execute("SELECT count(*) FROM item WHERE state = 0 AND kind = 'call'").fetchone()[0]
+        sessions = self._store.execute(
+            "SELECT count(*) FROM session WHERE changed = 1 AND hold > ?",
+            (0 if self._settle_seconds is None else now_ns() // 1000 - int(self._settle_seconds * 1e6),),
+        ).fetchone()[0]
+        return int(calls), 0 if self._settle_seconds is None else int(sessions)

@@ -1,0 +1,234 @@
+"""The SQLite file beside a log that keeps the known ids of everything imported into it, and what is held back.
+
+One import at a time uses it; a second one waits. Without a path it is a temporary file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.importers.sources import FileState, state_of
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS file (
+    id INTEGER PRIMARY KEY, path TEXT UNIQUE, size INTEGER, mtime_ns INTEGER, fingerprint BLOB
+);
+CREATE TABLE IF NOT EXISTS key (hash INTEGER PRIMARY KEY, item INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS item (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, session INTEGER NOT NULL, at INTEGER NOT NULL,
+    state INTEGER NOT NULL, hold INTEGER NOT NULL, round_id TEXT, call INTEGER, data BLOB
+);
+CREATE INDEX IF NOT EXISTS waiting ON item (state) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS owned ON item (session, kind);
+CREATE TABLE IF NOT EXISTS shown (item INTEGER, session INTEGER, PRIMARY KEY (item, session)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS session (
+    id INTEGER PRIMARY KEY, name TEXT UNIQUE, hold INTEGER NOT NULL, started INTEGER NOT NULL DEFAULT 0,
+    ended INTEGER, changed INTEGER NOT NULL DEFAULT 1, data BLOB
+);
+CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TEMP TABLE logged (hash INTEGER PRIMARY KEY);
+CREATE TEMP TABLE timeline (at INTEGER, rank INTEGER, item INTEGER, step INTEGER,
+    PRIMARY KEY (at, rank, item, step)) WITHOUT ROWID;
+"""
+_CACHE_KIB = 16_384
+_VARIABLES = 500  # in one statement
+_PAUSE = 0.2  # seconds
+
+
+def key_of(*parts: object) -> int:
+    """Return the number that stands for an id in the store."""
+    text = "\0".join(map(str, parts)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
+class Store:
+    """The tables of known ids.
+
+    Args:
+        path: the file; None for a temporary one.
+
+    Attributes:
+        error: the reason why nothing is saved; None if all is well.
+
+    Raises ConfigError if the file is none of ours or of a newer version. A full disk is no error: then the ids are kept
+    in memory, and the next import reads them from the log.
+    """
+
+    def __init__(self, path: str | None = None) -> None:
+        self.error: str | None = None
+        try:
+            self._connection = _connect(path or "", temporary=path is None)
+        except sqlite3.OperationalError as error:
+            self.error = str(error)
+            self._connection = _connect(":memory:", temporary=True)
+        except sqlite3.DatabaseError as error:
+            msg = f"{path} cannot be used ({error}); remove it, and the ids are read from the log again"
+            raise ConfigError(msg) from None
+        self.execute = self._connection.execute
+        self.executemany = self._connection.executemany
+        self.execute("BEGIN")
+
+    def commit(self) -> None:
+        """Bring everything to the disk."""
+        self.execute("COMMIT")
+        self.execute("BEGIN")
+
+    def close(self) -> None:
+        """Close the file; what is not committed is forgotten."""
+        self._connection.close()
+
+    # -- settings -----------------------------------------------------------------------------
+
+    def get(self, name: str) -> Any:
+        """Return the value of a setting, or None."""
+        row = self.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def set(self, name: str, value: Any) -> None:
+        """Change a setting."""
+        self.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, value))
+
+    # -- ids of events ------------------------------------------------------------------------
+
+    def remember_logged(self, event_ids: Iterable[str]) -> None:
+        """Note ids of events that stand in the log, for this run."""
+        self.executemany("INSERT OR IGNORE INTO logged VALUES (?)", ((key_of(event_id),) for event_id in event_ids))
+
+    def is_logged(self, event_id: str) -> bool:
+        """Return True if an event was noted as standing in the log."""
+        return self.execute("SELECT 1 FROM logged WHERE hash = ?", (key_of(event_id),)).fetchone() is not None
+
+    def add_key(self, key: int, item: int) -> bool:
+        """Add a key; return False if it is known."""
+        return self.execute("INSERT OR IGNORE INTO key VALUES (?, ?)", (key, item)).rowcount == 1
+
+    def add_keys(self, keys: Iterable[int], item: int) -> None:
+        """Add the keys of an item; those that are known stay."""
+        self.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", [(key, item) for key in keys])
+
+    def move_key(self, key: int, item: int) -> None:
+        """Add a key, or give it to another item."""
+        self.execute("INSERT OR REPLACE INTO key VALUES (?, ?)", (key, item))
+
+    def item_of(self, key: int) -> int | None:
+        """Return the item with a key, or None."""
+        row = self.execute("SELECT item FROM key WHERE hash = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def items_of(self, keys: Sequence[int]) -> dict[int, int]:
+        """Return the known keys among ``keys`` with their items."""
+        items: dict[int, int] = {}
+        for start in range(0, len(keys), _VARIABLES):
+            some = keys[start : start + _VARIABLES]
+            marks = ",".join("?" * len(some))
+            items.update(self.execute(f"SELECT hash, item FROM key WHERE hash IN ({marks})", some))  # noqa: S608
+        return items
+
+    def data_of(self, item: int) -> bytes:
+        """Return the encoded fact of an item."""
+        return bytes(self.execute("SELECT data FROM item WHERE id = ?", (item,)).fetchone()[0])
+
+    # -- files --------------------------------------------------------------------------------
+
+    def changed(
+        self, files: Sequence[Path], on_error: Callable[[Path, OSError], None]
+    ) -> Iterator[tuple[Path, FileState]]:
+        """Yield the files that are new or changed since they were read, with their states."""
+        for path in files:
+            try:
+                state = state_of(path)
+            except OSError as error:
+                on_error(path, error)
+                continue
+            row = self.execute("SELECT size, mtime_ns, fingerprint FROM file WHERE path = ?", (str(path),)).fetchone()
+            if row is None or FileState(*row) != state:
+                yield path, state
+
+    def file_id(self, path: Path) -> int:
+        """Return the number of a file."""
+        name = str(path)
+        row = self.execute("SELECT id FROM file WHERE path = ?", (name,)).fetchone()
+        if row is None:
+            cursor = self.execute("INSERT INTO file (path) VALUES (?)", (name,))
+            return int(cursor.lastrowid or 0)
+        return int(row[0])
+
+    def file_read(self, path: Path, state: FileState) -> None:
+        """Note that a file was read in this state."""
+        self.execute(
+            "UPDATE file SET size = ?, mtime_ns = ?, fingerprint = ? WHERE id = ?", (*state, self.file_id(path))
+        )
+
+
+def _connect(path: str, *, temporary: bool) -> sqlite3.Connection:
+    """Open a database with all tables. Raises ConfigError for a newer version, and sqlite3.DatabaseError."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    execute = connection.execute
+    try:
+        execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        execute(f"PRAGMA temp_store = {'MEMORY' if path == ':memory:' else 'FILE'}")
+        if temporary:
+            execute("PRAGMA journal_mode = OFF")
+        execute("PRAGMA synchronous = NORMAL")
+        _check_version(path, execute("PRAGMA user_version").fetchone()[0])
+        connection.executescript(_SCHEMA)
+        execute(f"PRAGMA user_version = {_VERSION}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_version(path: str, version: int) -> None:
+    if version not in {0, _VERSION}:
+        msg = f"{path} is of a newer version; update this package"
+        raise ConfigError(msg)
+
+
+class ImportLock:
+    """Lets one import at a time write to a log.
+
+    Args:
+        path: the path of the lock file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1
+
+    def acquire(self, on_wait: Callable[[str], None]) -> None:
+        """Wait until no other import holds it; ``on_wait`` is told once for whom. Raises OSError."""
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        waiting = False
+        while not self._try():
+            if not waiting:
+                waiting = True
+                on_wait(os.pread(self._fd, 200, 0).decode("utf-8", "replace").strip() or "another import")
+            time.sleep(_PAUSE)
+        with suppress(OSError):  # a full disk: then the next one waits for "another import"
+            os.ftruncate(self._fd, 0)
+            started = time.strftime("%Y-%m-%d %H:%M:%S")
+            os.pwrite(self._fd, f"process {os.getpid()}, since {started}\n".encode(), 0)
+
+    def _try(self) -> bool:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let the next import begin."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,71 @@
+"""The store of known ids: settings, versions, damaged files, and the lock of two imports."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.importers import store as store_module
+from bamboo_logmetrics.importers.store import ImportLock, Store, key_of
+
+
+def test_settings_and_keys(tmp_path):
+    """Committed values are there again, others are gone."""
+    path = str(tmp_path / "s")
+    store = Store(path)
+    store.set("a", 1)
+    store.add_keys([key_of("x"), key_of("y")], 7)
+    store.commit()
+    store.set("a", 2)
+    store.close()
+    store = Store(path)
+    assert (store.get("a"), store.get("b")) == (1, None)
+    assert (store.item_of(key_of("x")), store.item_of(key_of("z"))) == (7, None)
+    assert not store.add_key(key_of("x"), 8)
+    many = [key_of(number) for number in range(1200)]
+    store.add_keys(many, 9)
+    assert store.items_of(many) == dict.fromkeys(many, 9)
+    store.close()
+
+
+def test_a_newer_version(tmp_path):
+    """A store of a newer version is refused with the remedy."""
+    path = str(tmp_path / "s")
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(ConfigError, match="is of a newer version; update this package"):
+        Store(path)
+
+
+def test_a_file_that_is_no_store(tmp_path):
+    """Another file is refused with the remedy."""
+    path = tmp_path / "s"
+    path.write_bytes(b"x" * 5000)
+    with pytest.raises(ConfigError, match="remove it, and the ids are read from the log again"):
+        Store(str(path))
+
+
+def test_a_disk_that_takes_nothing(tmp_path):
+    """Where nothing can be saved, the store works in memory and says why."""
+    store = Store(str(tmp_path / "no" / "such" / "folder"))
+    assert "unable to open" in store.error
+    store.set("a", 1)
+    assert store.get("a") == 1
+    store.close()
+
+
+def test_the_second_import_waits_and_says_for_whom(tmp_path, monkeypatch):
+    """The lock is held by one; the next is told the process that holds it, once, and gets it afterwards."""
+    first, second = ImportLock(str(tmp_path / "l")), ImportLock(str(tmp_path / "l"))
+    told = []
+    first.acquire(told.append)
+    pauses = iter([lambda: None, first.release])
+    monkeypatch.setattr(store_module.time, "sleep", lambda _: next(pauses)())
+    second.acquire(told.append)
+    assert len(told) == 1
+    assert told[0].startswith("process ")
+    second.release()
+    second.release()
