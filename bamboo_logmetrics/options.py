@@ -197,6 +197,12 @@ class Options:
         whole_number(1),
         "Number of records that may wait for the worker.",
     )
+    queue_bytes: int = option(
+        64 * 1024 * 1024,
+        whole_number(1024),
+        "Memory in bytes that waiting records may take. Each counts for 1,024 bytes or, with long texts, for more. The "
+        "queue is full when it has queue_size records or queue_bytes bytes.",
+    )
     on_full: str = option(
         OnFull.DROP_NEWEST.value,
         one_of([policy.value for policy in OnFull]),
@@ -264,6 +270,7 @@ class OptionValues(TypedDict, total=False):
     rotate_every: Literal["hour", "day"] | None
     compress: Literal["gzip", "zstd"] | None
     queue_size: int
+    queue_bytes: int
     on_full: Literal["drop_newest", "drop_oldest", "block"]
     block_timeout: float
     durability: Literal["queue", "write", "fsync"]

@@ -19,6 +19,7 @@ from bamboo_logmetrics.logfiles import Sink
 from bamboo_logmetrics.logger.bound_log import BoundLog
 from bamboo_logmetrics.logger.opening import logger_of, open_pipeline
 from bamboo_logmetrics.pipeline import channel
+from bamboo_logmetrics.record.packed import unpack
 from bamboo_logmetrics.record.queued import as_dict
 from bamboo_logmetrics.system import Clock
 
@@ -67,7 +68,7 @@ class Captured(list[MetricsEvent]):
 
     def take(self, record: QueuedRecord) -> None:
         """Add one record, instead of the queue."""
-        bound = {**record.context, **as_dict(record.bound)}
+        bound = {**unpack(record.context), **unpack(as_dict(record.bound))}
         if isinstance(record.event, MetricsEvent):
             self.append(record.event)
             self.bound.append(bound)

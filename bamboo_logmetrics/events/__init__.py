@@ -18,6 +18,12 @@ from bamboo_logmetrics.events.statuses import ForwardStatus, RoundStatus, Sessio
 from bamboo_logmetrics.events.system import MetricsDropped, StorageError, SystemEvent, WorkerStarted, WorkerStopped
 from bamboo_logmetrics.events.unknown import UnknownEvent
 from bamboo_logmetrics.events.usage import TokenUsage
+from bamboo_logmetrics.events.validators import SHORT_EVENTS
+
+SHORT_EVENTS |= {
+    SessionStarted, SessionCompleted, RoundStarted, RoundCompleted, ToolCalled, MessageCountUpdated, RequestStarted,
+    RequestCompleted,
+}  # fmt: skip
 
 __all__ = [
     "ChatEvent",

@@ -77,14 +77,14 @@ def _unsigned(limit: int, remedy: str) -> Rule:
 
 
 _COUNT = "Pass a count, such as 0 or 1234."
-_TEXT = Rule("type({0}) is str", validators.text)
+_TEXT = Rule(f"type({{0}}) is str and len({{0}}) <= {validators.SHORT_TEXT}", validators.text)
 _U64 = _unsigned(validators.U64_MAX, _COUNT)
 
 # annotation -> rule; model() and add_status() add each class when it is made
 RULES: dict[str, Rule] = {
     "str": _TEXT,
     "str | None": optional(_TEXT),
-    "Id": Rule("type({0}) is str and {0}", validators.non_empty),
+    "Id": Rule(f"type({{0}}) is str and 0 < len({{0}}) <= {validators.SHORT_TEXT}", validators.non_empty),
     "bool": Rule("{0} is True or {0} is False", validators.flag),
     "U64": _U64,
     "U64 | None": optional(_U64),

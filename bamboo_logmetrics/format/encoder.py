@@ -19,6 +19,7 @@ from bamboo_logmetrics.format.redact.clean import is_clean_flat
 from bamboo_logmetrics.format.redact.flat import redact_flat
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.format.truncate import cap
+from bamboo_logmetrics.record.packed import unpack
 from bamboo_logmetrics.record.queued import QueuedRecord, as_dict
 from bamboo_logmetrics.system import FS, Clock
 
@@ -81,7 +82,7 @@ class LineEncoder:
         return self._number(self._render_within_limit(flat)) or b""
 
     def _flatten(self, record: QueuedRecord) -> dict[str, Any]:
-        event, bound = record.event, {**record.context, **as_dict(record.bound)}
+        event, bound = record.event, {**unpack(record.context), **unpack(as_dict(record.bound))}
         timestamp = "" if record.time_ns is None else format_ns(record.time_ns)
         header: dict[str, Any] = {
             "writer": self.writer, "seq": self.seq + 1, "timestamp": timestamp, "exception": record.exception

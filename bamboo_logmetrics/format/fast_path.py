@@ -37,6 +37,7 @@ from bamboo_logmetrics.format.redact.clean import LONGEST_TEXT, are_clean, is_cl
 from bamboo_logmetrics.format.redact.values import mask_text, mask_value, may_show
 from bamboo_logmetrics.format.strict_json import encodable, encode, encoder, escape_line_breaks
 from bamboo_logmetrics.record.integers import integer
+from bamboo_logmetrics.record.packed import is_short
 from bamboo_logmetrics.record.queued import KeyValues, QueuedRecord, as_dict
 from bamboo_logmetrics.record.snapshot import all_scalar
 
@@ -124,7 +125,7 @@ class FastPath:
         entry = self._contexts.get(id(context))
         if entry is None:
             entry = _ContextPlans(context, {}, tuple(context), tuple(context.values()), are_clean(context.values()))
-            if all_scalar(context):  # any other context is a copy for this one call
+            if is_short(context):  # any other context is a copy for this one call
                 if len(self._contexts) >= _MOST_CONTEXTS:
                     self._contexts.clear()
                 self._contexts[id(context)] = entry

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from structlog import BoundLoggerBase, DropEvent
 
 from bamboo_logmetrics.events import ChatEvent, ForwardEvent, MetricsEvent
-from bamboo_logmetrics.events.registry import EVENT_CLASSES, is_builtin, require_kind
+from bamboo_logmetrics.events.registry import require_kind
+from bamboo_logmetrics.events.validators import SHORT_EVENTS
 from bamboo_logmetrics.format.flatten import level_of
 from bamboo_logmetrics.logger import pickling
 from bamboo_logmetrics.logger.context_vars import CONTEXT_VARS, Merged, merge
@@ -19,8 +20,9 @@ from bamboo_logmetrics.logger.control import LogControl
 from bamboo_logmetrics.logger.exceptions import take_exception
 from bamboo_logmetrics.logger.processing import ProcessorChain
 from bamboo_logmetrics.record.levels import LEVEL_NAME, LEVELS, level_at, level_number, name_between
+from bamboo_logmetrics.record.packed import SHORT, SHORT_TEXT, event_size, fit, is_short, measure, pack
 from bamboo_logmetrics.record.queued import QueuedRecord
-from bamboo_logmetrics.record.snapshot import SCALARS, all_scalar, freeze_mapping, freeze_text
+from bamboo_logmetrics.record.snapshot import freeze_text
 
 if TYPE_CHECKING:
     from structlog.typing import Context, Processor
@@ -29,11 +31,7 @@ if TYPE_CHECKING:
     from bamboo_logmetrics.logger.target import LogTarget, Put
 
 _EMPTY: dict[str, Any] = {}
-_are_scalars = SCALARS.issuperset
-# the classes whose events need no check: each has a kind, and carries its own time
-_TYPED = frozenset(
-    cls for cls in EVENT_CLASSES.values() if is_builtin(cls) and issubclass(cls, (ChatEvent, ForwardEvent))
-)
+_are_texts = frozenset({str}).issuperset
 
 
 class BoundLog(LogControl, BoundLoggerBase):
@@ -68,7 +66,7 @@ class BoundLog(LogControl, BoundLoggerBase):
         super().__init__(logger, processors, context)
         self._processors: ProcessorChain = processors
         self._merged: dict[tuple[int, ...], Merged] = {}  # contexts with structlog's variables
-        self._scalar = all_scalar(context)  # then a record refers to the context; else each call copies it
+        self._short = is_short(context)  # then a record refers to the context; else each call copies it
 
     # -- events --------------------------------------------------------------------------
 
@@ -87,7 +85,7 @@ class BoundLog(LogControl, BoundLoggerBase):
             TypeError: ``event`` is not an event, or a base class such as ``ChatEvent``.
             Exception: a processor of the application raised it.
         """
-        if bound or type(event) not in _TYPED or not self._scalar or self._processors or CONTEXT_VARS:
+        if bound or type(event) not in SHORT_EVENTS or not self._short or self._processors or CONTEXT_VARS:
             return self._emit(event, bound)
         return self._logger.put(QueuedRecord(event, _EMPTY, self._context))
 
@@ -165,6 +163,23 @@ class BoundLog(LogControl, BoundLoggerBase):
         if record is not None:
             self._put_of(record)(record)
 
+    def _log_text(self, level: str, event: str, kw: dict[str, Any]) -> None:
+        """Log a text that no processor sees, with any values."""
+        target = self._logger
+        context: Mapping[str, Any] = self._context
+        short, bound, size = self._short, kw, measure(kw.values())
+        if CONTEXT_VARS:
+            context, short, _ = merge(context, self._merged)
+        if size < 0:
+            bound, size = pack(kw, target.longest)
+        if not short:
+            context, length = pack(context, target.longest)
+            size += length
+        record = QueuedRecord(event, bound, context, level, (target.time_ns or time_ns)())
+        if size + len(event) > SHORT:
+            fit(record, target.longest)
+        target.put_plain(record)
+
     async def _alog(self, level: str, event: Any, args: tuple[Any, ...], kw: dict[str, Any]) -> None:
         if args:
             event = _interpolate(event, args, kw)
@@ -173,7 +188,7 @@ class BoundLog(LogControl, BoundLoggerBase):
             await self._put_async(self._put_of(record), record)
 
     def _put_of(self, record: QueuedRecord) -> Put:
-        return self._logger.put if isinstance(record.event, MetricsEvent) else self._logger.put_plain
+        return self._logger.put_plain if type(record.event) is str else self._logger.put
 
     async def _put_async(self, put: Put, record: QueuedRecord) -> bool:
         if not self._logger.may_block:
@@ -192,10 +207,9 @@ class BoundLog(LogControl, BoundLoggerBase):
     ) -> QueuedRecord | None:
         """Return the record of a call, with a copy of all that may change later; None if a processor dropped it."""
         context: Mapping[str, Any] = self._context
-        by_reference = True
-        scalar = self._scalar
+        longest, short, size = self._logger.longest, self._short, 0
         if CONTEXT_VARS:
-            context, scalar, _ = merge(context, self._merged)
+            context, short, _ = merge(context, self._merged)
         if self._processors:
             if isinstance(event, MetricsEvent):
                 require_kind(event)
@@ -203,27 +217,38 @@ class BoundLog(LogControl, BoundLoggerBase):
                 event, kw = self._processors.run(self._logger, level or level_of(event), event, context, kw)
             except DropEvent:
                 return None
-            context, by_reference = _EMPTY, False  # the keys of processors may be anything
-        elif not scalar:
-            context = freeze_mapping(context)
+            context = _EMPTY
+        elif not short:
+            context, size = pack(context, longest)
         exception = take_exception(kw) if "exc_info" in kw or "stack_info" in kw else None
-        bound = kw if by_reference and all_scalar(kw) else freeze_mapping(kw)
-        if type(event) in _TYPED:
-            return QueuedRecord(event, bound, context, level, None, exception)
-        if isinstance(event, MetricsEvent):
-            require_kind(event)
-            if isinstance(event, (ChatEvent, ForwardEvent)):
-                return QueuedRecord(event, bound, context, level, None, exception)
-        else:
-            event, level = freeze_text(event), level or "info"
-        return QueuedRecord(event, bound, context, level, time or (self._logger.time_ns or time_ns)(), exception)
+        # the keys of processors may be anything
+        length = measure(kw.values()) if not self._processors or _are_texts(map(type, kw)) else -1
+        bound, length = (kw, length) if length >= 0 else pack(kw, longest)
+        size += length if exception is None else length + len(exception)
+        record = QueuedRecord(event, bound, context, level, None, exception)
+        if type(event) not in SHORT_EVENTS:
+            size += self._complete(record, time)
+        if size > SHORT:
+            fit(record, longest)
+        return record
 
-    def _is_simple(self, values: Iterable[Any]) -> bool:
-        """Return True if a plain line needs only its text, ``values`` and the context as it is.
+    def _complete(self, record: QueuedRecord, time: int | None) -> int:
+        """Set what a record needs that is of no ordinary event, and return the number of characters of its text."""
+        if isinstance(record.event, MetricsEvent):
+            require_kind(record.event)
+            if not isinstance(record.event, (ChatEvent, ForwardEvent)):
+                record.time_ns = time or (self._logger.time_ns or time_ns)()
+            return event_size(record.event)
+        record.event, record.level = freeze_text(record.event), record.level or "info"
+        record.time_ns = time or (self._logger.time_ns or time_ns)()
+        return len(record.event)
 
-        Raises whatever the type of a value raises when it is hashed.
+    def _simple_size(self, values: Iterable[Any]) -> int:
+        """Return the size of ``values`` if a plain line needs only these, its text and the context as it is.
+
+        Return a negative number if it needs more.
         """
-        return self._scalar and not self._processors and not CONTEXT_VARS and _are_scalars(map(type, values))
+        return measure(values) if self._short and not self._processors and not CONTEXT_VARS else -1
 
     # -- structlog -----------------------------------------------------------------------
 
@@ -277,17 +302,21 @@ def _methods(level: str) -> tuple[_Method, _AsyncMethod]:
         target = self._logger
         if number < target.level:
             return
-        try:
-            simple = (
-                not args and type(event) is str and self._scalar and not self._processors and not CONTEXT_VARS
-                and "exc_info" not in kw and "stack_info" not in kw and _are_scalars(map(type, kw.values()))
-            )  # fmt: skip
-        except Exception:  # noqa: BLE001 - even a type may refuse to be hashed
-            simple = False
-        if simple:
-            target.put_plain(QueuedRecord(event, kw, self._context, level, (target.time_ns or time_ns)()))
-        else:
+        if args or type(event) is not str or self._processors or "exc_info" in kw or "stack_info" in kw:
             self._log(level, event, args, kw)
+            return
+        size = len(event)
+        for value in kw.values():
+            cls = type(value)
+            if cls is str:
+                size += len(value)
+            elif cls is not int and cls is not float and cls is not bool and value is not None:
+                break
+        else:
+            if size <= SHORT_TEXT and self._short and not CONTEXT_VARS:
+                target.put_plain(QueuedRecord(event, kw, self._context, level, (target.time_ns or time_ns)()))
+                return
+        self._log_text(level, event, kw)
 
     async def amethod(self: BoundLog, event: Any, *args: Any, **kw: Any) -> None:
         if number >= self._logger.level:

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog.contextvars
 
-from bamboo_logmetrics.record.snapshot import all_scalar
+from bamboo_logmetrics.record.packed import is_short
 
 # structlog's variables by name. The name is private: without it the whole context is copied at every call.
 CONTEXT_VARS: Any = getattr(structlog.contextvars, "_CONTEXT_VARS", {"": None})
@@ -15,13 +15,12 @@ _BY_NAME = "" not in CONTEXT_VARS
 _PREFIX = len("structlog_")  # before each name in that table
 
 _MOST_CONTEXTS = 256  # kept for one logger; then all are forgotten
-_LONGEST_TEXT = 1_000  # characters; a context with a longer text is not kept
 
 Merged = tuple[Mapping[str, Any], bool, list[Any]]
 
 
 def merge(bound: Mapping[str, Any], contexts: dict[tuple[int, ...], Merged]) -> Merged:
-    """Return the bound values with structlog's context variables beside them, and whether all are scalars.
+    """Return the bound values with structlog's context variables beside them, and whether all are short scalars.
 
     structlog's ``get_contextvars`` copies the whole context, which takes over a microsecond. This reads each variable
     by its name, and returns the same mapping as long as the variables hold the same objects. The encoder remembers
@@ -42,7 +41,7 @@ def merge(bound: Mapping[str, Any], contexts: dict[tuple[int, ...], Merged]) -> 
         pairs = zip(names, values, strict=False)
         variables = {name[_PREFIX:]: value for name, value in pairs if value is not Ellipsis}
         merged = _merge(bound, variables, values)
-        if merged[1] and not any(type(value) is str and len(value) > _LONGEST_TEXT for value in values):
+        if merged[1]:
             if len(contexts) >= _MOST_CONTEXTS:
                 contexts.clear()
             contexts[key] = merged
@@ -51,4 +50,4 @@ def merge(bound: Mapping[str, Any], contexts: dict[tuple[int, ...], Merged]) -> 
 
 def _merge(bound: Mapping[str, Any], variables: Mapping[str, Any], values: list[Any]) -> Merged:
     context = {**bound, **{name: value for name, value in variables.items() if name not in bound}}
-    return context, all_scalar(context), values
+    return context, is_short(context), values

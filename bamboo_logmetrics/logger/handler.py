@@ -12,6 +12,7 @@ from bamboo_logmetrics.logger.opening import open_log
 from bamboo_logmetrics.logger.queue_text import holds_event_text
 from bamboo_logmetrics.logger.record_fields import Getter, fields_for_handler
 from bamboo_logmetrics.record.levels import NAMES, level_at, level_number
+from bamboo_logmetrics.record.packed import SHORT
 from bamboo_logmetrics.record.queued import KeyValues, QueuedRecord
 
 if TYPE_CHECKING:
@@ -121,13 +122,14 @@ class MetricsHandler(logging.Handler):
             return None
         names, values_of = self._getter(tuple(attributes))
         values = values_of(attributes)
+        size = log._simple_size(values)
+        if size < 0:
+            return None
         try:
-            if not log._is_simple(values):
-                return None
             text = record.getMessage()
-            if type(text) is not str:  # from a record class of the application
-                return None
-        except Exception:  # noqa: BLE001 - a type that refuses to be hashed, arguments that do not fit
+        except Exception:  # noqa: BLE001 - arguments that do not fit
+            return None
+        if type(text) is not str or size + len(text) > SHORT:  # of a record class of the application
             return None
         if "otelTraceID" in attributes and "trace_id" not in attributes and has_trace_id(attributes):
             names, values = (*names, "trace_id"), (*values, attributes["otelTraceID"])

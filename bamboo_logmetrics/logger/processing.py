@@ -107,6 +107,8 @@ def _fields(processed: Any) -> dict[str, Any]:
 
     Raises ValueError for what structlog refuses too.
     """
+    if type(processed) is dict:
+        return processed.copy()
     if isinstance(processed, (str, bytes, bytearray)):
         return {"event": processed}
     if isinstance(processed, tuple):

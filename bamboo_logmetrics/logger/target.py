@@ -13,6 +13,7 @@ from bamboo_logmetrics.options import OnFull
 from bamboo_logmetrics.pipeline.channel import Channel
 from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
 from bamboo_logmetrics.record.levels import level_number
+from bamboo_logmetrics.record.packed import SLOT
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import Clock
 
@@ -43,8 +44,8 @@ class LogTarget:
     """
 
     __slots__ = (
-        "__weakref__", "_named", "context", "level", "may_block", "name", "origin", "pipeline", "processors", "put",
-        "put_plain", "time_ns",
+        "__weakref__", "_named", "context", "level", "longest", "may_block", "name", "origin", "pipeline", "processors",
+        "put", "put_plain", "time_ns",
     )  # fmt: skip
 
     disabled = False
@@ -56,6 +57,7 @@ class LogTarget:
         self.processors = ProcessorChain()
         self.origin = ""  # identifies a log with an owner in pickles; empty for the application's log
         self.level = 0  # number of the lowest level that is written
+        self.longest = 0  # characters of a text that a record keeps
         self.may_block = False  # True if put and put_plain may wait for room or for the disk
         self.time_ns: Callable[[], int] | None = None  # None: that of the system
         self._named: WeakValueDictionary[str, NamedTarget] = WeakValueDictionary()
@@ -77,6 +79,9 @@ class LogTarget:
         options = pipeline.options
         self.processors.replace(options.processors)  # in place: existing loggers share the list
         self.level = level_number(options.level) or logging.NOTSET
+        self.longest = (
+            2 * options.max_line_bytes
+        )  # twice as much as a line can hold, since masking may make texts shorter
         self.time_ns = None if type(options.clock) is Clock else options.clock.time_ns
         self.may_block = pipeline.durable or options.on_full == OnFull.BLOCK.value
         if pipeline.durable:
@@ -146,6 +151,7 @@ class NamedTarget(LogTarget):
         while True:
             pipeline = parent.pipeline
             self.level, self.may_block, self.time_ns = parent.level, parent.may_block, parent.time_ns
+            self.longest = parent.longest
             self.put, self.put_plain = parent.put, parent.put_plain
             self.pipeline = pipeline
             if pipeline is parent.pipeline:
@@ -159,7 +165,15 @@ class Unconfigured(Channel):
 
     def __init__(self) -> None:
         clock = Clock()
-        Channel.__init__(self, capacity=1, on_full=OnFull.DROP_NEWEST, block_timeout=0, clock=clock, wake=lambda: False)
+        Channel.__init__(
+            self,
+            capacity=1,
+            capacity_bytes=SLOT,
+            on_full=OnFull.DROP_NEWEST,
+            block_timeout=0,
+            clock=clock,
+            wake=lambda: False,
+        )
         self._diagnostics = Diagnostics("no log is configured", clock)
         self.close()
 

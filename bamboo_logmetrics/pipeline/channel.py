@@ -15,13 +15,14 @@ from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import repeat, starmap
+from itertools import islice, repeat, starmap
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bamboo_logmetrics.options import OnFull
 from bamboo_logmetrics.pipeline import process
 from bamboo_logmetrics.pipeline.statistics import DROP_REASONS, Stats
+from bamboo_logmetrics.record.packed import SLOT
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _PLAIN_SHARE = 0.9  # of the queue; beyond it plain lines give way to typed events
 _HIGH_WATER = 0.5  # of the queue; beyond it the worker is woken before its interval is over
 _SHUT = -1
+_MOST_SLOTS = 8_192  # that the worker takes at a time: records with long texts, beside their lines, use memory too
 
 # every channel of the process, and the functions that watch them; the last one gets the records
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()
@@ -69,8 +71,13 @@ class Channel:
     0 to wake a worker that sleeps, half of the queue to wake one that sleeps out its interval, and -1 once the channel
     is closed or every record is written at once, or while a test watches it.
 
+    The bytes are counted in slots of SLOT bytes. Each record takes one; ``more_accepted`` and ``more_taken`` are the
+    running totals of the slots that records with long texts take beyond that. They lower the limits, so that a caller
+    who might exceed the slots decides in :meth:`_put_by_policy`.
+
     Args:
         capacity: the number of records that may wait.
+        capacity_bytes: the number of bytes that may wait; at least one record may.
         on_full: the policy.
         block_timeout: seconds that BLOCK waits.
         clock: the clock for that wait.
@@ -93,8 +100,10 @@ class Channel:
         "_open",
         "_plain_at_once",
         "_plain_capacity",
+        "_plain_slots",
         "_queue",
         "_shut",
+        "_slots",
         "_through",
         "_waiters",
         "_wake",
@@ -102,6 +111,8 @@ class Channel:
         "block_timeout",
         "closed",
         "limit",
+        "more_accepted",
+        "more_taken",
         "own",
         "plain_gave_way",
         "plain_limit",
@@ -119,14 +130,19 @@ class Channel:
         self,
         *,
         capacity: int,
+        capacity_bytes: int,
         on_full: OnFull,
         block_timeout: float,
         clock: Clock,
         wake: Callable[[], bool],
         in_step: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._slots = max(1, capacity_bytes // SLOT)
+        capacity = min(capacity, self._slots)
+        plain_share = 1.0 if on_full is OnFull.BLOCK else _PLAIN_SHARE
         self._capacity = capacity
-        self._plain_capacity = capacity if on_full is OnFull.BLOCK else max(1, int(capacity * _PLAIN_SHARE))
+        self._plain_capacity = max(1, int(capacity * plain_share))
+        self._plain_slots = max(1, int(self._slots * plain_share))
         self._high_water = max(1, int(capacity * _HIGH_WATER))
         # The number that is let in at once while the worker is awake. Under drop_oldest `taken` may be too high for a
         # moment, until take or _drop_oldest has seen that another thread was faster.
@@ -154,6 +170,7 @@ class Channel:
         self._open = not self._shut and self.tap is None  # neither closed, nor watched, nor written through
         self.limit = self.plain_limit = 0 if self._open else _SHUT
         self.accepted = self.taken = self.refused = self.written = self.own = 0
+        self.more_accepted = self.more_taken = 0
         self.queue_full = self.plain_gave_way = self.block_timeout = 0
         self.too_large = self.closed = self.shutdown = self.storage = 0
 
@@ -164,7 +181,7 @@ class Channel:
 
     def put(self, record: QueuedRecord) -> bool:
         """Queue a typed record, or apply the policy; return True if the record is queued."""
-        if self.accepted < self.limit:
+        if self.accepted < self.limit and not record.slots:
             self.accepted += 1
             self._append(record)
             return True
@@ -172,7 +189,7 @@ class Channel:
 
     def put_plain(self, record: QueuedRecord) -> bool:
         """Queue a plain record, or apply the policy; return True if the record is queued."""
-        if self.accepted < self.plain_limit:
+        if self.accepted < self.plain_limit and not record.slots:
             self.accepted += 1
             self._append(record)
             return True
@@ -189,9 +206,18 @@ class Channel:
     def _put_by_policy(self, record: QueuedRecord, capacity: int) -> bool:  # noqa: C901 - one branch for each answer
         deadline = self._clock.monotonic() + self._block_timeout
         in_time = True
+        slots = self._slots if capacity == self._capacity else self._plain_slots
+        more = record.slots = min(record.slots, slots - 1)  # an empty queue has room for every record
         while True:
-            if not self._shut and self.accepted - self.taken < capacity:
+            if (
+                not self._shut
+                and self.accepted - self.taken < capacity
+                and self.accepted - self.taken + self.more_accepted - self.more_taken + more < slots
+            ):
                 self.accepted += 1
+                self.more_accepted += more
+                self.limit -= more
+                self.plain_limit -= more
                 self._append(record)
                 self._wake_worker()
                 return True
@@ -201,7 +227,7 @@ class Channel:
                 return False
             if self._on_full is OnFull.BLOCK:
                 if in_time:
-                    in_time = self._wait_for_room(deadline)
+                    in_time = self._wait_for_room(more, deadline)
                 elif not self._shut:
                     self.block_timeout += 1
                     self.refused += 1
@@ -229,9 +255,7 @@ class Channel:
         return True
 
     def _wake_worker(self) -> None:
-        if self._open:
-            self.limit = self.taken + self._at_once
-            self.plain_limit = self.taken + self._plain_at_once
+        self._set_limits()
         woken = False
         try:
             woken = self._wake()
@@ -240,18 +264,18 @@ class Channel:
                 self.limit = self.plain_limit = 0  # no worker, or interrupted: the next caller comes this way too
 
     def _drop_oldest(self) -> None:
-        self.taken += 1
-        self.queue_full += 1
         try:
+            more = self._queue[0].slots
+            self.taken += 1
+            self.queue_full += 1
+            self.more_taken += more
             oldest = self._queue.popleft()
         except IndexError:  # the worker was faster: there is room now
-            self.taken -= 1
-            self.queue_full -= 1
             return
         if oldest.ack is not None:
             oldest.ack.answer = False
 
-    def _wait_for_room(self, deadline: float) -> bool:
+    def _wait_for_room(self, more: int, deadline: float) -> bool:
         """Wait until the worker has taken something; return False if time is up, or the wait would be for itself."""
         ident = get_ident()
         left = deadline - self._clock.monotonic()
@@ -263,7 +287,7 @@ class Channel:
             self._blocked.add(ident)
             self._waiters.append(lock)
             self._wake()
-            if self.accepted - self.taken < self._capacity or self._shut:
+            if self._has_room(more) or self._shut:
                 return True
             return self._clock.wait(lock, left)
         finally:
@@ -271,23 +295,48 @@ class Channel:
             with suppress(ValueError):  # _admit has removed it
                 self._waiters.remove(lock)
 
+    def _has_room(self, more: int) -> bool:
+        waiting = self.accepted - self.taken
+        return waiting < self._capacity and waiting + self.more_accepted - self.more_taken + more < self._slots
+
+    def _set_limits(self) -> None:
+        """Let callers append without waking the worker, as long as there is room."""
+        if self._open:
+            self.limit = self.taken + self._at_once - self.more_accepted + self.more_taken
+            self.plain_limit = self.taken + self._plain_at_once - self.more_accepted + self.more_taken
+
     # -- the worker's side ---------------------------------------------------------------
 
     def take(self, most: int, into: list[QueuedRecord]) -> None:
-        """Move up to ``most`` records to the end of ``into``, the oldest first."""
-        count = min(len(self._queue), most)
+        """Move up to ``most`` records to the end of ``into``, the oldest first; fewer if they are large."""
+        if self.accepted == self.taken:
+            self.more_taken = self.more_accepted  # should an interrupt have left them unequal
+        count, more = min(len(self._queue), most), 0
+        if self.more_accepted != self.more_taken:
+            count, more = self._first_slots(count)
         pops = starmap(self._queue.popleft, repeat((), count))
         before = len(into)
         self.taken += count
+        self.more_taken += more
         try:
             into.extend(pops)  # one call: no interrupt can come while a record is in neither
         except IndexError:  # callers have dropped some meanwhile
             missing = count - (len(into) - before)
             self.taken -= missing
-        if self._open:
-            self.limit = self.taken + self._at_once
-            self.plain_limit = self.taken + self._plain_at_once
+        if more:  # callers may have dropped some that were counted, and then others came in their place
+            error = more - sum(record.slots for record in into[before:])
+            self.more_taken -= error
+        self._set_limits()
         self._admit()
+
+    def _first_slots(self, count: int) -> tuple[int, int]:
+        """Return how many of the first ``count`` records to take at a time, and how many further slots they have."""
+        total = 0
+        for number, record in enumerate(list(islice(self._queue, count))):  # one step: callers append meanwhile
+            if number and total + record.slots > _MOST_SLOTS:
+                return number, total
+            total += record.slots
+        return count, total
 
     def _admit(self) -> None:
         with suppress(IndexError):  # there are no more
@@ -297,8 +346,8 @@ class Channel:
     def sleep_until_half_full(self) -> bool:
         """Have the caller that fills half of the queue wake the worker; return False if it is half full now."""
         if self._open:
-            self.limit = self.plain_limit = self.taken + self._high_water
-        return len(self._queue) < self._high_water
+            self.limit = self.plain_limit = self.taken + self._high_water - self.more_accepted + self.more_taken
+        return len(self._queue) + self.more_accepted - self.more_taken < self._high_water
 
     def sleep_until_woken(self) -> bool:
         """Have the next caller wake the worker; return False if something is queued now."""
@@ -344,6 +393,7 @@ class Channel:
         """Return a snapshot of the counters."""
         # no call before the last of these is read, so that all are of one moment
         emitted, written, own = self.accepted + self.refused, self.written, self.own
+        slots = self.accepted - self.taken + self.more_accepted - self.more_taken
         counts = (
             self.queue_full,
             self.plain_gave_way,
@@ -360,6 +410,7 @@ class Channel:
             dropped=MappingProxyType({reason: n for reason, n in zip(DROP_REASONS, counts, strict=True) if n}),
             dropped_total=total,
             queued=emitted - written - total,
+            queued_bytes=max(slots, 0) * SLOT,
             own=own,
             writer=writer,
             repaired_bytes=repaired_bytes,

@@ -30,6 +30,8 @@ class Stats:
         dropped: counts by reason; only reasons that occurred.
         dropped_total: the sum of ``dropped``.
         queued: records that wait in the queue or are being written.
+        queued_bytes: memory of the records that wait in the queue, as ``queue_bytes`` limits it: at least 1,024 each;
+            without those that are being written.
         own: lines of the log itself, counted in none of the others.
         writer: the id of this opening of the log by this process, 20 hex digits.
         repaired_bytes: bytes of torn last lines that this process cut away.
@@ -43,3 +45,4 @@ class Stats:
     own: int
     writer: str = ""
     repaired_bytes: int = 0
+    queued_bytes: int = 0

@@ -71,6 +71,7 @@ class Worker:
         self._on_end = on_end
         self.channel = Channel(
             capacity=options.queue_size,
+            capacity_bytes=options.queue_bytes,
             on_full=OnFull(options.on_full),
             block_timeout=options.block_timeout,
             clock=options.clock,

@@ -45,6 +45,7 @@ class QueuedRecord(msgspec.Struct, gc=False):  # gc: it is in no cycle, and a fu
         time_ns: when a plain line or a system event was logged, in nanoseconds since the epoch.
         exception: the traceback as text.
         ack: the answer that a durable caller waits for; None if nobody waits.
+        slots: places in the queue beyond the one that each record takes, for long texts.
     """
 
     event: Any
@@ -54,3 +55,4 @@ class QueuedRecord(msgspec.Struct, gc=False):  # gc: it is in no cycle, and a fu
     time_ns: int | None = None
     exception: str | None = None
     ack: Ack | None = None
+    slots: int = 0

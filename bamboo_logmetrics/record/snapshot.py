@@ -54,12 +54,18 @@ def all_scalar(values: Mapping[str, Any]) -> bool:
         return False
 
 
-def freeze(value: Any) -> Any:
+def freeze(value: Any, longest: int | None = None) -> Any:
     """Return ``value`` itself if it is a scalar, else a copy of it as plain data.
 
     It never raises because of the value: a value that cannot be read becomes a short marker text.
+
+    Args:
+        value: any value.
+        longest: the number of characters to copy in all; None for no limit.
     """
-    copy = _copy_usual(value)
+    if longest is not None:
+        return _Freezer(longest).freeze(value, 0)
+    copy = copy_usual(value)
     return _Freezer().freeze(value, 0) if copy is None else copy
 
 
@@ -79,12 +85,22 @@ _SAME_LEVEL = frozenset({list, dict, Pairs})  # forms that stand for the value i
 
 
 class _Freezer:
-    """A walk through one value: the number of items copied so far, and the containers around the current one."""
+    """A walk through one value.
 
-    __slots__ = ("items", "path")
+    Args:
+        longest: the number of characters to copy; None for no limit.
 
-    def __init__(self) -> None:
+    Attributes:
+        items: the number of items copied so far.
+        room: the number of characters that may still be copied.
+        path: the ids of the containers around the current value.
+    """
+
+    __slots__ = ("items", "path", "room")
+
+    def __init__(self, longest: int | None = None) -> None:
         self.items = 0
+        self.room = longest
         self.path: set[int] = set()
 
     def freeze(self, value: Any, depth: int) -> Any:
@@ -95,15 +111,14 @@ class _Freezer:
 
     def _freeze(self, value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line per form reads best
         if type(value) in SCALARS:
-            return integer(value) if type(value) is int else value
-        if depth < MAX_DEPTH and self.items < MAX_ITEMS - _MOST_USUAL and (copy := _copy_usual(value)) is not None:
-            self.items += len(copy)  # of a text its characters: too many, which does no harm
+            return self._within_room(integer(value) if type(value) is int else value)
+        if depth < MAX_DEPTH and self.items < MAX_ITEMS - _MOST_USUAL and (copy := self._usual(value)) is not None:
             return copy
         if is_proxy(value):
             return self.freeze(behind_proxy(value), depth + 1) if depth < MAX_DEPTH else TOO_DEEP
         simple = _simple(value)
         if simple is not value:
-            return integer(simple) if type(simple) is int else simple
+            return self._within_room(integer(simple) if type(simple) is int else simple)
         if id(value) in self.path:
             return CYCLE
         if depth >= MAX_DEPTH:
@@ -113,6 +128,32 @@ class _Freezer:
             return self._container(value, depth + 1)
         finally:
             self.path.discard(id(value))
+
+    def _usual(self, value: Any) -> Any:
+        """Return the copy of a value of a usual type for which there is room; None for any other."""
+        copy = copy_usual(value)
+        if copy is None:
+            return None
+        if self.room is not None:
+            try:
+                length = len(_encode(copy))
+            except ValueError:  # a lone surrogate
+                return None
+            if length > self.room:
+                return None
+            self.room -= length
+        self.items += len(copy)  # of a text its characters: too many, which does no harm
+        return copy
+
+    def _within_room(self, value: Any) -> Any:
+        """Return a scalar; of a text that part for which there is room."""
+        if self.room is None or type(value) is not str:
+            return value
+        self.room -= len(value)
+        if self.room >= 0:
+            return value
+        self.items = MAX_ITEMS  # nothing more is copied
+        return value[: len(value) + self.room] + "…"
 
     def _container(self, value: Any, depth: int) -> Any:
         if type(value) is Pairs:
@@ -136,7 +177,7 @@ class _Freezer:
         except Exception:  # noqa: BLE001 - a method of the application's object may raise anything
             return _short_text(repr, value)
         if type(form) is str:
-            return _short_text(str, form)
+            return self._within_room(_short_text(str, form))
         return self.freeze(form, depth - 1 if type(form) in _SAME_LEVEL else depth)
 
     def _list(self, values: Any, depth: int) -> list[Any]:
@@ -156,7 +197,7 @@ class _Freezer:
                 kept["..."] = MORE
                 break
             self.items += 1
-            name = freeze_key(key)
+            name = self._within_room(freeze_key(key))
             while name in kept:  # 1 and "1" are two keys, and stay two
                 name += "'"
             kept[name] = self.freeze(item, depth)
@@ -166,11 +207,12 @@ class _Freezer:
 # -- usual values, each copied in one step ----------------------------------------------
 
 _MOST_USUAL = 1_000  # items
+_LONGEST_USUAL = 200  # characters of a text in a list or dict
 _SMALL = 2**30  # an int below it is within 64 bits, and quickly compared
 _encode = msgspec.json.Encoder().encode
 
 
-def _copy_usual(value: Any) -> Any:
+def copy_usual(value: Any) -> Any:
     """Return the copy of a value of a usual type; None for any other, also for one that raises."""
     try:
         copy = _USUAL.get(type(value))
@@ -179,28 +221,35 @@ def _copy_usual(value: Any) -> Any:
         return None
 
 
-def _copy_list(values: Any) -> list[Any] | None:
+def usual_list(values: Any) -> list[Any] | None:
     """Return a list or tuple of scalars as a list; None for any other."""
     items = list(values)  # one step: another thread may change the original
-    if len(items) > _MOST_USUAL:
-        return None
     for item in items:
         cls = type(item)
-        if cls not in SCALARS or (cls is int and not -_SMALL < item < _SMALL):
+        if cls is str:
+            if len(item) > _LONGEST_USUAL:
+                return None
+        elif cls is int:
+            if not -_SMALL < item < _SMALL:
+                return None
+        elif not (item is None or cls is float or cls is bool):
             return None
-    return items
+    return items if len(items) <= _MOST_USUAL else None
 
 
-def _copy_dict(values: Any) -> dict[str, Any] | None:
+def usual_dict(values: Any) -> dict[str, Any] | None:
     """Return a dict of scalars with text keys as a dict; None for any other."""
     items: dict[str, Any] = dict(values)
-    if len(items) > _MOST_USUAL:
-        return None
     for key, item in items.items():
         cls = type(item)
-        if type(key) is not str or cls not in SCALARS or (cls is int and not -_SMALL < item < _SMALL):
+        if type(key) is not str or (cls is str and len(item) > _LONGEST_USUAL):
             return None
-    return items
+        if cls is int:
+            if not -_SMALL < item < _SMALL:
+                return None
+        elif not (cls is str or item is None or cls is float or cls is bool):
+            return None
+    return items if len(items) <= _MOST_USUAL else None
 
 
 def _uuid_text(value: Any) -> str:
@@ -213,7 +262,7 @@ def _usual_datetime(value: Any) -> str | None:
 
 
 _USUAL: dict[type, Callable[[Any], Any]] = {
-    list: _copy_list, tuple: _copy_list, dict: _copy_dict, UUID: _uuid_text, datetime: _usual_datetime,
+    list: usual_list, tuple: usual_list, dict: usual_dict, UUID: _uuid_text, datetime: _usual_datetime,
 }  # fmt: skip
 
 

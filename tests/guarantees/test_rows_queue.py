@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from itertools import chain, compress
 
 import pytest
@@ -122,6 +123,57 @@ def test_row_01_plain_lines_give_way(gated, path):
     assert ids(path) == ["held", *names(CAPACITY // 10)]
     assert dropped(path) == {"plain_gave_way": CAPACITY // 10, "queue_full": EXTRA - CAPACITY // 10}
     assert_sound(path)
+
+
+LONG = 1_000_000  # characters
+USAGE = blm.TokenUsage(prompt_tokens=1, completion_tokens=1, total_tokens=2)
+
+
+def log_exception(log, text):
+    try:
+        raise ValueError(text)
+    except ValueError:
+        log.exception("failed")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda log, text: log.info(text),
+        lambda log, text: log.info("answer", body=text),
+        lambda log, text: log.info("answers", parts=[text, {"text": text}]),
+        log_exception,
+        lambda log, text: log.emit(tool(), body=text),
+        lambda log, text: log.bind(body=text).emit(tool()),
+        lambda log, text: log.emit(tool(tool_name=text)),
+        lambda log, text: log.emit(
+            blm.RoundCompleted(round_id="r", session_id="s", status="error", usage=USAGE, latency_ms=1, error=text)
+        ),
+    ],
+    ids=["text", "value", "nested", "exception", "event's value", "context", "id", "error"],
+)
+def test_row_01_overflow_by_bytes(gated, path, call):
+    """500 texts of 1 MB at a disk that stands still take no more memory than queue_bytes, and all are accounted for."""
+    sink, log = gated(queue_bytes=16 * 2**20)
+    tracemalloc.start()
+    try:
+        for number in range(500):
+            call(log, chr(97 + number % 26) * LONG)
+            assert balanced(log.stats())
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    stats = log.stats()
+    assert used < 17 * 2**20
+    assert 13 * 2**20 < stats.queued_bytes <= 16 * 2**20
+    assert stats.emitted == 501
+    assert stats.dropped_total > 100
+    assert stats.dropped.keys() <= {"queue_full", "plain_gave_way"}
+    sink.open_gate()
+    assert log.flush(30)
+    assert log.stats().queued_bytes == 0
+    log.close()
+    assert blm.verify(str(path)).ok
 
 
 @pytest.mark.parametrize("on_full", ["drop_newest", "drop_oldest", "block"])

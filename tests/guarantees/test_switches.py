@@ -20,7 +20,7 @@ QUIET = {
     "STORE_FAST_LOAD_FAST", "COMPARE_OP", "TO_BOOL", "BINARY_OP", "BINARY_ADD", "BINARY_SUBTRACT", "INPLACE_ADD",
     "INPLACE_SUBTRACT", "BUILD_TUPLE", "COPY", "SWAP", "DUP_TOP", "ROT_TWO", "ROT_THREE", "NOP", "NOT_TAKEN", "CACHE",
     "PUSH_NULL", "EXTENDED_ARG", "POP_JUMP_IF_FALSE", "POP_JUMP_IF_TRUE", "POP_JUMP_FORWARD_IF_FALSE",
-    "POP_JUMP_FORWARD_IF_TRUE", "SETUP_FINALLY",
+    "POP_JUMP_FORWARD_IF_TRUE", "SETUP_FINALLY", "BINARY_SUBSCR",
 }  # fmt: skip
 CALLS = {"CALL", "PRECALL", "CALL_FUNCTION", "CALL_METHOD"}  # they let others in when the call is over
 
@@ -28,12 +28,13 @@ CALLS = {"CALL", "PRECALL", "CALL_FUNCTION", "CALL_METHOD"}  # they let others i
 STEPS = [
     ("put", "if self.accepted < self.limit", "self._append(record)"),
     ("put_plain", "if self.accepted < self.plain_limit", "self._append(record)"),
-    ("_put_by_policy", "if not self._shut and self.accepted", "self._append(record)"),
+    ("_put_by_policy", "not self._shut", "self._append(record)"),
     ("_put_by_policy", "self.closed += 1", "self.refused += 1"),
     ("_put_by_policy", "self.block_timeout += 1", "self.refused += 1"),
     ("_put_by_policy", "self.plain_gave_way += 1", "self.refused += 1"),
     ("_put_by_policy", "self.queue_full += 1", "self.refused += 1"),
-    ("_drop_oldest", "self.taken += 1", "oldest = self._queue.popleft()"),
+    ("_drop_oldest", "more = self._queue[0].slots", "oldest = self._queue.popleft()"),
+    ("take", "if self.accepted == self.taken", "self.more_taken = self.more_accepted"),
     ("take", "self.taken += count", "into.extend(pops)"),
     ("sleep_until_woken", "if self._open", "self.limit = self.plain_limit = 0"),
     ("close", "self._shut = True", "self.limit = self.plain_limit = _SHUT"),
@@ -70,6 +71,7 @@ class Probe:
         self.limit, self.shut = 10 ** 12, False
         self.queue = collections.deque(maxlen=9)
         self._append = self.queue.append
+        self._append([0])
     def put(self, record):
         if self.accepted < self.limit:
             self.accepted += 1
@@ -82,6 +84,8 @@ class Probe:
             self.taken += 1
             self.refused += 1
             self.taken, self.refused = self.taken - 1, self.refused + 1
+            if self.queue[0]:
+                self.refused += 1
             if self.refused:
                 self.refused += 1
             self.limit = self.taken + capacity

@@ -6,13 +6,19 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from bamboo_logmetrics.format.fields import HEADER_SET, NO_FIELDS, TEXT_FIELDS, fixed_fields
 from bamboo_logmetrics.format.redact.values import KNOWN_CLEAN, mask_text, may_show
 from bamboo_logmetrics.record.integers import integer
+from bamboo_logmetrics.record.packed import Raw
 from bamboo_logmetrics.record.snapshot import SCALARS
 
 LONGEST_TEXT = 4_000  # characters; a longer text may have to be clipped before it is searched
 _SMALL = 2**30  # a number below it is within 64 bits, and quickly compared
+_QUOTE = ord('"')
+_MOST_CLEAN, _LONGEST_CLEAN = 4_096, 200
+_CLEAN_JSON: set[bytes] = set()  # short packed values without secrets: most values come again
 
 
 def is_clean_flat(flat: Mapping[str, Any]) -> bool:
@@ -42,9 +48,24 @@ def are_clean(values: Iterable[Any]) -> bool:
         elif cls is int:
             if not -_SMALL < value < _SMALL and integer(value) is not value:
                 return False
+        elif cls is Raw:
+            if not _is_clean_json(bytes(value)):
+                return False
         elif cls not in SCALARS and not _is_clean_container(value):
             return False
     return True
+
+
+def _is_clean_json(json: bytes) -> bool:
+    """Return True if a packed value is written as it is. A packed text is a UUID or a time."""
+    if json in _CLEAN_JSON or json[0] == _QUOTE:
+        return True
+    clean = len(json) <= LONGEST_TEXT and are_clean([msgspec.json.decode(json)])
+    if clean and len(json) <= _LONGEST_CLEAN:
+        if len(_CLEAN_JSON) >= _MOST_CLEAN:
+            _CLEAN_JSON.clear()
+        _CLEAN_JSON.add(json)
+    return clean
 
 
 def _is_clean_container(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from types import MappingProxyType
 
 import pytest
@@ -15,8 +16,9 @@ import bamboo_logmetrics as blm
 from bamboo_logmetrics.format import fast_path
 from bamboo_logmetrics.format.encoder import LineEncoder
 from bamboo_logmetrics.format.fast_path import FastPath
-from bamboo_logmetrics.format.redact import values
+from bamboo_logmetrics.format.redact import clean, values
 from bamboo_logmetrics.record import snapshot
+from bamboo_logmetrics.record.packed import pack
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
@@ -94,18 +96,40 @@ NESTED = {
 @pytest.mark.parametrize(("value", "fast"), NESTED.values(), ids=NESTED)
 @pytest.mark.parametrize("event", ["text", tool()], ids=["plain", "typed"])
 def test_nested_values(event, value, fast):
-    """Lists and dicts without secrets take the fast path, and both paths make the same line of any."""
-    line = FastPath().line(QueuedRecord(event, {"value": value}, {}, "info", 1), WRITER, 7)
-    assert (line is not None) is fast
-    for lines in both(event, {}, bound={"value": snapshot.freeze(value)}):
+    """Lists and dicts without secrets take the fast path, and both paths make the same line of any, packed or not."""
+    packed, plain = pack({"value": value}, 100_000)[0], {"value": snapshot.freeze(value)}
+    for bound in (packed, plain, packed):
+        line = FastPath().line(QueuedRecord(event, bound, {}, "info", 1), WRITER, 7)
+        assert (line is not None) is fast or value == [2**70]  # which is a text by now
+        for lines in both(event, {}, bound=bound):
+            assert lines[0] == lines[1]
+    assert both(event, {}, bound=packed) == both(event, {}, bound=plain)
+
+
+def test_a_uuid_under_the_key_of_a_secret():
+    """A packed text is clean by its type, but not under the key of a secret."""
+    bound = pack({"api_key": uuid.UUID(int=7), "id": uuid.UUID(int=8)}, 1_000)[0]
+    for lines in both("text", {}, bound=bound):
         assert lines[0] == lines[1]
+        assert b'"api_key":"[redacted]","id":"00000000-' in lines[0]
+
+
+def test_many_nested_values_are_remembered_up_to_a_limit(monkeypatch):
+    """Short lists that were clean are known at the next record; their number is bounded."""
+    monkeypatch.setattr(clean, "_MOST_CLEAN", 3)
+    for number in range(9):
+        assert FastPath().line(QueuedRecord("x", pack({"a": [number]}, 1_000)[0], {}, "info", 1), WRITER, 7)
+        assert 0 < len(clean._CLEAN_JSON) <= 3
+    long = QueuedRecord("x", pack({"a": ["b" * 150] * 2}, 1_000)[0], {}, "info", 1)
+    assert FastPath().line(long, WRITER, 7)
+    assert not any(len(json) > 200 for json in clean._CLEAN_JSON)
 
 
 @settings(max_examples=300)
 @given(EVENTS | TEXTS, CONTEXTS, st.dictionaries(KEYS, JSON, max_size=3))
 def test_both_paths_make_the_same_line_of_nested_values(event, context, bound):
     """For any nested values in a call, both paths make the same line."""
-    for fast, general in both(event, context, bound={key: snapshot.freeze(value) for key, value in bound.items()}):
+    for fast, general in both(event, context, bound=pack(bound, 100_000)[0]):
         assert fast == general
 
 

@@ -10,6 +10,7 @@ from support.tools import balanced, record, text_record, tool
 
 from bamboo_logmetrics.options import OnFull
 from bamboo_logmetrics.pipeline.channel import Channel, watched
+from bamboo_logmetrics.record.packed import SLOT
 from bamboo_logmetrics.record.queued import Ack
 from bamboo_logmetrics.testing import ManualClock
 
@@ -33,10 +34,20 @@ def take(channel, most=9):
     return taken
 
 
-def make(capacity=10, on_full=OnFull.DROP_NEWEST, *, wakeup=None, clock=None, block_timeout=5.0, in_step=lambda: False):
+def make(
+    capacity=10,
+    on_full=OnFull.DROP_NEWEST,
+    *,
+    capacity_bytes=2**40,
+    wakeup=None,
+    clock=None,
+    block_timeout=5.0,
+    in_step=lambda: False,
+):
     return Channel(
         in_step=in_step,
         capacity=capacity,
+        capacity_bytes=capacity_bytes,
         on_full=on_full,
         block_timeout=block_timeout,
         clock=clock or ManualClock(),
@@ -516,9 +527,187 @@ class Closing(Channel):
 )
 def test_a_refusal_while_closing_counts_as_closed(policy, plain, looks):
     """When the channel closes while a full queue is being answered, the record is refused as closed, not as dropped."""
-    channel = Closing(capacity=2, on_full=policy, block_timeout=0, clock=ManualClock(), wake=Wakeup())
+    channel = Closing(
+        capacity=2, capacity_bytes=2**40, on_full=policy, block_timeout=0, clock=ManualClock(), wake=Wakeup()
+    )
     assert channel.put(record(tool(1)))
     assert channel.put(record(tool(2)))
     channel.looks, channel.closes_at = 0, looks
     assert not (channel.put_plain(text_record("x")) if plain else channel.put(record(tool(3))))
     assert channel.stats().dropped == {"closed": 1}
+
+
+# -- the limit in bytes ------------------------------------------------------------------
+
+
+def large(slots, number=0, ack=None):
+    """Return the record of an event with so many further slots."""
+    item = record(tool(number), ack=ack)
+    item.slots = slots
+    return item
+
+
+def large_text(slots):
+    item = text_record("x")
+    item.slots = slots
+    return item
+
+
+def test_the_bytes_hold_exactly():
+    """Of a queue of ten slots, small and large records take all, and not one more."""
+    channel = make(100, capacity_bytes=10 * SLOT)
+    answers = [channel.put(large(slots)) for slots in (3, 0, 2, 2, 0, 1, 0)]
+    assert answers == [True, True, True, False, True, False, True]
+    assert channel.stats().queued_bytes == 10 * SLOT
+    assert channel.stats().dropped == {"queue_full": 2}
+    assert balanced(channel.stats())
+
+
+def test_what_is_taken_makes_room_in_bytes():
+    """The slots of a record are free when the worker has taken it."""
+    channel = make(100, capacity_bytes=10 * SLOT)
+    assert channel.put(large(8))
+    assert not channel.put(large(4))
+    take(channel, 1)
+    assert channel.stats().queued_bytes == 0
+    assert channel.put(large(4))
+    assert channel.stats().queued_bytes == 5 * SLOT
+
+
+def test_an_empty_queue_has_room_for_the_largest():
+    """A record that is larger than the whole queue is let in alone."""
+    channel = make(100, capacity_bytes=10 * SLOT)
+    assert channel.put(large(500))
+    assert channel.stats().queued_bytes == 10 * SLOT
+    assert not channel.put(large(0))
+    take(channel)
+    assert channel.put(large(0))
+
+
+def test_plain_lines_give_way_in_bytes():
+    """The last tenth of the bytes is kept for typed events."""
+    channel = make(100, capacity_bytes=20 * SLOT)
+    assert channel.put_plain(large_text(16))
+    assert channel.put_plain(text_record("x"))
+    assert not channel.put_plain(text_record("x"))
+    assert channel.put(large(1))
+    assert channel.stats().dropped == {"plain_gave_way": 1}
+
+
+def test_drop_oldest_makes_room_in_bytes():
+    """Under drop_oldest as many records go as the new one needs, the oldest first."""
+    channel = make(100, OnFull.DROP_OLDEST, capacity_bytes=10 * SLOT)
+    for number in range(5):
+        assert channel.put(large(1, number))
+    assert channel.put(large(4, 5))
+    assert ids(take(channel)) == ["c3", "c4", "c5"]
+    assert channel.stats().queued_bytes == 0
+    assert channel.stats().dropped == {"queue_full": 3}
+
+
+def test_a_caller_waits_for_room_in_bytes():
+    """Under block a caller waits until the bytes are there, although there is a place for the record."""
+    clock, channel = ManualClock(), None
+
+    def wakeup():
+        return True
+
+    channel = make(100, OnFull.BLOCK, capacity_bytes=10 * SLOT, clock=clock, wakeup=wakeup)
+    assert channel.put(large(8))
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(channel.put(large(4, 1))))
+    thread.start()
+    assert clock.until_waiting()
+    assert answers == []
+    assert ids(take(channel)) == ["c0"]
+    thread.join()
+    assert answers == [True]
+
+
+def test_a_caller_who_waits_in_vain_for_bytes():
+    """When the time is up a large record is counted as block_timeout."""
+    channel = make(100, OnFull.BLOCK, capacity_bytes=10 * SLOT, block_timeout=0)
+    assert channel.put(large(8))
+    assert not channel.put(large(4))
+    assert channel.stats().dropped == {"block_timeout": 1}
+
+
+def test_the_worker_takes_large_records_in_parts():
+    """Records with long texts are taken until they are 8 MiB, but always at least one."""
+    channel = make(100, capacity_bytes=2**40)
+    for number in range(4):
+        channel.put(large(4_000, number))
+    channel.put(large(20_000, 4))
+    assert ids(take(channel)) == ["c0", "c1"]
+    assert ids(take(channel)) == ["c2", "c3"]
+    assert ids(take(channel)) == ["c4"]
+    assert channel.stats().queued_bytes == 0
+
+
+def test_large_records_are_dropped_while_they_are_counted(monkeypatch):
+    """When a caller drops the oldest between the worker's count and its taking, the bytes are right all the same."""
+    channel = make(100, OnFull.DROP_OLDEST, capacity_bytes=100 * SLOT)
+    for number in range(3):
+        channel.put(large(9 + number, number))
+    count = channel._first_slots
+
+    class Between(Channel):
+        __slots__ = ()
+
+        def _first_slots(self, most):
+            answer = count(most)
+            self.put(large(90, 3))  # drops all three
+            return answer
+
+    channel.__class__ = Between
+    taken = take(channel)
+    assert ids(taken) == ["c3"]
+    assert channel.stats().queued_bytes == 0
+    assert balanced(channel.stats())
+
+
+def test_the_bytes_are_right_again_when_all_is_taken():
+    """Should an interrupt have kept the worker from counting, an empty queue has no bytes."""
+    channel = make(100, capacity_bytes=10 * SLOT)
+    channel.put(large(5))
+    take(channel)
+    channel.more_taken -= 5  # as if KeyboardInterrupt had come
+    assert channel.stats().queued_bytes == 5 * SLOT
+    take(channel)
+    assert channel.stats().queued_bytes == 0
+
+
+def test_few_bytes_limit_small_records_too():
+    """A queue of few bytes holds as many small records as it has slots, if these are fewer than its capacity."""
+    channel = make(100, capacity_bytes=3 * SLOT + 500)
+    assert [channel.put(record(tool())) for _ in range(5)] == [True, True, True, False, False]
+    assert channel.stats().queued_bytes == 3 * SLOT
+
+
+def test_the_bytes_hold_under_threads():
+    """Eight threads with large and small records, and a worker beside them, never exceed the bytes."""
+    channel = make(10_000, capacity_bytes=500 * SLOT)
+    exceeded, barrier, taken = [], threading.Barrier(9), []
+
+    def fill(slots):
+        barrier.wait()
+        for _ in range(1_500):
+            channel.put(large(slots))
+            if channel.more_accepted - channel.more_taken > 500 or channel.stats().queued_bytes > 500 * SLOT:
+                exceeded.append(channel.stats())
+
+    def work():
+        barrier.wait()
+        while any(thread.is_alive() for thread in threads[:-1]) or len(channel):
+            channel.take(50, taken)
+
+    threads = [threading.Thread(target=fill, args=(n * 7,)) for n in range(8)] + [threading.Thread(target=work)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stats = channel.stats()
+    assert exceeded == []
+    assert stats.queued_bytes == 0
+    assert channel.more_accepted == channel.more_taken == sum(item.slots for item in taken)
+    assert stats.emitted == 12_000 == len(taken) + stats.dropped_total

@@ -12,7 +12,14 @@ from bamboo_logmetrics.testing import ManualClock
 
 @pytest.fixture
 def channel():
-    return Channel(capacity=1, on_full=OnFull.DROP_NEWEST, block_timeout=0, clock=ManualClock(), wake=lambda: True)
+    return Channel(
+        capacity=1,
+        capacity_bytes=2**40,
+        on_full=OnFull.DROP_NEWEST,
+        block_timeout=0,
+        clock=ManualClock(),
+        wake=lambda: True,
+    )
 
 
 @pytest.mark.parametrize("reason", DROP_REASONS)

@@ -1,0 +1,159 @@
+"""The values of a call as they wait in the queue: copied, cut to what a line can hold, and measured.
+
+A list or a dict is encoded at the call: JSON cannot be changed any more, and takes less memory than the objects. The
+worker puts it into the line as it is, or decodes it where it has to look at the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from bamboo_logmetrics.events import MetricsEvent
+from bamboo_logmetrics.events.base import names_of
+from bamboo_logmetrics.events.registry import is_builtin
+from bamboo_logmetrics.record.queued import QueuedRecord, as_dict
+from bamboo_logmetrics.record.snapshot import SCALARS, freeze, freeze_key, usual_dict, usual_list
+
+SLOT = 1_024  # bytes of the queue that each record takes; one with long texts takes several slots
+SHORT = 512  # characters, about; a record with no more of them takes one slot
+SHORT_TEXT = 400  # characters of the texts alone, with a few numbers beside them
+SHORT_CONTEXT = 1_000  # characters, about; a longer context is copied at each call, and counts with each record
+
+PER_VALUE = 16  # characters that a value and its key count for, beside those of a text
+_NOT_SCALAR = -1
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+Raw = msgspec.Raw
+
+
+def measure(values: Iterable[Any]) -> int:
+    """Return the size of scalars in characters, about; a negative number if one of them is no scalar."""
+    size = 0
+    try:
+        for value in values:
+            cls = type(value)
+            if cls is str:
+                size += len(value)
+            elif cls not in SCALARS:
+                return _NOT_SCALAR
+            size += PER_VALUE
+    except Exception:  # noqa: BLE001 - even a type may refuse to be hashed
+        return _NOT_SCALAR
+    return size
+
+
+def is_short(context: Mapping[str, Any]) -> bool:
+    """Return True if every value is a scalar and the texts are short, so that records may refer to the mapping."""
+    return 0 <= measure(context.values()) <= SHORT_CONTEXT
+
+
+def pack(values: Mapping[Any, Any], longest: int) -> tuple[dict[str, Any], int]:
+    """Return a copy of the values of a call that nobody can change, and its size in characters, about.
+
+    A text or a number stands for itself, a list, a dict, a UUID or a time is packed as :class:`msgspec.Raw`, and
+    anything else becomes a text. It never raises because of a value.
+
+    Args:
+        values: the values by key.
+        longest: the number of characters to copy of a list or dict.
+    """
+    packed: dict[str, Any] = {}
+    size = 0
+    for key, value in values.items():
+        cls = type(value)
+        if cls is str:
+            size += len(value)
+        elif not (value is None or cls is int or cls is float or cls is bool):
+            value, length = _pack_value(value, longest)  # noqa: PLW2901 - a copy stands for it from here on
+            size += length
+        size += PER_VALUE
+        packed[key if type(key) is str else freeze_key(key)] = value
+    return packed, size
+
+
+def _pack_value(value: Any, longest: int) -> tuple[Any, int]:
+    """Return the packed form of a value that is no scalar, and its length in characters."""
+    cls = type(value)
+    if cls is UUID or (cls is datetime and value.tzinfo is timezone.utc and value.microsecond):
+        return Raw(_encode(value)), PER_VALUE
+    copy: Any = None
+    if cls is list:
+        copy = usual_list(value)
+    elif cls is dict:
+        copy = usual_dict(value)
+    if copy is None:
+        copy = freeze(value, longest)
+        cls = type(copy)
+        if cls is str:
+            return copy, len(copy)
+        if cls is not list and cls is not dict:
+            return copy, 0
+    try:
+        json = _encode(copy)
+    except ValueError:  # a lone surrogate
+        return copy, len(repr(copy))
+    if len(json) > SLOT:
+        json = bytes(memoryview(json))  # msgspec leaves up to half as much again unused behind it
+    return Raw(json), len(json)
+
+
+def unpack(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return packed values as plain data."""
+    if Raw not in map(type, values.values()):
+        return values
+    return {key: _decode(value) if type(value) is Raw else value for key, value in values.items()}
+
+
+# -- records that take more than one slot ------------------------------------------------
+
+
+def fit(record: QueuedRecord, longest: int) -> None:
+    """Cut each text of a record to ``longest`` characters, and set the number of further slots that it takes."""
+    event = record.event
+    if isinstance(event, MetricsEvent):
+        record.event = _shortened(event, longest)
+        size = event_size(record.event)
+    else:
+        record.event = event[:longest]
+        size = _bytes_of(record.event)
+    if record.exception is not None:
+        record.exception = record.exception[:longest]
+    record.bound, record.context = _cut(as_dict(record.bound), longest), _cut(record.context, longest)
+    values = [record.exception, *record.bound.values(), *record.context.values()]
+    record.slots = (size + sum(map(_bytes_of, values))) // SLOT
+
+
+def _shortened(event: MetricsEvent, longest: int) -> MetricsEvent:
+    """Return an event with its error cut; ids, and the texts of an application's own events, stay as they are."""
+    error = getattr(event, "error", None)
+    if type(error) is not str or len(error) <= longest or not is_builtin(type(event)):
+        return event
+    return msgspec.structs.replace(event, error=error[:longest]).with_extra(event.extra)  # type: ignore[call-arg]
+
+
+def event_size(event: MetricsEvent) -> int:
+    """Return the size of the texts of an event in bytes."""
+    parts = [event, meta] if (meta := getattr(event, "meta", None)) is not None else [event]
+    return sum(_bytes_of(getattr(part, name)) for part in parts for name in names_of(type(part))) + len(
+        event.extra or ""
+    )
+
+
+def _cut(values: Mapping[str, Any], longest: int) -> Mapping[str, Any]:
+    if not any(type(value) is str and len(value) > longest for value in values.values()):
+        return values
+    return {key: value[:longest] if type(value) is str else value for key, value in values.items()}
+
+
+def _bytes_of(value: Any) -> int:
+    if type(value) is str:
+        return value.__sizeof__()
+    if type(value) is Raw:
+        return len(bytes(value))
+    return len(repr(value)) if type(value) in (list, dict) else PER_VALUE
