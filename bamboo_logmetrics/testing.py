@@ -18,7 +18,7 @@ from bamboo_logmetrics.format.parse import Line, parse_line
 from bamboo_logmetrics.logfiles import Sink
 from bamboo_logmetrics.logger.bound_log import BoundLog
 from bamboo_logmetrics.logger.opening import logger_of, open_pipeline
-from bamboo_logmetrics.pipeline import channel
+from bamboo_logmetrics.pipeline import taps
 from bamboo_logmetrics.record.packed import unpack
 from bamboo_logmetrics.record.queued import as_dict
 from bamboo_logmetrics.system import Clock
@@ -95,7 +95,7 @@ def capture_events() -> Iterator[Captured]:
         The events so far, as a list that grows.
     """
     captured = Captured()
-    with channel.watched(captured.take):
+    with taps.watched(captured.take):
         yield captured
 
 

@@ -10,17 +10,16 @@ snapshot is never torn.
 
 from __future__ import annotations
 
-import weakref
 from _thread import allocate_lock, get_ident
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice, repeat, starmap
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bamboo_logmetrics.options import OnFull
-from bamboo_logmetrics.pipeline import process
+from bamboo_logmetrics.pipeline import process, taps
 from bamboo_logmetrics.pipeline.statistics import DROP_REASONS, Stats
 from bamboo_logmetrics.record.packed import SLOT
 
@@ -40,27 +39,6 @@ _PLAIN_SHARE = 0.9  # of the queue; beyond it plain lines give way to typed even
 _HIGH_WATER = 0.5  # of the queue; beyond it the worker is woken before its interval is over
 _SHUT = -1
 _MOST_SLOTS = 8_192  # that the worker takes at a time: records with long texts, beside their lines, use memory too
-
-# every channel of the process, and the functions that watch them; the last one gets the records
-_channels: weakref.WeakSet[Channel] = weakref.WeakSet()
-_taps: list[Callable[[QueuedRecord], None]] = []
-
-
-@contextmanager
-def watched(tap: Callable[[QueuedRecord], None]) -> Iterator[None]:
-    """Give every record of every channel, also of new ones, to ``tap`` instead of its queue."""
-    _taps.append(tap)
-    _watch_all()
-    try:
-        yield
-    finally:
-        _taps.remove(tap)
-        _watch_all()
-
-
-def _watch_all() -> None:
-    for channel in list(_channels):
-        channel.watch(_taps[-1] if _taps else None)
 
 
 class Channel:
@@ -156,9 +134,7 @@ class Channel:
         self._shut = False
         self.tap: Callable[[QueuedRecord], None] | None = None
         self.reset()
-        _channels.add(self)
-        if _taps:
-            self.watch(_taps[-1])
+        taps.register(self)
 
     def reset(self) -> None:
         """Reset to an empty queue and counters at zero, as a forked child must."""
@@ -203,7 +179,7 @@ class Channel:
             return self._through(record, plain=capacity < self._capacity)
         return self._put_by_policy(record, capacity)
 
-    def _put_by_policy(self, record: QueuedRecord, capacity: int) -> bool:  # noqa: C901 - one branch for each answer
+    def _put_by_policy(self, record: QueuedRecord, capacity: int) -> bool:
         deadline = self._clock.monotonic() + self._block_timeout
         in_time = True
         slots = self._slots if capacity == self._capacity else self._plain_slots
@@ -225,28 +201,31 @@ class Channel:
                 self.closed += 1
                 self.refused += 1
                 return False
-            if self._on_full is OnFull.BLOCK:
-                if in_time:
-                    in_time = self._wait_for_room(more, deadline)
-                elif not self._shut:
-                    self.block_timeout += 1
-                    self.refused += 1
-                    self._wake()
-                    return False
-            elif capacity < self._capacity:
-                if not self._shut:
-                    self.plain_gave_way += 1
-                    self.refused += 1
-                    self._wake()
-                    return False
-            elif self._on_full is OnFull.DROP_NEWEST:
-                if not self._shut:
-                    self.queue_full += 1
-                    self.refused += 1
-                    self._wake()
-                    return False
-            else:
+            if self._on_full is OnFull.BLOCK and in_time:
+                in_time = self._wait_for_room(more, deadline)
+            elif self._on_full is OnFull.DROP_OLDEST and capacity == self._capacity:
                 self._drop_oldest()
+            elif self._refuse(capacity):
+                self._wake()
+                return False
+
+    def _refuse(self, capacity: int) -> bool:
+        """Count a record for which there is no room; return False, having counted nothing, if the channel is closed."""
+        if self._on_full is OnFull.BLOCK:
+            if not self._shut:
+                self.block_timeout += 1
+                self.refused += 1
+                return True
+        elif capacity < self._capacity:
+            if not self._shut:
+                self.plain_gave_way += 1
+                self.refused += 1
+                return True
+        elif not self._shut:
+            self.queue_full += 1
+            self.refused += 1
+            return True
+        return False
 
     def _give_to_tap(self, record: QueuedRecord, tap: Callable[[QueuedRecord], None]) -> bool:
         tap(record)

@@ -134,7 +134,7 @@ def _shortened(event: MetricsEvent, longest: int) -> MetricsEvent:
     error = getattr(event, "error", None)
     if type(error) is not str or len(error) <= longest or not is_builtin(type(event)):
         return event
-    return msgspec.structs.replace(event, error=error[:longest]).with_extra(event.extra)  # type: ignore[call-arg]
+    return msgspec.structs.replace(event, error=error[:longest]).with_extra(event.extra)
 
 
 def event_size(event: MetricsEvent) -> int:

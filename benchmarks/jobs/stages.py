@@ -16,7 +16,7 @@ from uuid_utils import uuid4
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.format.encoder import LineEncoder
 from bamboo_logmetrics.logfiles import RotatingFile
-from bamboo_logmetrics.pipeline.channel import watched
+from bamboo_logmetrics.pipeline.taps import watched
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import FS, Clock
 from bamboo_logmetrics.testing import GateSink, open_log_on

@@ -16,7 +16,7 @@ from bamboo_logmetrics.system import FS, Clock
 
 DEFAULTS = {
     "level": "debug", "max_bytes": 64 * 1024 * 1024, "backup_count": None, "unshipped_backups": None, "rotate_every": None, "compress": None,
-    "queue_size": 65_536, "on_full": "drop_newest", "block_timeout": 5.0, "durability": "queue", "flush_interval": 0.05,
+    "queue_size": 65_536, "queue_bytes": 64 * 1024 * 1024, "on_full": "drop_newest", "block_timeout": 5.0, "durability": "queue", "flush_interval": 0.05,
     "max_line_bytes": 32_000, "layout": "native", "close_on_sigterm": False, "processors": (), "mode": 0o640,
 }  # fmt: skip
 
@@ -51,6 +51,10 @@ OPTIONS = {
     "queue_size": (
         [1, 10**6], [0, -5, None, 2.5, True, "100"],
         "a whole number from 1 on", {"100": 100}, ["many", "0"],
+    ),
+    "queue_bytes": (
+        [1024, 10**12], [0, 1023, None, 2048.5, True, "2048"],
+        "a whole number from 1024 on", {"2048": 2048}, ["64MB", "1000"],
     ),
     "on_full": (
         ["drop_newest", "drop_oldest", "block"], ["drop", "BLOCK", None, True, 1],

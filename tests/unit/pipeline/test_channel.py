@@ -9,7 +9,7 @@ import pytest
 from support.tools import balanced, record, text_record, tool
 
 from bamboo_logmetrics.options import OnFull
-from bamboo_logmetrics.pipeline.channel import Channel, watched
+from bamboo_logmetrics.pipeline.channel import Channel
 from bamboo_logmetrics.record.packed import SLOT
 from bamboo_logmetrics.record.queued import Ack
 from bamboo_logmetrics.testing import ManualClock
@@ -375,34 +375,6 @@ def test_a_snapshot_is_of_one_moment():
     assert balanced(now)
     assert (now.emitted, now.written, now.queued) == (0, 0, 0)
     assert channel.stats().written > 0
-
-
-def test_watched_channels_store_nothing():
-    """While watched, every channel, also a new one, hands its records to the watcher and counts nothing."""
-    old, seen, ack = make(), [], Ack()
-    with watched(seen.append):
-        new = make()
-        assert old.put(record(tool(1)))
-        assert new.put_plain(text_record("2"))
-        assert new.put(record(tool(3), ack=ack))
-        take(old, 1)
-        assert old.sleep_until_woken()
-        assert old.put(record(tool(4)))
-    assert len(seen) == 4
-    assert ack.answer is True
-    assert old.stats().emitted == new.stats().emitted == 0
-    assert old.put(record(tool(5)))
-    assert len(seen) == 4
-
-
-def test_the_inner_watcher_wins():
-    """Of two watchers the inner one sees the records, and the outer one again after it."""
-    channel, outer, inner = make(), [], []
-    with watched(outer.append):
-        with watched(inner.append):
-            channel.put(record(tool(1)))
-        channel.put(record(tool(2)))
-    assert len(inner) == len(outer) == 1
 
 
 def test_reset_starts_at_zero():

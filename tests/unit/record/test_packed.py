@@ -32,7 +32,7 @@ VALUES = st.recursive(
 @given(VALUES, KEYS)
 @settings(deadline=None, max_examples=300)
 def test_packed_values_are_the_frozen_ones(value, key):
-    """What is packed and unpacked again is written as the snapshot of the same value is, whatever its type."""
+    """A value that is packed and unpacked again is written as its snapshot is, whatever its type."""
     values = {key: [value], "mapping": {"a": value}}
     assert encode(dict(unpack(pack(values, LONGEST)[0]))) == encode(freeze_mapping(values))
 
