@@ -117,6 +117,7 @@ def test_a_uuid_under_the_key_of_a_secret():
 def test_many_nested_values_are_remembered_up_to_a_limit(monkeypatch):
     """Short lists that were clean are known at the next record; their number is bounded."""
     monkeypatch.setattr(clean, "_MOST_CLEAN", 3)
+    monkeypatch.setattr(clean, "_CLEAN_JSON", set())
     for number in range(9):
         assert FastPath().line(QueuedRecord("x", pack({"a": [number]}, 1_000)[0], {}, "info", 1), WRITER, 7)
         assert 0 < len(clean._CLEAN_JSON) <= 3
