@@ -233,15 +233,18 @@ class BoundLog(LogControl, BoundLoggerBase):
         return record
 
     def _complete(self, record: QueuedRecord, time: int | None) -> int:
-        """Set what a record needs that is of no ordinary event, and return the number of characters of its text."""
-        if isinstance(record.event, MetricsEvent):
-            require_kind(record.event)
-            if not isinstance(record.event, (ChatEvent, ForwardEvent)):
-                record.time_ns = time or (self._logger.time_ns or time_ns)()
-            return event_size(record.event)
-        record.event, record.level = freeze_text(record.event), record.level or "info"
+        """Set what a record needs that is of no ordinary event, and return the number of characters of its texts."""
+        event = record.event
+        if type(event) is str or not isinstance(event, MetricsEvent):
+            record.event, record.level = freeze_text(event), record.level or "info"
+            size = len(record.event)
+        else:
+            require_kind(event)
+            size = event_size(event)
+            if isinstance(event, (ChatEvent, ForwardEvent)):
+                return size
         record.time_ns = time or (self._logger.time_ns or time_ns)()
-        return len(record.event)
+        return size
 
     def _simple_size(self, values: Iterable[Any]) -> int:
         """Return the size of ``values`` if a plain line needs only these, its text and the context as it is.
