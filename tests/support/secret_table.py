@@ -69,8 +69,8 @@ class Example:
 
 def load(name):
     """Return the examples of ``secrets`` or ``harmless``."""
-    lines = (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [_example(line) for line in lines]
+    first, later = [(FOLDER / f"{file}.jsonl").read_text("utf-8").splitlines() for file in (name, f"{name}_later")]
+    return [_example(line, half_of(line)) for line in first] + [_example(line, "seen") for line in later]
 
 
 def half_of(line):
@@ -78,11 +78,11 @@ def half_of(line):
     return HALVES[hashlib.sha256(line.encode()).digest()[0] % 2]
 
 
-def _example(line):
+def _example(line, half):
     row = json.loads(line)
     marked = _expand(row.get("text", row.get("record")), random.Random(line))
     secrets = tuple(found for text in _texts(marked) for found in _MARKED.findall(text))
-    return Example(row["kind"], half_of(line), _map(marked, lambda text: _MARKED.sub(r"\1", text)), secrets)
+    return Example(row["kind"], half, _map(marked, lambda text: _MARKED.sub(r"\1", text)), secrets)
 
 
 def _expand(value, source):

@@ -26,7 +26,7 @@ def is_clean_flat(flat: Mapping[str, Any]) -> bool:
     kind = "" if "plain" in flat else flat["event"]
     unmasked = _unmasked_keys(fixed_fields(kind) if kind else NO_FIELDS)
     keys = [key for key in flat if key not in unmasked]
-    return all(map(_may_show, keys)) and are_clean([flat[key] for key in keys]) and is_clean(flat["event"])
+    return all(map(may_show, keys)) and are_clean([flat[key] for key in keys]) and is_clean(flat["event"])
 
 
 @lru_cache(maxsize=1024)
@@ -70,18 +70,15 @@ def _is_clean_json(json: bytes) -> bool:
 
 def _is_clean_container(value: Any) -> bool:
     if type(value) is dict:
-        return all(map(_may_show, value)) and are_clean(value.values())
-    return type(value) is list and not _is_secret_pair(value) and are_clean(value)
+        return all(map(may_show, value)) and not ("value" in value or "Value" in value) and are_clean(value.values())
+    return type(value) is list and not _may_name(value) and are_clean(value)
 
 
-def _is_secret_pair(items: list[Any]) -> bool:
-    """Return True for two items of which the first may name a secret, such as ``["authorization", "Basic ..."]``."""
-    return len(items) == 2 and type(items[0]) is str and not _may_show(items[0])  # noqa: PLR2004
-
-
-@lru_cache(maxsize=4096)
-def _may_show(key: str) -> bool:
-    return may_show(key) and is_clean(key)
+def _may_name(items: list[Any]) -> bool:
+    """Return True for a list whose texts may name each other: a pair, or a flag and its value."""
+    if len(items) == 2 and type(items[0]) is str and not may_show(items[0]):  # noqa: PLR2004
+        return True
+    return any(type(item) is str and item.startswith(("-", "/")) for item in items)
 
 
 def is_clean(text: str) -> bool:

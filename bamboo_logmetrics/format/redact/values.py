@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import Any
 
-from bamboo_logmetrics.format.redact.patterns import MASK, in_lower_case, mask_secrets, may_hold_secrets
-
-_SECRET_KEYS = re.compile(
-    r"(?:authorization|apikey|passw(?:or)?d|pwd|passphrase|secret|secretkey|accesskey|accountkey|privatekey"
-    r"|signature|credentials?|cookies?|bearer|(?:access|refresh|auth|id|session|csrf|bearer|api|security)token)$"
-)
-# keys whose texts are secrets; a number under one of them is a count or an id
-_TEXT_KEYS = re.compile(r"(?:token|apikeys|passwords|secrets|(?:access|refresh|auth|api)tokens)$")
-_NOT_WORD = re.compile(r"[^a-z0-9]")
+from bamboo_logmetrics.format.redact.looks import is_message, is_placeholder, is_scheme_or_random
+from bamboo_logmetrics.format.redact.names import Level, Secrecy, secrecy
+from bamboo_logmetrics.format.redact.patterns import MASK, mask_secrets
 
 _ID = "0123456789abcdefABCDEF-"  # the characters of ids; no word of a pattern has only these
 _MOST_CLEAN, _LONGEST_CLEAN = 4_096, 200
@@ -25,8 +18,7 @@ def mask_text(text: str) -> str:
     """Return ``text`` with every secret in it replaced by ``[redacted]``."""
     if text in KNOWN_CLEAN or not text.strip(_ID):
         return text
-    lower = in_lower_case(text)
-    masked = mask_secrets(text, lower) if may_hold_secrets(lower) else text
+    masked = mask_secrets(text)
     if masked is text and len(text) <= _LONGEST_CLEAN:
         if len(KNOWN_CLEAN) >= _MOST_CLEAN:
             KNOWN_CLEAN.clear()
@@ -35,43 +27,108 @@ def mask_text(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def is_secret_key(key: str) -> bool:
-    """Return True if values under this key are secrets, such as ``openai_api_key``."""
-    return bool(_SECRET_KEYS.search(_NOT_WORD.sub("", key.lower())))
-
-
-@lru_cache(maxsize=4096)
-def _is_text_key(key: str) -> bool:
-    return bool(_TEXT_KEYS.search(_NOT_WORD.sub("", key.lower())))
-
-
 def may_show(key: str) -> bool:
-    """Return True if values under this key are not masked because of its name."""
-    return not is_secret_key(key) and not _is_text_key(key)
+    """Return True if neither a key nor its name says that something has to be masked."""
+    return secrecy(key).level is Level.NONE and mask_text(key) == key
 
 
 def mask_value(key: str, value: Any) -> Any:
     """Return a bound value with its secrets masked, in nested values too.
 
     Under the key of a secret everything except None and booleans is masked. Under a key such as ``token`` or
-    ``secrets`` only texts are masked: a number there is a count or an id.
+    ``secrets`` only texts are masked: a number there is a count or an id. Under a key such as ``pwd`` or ``pin``, which
+    names other things too, a text is masked if it looks like a secret.
     """
-    if value is None or isinstance(value, bool):
+    return _mask(secrecy(key), value)
+
+
+def _mask(says: Secrecy, value: Any) -> Any:
+    if value is None or value == "" or isinstance(value, bool):
         return value
-    if is_secret_key(key):
-        return MASK
-    hidden = _is_text_key(key)
     if isinstance(value, str):
-        return MASK if hidden else mask_text(value)
+        return MASK if _is_secret(says, value) else mask_text(value)
     if isinstance(value, dict):
-        return {mask_text(name): mask_value(key if hidden else name, item) for name, item in value.items()}
+        return _mask_dict(says, value)
+    if says.level is Level.ALWAYS and not _are_messages(value):
+        return MASK
     if isinstance(value, list):
-        return _mask_list(key if hidden else "", value)
+        return _mask_list(says, value)
     return value
 
 
-def _mask_list(key: str, values: list[Any]) -> list[Any]:
+def _is_secret(says: Secrecy, value: str) -> bool:
+    if says.level is Level.NONE:
+        return False
+    if says.level is Level.CHECKED:
+        return bool(says.check and says.check(value)) and not is_placeholder(value)
+    return not is_message(value)
+
+
+def _are_messages(value: Any) -> bool:
+    """Return True for the messages of a form, which stand under the name of its field."""
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) and is_message(item) for item in value)
+
+
+_NOTHING = Secrecy(Level.NONE)
+
+
+def _mask_dict(says: Secrecy, values: dict[str, Any]) -> Any:
+    if says.level is Level.ALWAYS and not isinstance(values.get("type"), str):  # a schema describes, and holds none
+        return MASK
+    inner = says if says.level is Level.TEXT else _NOTHING
+    named = _name_and_value(values)
+    masked: dict[str, Any] = {}
+    for key, item in values.items():
+        own = secrecy(key)
+        if key == named:
+            own = _secrecy_of_pair(values)
+        name = free_key(mask_text(key), masked)
+        masked[name] = _mask(max(own, inner, key=_level_of), item)
+    return masked
+
+
+def _level_of(says: Secrecy) -> Level:
+    return says.level
+
+
+def free_key(key: str, taken: Any) -> str:
+    """Return a key that is not taken: two keys that are masked must not become one."""
+    name, number = key, 2
+    while name in taken:
+        name = f"{key} {number}"
+        number += 1
+    return name
+
+
+_NAME_KEYS, _VALUE_KEYS = ("name", "key", "Name", "Key"), ("value", "Value")
+
+
+def _name_and_value(values: dict[str, Any]) -> str:
+    """Return the key of the value in a mapping of a name and a value, such as a header; "" if it is none."""
+    return next((key for key in _VALUE_KEYS if key in values and any(name in values for name in _NAME_KEYS)), "")
+
+
+def _secrecy_of_pair(values: dict[str, Any]) -> Secrecy:
+    names = [values[name] for name in _NAME_KEYS if isinstance(values.get(name), str)]
+    return secrecy(names[0]) if names else _NOTHING
+
+
+def _mask_list(says: Secrecy, values: list[Any]) -> list[Any]:
     """Return a list with its items masked; in a pair such as ``["authorization", "Basic ..."]`` the second is."""
-    if len(values) == 2 and all(isinstance(item, str) for item in values) and is_secret_key(values[0]):  # noqa: PLR2004
-        return [values[0], MASK]
-    return [mask_value(key, item) for item in values]
+    texts = all(isinstance(item, str) for item in values)
+    if len(values) == 2 and texts and (_is_secret(secrecy(values[0]), values[1]) or says.check is is_scheme_or_random):  # noqa: PLR2004
+        return [mask_text(values[0]), MASK]
+    if texts and any(item.startswith(("-", "/")) for item in values) and says.level is Level.NONE:
+        return _mask_arguments(values)
+    return [_mask(says, item) for item in values]
+
+
+_BETWEEN = "\x1f"
+
+
+def _mask_arguments(values: list[str]) -> list[str]:
+    """Return the arguments of a command with its secrets masked: a flag and its value stand beside each other."""
+    masked = mask_text(_BETWEEN.join(values)).split(_BETWEEN)
+    if len(masked) != len(values):
+        return [mask_text(item) for item in values]
+    return masked

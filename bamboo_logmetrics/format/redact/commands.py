@@ -1,0 +1,126 @@
+"""Passwords on command lines: short flags, which mean something else to every command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from bamboo_logmetrics.format.redact.looks import is_placeholder
+
+Span = tuple[int, int]
+
+# between two arguments: of a command line, of a list of arguments, of such a list in masking
+_GAP = r"""(?:\s{1,9}|["'],\s{0,9}b?["']|\x1f)["']?"""
+_VALUE = r"""(?:(?<=["'])[^"'\x1f]+|[^\s"'\x1f]+)"""
+_BEFORE_COLON = r"""[^\s:"'\x1f]*"""
+_ARGUMENT = r"""[^\s"'\x1f]+"""
+_QUOTABLE = r"""(?:(?<=["'])[^"'\x1f]+|[^"'\x1f]+(?=["'])|[^\s"'\x1f]+)"""
+_COMMANDS = {
+    "mysql mysqldump mysqladmin mysqlimport mariadb mariadb-dump": rf"-p[\"']?(?P<v>{_VALUE})",
+    "sshpass": rf"-p(?:{_GAP})?(?P<v>{_VALUE})",
+    "curl etcdctl http https jenkins-cli": (
+        rf"(?:-u|-a|-auth|--user|-U|--proxy-user)(?:{_GAP}|=)?{_BEFORE_COLON}:(?P<v>{_QUOTABLE})"
+        rf"|(?:-b|--cookie)(?:{_GAP}|=)(?P<v2>[^\"'\x1f]*=[^\"'\x1f]+)"
+    ),
+    "redis-cli": rf"(?:-a|--pass){_GAP}(?P<v>{_VALUE})",
+    "docker podman nerdctl helm az oc twine buildah skopeo mongo mongosh mongodump mongorestore mongoexport "
+    "mongoimport cf bower influx rabbitmqadmin cqlsh kinit": rf"(?:-p|--creds){_GAP}(?P<v>{_VALUE})",
+    "ldapsearch ldapmodify ldapadd ldapdelete ldapwhoami ldappasswd": rf"-w{_GAP}(?P<v>{_VALUE})",
+    "smbclient rpcclient smbmount winexe": rf"-U{_GAP}[^\s%\"'\x1f]*%(?P<v>{_VALUE})",
+    "sqlcmd bcp isql osql mosquitto_pub mosquitto_sub zip unzip ipmitool": rf"-P(?:{_GAP})?(?P<v>{_VALUE})",
+    "7z 7za 7zr rar unrar": rf"-h?p[\"']?(?P<v>{_VALUE})",
+    "openssl": rf"(?:-k{_GAP}|-K{_GAP}|\bpass:)(?P<v>{_VALUE})",
+    "ssh-keygen": rf"-[NP]{_GAP}(?P<v>{_VALUE})",
+    "useradd usermod": rf"-p{_GAP}(?P<v>{_VALUE})",
+    "rabbitmqctl": rf"(?:add_user|change_password){_GAP}[^\s\"'\x1f]+{_GAP}(?P<v>{_VALUE})",
+    "lftp": rf"-u{_GAP}[^\s,\"'\x1f]+,(?P<v>{_VALUE})",
+    "htpasswd": rf"-\w*b\w*{_GAP}[^\s\"'\x1f]+{_GAP}[^\s\"'\x1f]+{_GAP}(?P<v>{_VALUE})",
+    "keytool jarsigner": rf"-(?:store|key|srcstore|deststore)pass{_GAP}(?P<v>{_VALUE})",
+    "xfreerdp rdesktop wfreerdp": rf"(?:/p:|-p{_GAP})(?P<v>{_VALUE})",
+    "sqlplus impdp expdp sqlldr rman": r"[\w$.-]+/(?P<v>[^\s@\"'\x1f]+)(?=@|\s|$)",
+    "net": rf"/user:[^\s\"'\x1f]+{_GAP}(?P<v>{_VALUE})",
+    "runas cmdkey": rf"/pass:(?P<v>{_VALUE})",
+}
+_NO_SECRETS = {
+    b"docker": re.compile(r"\blogin\b"),
+    b"podman": re.compile(r"\blogin\b"),
+    b"az": re.compile(r"\blogin\b"),
+    b"oc": re.compile(r"\blogin\b"),
+    b"helm": re.compile(r"\blogin\b"),
+    b"net": re.compile(r"\buse\b"),
+}
+_PATTERNS = {
+    command.encode(): re.compile(
+        rf"(?<=[\s\"'\x1f])(?:{pattern})" if command not in {"openssl", "sqlplus"} else pattern
+    )
+    for commands, pattern in _COMMANDS.items()
+    for command in commands.split()
+}
+_END = re.compile(r"\n|;\s|\s&&\s|\s\|\|?\s|\]|\Z")
+_PIPED = re.compile(
+    r"""\b(?:echo|printf)\s{1,9}(?:-n\s{1,9})?["']?(?:(?P<v>[^"'|]{1,200}?)["']?\s{0,9}\|\s{0,9}sudo\s{1,9}-\w*S
+      | [^\s"':|]{1,60}:(?P<w>[^"'|\n]{1,200}?)["']?\s{0,9}\|\s{0,9}(?:sudo\s{1,9})?chpasswd)""",
+    re.VERBOSE,
+)
+_TO_WORDS = bytes(32 if chr(code) in "'\"[](),\x1f/;=" else code for code in range(256))
+_LONGEST_COMMAND = 2_000
+_FLAG = re.compile(
+    rb"""-(?:(?<=[\s"'\x1f]-)|(?<=\A-))(?:(?:[puUabwPkKN]|hp)|-(?:user|proxy-user|cookie|creds|pass)\b)"""
+)
+_SLASHED = (b"/p", b"/user:", b"sqlplus", b"impdp", b"expdp")
+_OTHERS = (b"pass:", b"rabbitmqctl")
+
+
+def has_flags(raw: bytes, signs: bytes) -> bool:
+    """Return True if a text may be a command line with a password.
+
+    Args:
+        raw: the text, as ASCII.
+        signs: its characters other than letters and spaces.
+    """
+    if b"-" in signs and _FLAG.search(raw):
+        return True
+    if any(word in raw for word in _OTHERS):
+        return True
+    return b"/" in signs and (b":" in signs or b"@" in signs) and any(mark in raw for mark in _SLASHED)
+
+
+def on_command_lines(text: str, lower: bytes) -> Iterator[Span]:
+    """Give the places of passwords after short flags of commands that are known."""
+    for command in sorted(_PATTERNS.keys() & lower.translate(_TO_WORDS).split()):
+        pattern = _PATTERNS[command]
+        index = lower.find(command)
+        while index >= 0:
+            after = index + len(command)
+            if _is_word(lower, index, after):
+                yield from _of_command(text, command, pattern, after)
+                after = _end(text, after)
+            index = lower.find(command, after)
+    yield from piped_to_sudo(text)
+
+
+def piped_to_sudo(text: str) -> Iterator[Span]:
+    """Give the places of passwords that a command line pipes into sudo."""
+    for match in _PIPED.finditer(text):
+        yield match.span("v" if match["v"] else "w")
+
+
+def _end(text: str, start: int) -> int:
+    return _END.search(text, start, start + _LONGEST_COMMAND).start()  # type: ignore[union-attr]
+
+
+def _is_word(lower: bytes, start: int, end: int) -> bool:
+    before, after = lower[start - 1 : start] if start else b"", lower[end : end + 1]
+    return not (before.isalnum() or before in {b"_", b"-", b"."}) and after in {b" ", b"'", b'"', b"\x1f", b"\t"}
+
+
+def _of_command(text: str, command: bytes, pattern: re.Pattern[str], start: int) -> Iterator[Span]:
+    end = _end(text, start)
+    needed = _NO_SECRETS.get(command)
+    if needed and not needed.search(text, start, end):
+        return
+    for match in pattern.finditer(text, start, end):
+        for group in pattern.groupindex:
+            value = match[group]
+            if value and not is_placeholder(value) and not value.startswith("-"):
+                yield match.span(group)

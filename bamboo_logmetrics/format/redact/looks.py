@@ -1,0 +1,191 @@
+"""The looks of a value: random, a password, a placeholder, code or prose."""
+
+from __future__ import annotations
+
+import binascii
+import re
+
+MASK = "[redacted]"
+MASKED = MASK[:-1]  # of a value that is masked already and read without its closing bracket
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text."""
+    return frozenset(text.split())
+
+
+_RANDOM = re.compile(r"[\w.~+/=%:|$-]+\Z", re.ASCII)
+_JOINS = re.compile(r"[-_.:/]")
+_LEAST_RANDOM = 16
+_LONGEST_SLUG, _LONGEST_MIXED = 200, 4
+_DIGIT, _LETTER = re.compile(r"\d"), re.compile(r"[A-Za-z]")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z", re.IGNORECASE)
+_PATH = re.compile(r"(?:[/~.$\\]|[A-Za-z]:[\\/])")
+_COUNT = re.compile(r"[\d./,%+-]*\s?(?:ms|s|us|m|h)?\Z")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}\Z")
+_SCHEME = re.compile(
+    r"(?:bearer|basic|token|digest|apikey|api-key|aws4-hmac-sha256|oauth|negotiate|ntlm|hawk|hmac\S*|bot|key)\s+\S",
+    re.IGNORECASE,
+)
+
+
+def is_random(value: str, least: int = _LEAST_RANDOM) -> bool:
+    """Return True for a text of a key's characters that is long and has a digit or both cases, as keys have."""
+    if len(value) < least or not _RANDOM.match(value) or is_slug(value):
+        return False
+    if _DIGIT.search(value):
+        return bool(_LETTER.search(value))
+    return not value.islower() and not value.isupper() and value[1:] != value[1:].lower()
+
+
+def is_slug(value: str) -> bool:
+    """Return True for words and numbers that are joined, as in the name of a model or of a resource."""
+    parts = _JOINS.split(value[:_LONGEST_SLUG])
+    return len(parts) > 1 and all(map(_is_word_or_number, parts))
+
+
+def _is_word_or_number(part: str) -> bool:
+    return part.isdigit() or (part.islower() and (part.isalpha() or len(part) <= _LONGEST_MIXED))
+
+
+def is_session(value: str) -> bool:
+    """Return True for a text that looks random and is no UUID: those are ids of what is logged."""
+    return is_random(value) and not _UUID.match(value)
+
+
+def is_password(value: str) -> bool:
+    """Return True unless a text is a path, a count or a plain answer."""
+    return not _PATH.match(value) and not _COUNT.match(value) and bool(value.strip())
+
+
+def is_code_digits(value: str) -> bool:
+    """Return True for three to eight digits, as of a PIN or a one-time password."""
+    return value.isdigit() and 3 <= len(value) <= 8  # noqa: PLR2004 - the lengths that are in use
+
+
+def is_basic(value: str) -> bool:
+    """Return True for the credentials of the scheme Basic: base64 of a user, a colon and a password."""
+    if not _BASE64.match(value):
+        return False
+    try:
+        return b":" in binascii.a2b_base64(value.replace("-", "+").replace("_", "/") + "==")
+    except binascii.Error:
+        return False
+
+
+def is_scheme_or_random(value: str) -> bool:
+    """Return True for credentials after the name of a scheme, or a text that looks random."""
+    if _SCHEME.match(value):
+        scheme, _, value = value.partition(" ")
+        return is_basic(value.strip()) if scheme.lower() == "basic" else any(map(str.isdigit, value)) or len(value) > 8  # noqa: PLR2004
+    return is_random(value) or is_basic(value)
+
+
+# -- values that are no secrets, whatever their name -----------------------------------------
+
+_NOTHING = words(
+    "none null nil true false undefined na n/a nan empty unset default required optional missing invalid unknown "
+    "any ok yes no on off str string int integer bytes bool boolean text varchar password passwd token secret key "
+    "value val object array number file type hidden masked redacted removed filtered sanitized not-set notset "
+    "input prompt enabled disabled"
+)
+_LONGEST_SIGNS = 3  # characters that are neither letters nor digits, and no password
+_PLACEHOLDER = re.compile(
+    r"""(?:
+    [*x\u2022.#?_-]+                                    # masked already
+  | .{0,8}\*{3,}.{0,8}
+  | \[[\w\ ]*\] | <[^>]*>? | \(?<?(?:your|my|some|the)[-_ ][\w -]*>?\)?
+  | \$\{.* | \$\(.* | \$\{\{.* | \$[A-Za-z_]\w* | \$\d+ | %[A-Za-z_]\w*%
+  | \{\{.* | \{[A-Za-z_][\w.\[\]"'!:]*\} | \{\} | %\(\w+\)?s? | %s | %r | %d
+  | @[\w.]+@ | !\w+.* | [|>][+-]?
+  | (?:/|~/|\./)[\w./-]*(?:\.(?:pem|key|crt|cer|json|txt|ya?ml|pub|p12|pfx|jks|asc|gpg|env|conf|cfg)|/secrets/[\w.-]+)
+  | (?:secretstr|secretbytes|optional|union|list|dict|type)[(\[].*
+    )\Z""",
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+
+
+def is_placeholder(value: str) -> bool:
+    """Return True for a value that stands for another, or says that there is none."""
+    bare = value.strip().strip("\"'`")
+    has_words = any(map(str.isalnum, bare)) or len(bare) > _LONGEST_SIGNS
+    return not has_words or bare.lower() in _NOTHING or bool(_PLACEHOLDER.match(bare))
+
+
+# the first word of a sentence about a secret, instead of the secret
+_PROSE = words(
+    "a an the this that these those it its is are was were be been being has have had do does did not no never "
+    "none any all some your my our their his her at in on of for from to by with without within as if when while "
+    "until after before because and or but only must should shall may might can cannot could would will required "
+    "require requires missing invalid incorrect wrong expired expires expire failed fails failing failure denied "
+    "rejected refused revoked blocked locked reset changed changes updated created deleted removed rotated "
+    "refreshed loaded found set unset empty blank too more less least most length minimum maximum min max field "
+    "fields value values please enter provide use using check verify verified valid accepted ok okay yes granted "
+    "allowed forbidden unauthorized unauthenticated unexpected unknown unsupported unset unavailable disabled "
+    "enabled error errors attempt attempts policy strength authentication authorization auth user users bob's "
+    "mismatch matches match strict weak strong good bad old new needed optional hidden masked redacted provided "
+    "given supplied specified stored hashed encrypted plain cached cleared generated issued validated validation "
+    "skipped skipping ignored pending success successful succeeded done malformed reused present absent contains "
+    "contained same different similar short long common breached compromised mandatory cannot couldn't can't "
+    "doesn't isn't wasn't hasn't don't won't read reading store storing sent received request requested requires "
+    "retry retrying via see also now still already"
+)
+_FIRST = re.compile(r"\W*([A-Za-z']+)(?=[\s.,;:!)]|\Z)")
+
+
+def is_prose(text: str) -> bool:
+    """Return True for a text that begins as a sentence about a secret does."""
+    match = _FIRST.match(text)
+    return bool(match) and match[1].lower() in _PROSE  # type: ignore[index]
+
+
+_MESSAGE = re.compile(
+    r"\b(?:required|must|should|invalid|incorrect|wrong|missing|fields?|may not|cannot|can't|at least|expired|is|was"
+    r"|has|too (?:short|long|common|weak)|not (?:match|found|set|valid)|do(?:es)? not|failed|denied)\b",
+    re.IGNORECASE,
+)
+
+
+def is_message(text: str) -> bool:
+    """Return True for a sentence about a secret, such as the message of a form: it begins and goes on as one."""
+    return " " in text.strip() and is_prose(text) and bool(_MESSAGE.search(text))
+
+
+# -- code --------------------------------------------------------------------------------
+
+_CODE = re.compile(
+    r"""(?:
+    [A-Za-z_$][\w$]*(?:\.[A-Za-z_]\w*)*\(                                    # a call
+  | [A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*\[                                      # an item
+  | (?:self|cls|this|os|settings|config|conf|cfg|args|options|opts|request|req|env|environ|process|kwargs|params|data
+      |form|ctx|context|app|credentials|creds|secrets|response|session|user|client|module|var|local|inspect|typing|t
+      |models|forms|db|serializers|state|props|event|input|body|obj|instance|tokenize|token|np|pd|re)\.[A-Za-z_]
+  | lambda\b | await\b | not\b | new\b | f?["']\{ | &?\*?[A-Za-z_]\w*\)
+    )""",
+    re.VERBOSE,
+)
+_IDENTIFIER = re.compile(r"_*[A-Za-z][A-Za-z_]*\Z")
+_ATTRIBUTE = re.compile(r"(?=[^\d]*[_A-Z])(?:[A-Za-z_]+\.)+[A-Za-z_]+\Z")
+_NOT_LETTER = re.compile(r"[^a-z]")
+_VARIABLES = words(
+    "tok t k v x y s p pw pwd passwd pass val line name arg arg1 item cred creds credentials secret secrets token "
+    "tokens key keys password expected actual result other data raw text hashed digest user signature sig cookie "
+    "cookies jwt args kwargs getpass os self cls config settings env environ auth"
+)
+
+
+def is_code(value: str, name: str) -> bool:
+    """Return True for a bare value that is an expression of a program: a call, an attribute, a variable.
+
+    Args:
+        value: the text after the name, to the end of the value.
+        name: the name, which a variable often repeats, as in ``password=password``.
+    """
+    if _CODE.match(value):
+        return True
+    if _ATTRIBUTE.match(value):
+        return True
+    if not _IDENTIFIER.match(value):
+        return False
+    same = _NOT_LETTER.sub("", value.lower()) in _NOT_LETTER.sub("", name.lower()) and len(value) > 3  # noqa: PLR2004
+    return same or value in _VARIABLES or value.startswith("_") or value.isupper()

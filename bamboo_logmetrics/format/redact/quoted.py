@@ -1,0 +1,80 @@
+"""Texts in quotes within a text, also where the quotes are escaped, as in JSON within JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_OPEN = re.compile(r"""(\\{0,15})(["'`])""")
+_QUOTE = {quote: re.compile(rf"(?<!\\)\\*(?:{quote}|(?=[\r\n]))") for quote in "\"'`"}
+_MOST_NESTED, _DEEPEST = 100, 8  # texts in one list or mapping, and levels
+
+
+def close_of(text: str, start: int) -> tuple[int, int] | None:
+    """Return the place of what is in quotes from ``start`` on, without them; None if there are no quotes.
+
+    Where the closing quote is missing, the text ends with the line.
+    """
+    opened = _OPEN.match(text, start)
+    if not opened:
+        return None
+    level = _level(len(opened[1]))
+    begin, end = opened.end(), opened.end()
+    for match in _QUOTE[opened[2]].finditer(text, begin):
+        slashes = match.end() - match.start() - (0 if match[0].endswith("\\") or not match[0] else 1)
+        end = match.start()
+        if not match[0].endswith(opened[2]):
+            return (begin, match.end())
+        if slashes == 0 and level:  # the end of the outer text
+            return (begin, end)
+        if _closes(slashes, level):
+            return (begin, match.end() - 1 - len(opened[1]))
+    return (begin, len(text))
+
+
+def _level(slashes: int) -> int:
+    """Return how often a quote is escaped: once with one backslash, twice with three."""
+    level = 0
+    while slashes > 0:
+        slashes //= 2
+        level += 1
+    return level
+
+
+def _closes(slashes: int, level: int) -> bool:
+    """Return True if a quote after so many backslashes ends a text that began at this level."""
+    for _ in range(level):
+        if slashes % 2 == 0:
+            return False
+        slashes //= 2
+    return slashes % 2 == 0
+
+
+_INSIDE = re.compile(r"""\\{0,15}["']|[\[\]{}]""")
+_COLON = re.compile(r"""\\{0,15}["']\s{0,9}:""")
+
+
+def strings_within(text: str, start: int) -> Iterator[tuple[int, int]]:
+    """Give the places of the texts in a list or mapping that opens at ``start``, without its keys."""
+    depth, index = 0, start
+    for _ in range(_MOST_NESTED):
+        match = _INSIDE.search(text, index)
+        if not match:
+            return
+        index = match.end()
+        if match[0] in "[{":
+            depth += 1
+            if depth > _DEEPEST:
+                return
+        elif match[0] in "]}":
+            depth -= 1
+            if not depth:
+                return
+        else:
+            span = close_of(text, match.start())
+            if span is None:
+                return
+            key = _COLON.match(text, span[1])
+            if not key and span[1] > span[0]:
+                yield span
+            index = max(span[1] + 1 + len(match[0]) - 1, index)

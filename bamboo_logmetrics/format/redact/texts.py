@@ -1,0 +1,56 @@
+"""A name in a text, and whether what follows it is a secret: for the modules that read the value in its many forms."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from bamboo_logmetrics.format.redact.looks import MASKED, is_message, is_placeholder, is_random
+from bamboo_logmetrics.format.redact.names import Level, Secrecy
+
+Span = tuple[int, int]
+
+BARE = re.compile(r"""[^\s"'`,;&<>})\]|\\\x1f]{1,200}""")  # a value without quotes, or a piece of a long one
+PASSWORD = re.compile(r"pass|pwd|pw$|psk|master", re.IGNORECASE)
+_JUDGED = 200  # characters of a value that decide
+
+
+class NameInText(NamedTuple):
+    """A name in a text.
+
+    Args:
+        start, end: its place.
+        text: the name.
+        secrecy: the meaning of the name for its value.
+    """
+
+    start: int
+    end: int
+    text: str
+    secrecy: Secrecy
+
+    @property
+    def lower(self) -> str:
+        """The name in lower case."""
+        return self.text.lower()
+
+
+def is_secret(secrecy: Secrecy, value: str, *, quoted: bool = True) -> bool:
+    """Return True if a value after a name is a secret; the beginning of a long one decides."""
+    value = value[:_JUDGED]
+    if value.startswith(MASKED) or is_placeholder(value) or is_message(value):
+        return False
+    if secrecy.level is Level.CHECKED:
+        return bool(secrecy.check and secrecy.check(value))
+    if secrecy.level is Level.TEXT:
+        if value.replace(".", "").isdigit():
+            return False
+        return not secrecy.long or is_random(value, 8 if quoted else 12)
+    return True
+
+
+def end_of_run(pattern: re.Pattern[str], text: str, end: int) -> int:
+    """Return the end of all the characters that a pattern takes, of which it takes a limited number at a time."""
+    while more := pattern.match(text, end):
+        end = more.end()
+    return end
