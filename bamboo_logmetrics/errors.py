@@ -19,7 +19,7 @@ class BambooLogError(Exception):
 
 
 class ConfigError(BambooLogError, ValueError):
-    """An option is unknown or its value is not allowed, a path is not a regular file, or no log is configured.
+    """An option is unknown or its value is not allowed, a path cannot be that of a log, or no log is configured.
 
     The message names the option or the path, the value, and the values that are allowed.
     """

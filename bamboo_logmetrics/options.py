@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from bamboo_logmetrics.errors import ConfigError
@@ -229,7 +230,7 @@ class Options:
         32_000,
         whole_number(NATIVE.min_line_bytes),
         "Length of a line in bytes; a longer line is cut. Fluent Bit's default limit is 32 KiB. The layouts 'ecs' and "
-        "'otel' need longer lines than 'native'.",
+        "'otel' need longer lines than 'native'. On a pipe the default is 4,096; more is for one process alone.",
     )
     layout: str = option(
         "native",
@@ -244,7 +245,7 @@ class Options:
         "call the application's handler. Applies to all logs of the process; must be set in the main thread.",
     )
     processors: Sequence[Processor] = option((), PROCESSORS, "structlog processors, run in the caller's thread.")
-    mode: int = option(0o640, FILE_MODE, "Permissions of the files that are created.")
+    mode: int = option(0o640, FILE_MODE, "Permissions of the log and of all files beside it, whatever the umask is.")
     clock: Clock = option(Clock, instance_of(Clock), "The clock, for tests.")  # noqa: RUF009 - a dataclass field
     fs: FS = option(FS, instance_of(FS), "The system calls on files, for tests.")  # noqa: RUF009
 
@@ -329,6 +330,7 @@ def make_options(
     values: Mapping[str, Any],
     environ: Mapping[str, str] | None = None,
     cls: type[_AnyOptions] = Options,  # type: ignore[assignment]
+    defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> _AnyOptions:
     """Return the options from arguments and, for those left out, from the environment.
 
@@ -336,6 +338,7 @@ def make_options(
         values: the arguments by name.
         environ: the environment; that of the process when left out.
         cls: the class of the options, for a subclass with more of them.
+        defaults: values in place of the defaults of the table.
 
     Raises:
         ConfigError: an option is unknown, or its value is not allowed.
@@ -349,6 +352,8 @@ def make_options(
     for item in table.values():
         if item.name not in chosen and item.environment and (text := environ.get(item.environment)):
             chosen[item.name] = _read(item, text)
+        elif item.name not in chosen and item.name in defaults:
+            chosen[item.name] = defaults[item.name]
     return cls(**chosen)
 
 

@@ -94,6 +94,10 @@ class FS:
         """Return the status of the file at a path; of a link, its own."""
         return os.lstat(path)
 
+    def access(self, path: str, mode: int) -> bool:
+        """Return True if this process may access a path as ``mode``, of ``os.R_OK`` and so on, says."""
+        return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
     def rename(self, old: str, new: str) -> None:
         """Rename a file."""
         os.rename(old, new)

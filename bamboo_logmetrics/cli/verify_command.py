@@ -20,7 +20,7 @@ def verify(ctx: click.Context, files: tuple[str, ...], form: str, complete: bool
     """Check that every event of a log is accounted for.
 
     FILE is a log, or a quoted pattern. Its rotated and compressed files are found automatically. For a rotated
-    file, its whole log is checked.
+    file, its whole log is checked. A dash is standard input: a saved stream, such as of a container.
 
     The command reads every line. The lines of each writer are numbered, so a missing number is a lost line. If the
     application lost events before they were written, the log itself records them; these events are accounted for.
@@ -33,6 +33,7 @@ def verify(ctx: click.Context, files: tuple[str, ...], form: str, complete: bool
     bamboo-logmetrics verify logs/agent.jsonl
     bamboo-logmetrics verify 'logs/*.jsonl' --complete
     bamboo-logmetrics verify logs/agent.jsonl --format json | jq .writers
+    docker logs app | bamboo-logmetrics verify -
     """  # noqa: D301 - click wants the character \b itself
     with progress_bar() as progress:
         task = progress.add_task("reading", total=None, visible=False)

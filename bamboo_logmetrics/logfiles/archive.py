@@ -22,6 +22,7 @@ from bamboo_logmetrics.logfiles.names import (
     partial_name,
     rotated_name,
 )
+from bamboo_logmetrics.logfiles.side_files import open_regular
 from bamboo_logmetrics.system import FS
 
 _Item = TypeVar("_Item")
@@ -101,7 +102,7 @@ class Archive:
 
     def sync_directory(self) -> None:
         """Bring the names in the directory to the disk. Raises OSError."""
-        fd = self._fs.open(self.directory, os.O_RDONLY)
+        fd = self._fs.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)  # anything else in its place might block
         try:
             self._fs.fsync(fd)
         finally:
@@ -191,7 +192,7 @@ class Archive:
 
         Raises FileNotFoundError if the file is gone.
         """
-        fd = self._fs.open(self._path(base), os.O_RDONLY)
+        fd = open_regular(self._fs, self._path(base), os.O_RDONLY)
         self._locked.add(fd)
         ours = False
         try:

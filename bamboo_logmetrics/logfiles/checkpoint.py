@@ -7,24 +7,24 @@ is kept under another name. A torn checkpoint is recognised by its checksum; the
 from __future__ import annotations
 
 import hashlib
-import os
 from typing import Any
 
 import msgspec
 
 from bamboo_logmetrics.logfiles.names import list_shippers, shipper_file
+from bamboo_logmetrics.logfiles.side_files import MODE, create_side_file, read_side_file
 from bamboo_logmetrics.system import FS, write_all
 
 _SUFFIX, _PREVIOUS, _PARTIAL = ".checkpoint", ".checkpoint.old", ".checkpoint.tmp"
-_CHUNK = 1024 * 1024  # bytes
+_LONGEST = 16 * 1024 * 1024  # bytes; a checkpoint has at most a few thousand writers
 
 
-def save(fs: FS, path: str, state: dict[str, Any], mode: int = 0o640) -> None:
-    """Replace the checkpoint at ``path``. Raises OSError, and then the last checkpoint still counts."""
+def save(fs: FS, path: str, state: dict[str, Any], mode: int = MODE) -> None:
+    """Replace the checkpoint at ``path``; ``mode`` is the log's. Raises OSError, and then the last one still counts."""
     line = msgspec.json.encode(state)
     stem = path.removesuffix(_SUFFIX)
     partial = stem + _PARTIAL
-    fd = fs.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    fd = create_side_file(fs, partial, mode)
     try:
         write_all(fs, fd, line + b"\n" + hashlib.sha256(line).hexdigest().encode() + b"\n")
         fs.fsync(fd)
@@ -71,19 +71,16 @@ def _candidates(path: str) -> tuple[str, str]:
 
 def _read(fs: FS, path: str) -> dict[str, Any] | None:
     try:
-        fd = fs.open(path, os.O_RDONLY)
+        data = read_side_file(fs, path, _LONGEST)
     except FileNotFoundError:
         return None
-    try:
-        parts = []
-        while part := fs.read(fd, _CHUNK):
-            parts.append(part)
-    finally:
-        fs.close(fd)
-    line, _, checksum = b"".join(parts).partition(b"\n")
+    line, _, checksum = data.partition(b"\n")
     if checksum != hashlib.sha256(line).hexdigest().encode() + b"\n":
         return None
-    state = msgspec.json.decode(line)
+    try:
+        state = msgspec.json.decode(line)
+    except (ValueError, RecursionError):  # not of this package, which saves neither
+        return None
     return state if isinstance(state, dict) else None
 
 

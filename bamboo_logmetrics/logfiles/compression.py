@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.logfiles.side_files import create_side_file
 from bamboo_logmetrics.system import FS, write_all
 
 SUFFIX = {"gzip": ".gz", "zstd": ".zst"}
@@ -42,9 +43,8 @@ def compress(fs: FS, source: int, target: str, kind: str, mode: int) -> None:
 
     Raises OSError, also if the target does not decompress to the source.
     """
-    fd = fs.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, mode)
+    fd = create_side_file(fs, target, mode)
     try:
-        fs.fchmod(fd, mode)
         before = _compress(fs, source, fd, kind)
         fs.fsync(fd)
         after = _checksum(decompress(fs, fd, kind))

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.logfiles.log_file import LogFile, identity_at, open_file, open_rotated
+from bamboo_logmetrics.logfiles.log_file import LogFile, StandardInput, identity_at, open_file, open_rotated
 from bamboo_logmetrics.logfiles.names import Rotated, log_of, rotated_exists, rotated_files
 from bamboo_logmetrics.system import FS
 
 AnyPath = str | os.PathLike[str]
+
+STDIN = "-"  # a log that is read from standard input, once
 
 _TRIES = 100
 _AHEAD = 64  # files opened together, so that retention, which removes the oldest, cannot overtake the reader
@@ -33,9 +35,13 @@ class FileGoneError(Exception):
 def find_log(path: AnyPath) -> str:
     """Return the real path of the log that ``path`` names; a rotated file names the log it belongs to.
 
+    ``-`` is standard input: a saved stream.
+
     Raises FileNotFoundError if neither the file nor a rotated file of it exists, and ConfigError if it is not a
     regular file.
     """
+    if os.fsdecode(path) == STDIN:
+        return STDIN
     real = os.path.realpath(os.fsdecode(path))
     try:
         regular = stat.S_ISREG(os.stat(real).st_mode)
@@ -61,7 +67,7 @@ def find_logs(paths: AnyPath | Iterable[AnyPath]) -> list[str]:
 
 
 def _matching(pattern: str) -> list[str]:
-    if os.path.lexists(pattern) or not glob.has_magic(pattern):
+    if pattern == STDIN or os.path.lexists(pattern) or not glob.has_magic(pattern):
         return [find_log(pattern)]
     logs = [find_log(path) for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
     if not logs:
@@ -110,6 +116,9 @@ def open_files(fs: FS, log: str, *, skip_removed: bool) -> Iterator[LogFile]:
 
     Raises OSError if a file cannot be opened.
     """
+    if log == STDIN:
+        yield StandardInput(fs)
+        return
     with ExitStack() as stack:
         active, rotated = _snapshot(fs, log)
         if active is not None:

@@ -7,6 +7,7 @@ from _thread import allocate_lock
 from contextlib import suppress
 
 from bamboo_logmetrics.logfiles.names import lock_path
+from bamboo_logmetrics.logfiles.side_files import mode_of, open_side_file
 from bamboo_logmetrics.system import FS, Clock, backoff
 
 _FIRST_PAUSE = 0.000_2  # seconds
@@ -26,12 +27,13 @@ class LockFile:
 
     Args:
         path: the path of the log.
-        mode: the mode of the lock file.
+        mode: the mode of the lock file while the log does not exist; else it has the log's.
         fs, clock: the system.
     """
 
     def __init__(self, path: str, *, mode: int, fs: FS, clock: Clock) -> None:
         self.path = lock_path(path)
+        self._log = path
         self._mode = mode
         self._fs = fs
         self._clock = clock
@@ -45,7 +47,8 @@ class LockFile:
         pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             if self._fd < 0:
-                self._fd = self._fs.open(self.path, os.O_RDWR | os.O_CREAT, self._mode)
+                mode = mode_of(self._fs, self._log, self._mode)
+                self._fd = open_side_file(self._fs, self.path, os.O_RDWR | os.O_CREAT, mode)
             if self._fs.lock(self._fd):
                 if self._is_at_path():
                     return
@@ -59,7 +62,7 @@ class LockFile:
 
     def _is_at_path(self) -> bool:
         try:
-            there, here = self._fs.stat(self.path), self._fs.fstat(self._fd)
+            there, here = self._fs.lstat(self.path), self._fs.fstat(self._fd)
         except FileNotFoundError:
             return False
         except BaseException:  # it is locked, and nobody would release it

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from bamboo_logmetrics.logfiles.compression import DamagedFileError, decompress, kind_of
 from bamboo_logmetrics.logfiles.names import Rotated
 from bamboo_logmetrics.logfiles.position import fingerprint
+from bamboo_logmetrics.logfiles.side_files import open_regular
 from bamboo_logmetrics.system import FS
 
 Identity = tuple[int, int]
@@ -32,12 +31,6 @@ def identity_at(fs: FS, path: str) -> Identity | None:
         return identity_of(fs.stat(path))
     except FileNotFoundError:
         return None
-
-
-def _identity_of_regular(status: os.stat_result, path: str) -> Identity:
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", path)
-    return identity_of(status)
 
 
 class LogFile(ABC):
@@ -64,9 +57,9 @@ class LogFile(ABC):
         self.offset = 0
         self.damage = ""
         self._fs = fs
-        self._fd = fs.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a FIFO must not wait for a writer
+        self._fd = open_regular(fs, path, os.O_RDONLY)
         try:
-            self.identity = _identity_of_regular(fs.fstat(self._fd), path)
+            self.identity = identity_of(fs.fstat(self._fd))
         except BaseException:
             fs.close(self._fd)
             raise
@@ -170,6 +163,24 @@ class PlainFile(LogFile):
     def size_ahead(self) -> int:
         """Return how many bytes follow the offset."""
         return max(0, self._fs.fstat(self._fd).st_size - self.offset)
+
+
+class StandardInput(PlainFile):
+    """Standard input, which is read once to its end, as the file of a log that has ended."""
+
+    def __init__(self, fs: FS) -> None:
+        self.path = self.base = "-"
+        self.offset = 0
+        self.damage = ""
+        self._fs = fs
+        self._fd = 0
+
+    def read(self) -> bytes:
+        """Return the bytes that come next; wait for them."""
+        return self._fs.read(self._fd, _CHUNK)
+
+    def close(self) -> None:
+        """Leave standard input open."""
 
 
 class CompressedFile(LogFile):

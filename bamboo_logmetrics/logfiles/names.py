@@ -30,6 +30,19 @@ _STAMP = "%Y%m%dT%H%M%S%fZ"
 _ROTATED = re.compile(r"\.(?P<stamp>[12]\d{7}T\d{12}Z)-(?P<writer>[0-9a-f]{20})(?P<suffix>\.gz|\.zst)?", re.ASCII)
 _SHIPPER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PARTIAL = ".tmp"
+_SIDE_FILE = re.compile(
+    r"\.(?P<log>.+)\.(?:lock|[A-Za-z0-9_-]{1,64}\.(?:checkpoint(?:\.old|\.tmp)?|shipper|dead-letter(?:\.tmp)?))",
+    re.ASCII,
+)
+LONGEST_ADDITION = len(f"..YYYYMMDDTHHMMSSffffffZ-{20 * 'w'}.zst{_PARTIAL}")  # bytes, to the name of a log
+
+
+def owner_of_side_file(name: str) -> str | None:
+    """Return the name of the log that a lock, a temporary or a shipper's file belongs to; None for any other name."""
+    if name.endswith(_PARTIAL) and name.startswith(".") and (log := log_of(name[1 : -len(_PARTIAL)])) is not None:
+        return log
+    match = _SIDE_FILE.fullmatch(name)
+    return match["log"] if match else None
 
 
 # -- rotated files -----------------------------------------------------------------------

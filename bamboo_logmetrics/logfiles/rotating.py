@@ -7,24 +7,23 @@ buffered Python file: a BufferedWriter keeps bytes that it reported as failed.
 
 from __future__ import annotations
 
+import errno
 import os
-import stat
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import accumulate
 from threading import Thread
 
-from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events.times import from_ns
 from bamboo_logmetrics.logfiles.archive import Archive
 from bamboo_logmetrics.logfiles.lockfile import LockFile
-from bamboo_logmetrics.logfiles.sink import Sink
+from bamboo_logmetrics.logfiles.path_check import check_path
+from bamboo_logmetrics.logfiles.repair import OWN_LINES, LineTests, end_of_lines, is_log, is_torn
+from bamboo_logmetrics.logfiles.side_files import open_regular
+from bamboo_logmetrics.logfiles.sink import Sink, count_whole
 from bamboo_logmetrics.system import FS, Clock, SystemThread, backoff, threads_are_replaced
 
 _PERIOD = {None: "", "hour": "%Y%m%d%H", "day": "%Y%m%d"}
 _FIRST_RETRY, _LONGEST_RETRY = 1.0, 60.0  # seconds until a rotation that failed is tried again
-_BLOCK = 64 * 1024
 _UNKNOWN = -1  # no size: the next append checks the last line
 
 
@@ -41,8 +40,9 @@ class RotatingFile(Sink):
         mode: the mode of new files.
         writer: returns the writer's id, for the names of rotated files.
         fs, clock: the system.
+        tests: how lines of this package are known; only these are ever cut away.
 
-    Raises ConfigError if something else than a regular file is at ``path``.
+    Raises ConfigError if a log at ``path`` could never be written, or if the file there is not a log.
     """
 
     def __init__(
@@ -58,8 +58,11 @@ class RotatingFile(Sink):
         writer: Callable[[], str],
         fs: FS,
         clock: Clock,
+        tests: LineTests = OWN_LINES,
     ) -> None:
+        check_path(fs, path, tests)
         self.path = path
+        self._tests = tests
         self.repaired_bytes = 0
         self._max_bytes = max_bytes
         self._backup_count = backup_count
@@ -74,7 +77,6 @@ class RotatingFile(Sink):
         self._archive = Archive(path, fs=fs)
         self._fd = -1
         self._reset()
-        self._check_regular()
 
     def _reset(self) -> None:
         """Reset to the state before the file was opened."""
@@ -155,15 +157,6 @@ class RotatingFile(Sink):
         finally:
             self._lock.release()
 
-    def _check_regular(self) -> None:
-        try:
-            mode = self._fs.stat(self.path).st_mode
-        except OSError:
-            return
-        if not stat.S_ISREG(mode):
-            msg = f"{self.path} is not a regular file; give the path of a file, new or existing"
-            raise ConfigError(msg)
-
     def _ensure_current(self) -> None:
         """Open the file that is now at the path, unless it is open, and repair its last line."""
         if self._fd >= 0 and not self._is_at_path():
@@ -176,7 +169,7 @@ class RotatingFile(Sink):
 
     def _is_at_path(self) -> bool:
         try:
-            there = self._fs.stat(self.path)
+            there = self._fs.lstat(self.path)
         except FileNotFoundError:
             return False
         here = self._fs.fstat(self._fd)
@@ -185,13 +178,15 @@ class RotatingFile(Sink):
     def _open_fd(self) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
         try:
-            fd, new = self._fs.open(self.path, flags | os.O_EXCL, self._mode), True
+            fd, new = open_regular(self._fs, self.path, flags | os.O_EXCL, self._mode), True
         except FileExistsError:
-            fd, new = self._fs.open(self.path, flags, self._mode), False
+            fd, new = open_regular(self._fs, self.path, flags, self._mode), False
         try:
             if new:
                 self._fs.fchmod(fd, self._mode)  # whatever the umask is
             status = self._fs.fstat(fd)
+            if not is_log(self._fs, fd, status.st_size, self._tests):
+                raise OSError(errno.EINVAL, "not a log of this package: move it away", self.path)  # noqa: TRY301
             period = self._period_of(status.st_mtime_ns if status.st_size else self._clock.time_ns())
         except BaseException:
             self._fs.close(fd)
@@ -207,22 +202,23 @@ class RotatingFile(Sink):
             self._fs.close(fd)
 
     def _repair(self, size: int) -> None:
-        """Cut the file back to its last newline: a killed writer may have left half a line."""
-        end = size
+        """Cut the file back to its last newline: a killed writer may have left half a line.
+
+        What others have left there stays, and a new line is begun behind it.
+        """
         if size and self._fs.pread(self._fd, 1, size - 1) == b"\n":
             self._whole_size = size
             return
-        while end > 0:
-            start = max(0, end - _BLOCK)
-            newline = self._fs.pread(self._fd, end - start, start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        if end < size:
-            self._fs.ftruncate(self._fd, end)
-            self.repaired_bytes += size - end
-        self._whole_size = end
+        end = end_of_lines(self._fs, self._fd, size)
+        if end is not None and (end == size or is_torn(self._fs, self._fd, end, size, self._tests)):
+            if end < size:
+                self._fs.ftruncate(self._fd, end)
+                self.repaired_bytes += size - end
+            self._whole_size = end
+        else:
+            self._fs.write(self._fd, b"\n")
+            self._problems.append("the last line is not of this package and had no newline: a new line was begun")
+            self._whole_size = size + 1
 
     def _fitting(self, lines: list[bytes]) -> list[bytes]:
         """Return the lines that fit into the file, at least one."""
@@ -245,7 +241,7 @@ class RotatingFile(Sink):
         try:
             error = self._write_all(data)
             if error is not None:
-                count, end = _count_whole(lines, self._taken)
+                count, end = count_whole(lines, self._taken)
                 self._cut(start + end)
                 end = _UNKNOWN
                 if not count:
@@ -257,7 +253,7 @@ class RotatingFile(Sink):
             if self._whole_size != end:
                 left = self._cut(start) - start
                 self._whole_size = _UNKNOWN
-                self.stored += _count_whole(lines, left)[0]
+                self.stored += count_whole(lines, left)[0]
             raise
 
     def _write_all(self, data: bytes) -> OSError | None:
@@ -362,10 +358,3 @@ class RotatingFile(Sink):
         tidier = self._tidier
         if tidier is not None:
             tidier.join(None if deadline is None else max(0.0, deadline - self._clock.monotonic()))
-
-
-def _count_whole(lines: list[bytes], size: int) -> tuple[int, int]:
-    """Return how many lines lie wholly within the first ``size`` bytes, and the offset at which the last one ends."""
-    ends = [0, *accumulate(map(len, lines))]
-    count = max(0, bisect_right(ends, size) - 1)
-    return count, ends[count]

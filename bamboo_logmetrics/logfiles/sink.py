@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
+from itertools import accumulate
 
 
 class Sink(ABC):
@@ -45,3 +47,10 @@ class Sink(ABC):
 
     def after_fork(self) -> None:  # noqa: B027
         """Become an independent sink in a forked child."""
+
+
+def count_whole(lines: list[bytes], size: int) -> tuple[int, int]:
+    """Return how many lines lie wholly within the first ``size`` bytes, and the offset at which the last one ends."""
+    ends = [0, *accumulate(map(len, lines))]
+    count = max(0, bisect_right(ends, size) - 1)
+    return count, ends[count]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from bamboo_logmetrics.errors import BambooLogError, ConfigError, PlatformError
+from bamboo_logmetrics.logfiles.stream import PIPE_LINE, find_stream, is_pipe
 from bamboo_logmetrics.logger import pickling
 from bamboo_logmetrics.logger.bound_log import BoundLog
 from bamboo_logmetrics.logger.target import LogTarget
@@ -40,16 +41,18 @@ def open_log(path: str | os.PathLike[str], **options: Unpack[OptionValues]) -> B
         with bamboo_logmetrics.open_log("metrics.jsonl", max_bytes=10_000_000) as log:
             log.emit(ToolCalled(...))
 
-    A file that cannot be opened at the moment (permissions, a full disk) is no error: it is reported on stderr and
-    tried again.
+    A file that cannot be opened at the moment (a full disk, too many open files) is no error: it is reported on stderr
+    and tried again.
 
     Args:
         path: the file; it and its directory are created if needed. A relative path is resolved now, so that a later
-            ``chdir`` has no effect.
+            ``chdir`` has no effect. ``"-"``, ``/dev/stdout``, ``/dev/stderr`` and ``/dev/fd/N`` are streams, as
+            containers log to them: written to without rotation, with the same counts.
         options: see :class:`Options`.
 
     Raises:
-        ConfigError: an option is unknown or its value is not allowed, or ``path`` is not a regular file.
+        ConfigError: an option is unknown or its value is not allowed, a log at ``path`` could never be written
+            (permissions, a name that is too long), or the file there is not a log.
         PlatformError: Python is a free-threaded build.
     """
     return logger_of(open_pipeline(path, options))
@@ -62,16 +65,18 @@ def open_pipeline(
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         msg = "bamboo_logmetrics counts exactly only under the GIL: use Python's ordinary build, or set PYTHON_GIL=1"
         raise PlatformError(msg)
-    checked = make_options(options)
     resolved = _resolve(path)
+    checked = make_options(options, defaults={"max_line_bytes": PIPE_LINE} if is_pipe(resolved) else {})
     if checked.close_on_sigterm:
         process.catch_sigterm()
     return Pipeline(resolved, checked, around)
 
 
 def _resolve(path: str | os.PathLike[str]) -> str:
-    """Return the absolute path of a log's file; raise ConfigError if ``path`` cannot be one."""
+    """Return the absolute path of a log's file or stream; raise ConfigError if ``path`` cannot be one."""
     try:
+        if (stream := find_stream(os.fsdecode(path))) is not None:
+            return stream
         resolved = os.path.realpath(os.fsdecode(path))  # a link is followed now: rotation renames files, not links
     except (TypeError, ValueError):  # ValueError: a NUL in the path
         msg = f"path must be a file's path, as str or pathlib.Path; got {path!r}"
@@ -82,7 +87,18 @@ def _resolve(path: str | os.PathLike[str]) -> str:
     if not os.path.basename(os.fsdecode(path)):
         msg = f"path must name a file; got {os.fsdecode(path)!r}"
         raise ConfigError(msg)
+    _check_links(os.path.abspath(os.fsdecode(path)))
     return resolved
+
+
+def _check_links(path: str) -> None:
+    """Raise ConfigError if a part of a path is a link to nothing: a log there would be created somewhere else."""
+    while path != os.path.dirname(path):
+        if os.path.islink(path) and not os.path.exists(path):
+            target = os.path.realpath(path)
+            msg = f"{path} is a symbolic link to nothing: create {target}, remove the link, or give another path"
+            raise ConfigError(msg)
+        path = os.path.dirname(path)
 
 
 def logger_of(pipeline: Pipeline) -> BoundLog:
@@ -109,6 +125,9 @@ def _reopened(path: str, options: dict[str, Any]) -> LogTarget:
     if threading.current_thread() is not threading.main_thread():
         options = {**options, "close_on_sigterm": False}  # Python sets signal handlers in the main thread only
     try:
+        if is_pipe(path) and options["max_line_bytes"] > PIPE_LINE:
+            msg = f"max_line_bytes={options['max_line_bytes']} on a pipe is for one process: use at most {PIPE_LINE}"
+            raise ConfigError(msg)
         pipeline = open_pipeline(path, options)
     except BambooLogError as error:
         Diagnostics(path, Clock()).report(f"the log of an unpickled logger cannot be opened: {error}", owed=True)

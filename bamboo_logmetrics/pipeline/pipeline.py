@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bamboo_logmetrics.format.encoder import LineEncoder
 from bamboo_logmetrics.logfiles import RotatingFile, Sink
+from bamboo_logmetrics.logfiles.stream import StreamSink, is_stream
 from bamboo_logmetrics.pipeline import process
 from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
 from bamboo_logmetrics.pipeline.life import OPEN, OVER
@@ -30,7 +31,12 @@ _OPEN_TIMEOUT = 0.5  # seconds that opening waits for another process; the first
 _THROUGH_TIMEOUT = 0.5  # seconds that a call waits in a process that is ending, unless the log is a durable one
 
 
-def _rotating_file(path: str, options: Options, writer: Callable[[], str]) -> RotatingFile:
+def _sink_at(path: str, options: Options, writer: Callable[[], str]) -> Sink:
+    """Return the sink for a file, or for a stream. Raises ConfigError."""
+    if is_stream(path):
+        sync = options.durability == "fsync"
+        limit = options.max_line_bytes
+        return StreamSink(path, max_line_bytes=limit, sync=sync, fs=options.fs, clock=options.clock)
     names = ("max_bytes", "backup_count", "unshipped_backups", "rotate_every", "compress", "mode", "fs", "clock")
     return RotatingFile(path, writer=writer, **{name: getattr(options, name) for name in names})
 
@@ -39,12 +45,12 @@ class Pipeline:
     """One opening of one log file by one process.
 
     Args:
-        path: an absolute path.
+        path: an absolute path of a file, or one of a stream.
         options: the options of the log.
         around: takes the file and returns the sink to write to instead; for tests.
 
-    Raises ConfigError if the path is something else than a regular file. Any other trouble with the file is retried and
-    reported, never raised.
+    Raises ConfigError if a log at the path could never be written, or if the file there is not a log. Any other trouble
+    with the file is retried and reported, never raised.
     """
 
     def __init__(self, path: str, options: Options, around: Callable[[Sink], Sink] | None = None) -> None:
@@ -55,7 +61,7 @@ class Pipeline:
             layout=options.layout, max_line_bytes=options.max_line_bytes, fs=options.fs, clock=options.clock
         )
         self.opening = self._encoder.writer  # identifies this opening, in forked children too
-        file = _rotating_file(path, options, lambda: self._encoder.writer)
+        file = _sink_at(path, options, lambda: self._encoder.writer)
         self._sink: Sink = around(file) if around else file
         self._worker = Worker(
             options,

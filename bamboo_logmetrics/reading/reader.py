@@ -19,7 +19,7 @@ def read(path: AnyPath, *, on_error: Literal["raise", "skip"] = "raise") -> Iter
     written.
 
     Args:
-        path: the log; a rotated file stands for the log it belongs to.
+        path: the log; a rotated file stands for the log it belongs to. ``"-"`` is standard input.
         on_error: ``"raise"`` to raise DecodeError at an invalid line or a damaged file, ``"skip"`` to continue behind
             it.
 

@@ -9,12 +9,16 @@ from typing import Any
 import msgspec
 
 from bamboo_logmetrics.format.strict_json import encode
+from bamboo_logmetrics.logfiles.repair import end_of_lines
+from bamboo_logmetrics.logfiles.side_files import create_side_file, mode_of, open_regular, open_side_file
 from bamboo_logmetrics.ship.destinations.base import Rejection
 from bamboo_logmetrics.ship.entries import InvalidLine
 from bamboo_logmetrics.ship.sequences import Lost
 from bamboo_logmetrics.system import FS, write_all
 
 _READ = 64 * 1024
+_START = b'{"at":"'  # of each letter
+_PRIVATE = 0o600  # the mode while the log is being rotated
 DEAD_LETTER_BYTES = 64 * 1024 * 1024  # the limit of the file by default
 
 
@@ -41,7 +45,7 @@ class DeadLetters:
         """
         if not letters:
             return 0
-        fd = self._fs.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, self._mode())
+        fd = open_side_file(self._fs, self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, self._mode())
         try:
             end = self._repair(fd)
             try:
@@ -58,7 +62,7 @@ class DeadLetters:
     def read(self) -> Iterator[bytes]:
         """Yield the letters, without their newlines; there are none where there is no file. Raises OSError."""
         try:
-            fd = self._fs.open(self.path, os.O_RDONLY)
+            fd = open_regular(self._fs, self.path, os.O_RDONLY)
         except FileNotFoundError:
             return
         try:
@@ -73,7 +77,7 @@ class DeadLetters:
     def remove(self, sent: Callable[[bytes], bool]) -> None:
         """Remove the letters of which ``sent`` is true: a new file replaces the old one as a whole. Raises OSError."""
         partial, any_left = f"{self.path}.tmp", False
-        fd = self._fs.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, self._mode())
+        fd = create_side_file(self._fs, partial, self._mode())
         try:
             for letter in self.read():
                 if not sent(letter):
@@ -88,29 +92,31 @@ class DeadLetters:
         self._sync_directory()
 
     def _sync_directory(self) -> None:
-        fd = self._fs.open(os.path.dirname(self.path), os.O_RDONLY)
+        fd = self._fs.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY)
         try:
             self._fs.fsync(fd)
         finally:
             self._fs.close(fd)
 
     def _mode(self) -> int:
-        try:
-            return self._fs.stat(self._log).st_mode & 0o666
-        except OSError:  # it is being rotated at this moment
-            return 0o600
+        return mode_of(self._fs, self._log, _PRIVATE)
 
     def _repair(self, fd: int) -> int:
-        """Cut off half a letter, left by a crash, because its batch comes again; return the size of the file."""
-        size = end = self._fs.fstat(fd).st_size
-        cut = 0
-        while end and not cut:
-            start = max(0, end - _READ)
-            cut = self._fs.pread(fd, end - start, start).rfind(b"\n") + 1
-            end = start + cut
-        if end < size:
-            self._fs.ftruncate(fd, end)
-        return end
+        """Cut off half a letter, left by a crash, because its batch comes again; return the size of the file.
+
+        Anything else that has no newline stays, and a new line is begun.
+        """
+        size = self._fs.fstat(fd).st_size
+        end = end_of_lines(self._fs, fd, size)
+        if end == size:
+            return size
+        if end is not None:
+            torn = self._fs.pread(fd, len(_START), end)
+            if torn == _START[: len(torn)]:
+                self._fs.ftruncate(fd, end)
+                return end
+        self._fs.write(fd, b"\n")
+        return size + 1
 
 
 def _fitting(letters: Iterable[bytes], room: int) -> list[bytes]:

@@ -17,6 +17,7 @@ from bamboo_logmetrics.format.layouts import find_ids
 from bamboo_logmetrics.logfiles import checkpoint
 from bamboo_logmetrics.logfiles.names import rotated_files
 from bamboo_logmetrics.logfiles.position import Chunk, Position
+from bamboo_logmetrics.logfiles.side_files import MODE, mode_of, open_side_file
 from bamboo_logmetrics.ship.dead_letters import (
     DEAD_LETTER_BYTES,
     DeadLetters,
@@ -263,7 +264,7 @@ class LogSource:
         self.state.unkept += self._dead_letters.write(self._unwritten, self._now())
         self._unwritten = []
         self.state.saved_at = self._now()
-        save_state(self._fs, self._path, self.state)
+        save_state(self._fs, self._path, self.state, mode_of(self._fs, self.log, MODE))
         self._saved_position = self.state.position
 
     def save_position(self) -> None:
@@ -353,12 +354,12 @@ def _explaining(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         text = f"{error.strerror} (a shipper keeps its checkpoint beside the log, or where --checkpoint-dir says)"
-        raise OSError(error.errno, text, path) from error
+        raise OSError(error.errno, text, error.filename or path) from error
 
 
 def _lock(fs: FS, clock: Clock, path: str, log: str, name: str) -> int:
     """Take the lock that a shipper holds while it runs, and return its descriptor. Raises ConfigError."""
-    fd = fs.open(path, os.O_RDWR | os.O_CREAT)
+    fd = open_side_file(fs, path, os.O_RDWR | os.O_CREAT, mode_of(fs, log, MODE))
     _locks.add(fd)
     locked = False
     try:

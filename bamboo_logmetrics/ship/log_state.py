@@ -10,6 +10,7 @@ from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles import checkpoint
 from bamboo_logmetrics.logfiles.names import shipper_file
 from bamboo_logmetrics.logfiles.position import Position
+from bamboo_logmetrics.logfiles.side_files import MODE
 from bamboo_logmetrics.system import FS
 
 
@@ -64,13 +65,13 @@ def load_state(fs: FS, path: str) -> LogState | None:
         raise ConfigError(msg) from None
 
 
-def save_state(fs: FS, path: str, state: LogState) -> None:
-    """Save a state as the checkpoint. Raises OSError."""
+def save_state(fs: FS, path: str, state: LogState, mode: int = MODE) -> None:
+    """Save a state as the checkpoint, with the log's mode. Raises OSError."""
     values: dict[str, Any] = msgspec.to_builtins(state)
     for name in ("ahead", "unkept", "resent"):
         if not values[name]:
             del values[name]  # so that a checkpoint mostly has the form of version 0.1.0
-    checkpoint.save(fs, path, values)
+    checkpoint.save(fs, path, values, mode)
 
 
 class ShipperIdentity(NamedTuple):

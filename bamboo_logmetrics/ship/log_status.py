@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.layouts import find_ids
 from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs
 from bamboo_logmetrics.logfiles.names import list_shippers, shipper_file
 from bamboo_logmetrics.logfiles.position import Chunk
+from bamboo_logmetrics.logfiles.side_files import open_regular
 from bamboo_logmetrics.ship.entries import Entry, entry_of
 from bamboo_logmetrics.ship.follower import NOT_KNOWN, Follower
 from bamboo_logmetrics.ship.log_state import LogState, load_state
@@ -83,7 +85,11 @@ def _status(fs: FS, log: str, name: str, directory: str | None) -> LogStatus:
     def path(kind: str) -> str:
         return shipper_file(log, name, kind, directory)
 
-    state = load_state(fs, path("checkpoint")) or LogState(to="", url="", error="no valid checkpoint")
+    try:
+        state = load_state(fs, path("checkpoint")) or LogState(to="", url="", error="no valid checkpoint")
+        running = _is_locked(fs, path("shipper"))
+    except (OSError, ConfigError) as error:  # one log's problem must not hide the others
+        state, running = LogState(to="", url="", error=str(error)), False
     letters = path("dead-letter")
     lag = _lag(fs, log, state)
     return LogStatus(
@@ -91,7 +97,7 @@ def _status(fs: FS, log: str, name: str, directory: str | None) -> LogStatus:
         name=name,
         to=state.to,
         url=state.url,
-        running=_is_locked(fs, path("shipper")),
+        running=running,
         shipped=state.shipped,
         refused=state.refused,
         lost=state.lost + lag.lost,
@@ -171,7 +177,7 @@ class _Waiting:
 
 def _is_locked(fs: FS, path: str) -> bool:
     try:
-        fd = fs.open(path, os.O_RDONLY)
+        fd = open_regular(fs, path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:

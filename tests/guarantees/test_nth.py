@@ -30,7 +30,6 @@ FAULTS = [
     ("pread", errno.EIO),
     ("unlink", errno.EACCES),
     ("fstat", errno.EIO),
-    ("stat", errno.EACCES),
     ("lstat", errno.EACCES),
     ("close", errno.EIO),
     ("lock", errno.ENOLCK),

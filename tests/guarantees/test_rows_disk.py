@@ -367,7 +367,7 @@ def test_row_18_interrupted_anywhere(path, code):
     assert (storage_errors(path) == []) == (code == errno.EINTR)
 
 
-@pytest.mark.parametrize("call", ["open", "lock", "stat", "fstat", "fsync", "rename", "unlink", "listdir", "pread"])
+@pytest.mark.parametrize("call", ["open", "lock", "lstat", "fstat", "fsync", "rename", "unlink", "listdir", "pread"])
 @pytest.mark.parametrize("code", [errno.EINTR, errno.EAGAIN], ids=errno.errorcode.get)
 def test_row_18_other_calls_interrupted(path, call, code):
     """Any other call that is interrupted again and again is repeated in the end, and no line is there twice."""

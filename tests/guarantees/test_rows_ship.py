@@ -654,7 +654,7 @@ def test_row_40_a_torn_tail_is_repaired(world, how):
 
     with blm.open_log(log.path) as first:
         first.emit(tool(0))
-    world.play(how, lambda: log.append(b'{"torn'), next_writer)
+    world.play(how, lambda: log.append(b'{"timestamp":"2026-1'), next_writer)
     assert world.state().refused == 0
     assert {seq for _, seq in world.stub.stored} == {1, 2, 3}
     assert len(world.stub.stored) == len(physical(log.path)) == 6

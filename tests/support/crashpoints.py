@@ -85,7 +85,8 @@ class CrashFS(FS):
         """Return the file that a call concerns."""
         if isinstance(args[0], int):
             return self._subject.get(args[0], "log")
-        return "new" if call == "open" and args[1] & os.O_EXCL else _subject(args[0])
+        subject = _subject(args[0])
+        return "new" if call == "open" and subject == "log" and args[1] & os.O_EXCL else subject
 
     def opened(self, path, fd):
         self._subject[fd] = _subject(path)

@@ -64,7 +64,7 @@ from support.tools import tool
 LONG = 30.0  # seconds of the program's clock: all pauses of a log that works are over by then
 PATIENCE = 20  # real seconds
 PAUSE = 5.0  # seconds; the longest after which a log tries again to write
-TORN = b'{"torn":"'
+TORN = b'{"timestamp":"2026-1'  # half a line of this package
 
 
 # -- the model -----------------------------------------------------------------------------

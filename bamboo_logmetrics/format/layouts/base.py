@@ -24,11 +24,16 @@ class Layout(ABC):
         min_line_bytes: the smallest ``max_line_bytes`` in which every event fits with all of its ids and numbers.
         id_pattern: finds the writer's id and the line's number, its groups ``writer`` and ``seq``, in a line that
             cannot be parsed. The default fits layouts that write the keys ``writer`` and ``seq`` next to each other.
+        line_start: the beginning of every line, with ``0`` for each digit and ``*`` for each text within quotes. A
+            torn last line that begins so is cut away by the next writer. Without it, a torn line is recognized by
+            ``id_pattern`` alone.
     """
 
     name: str
     min_line_bytes: int
     id_pattern: re.Pattern[bytes] = re.compile(rb'"writer":"(?P<writer>[0-9a-f]{20})","seq":(?P<seq>\d{1,16})')
+
+    line_start: str = ""
 
     @abstractmethod
     def write(self, flat: dict[str, Any]) -> Any:

@@ -30,6 +30,7 @@ class EcsLayout(Layout):
 
     name = "ecs"
     min_line_bytes = 1_500
+    line_start = '{"@timestamp":"0000-00-00T00:00:00.000000Z","log.level":"*","message":"*","ecs.version":"*","bamboo":'
 
     def write(self, flat: dict[str, Any]) -> dict[str, Any]:
         """Return a flat record as an ECS document."""

@@ -15,6 +15,7 @@ class NativeLayout(Layout):
 
     name = "native"
     min_line_bytes = 1_000
+    line_start = '{"timestamp":"0000-00-00T00:00:00.000000Z","level":"*","event":"*","v":0,"writer":"'
 
     # the bare C function: verify calls it for nearly every line
     decode_header = staticmethod(msgspec.json.Decoder(LineHeader).decode)

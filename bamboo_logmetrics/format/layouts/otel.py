@@ -38,6 +38,7 @@ class OtelLayout(Layout):
 
     name = "otel"
     min_line_bytes = 2_500
+    line_start = '{"timeUnixNano":"*","severityNumber":'
     id_pattern = re.compile(rb'"log\.record\.uid","value":{"stringValue":"(?P<writer>[0-9a-f]{20})-(?P<seq>\d{1,16})"')
 
     def write(self, flat: dict[str, Any]) -> dict[str, Any]:

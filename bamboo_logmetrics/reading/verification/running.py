@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from bamboo_logmetrics.events.times import parse_utc
+from bamboo_logmetrics.logfiles.discovery import STDIN
 from bamboo_logmetrics.reading.verification.processes import Processes
 from bamboo_logmetrics.reading.verification.tallies import WriterTally
 from bamboo_logmetrics.system import boot_id, host, pid_namespace, process_started_at
@@ -52,7 +53,7 @@ def _by_process(tallies: list[WriterTally], processes: Processes) -> list[Writer
             groups[process, tally.log].append(tally)
     running: list[WriterTally] = []
     for (process, log), group in groups.items():
-        openings = processes.log_openings_of(process, log)
+        openings = None if log == STDIN else processes.log_openings_of(process, log)
         if openings is None:
             started = process_started_at(process)
             running += [tally for tally in group if _is_near(started, tally.started_at)]

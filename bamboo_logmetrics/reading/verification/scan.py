@@ -11,7 +11,7 @@ import msgspec
 from bamboo_logmetrics.format.fields import APP
 from bamboo_logmetrics.format.header import NOT_JSON, LineHeader, is_newer, is_writer_id
 from bamboo_logmetrics.format.layouts import NATIVE, DecodeHeader, decode_header, flat_of
-from bamboo_logmetrics.logfiles.discovery import open_files, size_of
+from bamboo_logmetrics.logfiles.discovery import STDIN, open_files, size_of
 from bamboo_logmetrics.logfiles.log_file import Identity, LogFile, identity_at
 from bamboo_logmetrics.reading.verification.report import Finding, FindingKind
 from bamboo_logmetrics.reading.verification.tallies import SYSTEM_KINDS, SystemLine, WriterTally
@@ -71,7 +71,7 @@ class Scan:
 
     def is_outdated(self) -> bool:
         """Return True if a log was written to since it was read."""
-        return any(self._current_state(log) != self._states.get(log) for log in self._logs)
+        return any(self._current_state(log) != self._states.get(log) for log in self._logs if log != STDIN)
 
     def _current_state(self, log: str) -> tuple[Identity, int] | None:
         identity = identity_at(self._fs, log)

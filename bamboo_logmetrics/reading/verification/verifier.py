@@ -29,7 +29,8 @@ def verify(
     accounted for.
 
     Args:
-        paths: logs, rotated files (each stands for its log) or patterns; each log is read once.
+        paths: logs, rotated files (each stands for its log) or patterns; each log is read once. ``"-"`` is standard
+            input.
         complete: True to count a beginning that retention removed as missing.
         on_progress: is called with the bytes read so far and in all; of compressed files, compressed bytes.
 

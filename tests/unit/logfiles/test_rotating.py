@@ -13,10 +13,12 @@ from support.faults import FaultyFS, oserror
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles import RotatingFile, Sink
 from bamboo_logmetrics.logfiles.lockfile import LockTimeoutError
+from bamboo_logmetrics.logfiles.repair import LineTests
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
 
 WRITER = "0123456789abcdef0123"
+ANY_LINES = LineTests(lambda _: True, lambda _: True)  # most tests need no real lines
 ROTATED = re.compile(r"a\.jsonl\.\d{8}T\d{12}Z-[0-9a-f]{20}")
 
 
@@ -44,6 +46,7 @@ def make(tmp_path, fs, clock):
             "writer": lambda: WRITER,
             "fs": fs,
             "clock": clock,
+            "tests": ANY_LINES,
         }
         sinks.append(RotatingFile(str(tmp_path / name), **(values | options)))
         return sinks[-1]
@@ -404,7 +407,19 @@ def test_no_failure_at_any_call_loses_or_doubles_a_line(tmp_path, fs, clock, mak
                 failed.append(True)
                 raise oserror(errno.EIO)
 
-        for call in ("open", "write", "fstat", "stat", "rename", "lock", "ftruncate", "pread", "listdir", "fchmod"):
+        for call in (
+            "open",
+            "write",
+            "fstat",
+            "stat",
+            "lstat",
+            "rename",
+            "lock",
+            "ftruncate",
+            "pread",
+            "listdir",
+            "fchmod",
+        ):
             fs.plan[call] = fail_nth
         sink = make(name, max_bytes=12)
         batch = lines(*(f"{x}" * 4 for x in range(8)))
@@ -491,7 +506,7 @@ def test_an_error_at_close_is_told(fs, make):
 
 def test_an_unreadable_path_is_no_config_error(make, fs):
     """A path that cannot be looked at now may be all right later."""
-    fs.fail("stat", errno.EACCES)
+    fs.fail("lstat", errno.EACCES)
     assert store(make(), lines("one")) == 1
 
 

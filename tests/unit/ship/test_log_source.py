@@ -301,7 +301,7 @@ def test_half_a_dead_letter_is_cut_away(tmp_path):
     book = DeadLetters(path, FaultyFS(), log=path)
     book.write([], "now")
     assert not os.path.exists(path)
-    for half in (b'{"at', b"x" * 200_000):
+    for half in (b'{"at', b'{"at":"' + b"x" * 200_000):
         book.write([{"reason": "a"}], "now")
         with open(path, "ab") as file:
             file.write(half)
@@ -309,11 +309,20 @@ def test_half_a_dead_letter_is_cut_away(tmp_path):
     with open(path, encoding="utf-8") as file:
         assert [json.loads(each)["reason"] for each in file] == ["a", "a", "b"]
     with open(path, "wb") as file:
-        file.write(b"x" * 200_000)
+        file.write(b'{"at":"' + b"x" * 200_000)
     book.write([{"reason": "c"}], "now")
     with open(path, encoding="utf-8") as file:
         assert [json.loads(each)["reason"] for each in file] == ["c"]
-    assert os.stat(path).st_mode & 0o777 == 0o600  # where the log's is not known
+
+
+@pytest.mark.parametrize("foreign", [b"x" * 200_000, b"somebody's", b'{"a":1}'])
+def test_foreign_text_in_a_dead_letter_file_stays(tmp_path, foreign):
+    """Text without a newline that is no half letter is left, and a new line is begun behind it."""
+    path = tmp_path / "dead"
+    path.write_bytes(foreign)
+    DeadLetters(str(path), FaultyFS(), log=str(tmp_path / "none")).write([{"reason": "a"}], "now")
+    assert path.read_bytes().startswith(foreign + b'\n{"at":"now"')
+    assert path.stat().st_mode & 0o777 == 0o600  # where the log's is not known
 
 
 # -- what is wrong -----------------------------------------------------------------------

@@ -113,7 +113,7 @@ def test_a_storage_error_is_the_logs_own(path):
 def test_repaired_bytes(path):
     """The bytes that a writer cut away at opening are in its report."""
     write_log(path, 1)
-    path.write_bytes(path.read_bytes() + b'{"half')
+    path.write_bytes(path.read_bytes() + b'{"time')
     write_log(path, 1)
     report = verify(path)
     assert [writer.repaired_bytes for writer in report.writers] == [0, 6]
@@ -493,7 +493,7 @@ def test_a_last_line_that_is_being_written(path):
     with blm.open_log(path) as log:
         log.flush()
         with path.open("ab") as file:
-            file.write(b'{"half')
+            file.write(b'{"time')
         report = verify(path)
     assert report.ok
     assert kinds(report.notes) == ["being_written", "running"]
