@@ -123,7 +123,7 @@ def _import(importer: Importer, choices: _Choices) -> int:
     log_path = os.path.realpath(choices.output)
     files = _files(importer, choices, log_path)
     os.makedirs(os.path.dirname(log_path), exist_ok=True)  # now, so that an error is one of usage
-    lock = ImportLock(lock_path(log_path))
+    lock = ImportLock(lock_path(log_path), log_path)
     with _sigterm_as_ctrl_c():
         lock.acquire(lambda holder: click.echo(f"waiting for another import into this log: {holder}", err=True))
         try:

@@ -24,9 +24,10 @@ from bamboo_logmetrics.importers.catalogued import CataloguedImporter
 from bamboo_logmetrics.importers.sources import FileState
 from bamboo_logmetrics.importers.store import Store, key_of
 from bamboo_logmetrics.importers.timeline import Due
+from bamboo_logmetrics.logfiles.side_files import MODE, mode_of, open_side_file
 from bamboo_logmetrics.logger.bound_log import BoundLog
 from bamboo_logmetrics.reading import read
-from bamboo_logmetrics.system import Clock
+from bamboo_logmetrics.system import FS, Clock
 
 _MICROSECOND = timedelta(microseconds=1)
 _BATCH = 4096  # events between two notes in the store
@@ -52,7 +53,8 @@ def open_store(log: str, *, exists: bool) -> Store:
         for suffix in ("", "-journal"):
             with suppress(FileNotFoundError):
                 os.unlink(path + suffix)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640))
+    fs = FS()
+    fs.close(open_side_file(fs, path, os.O_RDWR | os.O_CREAT, mode_of(fs, log, MODE)))
     store = Store(path)
     if exists and store.get("complete") != 1:  # an import was killed, or is older than its store
         events = (line.event for line in read(log, on_error="skip"))

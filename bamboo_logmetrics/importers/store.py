@@ -17,6 +17,8 @@ from typing import Any
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.importers.sources import FileState, state_of
+from bamboo_logmetrics.logfiles.side_files import MODE, mode_of, open_side_file
+from bamboo_logmetrics.system import FS
 
 _VERSION = 1
 _SCHEMA = """
@@ -200,15 +202,18 @@ class ImportLock:
 
     Args:
         path: the path of the lock file.
+        log: the path of the log, whose mode the file has.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, log: str = "") -> None:
         self._path = path
+        self._log = log
         self._fd = -1
 
     def acquire(self, on_wait: Callable[[str], None]) -> None:
         """Wait until no other import holds it; ``on_wait`` is told once for whom. Raises OSError."""
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        fs = FS()
+        self._fd = open_side_file(fs, self._path, os.O_RDWR | os.O_CREAT, mode_of(fs, self._log, MODE))
         waiting = False
         while not self._try():
             if not waiting:

@@ -31,7 +31,8 @@ _ROTATED = re.compile(r"\.(?P<stamp>[12]\d{7}T\d{12}Z)-(?P<writer>[0-9a-f]{20})(
 _SHIPPER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PARTIAL = ".tmp"
 _SIDE_FILE = re.compile(
-    r"\.(?P<log>.+)\.(?:lock|[A-Za-z0-9_-]{1,64}\.(?:checkpoint(?:\.old|\.tmp)?|shipper|dead-letter(?:\.tmp)?))",
+    r"\.(?P<log>.+)\.(?:lock|import\.(?:lock|sqlite)|"
+    r"[A-Za-z0-9_-]{1,64}\.(?:checkpoint(?:\.old|\.tmp)?|shipper|dead-letter(?:\.tmp)?))",
     re.ASCII,
 )
 LONGEST_ADDITION = len(f"..YYYYMMDDTHHMMSSffffffZ-{20 * 'w'}.zst{_PARTIAL}")  # bytes, to the name of a log

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 
 import pytest
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.importers import store as store_module
+from bamboo_logmetrics.importers.run import lock_path, open_store, store_path
 from bamboo_logmetrics.importers.store import ImportLock, Store, key_of
 
 
@@ -69,3 +71,28 @@ def test_the_second_import_waits_and_says_for_whom(tmp_path, monkeypatch):
     assert told[0].startswith("process ")
     second.release()
     second.release()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link"])
+def test_files_of_an_import(tmp_path, kind):
+    """The lock and the store of an import have the log's mode, and something else in their place is refused."""
+    log = tmp_path / "a.jsonl"
+    log.touch()
+    log.chmod(0o660)
+    previous = os.umask(0o077)
+    try:
+        lock = ImportLock(lock_path(str(log)), str(log))
+        lock.acquire(lambda _: None)
+        lock.release()
+        open_store(str(log), exists=False).close()
+    finally:
+        os.umask(previous)
+    for path in (lock_path(str(log)), store_path(str(log))):
+        assert os.stat(path).st_mode & 0o777 == 0o660
+        os.unlink(path)
+        os.mkfifo(path) if kind == "fifo" else os.symlink(tmp_path / "nowhere", path)
+    with pytest.raises(OSError, match="not a regular file, or a symbolic link"):
+        ImportLock(lock_path(str(log)), str(log)).acquire(lambda _: None)
+    with pytest.raises(OSError, match="not a regular file, or a symbolic link"):
+        open_store(str(log), exists=True)
+    assert not (tmp_path / "nowhere").exists()

@@ -52,6 +52,7 @@ def test_names_of_rotated_files(tmp_path, suffix):
         ".a.jsonl.my-name.shipper",
         ".a.jsonl.loki.dead-letter",
         ".a.jsonl.loki.dead-letter.tmp",
+        ".a.jsonl.import.sqlite",
         f".{rotated_name('a.jsonl', from_ns(10**18), WRITER)}.gz.tmp",
     ],
 )
