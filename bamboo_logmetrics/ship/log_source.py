@@ -277,7 +277,7 @@ class LogSource:
     def seconds_to_fill_a_file(self) -> float:
         """Return the time in which the log fills a file, by the names of the last rotated ones; infinite without any.
 
-        From the delivering thread only. The directory is listed once in five seconds.
+        The directory is listed once in five seconds.
         """
         now = self._clock.monotonic()
         if now >= self._listed + _LIST_EVERY:

@@ -165,14 +165,12 @@ class Sender:
 
         Args:
             batch: the lines.
-            later: the batches after this one; lines of them may be tried on a server that rejects a single line.
+            later: the batches after this one; lines of them may be tried on a server that rejects all of this one.
 
         Raises StoppedError and GivenUpError.
         """
         self._last_success = self._clock.monotonic()
-        self._candidates = [
-            entry for other in ([batch] if len(batch.entries) > 1 else later) for entry in other.entries
-        ]
+        self._own, self._later = batch.entries, later
         rejections: list[Rejection] = []
         waiting = [batch]
         while waiting:
@@ -240,8 +238,8 @@ class Sender:
         return [self.encode(part) for part in reversed(self._destination.split(batch.entries))]
 
     def _probe(self) -> bool:
-        """Send some lines of the batch one by one; return True once one is taken, or rejected by name."""
-        for entry in random.sample(self._candidates, min(len(self._candidates), _PROBES)):
+        """Send some lines one by one; return True once one is taken, or rejected by name."""
+        for entry in self._probes():
             batch = self.encode([entry])
             answer = self._post(batch)
             bad = self._destination.find_rejected(batch.entries, answer.body) if answer.status in _BAD_LINES else None
@@ -249,6 +247,17 @@ class Sender:
                 self._note_success()
                 return True
         return False
+
+    def _probes(self) -> list[Entry]:
+        """Return lines to try alone: any of the batch, and if these are all of it, the next ones in their order.
+
+        A server may refuse a line because it has a later one, so none is tried before an earlier one that may be good.
+        """
+        own = self._own if len(self._own) > 1 else ()  # a single one was just rejected
+        probes = random.sample(own, min(len(own), _PROBES))
+        if len(own) <= _PROBES:
+            probes += [entry for batch in self._later for entry in batch.entries][: _PROBES - len(probes)]
+        return probes
 
     # -- the server's state ------------------------------------------------------------------
 

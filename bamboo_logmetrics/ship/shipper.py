@@ -242,7 +242,7 @@ class Shipper:
                 self._dispatch(*item)
                 continue
             for _, log in self._logs.in_turn():
-                self._save(log.source.save_position)
+                self._save(log.source, log.source.save_position)
             if ending or not self._follow:
                 self._logs.raise_error()
                 return
@@ -300,13 +300,13 @@ class Shipper:
 
     def _commit(self, log: OpenLog, batch: Batch, rejections: list[Rejection]) -> None:
         log.source.commit(batch, rejections)
-        self._save(log.source.save)
+        self._save(log.source, log.source.save)
         if log.source.full:
             self._notices.report(f"{log.source.full} {_FULL}")
         if self._on_progress is not None:
             self._on_progress(sum(len(entry.line) + 1 for entry in batch.entries))
 
-    def _save(self, save: Callable[[], None]) -> None:
+    def _save(self, source: LogSource, save: Callable[[], None]) -> None:
         """Save until it succeeds: dead letters must not be lost."""
         pauses, since = backoff(_FIRST_PAUSE, _LONGEST_PAUSE), self._clock.monotonic()
         while (error := _error_of(save)) is not None:
@@ -314,7 +314,7 @@ class Shipper:
             self._problems.report(_CHECKPOINT, text)
             if self._give_up_after is not None and self._clock.monotonic() >= since + self._give_up_after:
                 raise GivenUpError(text)
-            if self._clock.wait(self._wakeup, next(pauses)):
+            if self._clock.wait(self._wakeup, min(next(pauses), max(_FIRST_PAUSE, source.seconds_to_fill_a_file()))):
                 notify(self._wakeup)
                 raise StoppedError
         self._problems.report(_CHECKPOINT, "")

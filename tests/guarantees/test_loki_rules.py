@@ -118,6 +118,16 @@ def test_row_38_a_long_line_among_hours(tmp_path, stub):
     assert (case.there, case.dead) == ([1, 2, 4, 5, 6, 7], [3])
 
 
+@pytest.mark.parametrize("long", [(300,), (300, 299), (300, 299, 240)])
+def test_row_38_lines_that_are_tried_alone_are_the_next(tmp_path, stub, long):
+    """On a server that has never taken a line, what is tried alone comes in order, so that no good line is refused for it."""
+    case = Case(tmp_path, stub)
+    case.write(*long, size=LONG)
+    case.write(*range(200, 0, -20))
+    assert case.ship(batch_bytes=64 * 1024 * 1024) == Shipped(10, len(long), 0)
+    assert case.dead == list(range(1, len(long) + 1))
+
+
 def test_row_38_dead_letters_of_hours_are_sent_again(tmp_path, stub):
     """Dead letters of several hours go out by time too; those that are taken leave the file, those refused again stay."""
     case = Case(tmp_path, stub)

@@ -159,8 +159,8 @@ def test_nobody_has_shipped(hand_log, stub):
 def test_beside_a_shipper(refused, stub):
     """While a shipper of the same name runs, dead letters are not sent again."""
     with Shipper(refused.path, to="elasticsearch", url=stub.url) as shipper:
-        while not status(refused.path)[0].running:
-            continue
+        refused.write(1)
+        assert stub.until_reached(len(stub.requests) + 1)
         with pytest.raises(ConfigError, match="another process ships"):
             resend(refused, stub)
         assert shipper.close()
