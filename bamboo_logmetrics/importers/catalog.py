@@ -18,7 +18,7 @@ from bamboo_logmetrics.importers.facts import (
     SessionFact,
     ToolFact,
 )
-from bamboo_logmetrics.importers.identity import Identity
+from bamboo_logmetrics.importers.identity import Identity, Keys
 from bamboo_logmetrics.importers.sources import FileState
 from bamboo_logmetrics.importers.store import Store, key_of
 
@@ -59,6 +59,7 @@ class Catalog:
         self.tally = tally
         self._identity = Identity(store, name)
         self._sessions: dict[str, int] = {}
+        self._first_new = 0
 
     def _key(self, *parts: object) -> int:
         return key_of(self.name, *parts)
@@ -68,13 +69,25 @@ class Catalog:
         file, changed = self.store.file_id(path), state.mtime_ns // 1000
         for session in facts.sessions:
             self._add_session(session, changed)
-        for call in facts.calls:
-            self._add_call(call, file, changed)
+        self._first_new = self.store.newest_item + 1
+        keys = [self._identity.keys(call) for call in facts.calls]
+        self._expect(facts, keys)
+        for call, its_keys in zip(facts.calls, keys, strict=True):
+            self._add_call(call, its_keys, file, changed)
         for tool in facts.results:
             self._add_result(tool)
         for point in facts.points:
             self._add_point(point)
+        self.store.flush()
         self.store.file_read(path, state)
+
+    def _expect(self, facts: FileFacts, keys: list[Keys]) -> None:
+        """Look up most of the keys that will be asked for, at once."""
+        expected = [key for its_keys in keys for kind in its_keys for key in kind]
+        expected += [self._key("round", _round_id(call)) for call in facts.calls]
+        expected += [self._key("tool id", tool.id) for call in facts.calls for tool in call.tools]
+        expected += [self._key(point.kind, point.id) for point in facts.points]
+        self.store.expect(expected)
 
     # -- sessions -----------------------------------------------------------------------------
 
@@ -117,34 +130,33 @@ class Catalog:
 
     # -- calls --------------------------------------------------------------------------------
 
-    def _add_call(self, call: CallFact, file: int, changed: int) -> None:
+    def _add_call(self, call: CallFact, keys: Keys, file: int, changed: int) -> None:
         call.holds = {} if call.followed else {file: changed}
         call.files = [file]
         tools, call.tools = call.tools, []
         call.used_tools = bool(tools)
-        item, keys = self._identity.find(call)
+        item = self._identity.find(call, keys)
         session = self.session_id(call.session)
         if item is None:
             item = self._new_call(call, session)
         else:
             self._merge_call(item, call, file, session)
-        self.store.add_keys(keys, item)
+        self.store.add_keys(keys.stored(), item)
         if (key := self._identity.key_of_agent(call)) is not None:
             self.store.move_key(key, item)
         for tool in tools:
             self._add_tool(tool, item, session)
 
     def _new_call(self, call: CallFact, session: int) -> int:
-        message = call.message_id
-        round_id = message or f"{call.session}:{_own_mark(call)}"
-        cursor = self.store.execute(
-            "INSERT INTO item (kind, session, at, state, hold, data) VALUES ('call', ?, ?, 0, ?, ?)",
-            (session, call.first, max(call.holds.values(), default=0), _pack_call(call)),
-        )
-        item = int(cursor.lastrowid or 0)
+        round_id = _round_id(call)
+        item = self.store.new_item()
         if not self.store.add_key(self._key("round", round_id), item):  # a gateway gives all answers one id
             round_id = f"{round_id}:{self._key(call.session, _own_mark(call)) & 0xFFFF_FFFF_FFFF:012x}"
-        self.store.execute("UPDATE item SET round_id = ? WHERE id = ?", (round_id, item))
+        hold = max(call.holds.values(), default=0)
+        self.store.execute(
+            "INSERT INTO item VALUES (?, 'call', ?, ?, ?, 0, ?, ?, NULL, ?)",
+            (item, session, _start(call), call.last, hold, round_id, _PACK.encode(call)),
+        )
         return item
 
     def _merge_call(self, item: int, call: CallFact, file: int, session: int) -> None:
@@ -161,8 +173,8 @@ class Catalog:
             self._compare(known, merged)
             merged = msgspec.structs.replace(known, files=merged.files)
         self.store.execute(
-            "UPDATE item SET at = ?, hold = ?, data = ? WHERE id = ?",
-            (merged.first, max(merged.holds.values(), default=0), _pack_call(merged), item),
+            "UPDATE item SET at = ?, until = ?, hold = ?, data = ? WHERE id = ?",
+            (_start(merged), merged.last, max(merged.holds.values(), default=0), _PACK.encode(merged), item),
         )
 
     def _show(self, item: int, owner: int, session: int) -> bool:
@@ -182,7 +194,7 @@ class Catalog:
 
     def _add_tool(self, tool: ToolFact, call: int, session: int) -> None:
         key = self._key("tool", call, tool.id)
-        item = self.store.item_of(key)
+        item = self.store.item_of(key, is_new=call >= self._first_new)
         if tool.ended is None:
             orphan = self.store.item_of(self._key("result", tool.id))
             if orphan is not None:
@@ -190,14 +202,16 @@ class Catalog:
         if item is not None:
             self._complete_tool(item, tool)
             return
-        cursor = self.store.execute(
-            "INSERT INTO item (kind, session, at, state, hold, call, data) VALUES ('tool', ?, ?, 0, ?, ?, ?)",
-            (session, tool.at, FOREVER if tool.ended is None else 0, call, _PACK.encode(tool)),
-        )
-        item = int(cursor.lastrowid or 0)
+        item = self.store.new_item()
         self.store.add_key(key, item)
+        mark = None
         if not self.store.add_key(self._key("tool id", tool.id), item):  # a gateway counts them from 0 in each answer
-            self.store.execute("UPDATE item SET round_id = ? WHERE id = ?", (f"{key & 0xFFFF_FFFF_FFFF:012x}", item))
+            mark = f"{key & 0xFFFF_FFFF_FFFF:012x}"
+        until, hold = (tool.at, FOREVER) if tool.ended is None else (tool.ended, 0)
+        self.store.execute(
+            "INSERT INTO item VALUES (?, 'tool', ?, ?, ?, 0, ?, ?, ?, ?)",
+            (item, session, tool.at, until, hold, mark, call, _PACK.encode(tool)),
+        )
         if tool.ended is None:
             self.store.move_key(self._key("use", tool.id), item)
 
@@ -205,7 +219,9 @@ class Catalog:
         known = self._tool(item)
         if known.ended is None and tool.ended is not None:
             _take_result(known, tool)
-            self.store.execute("UPDATE item SET hold = 0, data = ? WHERE id = ?", (_PACK.encode(known), item))
+            self.store.execute(
+                "UPDATE item SET hold = 0, until = ?, data = ? WHERE id = ?", (known.ended, _PACK.encode(known), item)
+            )
 
     def _tool(self, item: int) -> ToolFact:
         return _TOOL.decode(self.store.data_of(item))
@@ -218,11 +234,12 @@ class Catalog:
             return
         key = self._key("result", tool.id)
         if self.store.item_of(key) is None:
-            cursor = self.store.execute(
-                "INSERT INTO item (kind, session, at, state, hold, data) VALUES ('result', 0, ?, 1, 0, ?)",
-                (tool.at, _PACK.encode(tool)),
+            item = self.store.new_item()
+            self.store.execute(
+                "INSERT INTO item VALUES (?, 'result', 0, ?, ?, 1, 0, NULL, NULL, ?)",
+                (item, tool.at, tool.at, _PACK.encode(tool)),
             )
-            self.store.add_key(key, int(cursor.lastrowid or 0))
+            self.store.add_key(key, item)
 
     # -- prompts, failed requests, notes ------------------------------------------------------
 
@@ -232,11 +249,12 @@ class Catalog:
         item = self.store.item_of(key)
         if item is None:
             state = WRITTEN if point.kind == "prompt" else WAITING
-            cursor = self.store.execute(
-                "INSERT INTO item (kind, session, at, state, hold, data) VALUES (?, ?, ?, ?, 0, ?)",
-                (point.kind, session, point.at, state, _PACK.encode(point)),
+            item = self.store.new_item()
+            self.store.execute(
+                "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, 0, NULL, NULL, ?)",
+                (item, point.kind, session, point.at, point.at, state, _PACK.encode(point)),
             )
-            self.store.add_key(key, int(cursor.lastrowid or 0))
+            self.store.add_key(key, item)
             return
         owner = self.store.execute("SELECT session FROM item WHERE id = ?", (item,)).fetchone()[0]
         if owner != session:
@@ -257,13 +275,18 @@ def decode_tool(data: bytes) -> ToolFact:
     return _TOOL.decode(data)
 
 
+def _round_id(call: CallFact) -> str:
+    """Return the id of a round, if no other call has it."""
+    return call.message_id or f"{call.session}:{_own_mark(call)}"
+
+
 def _own_mark(call: CallFact) -> str:
     """Return the mark that tells a call from others with the same message id."""
     return (call.request_ids or call.lines or [str(call.first)])[0]
 
 
-def _pack_call(call: CallFact) -> bytes:
-    return _PACK.encode(call)
+def _start(call: CallFact) -> int:
+    return call.first if call.start is None else call.start
 
 
 def _merged_call(known: CallFact, call: CallFact, file: int) -> CallFact:

@@ -12,12 +12,13 @@ from typing import NamedTuple
 import msgspec
 
 from bamboo_logmetrics.importers.facts import CallFact, Quality
-from bamboo_logmetrics.importers.store import Store, key_of
+from bamboo_logmetrics.importers.store import Store, hash_of, key_of, mixed
 
+_REQUEST, _LINE, _AFTER, _TIME = range(1, 5)  # kinds of keys
 _CALL = msgspec.msgpack.Decoder(CallFact)
 
 
-class _Keys(NamedTuple):
+class Keys(NamedTuple):
     """The numbers by which a call is found; those of one kind together."""
 
     requests: list[int]
@@ -26,6 +27,11 @@ class _Keys(NamedTuple):
     after: list[int]  # of lines that follow this call's lines
     times: list[int]
     agent: list[int]
+    follows: list[int]  # under which the lines that this call's lines follow find it
+
+    def stored(self) -> list[int]:
+        """Return the keys under which the call is stored."""
+        return [*self.requests, *self.lines, *self.times, *self.follows]
 
 
 class Identity:
@@ -40,55 +46,50 @@ class Identity:
         self._store = store
         self._name = name
 
-    def find(self, call: CallFact) -> tuple[int | None, list[int]]:
-        """Return the item that is the same call, or None, and the keys under which the call is to be stored."""
-        keys = self._keys(call)
-        known = self._store.items_of([key for kind in keys for key in kind])
-        item = self._choose(call, keys, known) if known else None
-        message = call.message_id or ""
-        stored = keys.requests + keys.lines + keys.times
-        stored += [self._key("after", message, parent) for parent in call.parents]
-        return item, stored
+    def find(self, call: CallFact, keys: Keys) -> int | None:
+        """Return the item that is the same call, or None."""
+        for key in keys.requests:
+            if (item := self._store.item_of(key)) is not None:
+                return item
+        for key in (*keys.lines, *keys.before, *keys.after):
+            item = self._store.item_of(key)
+            if item is not None and not (call.request_ids and self._call(item).request_ids):
+                return item
+        for key in keys.times:
+            if (item := self._store.item_of(key)) is not None:
+                other = self._call(item)
+                if not (call.request_ids and other.request_ids) and not (call.lines and other.lines):
+                    return item
+        for key in keys.agent:
+            if (item := self._store.item_of(key)) is not None and _one_call(self._call(item), call):
+                return item
+        return None
 
     def key_of_agent(self, call: CallFact) -> int | None:
         """Return the key of the last call of a sub-agent with these counts; the latest call takes it over."""
         return self._agent_key(call, described=call.described) if call.agent and call.usage else None
 
-    def _key(self, *parts: object) -> int:
-        return key_of(self._name, *parts)
-
-    def _keys(self, call: CallFact) -> _Keys:
-        message = call.message_id or ""
-        return _Keys(
-            [self._key("request", message, request) for request in call.request_ids],
-            [self._key("line", message, line) for line in call.lines],
-            [self._key("line", message, line) for line in call.parents],
-            [self._key("after", message, line) for line in call.lines],
-            [] if call.described else [self._key("time", message, time) for time in dict.fromkeys(call.times)],
-            [self._agent_key(call, described=not call.described)] if call.agent and call.usage else [],
+    def keys(self, call: CallFact) -> Keys:
+        """Return the keys of a call."""
+        message = hash_of(f"{self._name}\0{call.message_id or ''}")
+        lines = [hash_of(line) for line in call.lines]
+        parents = [hash_of(parent) for parent in call.parents]
+        times = [] if call.described else dict.fromkeys(call.times)
+        agent = call.agent is not None and call.usage is not None
+        return Keys(
+            [mixed(message, hash_of(request), _REQUEST) for request in call.request_ids],
+            [mixed(message, line, _LINE) for line in lines],
+            [mixed(message, parent, _LINE) for parent in parents],
+            [mixed(message, line, _AFTER) for line in lines],
+            [mixed(message, time, _TIME) for time in times],
+            [self._agent_key(call, described=not call.described)] if agent else [],
+            [mixed(message, parent, _AFTER) for parent in parents],
         )
 
     def _agent_key(self, call: CallFact, *, described: bool) -> int:
         usage = call.usage
         prompt = usage and (usage.prompt, usage.cache_read, usage.cache_write)
-        return self._key("described" if described else "agent", call.agent, prompt)
-
-    def _choose(self, call: CallFact, keys: _Keys, known: dict[int, int]) -> int | None:
-        for key in keys.requests:
-            if key in known:
-                return known[key]
-        for key in (*keys.lines, *keys.before, *keys.after):
-            if key in known and not (call.request_ids and self._call(known[key]).request_ids):
-                return known[key]
-        for key in keys.times:
-            if key in known:
-                other = self._call(known[key])
-                if not (call.request_ids and other.request_ids) and not (call.lines and other.lines):
-                    return known[key]
-        for key in keys.agent:
-            if key in known and _one_call(self._call(known[key]), call):
-                return known[key]
-        return None
+        return key_of(self._name, "described" if described else "agent", call.agent, prompt)
 
     def _call(self, item: int) -> CallFact:
         return _CALL.decode(self._store.data_of(item))

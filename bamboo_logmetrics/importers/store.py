@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ CREATE TABLE IF NOT EXISTS file (
 );
 CREATE TABLE IF NOT EXISTS key (hash INTEGER PRIMARY KEY, item INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS item (
-    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, session INTEGER NOT NULL, at INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, session INTEGER NOT NULL, at INTEGER NOT NULL, until INTEGER NOT NULL,
     state INTEGER NOT NULL, hold INTEGER NOT NULL, round_id TEXT, call INTEGER, data BLOB
 );
 CREATE INDEX IF NOT EXISTS waiting ON item (state) WHERE state = 0;
@@ -39,11 +40,11 @@ CREATE TABLE IF NOT EXISTS session (
 );
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TEMP TABLE logged (hash INTEGER PRIMARY KEY);
-CREATE TEMP TABLE timeline (at INTEGER, rank INTEGER, item INTEGER, step INTEGER,
-    PRIMARY KEY (at, rank, item, step)) WITHOUT ROWID;
+CREATE TEMP TABLE timeline (at INTEGER, rank INTEGER, item INTEGER, step INTEGER);
 """
 _CACHE_KIB = 16_384
 _VARIABLES = 500  # in one statement
+_ODD, _MASK = 0x9E37_79B9_7F4A_7C15, (1 << 64) - 1
 _PAUSE = 0.2  # seconds
 
 
@@ -53,6 +54,18 @@ def key_of(*parts: object) -> int:
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
 
 
+@lru_cache(maxsize=8192)
+def hash_of(text: str) -> int:
+    """Return 64 bits of the hash of an id; ids of lines come twice in a row, as id and as that of the line before."""
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+def mixed(first: int, second: int, kind: int) -> int:
+    """Return the number that stands for two hashes and a kind in the store."""
+    key = ((first * _ODD ^ second) * _ODD + kind) & _MASK
+    return key - (_MASK + 1) if key > _MASK >> 1 else key  # SQLite's integers are signed
+
+
 class Store:
     """The tables of known ids.
 
@@ -60,6 +73,7 @@ class Store:
         path: the file; None for a temporary one.
 
     Attributes:
+        newest_item: the highest number of an item.
         error: the reason why nothing is saved; None if all is well.
 
     Raises ConfigError if the file is none of ours or of a newer version. A full disk is no error: then the ids are kept
@@ -78,6 +92,11 @@ class Store:
             raise ConfigError(msg) from None
         self.execute = self._connection.execute
         self.executemany = self._connection.executemany
+        self.newest_item: int = self.execute("SELECT ifnull(max(id), 0) FROM item").fetchone()[0]
+        self._near: dict[int, int] = {}
+        self._expected: set[int] = set()
+        self._added: list[tuple[int, int]] = []
+        self._moved: dict[int, int] = {}
         self.execute("BEGIN")
 
     def commit(self) -> None:
@@ -110,31 +129,50 @@ class Store:
         """Return True if an event was noted as standing in the log."""
         return self.execute("SELECT 1 FROM logged WHERE hash = ?", (key_of(event_id),)).fetchone() is not None
 
-    def add_key(self, key: int, item: int) -> bool:
-        """Add a key; return False if it is known."""
-        return self.execute("INSERT OR IGNORE INTO key VALUES (?, ?)", (key, item)).rowcount == 1
-
-    def add_keys(self, keys: Iterable[int], item: int) -> None:
-        """Add the keys of an item; those that are known stay."""
-        self.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", [(key, item) for key in keys])
-
-    def move_key(self, key: int, item: int) -> None:
-        """Add a key, or give it to another item."""
-        self.execute("INSERT OR REPLACE INTO key VALUES (?, ?)", (key, item))
-
-    def item_of(self, key: int) -> int | None:
-        """Return the item with a key, or None."""
-        row = self.execute("SELECT item FROM key WHERE hash = ?", (key,)).fetchone()
-        return row[0] if row else None
-
-    def items_of(self, keys: Sequence[int]) -> dict[int, int]:
-        """Return the known keys among ``keys`` with their items."""
-        items: dict[int, int] = {}
+    def expect(self, keys: Sequence[int]) -> None:
+        """Look keys up together, which is much faster than one by one; they are remembered until :meth:`flush`."""
         for start in range(0, len(keys), _VARIABLES):
             some = keys[start : start + _VARIABLES]
             marks = ",".join("?" * len(some))
-            items.update(self.execute(f"SELECT hash, item FROM key WHERE hash IN ({marks})", some))  # noqa: S608
-        return items
+            self._near.update(self.execute(f"SELECT hash, item FROM key WHERE hash IN ({marks})", some))  # noqa: S608
+        self._expected.update(keys)
+
+    def flush(self) -> None:
+        """Write the keys that were added."""
+        self.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", self._added)
+        self.executemany("INSERT OR REPLACE INTO key VALUES (?, ?)", self._moved.items())
+        for keys in (self._near, self._expected, self._added, self._moved):
+            keys.clear()
+
+    def add_key(self, key: int, item: int) -> bool:
+        """Add a key; return False if it is known."""
+        if self.item_of(key) is not None:
+            return False
+        self._near[key] = item
+        self._added.append((key, item))
+        return True
+
+    def add_keys(self, keys: Iterable[int], item: int) -> None:
+        """Add the keys of an item; those that are known stay."""
+        for key in keys:
+            self.add_key(key, item)
+
+    def move_key(self, key: int, item: int) -> None:
+        """Add a key, or give it to another item."""
+        self._near[key] = self._moved[key] = item
+
+    def item_of(self, key: int, *, is_new: bool = False) -> int | None:
+        """Return the item with a key, or None; with ``is_new`` the key cannot be older than the last flush."""
+        item = self._near.get(key)
+        if item is not None or is_new or key in self._expected:
+            return item
+        row = self.execute("SELECT item FROM key WHERE hash = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def new_item(self) -> int:
+        """Return the number for another item."""
+        self.newest_item += 1
+        return self.newest_item
 
     def data_of(self, item: int) -> bytes:
         """Return the encoded fact of an item."""

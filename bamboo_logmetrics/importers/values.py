@@ -19,6 +19,7 @@ _KEPT = 160  # characters of a longer id; a hash of the whole follows
 _LARGEST_COUNT = 2**53  # the largest integer that every JSON reader holds exactly; real counts are far smaller
 _US = timedelta(microseconds=1)
 _MS_FROM = 100_000_000_000  # a larger number is no time in seconds but one in milliseconds
+_USUAL = len("2026-11-22T15:47:13.417Z")
 _LAST = 253_402_300_799_000_000  # microseconds: the end of the year 9999
 _SEPARATOR = re.compile(r"[\\/]+")
 _BRANCH = re.compile(r"[^\s~^:?*\[\\]{1,200}")
@@ -78,6 +79,24 @@ def moment(value: Any) -> int | None:
 
 
 def _parsed(text: str) -> int | None:
+    if len(text) == _USUAL and text[19] == "." and text[23] == "Z":  # such as 2026-11-22T15:47:13.417Z
+        try:
+            return _second(text[:19]) + 1000 * int(text[20:23])
+        except ValueError:
+            return None
+    return _parsed_slowly(text)
+
+
+@lru_cache(maxsize=256)
+def _second(text: str) -> int:
+    """Return the microseconds of a whole second; the same second comes again and again."""
+    microseconds = _parsed_slowly(f"{text}Z")
+    if microseconds is None:
+        raise ValueError(text)
+    return microseconds
+
+
+def _parsed_slowly(text: str) -> int | None:
     try:
         time = msgspec.convert(text, datetime)
         if time.tzinfo is None:

@@ -23,6 +23,7 @@ class Chain:
         open: the answers that nothing follows yet.
         latest: its last answer.
         turn: the id of the turn, from its prompt.
+        place: the names on its last line that tell where it belongs.
     """
 
     session: SessionFact
@@ -30,6 +31,7 @@ class Chain:
     open: list[Group] = field(default_factory=list)
     latest: Group | None = None
     turn: str | None = None
+    place: tuple[Any, ...] = ()
 
     def end(self, at: int, status: str, error: str | None = None) -> None:
         """Note how the session ends, unless something later decides."""
@@ -92,23 +94,33 @@ class Chains:
             if agent:
                 chain.session.bound = {"agent_id": agent, "parent_session_id": root, **self._agent_file}
         session = chain.session
-        session.earliest = min(session.earliest, at)
-        session.start = min(session.start, at)
-        session.end = max(session.end, at)
-        bound = session.bound
-        if "project" not in bound and (name := project(line.cwd) if isinstance(line.cwd, str) else None):
-            bound["project"] = name
-        if "client_version" not in bound and (version := label(line.version)):
-            bound["client_version"] = version
-        if "git_branch" not in bound and (name := branch(line.gitBranch)):
-            bound["git_branch"] = name
-        if "entrypoint" not in bound and (name := label(line.entrypoint)):
-            bound["entrypoint"] = name
-        if agent and "agent_type" not in bound and (name := label(line.attributionAgent)):
-            bound["agent_type"] = name
-        if session.forked_from is None:
-            session.forked_from = origin_of(line, root)
+        if at < session.earliest:  # not with min() and max(): this runs for every line
+            session.earliest = min(at, session.earliest)
+            session.start = min(at, session.start)
+        if at > session.end:
+            session.end = max(at, session.end)
+        place = (line.cwd, line.version, line.gitBranch, line.entrypoint, line.attributionAgent)
+        if place != chain.place:
+            chain.place = place
+            self._tell(chain, line, agent)
+        if line.requestSessionId or line.forkedFrom:
+            session.forked_from = session.forked_from or origin_of(line, root)
         return chain
+
+    @staticmethod
+    def _tell(chain: Chain, line: Line, agent: str | None) -> None:
+        """Take what the first lines tell of the place of a session."""
+        bound = chain.session.bound
+        values = {
+            "project": project(line.cwd) if isinstance(line.cwd, str) else None,
+            "client_version": label(line.version),
+            "git_branch": branch(line.gitBranch),
+            "entrypoint": label(line.entrypoint),
+            "agent_type": label(line.attributionAgent) if agent else None,
+        }
+        for key, value in values.items():
+            if value is not None:
+                bound.setdefault(key, value)
 
     def note_own_time(self, session: str, at: int) -> None:
         """Note the time of a line that is never copied to another session."""

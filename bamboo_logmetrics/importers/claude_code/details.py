@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,21 @@ def origin_of(line: Line, root: str) -> str | None:
 
 def call_values(line: Line) -> dict[str, Any]:
     """Return the values of a line that are bound to its event, besides those of its session."""
+    values = (line.version, line.gitBranch, line.attributionSkill, line.attributionPlugin)
+    return dict(_call_values(*(value if isinstance(value, str) else None for value in values)))
+
+
+@lru_cache(maxsize=256)
+def _call_values(
+    version: str | None, git_branch: str | None, skill: str | None, plugin: str | None
+) -> tuple[tuple[str, str], ...]:
     values = {
-        "client_version": label(line.version),
-        "git_branch": branch(line.gitBranch),
-        "skill": label(line.attributionSkill),
-        "plugin": label(line.attributionPlugin),
+        "client_version": label(version),
+        "git_branch": branch(git_branch),
+        "skill": label(skill),
+        "plugin": label(plugin),
     }
-    return {key: value for key, value in values.items() if value is not None}
+    return tuple((key, value) for key, value in values.items() if value is not None)
 
 
 def tool_values(name: str, block: Block, line: Line) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from bamboo_logmetrics.importers.claude_code.records import Usage
 from bamboo_logmetrics.importers.facts import PartFact, UsageFact
 from bamboo_logmetrics.importers.values import count, label
 
-_SUMMED = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 # iterations whose tokens are not in the usage of their message, by type: the name of the iteration
 _OUTSIDE = {"advisor_message": "advisor", "compaction": "compaction"}
 _ITERATIONS = msgspec.json.Decoder(list[Usage])
@@ -20,12 +19,15 @@ def usage_fact(usage: Usage | None) -> UsageFact | None:
     """Return the tokens; None if nothing is known. The prompt includes the cached tokens, which Anthropic does not."""
     if usage is None:
         return None
-    fresh, written, cached = (count(getattr(usage, key)) for key in _SUMMED)
+    reported = (usage.input_tokens, usage.cache_creation_input_tokens, usage.cache_read_input_tokens)
+    fresh, written, cached = parts = tuple(map(count, reported))
     output = count(usage.output_tokens)
-    known = [part for part in (fresh, written, cached) if part is not None]
+    known = [part for part in parts if part is not None]
     if output is None and not known:
         return None
-    malformed = any(getattr(usage, key) is not None and count(getattr(usage, key)) is None for key in _SUMMED)
+    malformed = len(known) < len(parts) and any(
+        part is None and value is not None for part, value in zip(parts, reported, strict=True)
+    )
     return UsageFact(
         prompt=sum(known),
         completion=output or 0,
@@ -72,11 +74,15 @@ def details(usage: Usage | None) -> dict[str, Any]:
     """Return the values of a usage besides its tokens: tier and speed as served, searches."""
     if usage is None:
         return {}
-    server = usage.server_tool_use if isinstance(usage.server_tool_use, dict) else {}
-    values = {
-        "service_tier": label(usage.service_tier),
-        "speed": label(usage.speed),
-        "web_searches": count(server.get("web_search_requests")) or None,
-        "web_fetches": count(server.get("web_fetch_requests")) or None,
-    }
-    return {key: value for key, value in values.items() if value is not None}
+    values: dict[str, Any] = {}
+    if tier := label(usage.service_tier):
+        values["service_tier"] = tier
+    if speed := label(usage.speed):
+        values["speed"] = speed
+    server = usage.server_tool_use
+    if isinstance(server, dict):
+        if searches := count(server.get("web_search_requests")):
+            values["web_searches"] = searches
+        if fetches := count(server.get("web_fetch_requests")):
+            values["web_fetches"] = fetches
+    return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import uuid
 
 import pytest
 from support import DATA
@@ -394,3 +395,9 @@ def test_the_parts_of_a_line_that_is_no_copy(tmp_path):
     imported = Imported(write(tmp_path / "a.jsonl", *lines), write(tmp_path / "b.jsonl", *copied(lines, "s2")))
     kinds = [type(event).__name__ for event, _ in imported.pairs]
     assert (kinds.count("RequestCompleted"), kinds.count("Note")) == (1, 1)
+
+
+def test_ids_of_events_are_uuids_of_their_ids():
+    """The fast way to an id of an event gives the same as ``uuid.uuid5``, which older logs have."""
+    name = "chat.round_completed\ns1\nm1"
+    assert timeline._uuid5(name) == str(uuid.uuid5(uuid.UUID(bytes=timeline._NAMESPACE), name))

@@ -19,6 +19,9 @@ def test_settings_and_keys(tmp_path):
     store = Store(path)
     store.set("a", 1)
     store.add_keys([key_of("x"), key_of("y")], 7)
+    store.move_key(key_of("moved"), 7)
+    assert store.item_of(key_of("x")) == 7
+    store.flush()
     store.commit()
     store.set("a", 2)
     store.close()
@@ -28,7 +31,11 @@ def test_settings_and_keys(tmp_path):
     assert not store.add_key(key_of("x"), 8)
     many = [key_of(number) for number in range(1200)]
     store.add_keys(many, 9)
-    assert store.items_of(many) == dict.fromkeys(many, 9)
+    store.flush()
+    store.expect([*many, key_of("none")])
+    assert {store.item_of(key) for key in many} == {9}
+    assert store.item_of(key_of("none")) is None
+    assert store.item_of(key_of("x"), is_new=True) is None
     store.close()
 
 
