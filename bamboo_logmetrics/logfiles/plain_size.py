@@ -6,18 +6,21 @@ import os
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles.compression import DamagedFileError, decompress, kind_of
+from bamboo_logmetrics.logfiles.side_files import open_regular
 from bamboo_logmetrics.system import FS
 
+_LARGEST = 4 * 1024 * 1024 * 1024  # bytes that are counted of one file, which a hostile one could go beyond for hours
 _GZIP_SIZE = 4  # bytes at the end of a gzip file: the size of what was compressed
 
 
 def plain_size(fs: FS, path: str) -> int:
     """Return the size of a file in bytes, decompressed; 0 if there is none. Raises OSError.
 
-    The end of a gzip file says it; a zstd file is decompressed. Where that cannot be, the compressed size counts.
+    The end of a gzip file says it; a zstd file is decompressed, up to 4 GiB. Where that cannot be, the compressed size
+    counts.
     """
     try:
-        fd = fs.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        fd = open_regular(fs, path, os.O_RDONLY)
     except FileNotFoundError:
         return 0
     try:
@@ -36,6 +39,8 @@ def _decompressed_size(fs: FS, fd: int, size: int) -> int:
     try:
         for chunk in decompress(fs, fd, "zstd"):
             plain += len(chunk)
+            if plain > _LARGEST:
+                break
     except (DamagedFileError, ConfigError):
         return max(size, plain)
     return plain

@@ -16,7 +16,7 @@ from bamboo_logmetrics.ship.entries import InvalidLine
 from bamboo_logmetrics.ship.sequences import Lost
 from bamboo_logmetrics.system import FS, write_all
 
-_READ = 64 * 1024
+_CHUNK = 1024 * 1024  # bytes
 _START = b'{"at":"'  # of each letter
 _PRIVATE = 0o600  # the mode while the log is being rotated
 DEAD_LETTER_BYTES = 64 * 1024 * 1024  # the limit of the file by default
@@ -67,7 +67,7 @@ class DeadLetters:
             return
         try:
             remainder, offset = b"", 0
-            while part := self._fs.pread(fd, _READ, offset):
+            while part := self._fs.pread(fd, _CHUNK, offset):
                 offset += len(part)
                 *letters, remainder = (remainder + part).split(b"\n")
                 yield from letters

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 
 import pytest
 from support.faults import FaultyFS
@@ -36,3 +37,19 @@ def test_without_zstd(tmp_path, monkeypatch):
     monkeypatch.setattr(compression, "need_zstd", missing)
     (tmp_path / "a.zst").write_bytes(pack_zstd(TEXT))
     assert plain_size.plain_size(FaultyFS(), str(tmp_path / "a.zst")) == len(pack_zstd(TEXT))
+
+
+def test_counting_ends(tmp_path, monkeypatch):
+    """A zstd file that goes on for hours is counted up to a limit."""
+    monkeypatch.setattr(plain_size, "_LARGEST", 1_000)
+    (tmp_path / "a.zst").write_bytes(pack_zstd(b"x" * 600) * 10)
+    assert plain_size.plain_size(FaultyFS(), str(tmp_path / "a.zst")) == 1_200
+
+
+def test_nothing_else_than_a_file(tmp_path):
+    """A link or a FIFO at the path of a file is an error, and not waited for."""
+    os.mkfifo(tmp_path / "a.gz")
+    (tmp_path / "b").symlink_to(tmp_path / "a.gz")
+    for name in ("a.gz", "b"):
+        with pytest.raises(OSError, match="not a regular file"):
+            plain_size.plain_size(FaultyFS(), str(tmp_path / name))
