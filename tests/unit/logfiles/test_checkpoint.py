@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 
 import pytest
@@ -86,6 +87,15 @@ def test_any_changed_byte_is_seen(fs, checkpoint_path):
 def test_what_is_no_object_does_not_count(fs, checkpoint_path):
     """A checkpoint that holds something else than an object does not count."""
     checkpoint.save(fs, checkpoint_path, [1])
+    assert checkpoint.load(fs, checkpoint_path) is None
+
+
+@pytest.mark.parametrize("line", [b"[" * 100_000, b"{", b"\xff", b""], ids=["deep", "half", "bytes", "nothing"])
+def test_a_right_checksum_of_something_else(fs, checkpoint_path, line):
+    """Text that is no JSON, or too deep, does not count, though its checksum is right."""
+    checkpoint.save(fs, checkpoint_path, numbered(1))
+    with open(checkpoint_path, "wb") as file:
+        file.write(line + b"\n" + hashlib.sha256(line).hexdigest().encode() + b"\n")
     assert checkpoint.load(fs, checkpoint_path) is None
 
 

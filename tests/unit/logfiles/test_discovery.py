@@ -5,6 +5,7 @@ import os
 import pytest
 from support.logs import compress, rotated
 
+import bamboo_logmetrics as blm
 from bamboo_logmetrics.logfiles import discovery
 from bamboo_logmetrics.system import FS
 
@@ -122,3 +123,39 @@ def test_progress_of_what_is_removed(many):
             return super().stat(path)
 
     assert discovery.size_of(Goes(), str(many)) == size - gone.stat().st_size
+
+
+@pytest.fixture
+def stdin(tmp_path):
+    """Make a text the standard input of this process."""
+    saved = os.dup(0)
+
+    def giving(data):
+        (tmp_path / "stdin").write_bytes(data)
+        fd = os.open(tmp_path / "stdin", os.O_RDONLY)
+        os.dup2(fd, 0)
+        os.close(fd)
+
+    yield giving
+    os.dup2(saved, 0)
+    os.close(saved)
+
+
+def test_standard_input(tmp_path, stdin, monkeypatch):
+    """A dash is standard input, read once as one file that has ended, also where a file has that name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-").write_bytes(b"a file\n")
+    with blm.open_log(tmp_path / "a.jsonl") as log:
+        log.info("a line")
+    data = (tmp_path / "a.jsonl").read_bytes()
+    stdin(data)
+    assert [line.text for line in blm.read("-") if line.event is None] == ["a line"]
+    stdin(data)
+    report = blm.verify("-")
+    assert (report.ok, report.written, report.files) == (True, 1, ("-",))
+    stdin(data[:-10])
+    report = blm.verify(["-"])
+    assert "broken_line" in {finding.kind for finding in report.problems}
+    assert report.writers[0].end == "running"  # its process is this one
+    stdin(b"")
+    assert [finding.kind for finding in blm.verify("-").problems] == ["no_lines"]

@@ -621,3 +621,31 @@ def test_a_sink_needs_two_methods(tmp_path):
     sink.sync()
     sink.after_fork()
     assert (sink.problems(), sink.repaired_bytes) == ([], 0)
+
+
+def test_a_foreign_file_that_comes_to_the_path(tmp_path, make):
+    """A file that is no log is not appended to while it is at the path."""
+    path = tmp_path / "a.jsonl"
+    tests = LineTests(lambda line: line.startswith(b"ours"), lambda line: line.startswith(b"ou"))
+    sink = make(tests=tests)
+    sink.write(lines("ours 1"))
+    path.unlink()
+    path.write_bytes(b"somebody's")
+    with pytest.raises(OSError, match="not a log of this package: move it away"):
+        sink.write(lines("ours 2"))
+    assert path.read_bytes() == b"somebody's"
+    path.unlink()
+    sink.write(lines("ours 2"))
+    assert path.read_bytes() == b"ours 2\n"
+
+
+def test_a_foreign_last_line(tmp_path, make):
+    """Half a line of another program stays, a new line is begun, and that is a problem of the file."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"ours 1\nfor")
+    tests = LineTests(lambda line: line.startswith(b"ours"), lambda line: line.startswith(b"ou"))
+    sink = make(tests=tests)
+    sink.write(lines("ours 2"))
+    assert path.read_bytes() == b"ours 1\nfor\nours 2\n"
+    assert sink.repaired_bytes == 0
+    assert [problem for problem in sink.problems() if "not of this package" in problem]

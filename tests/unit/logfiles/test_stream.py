@@ -87,6 +87,8 @@ def test_links_to_streams(tmp_path):
     (tmp_path / "b").symlink_to("a")
     (tmp_path / "folder").symlink_to(tmp_path)
     assert [find_stream(str(tmp_path / name)) for name in ("a", "b", "folder/b")] == ["/dev/stdout"] * 3
+    (tmp_path / "descriptors").symlink_to("/dev/fd")
+    assert find_stream(str(tmp_path / "descriptors" / "2")) == "/dev/stderr"
     (tmp_path / "c").symlink_to("c")
     assert find_stream(str(tmp_path / "c")) is None
 
@@ -451,6 +453,22 @@ def test_a_forked_child(pipe, make, limit, allowed):
     os.waitpid(pid, 0)
     child = os.read(pipe[0], 10_000).split(b"\n")[1]
     assert child == b"child" if allowed else b"is for one process, and this one was forked" in child
+
+
+def test_after_a_fork(pipe, make):
+    """With short lines a sink goes on in a child; with long ones it refuses every write and names the limit."""
+    short = make(pipe[1])
+    short.after_fork()
+    short.write(lines("a"))
+    assert os.read(pipe[0], 100) == b"a\n"
+    short.close()
+    long = make(pipe[1], PIPE_LINE + 1)
+    long.after_fork()
+    with pytest.raises(
+        OSError, match="max_line_bytes=4097 is for one process, and this one was forked: use at most 4096"
+    ):
+        long.write(lines("a"))
+    assert long.stored == 0
 
 
 def test_a_pickled_logger(run_python):
