@@ -31,7 +31,7 @@ def check_path(fs: FS, path: str, tests: LineTests) -> None:
     """
     directory, name = os.path.split(path)
     _check_name(path, name)
-    existing = _check_directory(fs, directory, name)
+    existing = _check_directory(fs, path, directory)
     if existing is not None:
         _check_length(existing, path, name)
     _check_lock(fs, lock_path(path))
@@ -47,7 +47,7 @@ def _check_name(path: str, name: str) -> None:
         _refuse(path, f"it has the name of a lock or another hidden file of {log}", f"give the path of {log}")
 
 
-def _check_directory(fs: FS, directory: str, name: str) -> str | None:
+def _check_directory(fs: FS, path: str, directory: str) -> str | None:
     """Return the directory, or the nearest one above it that exists; None if that cannot be seen now."""
     existing = directory
     while True:
@@ -59,13 +59,14 @@ def _check_directory(fs: FS, directory: str, name: str) -> str | None:
         except OSError as error:
             if error.errno not in _NEVER:
                 return None
-            _refuse(directory, f"it cannot be used as a directory: {error.strerror}", _ANOTHER_PATH)
+            _refuse(path, f"{existing} cannot be used as a directory: {error.strerror}", _ANOTHER_PATH)
     if not stat.S_ISDIR(mode):
-        _refuse(existing, "it is not a directory", _ANOTHER_PATH)
+        _refuse(path, f"{existing} is not a directory", _ANOTHER_PATH)
     if not fs.access(existing, os.W_OK | os.X_OK):
-        files = f"the lock file {os.path.basename(lock_path(name))} and rotated files are created there"
-        remedy = "let this user write to the directory, or give a path in another one"
-        _refuse(existing, f"the directory is not writable, and {files}: {_NOT_WRITABLE}", remedy)
+        files = f"the lock file {os.path.basename(lock_path(path))} and rotated files are created there"
+        reason = f"{existing} belongs to another user, or its file system is read-only"
+        problem = f"the directory is not writable, and {files}: {reason}"
+        _refuse(path, problem, "let this user write to the directory, or give a path in another one")
     return existing
 
 

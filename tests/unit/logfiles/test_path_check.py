@@ -149,10 +149,9 @@ def test_a_directory_that_cannot_be_made(tmp_path):
 def test_a_file_in_place_of_a_directory(tmp_path):
     """A path below a file is refused."""
     (tmp_path / "file").touch()
-    assert "it is not a directory" in refused(tmp_path / "file" / "a.jsonl") or "Not a directory" in refused(
-        tmp_path / "file" / "a.jsonl"
-    )
-    assert "Not a directory" in refused(tmp_path / "file" / "deeper" / "a.jsonl")
+    assert f"{tmp_path / 'file'} is not a directory; give another path" in refused(tmp_path / "file" / "a.jsonl")
+    message = refused(tmp_path / "file" / "deeper" / "a.jsonl")
+    assert f"{tmp_path / 'file' / 'deeper'} cannot be used as a directory: Not a directory" in message
 
 
 def test_a_directory_of_which_nothing_is_known(tmp_path):
