@@ -43,6 +43,7 @@ from bamboo_logmetrics.events import (
     WorkerStopped,
 )
 from bamboo_logmetrics.format.parse import Line
+from bamboo_logmetrics.format.redact.rules import Redact
 from bamboo_logmetrics.options import Options
 from bamboo_logmetrics.pipeline.statistics import Stats
 from bamboo_logmetrics.reading import Report, WriterReport, read, verify
@@ -70,6 +71,7 @@ __all__ = [
     "MetricsHandler",
     "Options",
     "PlatformError",
+    "Redact",
     "Report",
     "RequestCompleted",
     "RequestStarted",

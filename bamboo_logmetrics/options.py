@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.layouts import LAYOUTS, NATIVE
+from bamboo_logmetrics.format.redact.rules import Redact, as_redact
 from bamboo_logmetrics.logfiles import compression
 from bamboo_logmetrics.record.levels import LEVELS, NAMES, level_number
 from bamboo_logmetrics.system import FS, Clock
@@ -129,6 +130,9 @@ FILE_MODE = ValueType(
     "a file mode such as 0o640", lambda value: _is_int(value) and 0 <= value <= _MAX_MODE, lambda text: int(text, 8)
 )
 LEVEL = ValueType("one of ", lambda value: level_number(value) is not None, str, _one_level, LEVELS)
+REDACT = ValueType(
+    "True, False or a Redact", lambda value: isinstance(value, (bool, Redact)), _true_or_false, as_redact
+)
 PROCESSORS = ValueType("a list of structlog processors", _are_callables)
 
 
@@ -238,6 +242,7 @@ class Options:
         "Form of a line: 'native', 'ecs' (Elastic Common Schema) or 'otel' (OTLP/JSON log record). The last two make "
         "longer lines and take several times as long to write.",
     )
+    redact: bool | Redact = option(True, REDACT, "Mask secrets, and those of a Redact; False masks none.")  # noqa: RUF009
     close_on_sigterm: bool = option(
         False,
         TRUE_OR_FALSE,
@@ -278,6 +283,7 @@ class OptionValues(TypedDict, total=False):
     flush_interval: float
     max_line_bytes: int
     layout: str
+    redact: bool | Redact
     close_on_sigterm: bool
     processors: Sequence[Processor]
     mode: int

@@ -210,5 +210,5 @@ def test_every_option_is_read_from_the_environment(info):
 OTHER_VALUES = {
     "level": "error", "max_bytes": "1000000", "backup_count": "3", "unshipped_backups": "3", "rotate_every": "hour",
     "compress": "gzip", "queue_size": "10", "queue_bytes": "4096", "on_full": "block", "block_timeout": "1.5", "durability": "fsync",
-    "flush_interval": "1.5", "max_line_bytes": "9000", "layout": "ecs", "close_on_sigterm": "yes", "mode": "600",
+    "flush_interval": "1.5", "max_line_bytes": "9000", "layout": "ecs", "redact": "no", "close_on_sigterm": "yes", "mode": "600",
 }  # fmt: skip

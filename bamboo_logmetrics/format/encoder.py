@@ -17,12 +17,15 @@ from bamboo_logmetrics.format.header import WRITER_BYTES
 from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.redact.clean import is_clean_flat
 from bamboo_logmetrics.format.redact.flat import redact_flat
+from bamboo_logmetrics.format.redact.looks import MASK
+from bamboo_logmetrics.format.redact.rules import Redact
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.format.truncate import cap
 from bamboo_logmetrics.record.packed import unpack
 from bamboo_logmetrics.record.queued import QueuedRecord, as_dict
 from bamboo_logmetrics.system import FS, Clock
 
+_MASK = MASK.encode()
 _NESTED = frozenset({dict, list})
 
 
@@ -32,19 +35,24 @@ class LineEncoder:
     Args:
         layout: the name of the layout.
         max_line_bytes: the length of the longest line, with its newline.
+        redact: True to mask secrets, False to mask none, or more keys and patterns to mask.
         fs, clock: the system.
 
     Attributes:
+        redact: False if no secrets are masked.
         writer: the writer's id, 20 hex digits.
         seq: the number of the last line.
         fast_path_errors: the number of records at which the fast path raised; the general path encoded them.
     """
 
-    def __init__(self, *, layout: str, max_line_bytes: int, fs: FS, clock: Clock) -> None:
+    def __init__(self, *, layout: str, max_line_bytes: int, redact: bool | Redact = True, fs: FS, clock: Clock) -> None:
         self._layout = LAYOUTS[layout]
         fast_path = FAST_PATHS.get(self._layout)
         self._fast_path = fast_path() if fast_path else None
         self._limit = max_line_bytes - 1
+        self.redact = bool(redact)
+        self._rules = redact if isinstance(redact, Redact) else None
+        self._usual = redact is True
         self._fs = fs
         self._clock = clock
         self.reset_writer()
@@ -61,12 +69,18 @@ class LineEncoder:
             seq = self.seq + 1
             try:
                 line = self._fast_path.line(record, self.writer, seq)
-                if line is not None and len(line) <= self._limit:
+                if line is not None and len(line) <= self._limit and (self._usual or self._may_keep(line, record)):
                     self.seq = seq
                     return line
             except Exception:  # noqa: BLE001 - the general path encodes the record, or writes a marker with the reason
                 self.fast_path_errors += 1
         return self._encode_generally(record)
+
+    def _may_keep(self, line: bytes, record: QueuedRecord) -> bool:
+        """Return True if a line of the fast path, which masks the usual secrets, is right with other rules too."""
+        if self._rules is not None:
+            return not self._rules.may_mask(record)
+        return _MASK not in line
 
     def _encode_generally(self, record: QueuedRecord) -> bytes | None:
         try:
@@ -93,11 +107,13 @@ class LineEncoder:
 
     def _render_within_limit(self, flat: dict[str, Any]) -> bytes:
         """Return the line of a flat record after redaction and truncation, without its newline."""
-        if not is_clean_flat(flat):
+        if self.redact and not is_clean_flat(flat):
             for key, value in flat.items():
                 if type(value) is str or type(value) in _NESTED:
                     flat[key] = _clip(value, 2 * self._limit)
             redact_flat(flat)
+        if self._rules is not None:
+            self._rules.mask_flat(flat)
         return cap(flat, self._limit, self._render)[1]
 
     def _render(self, flat: dict[str, Any]) -> bytes:

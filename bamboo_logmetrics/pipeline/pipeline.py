@@ -58,7 +58,11 @@ class Pipeline:
         self.options = options
         self._clock = options.clock
         self._encoder = LineEncoder(
-            layout=options.layout, max_line_bytes=options.max_line_bytes, fs=options.fs, clock=options.clock
+            layout=options.layout,
+            max_line_bytes=options.max_line_bytes,
+            redact=options.redact,
+            fs=options.fs,
+            clock=options.clock,
         )
         self.opening = self._encoder.writer  # identifies this opening, in forked children too
         file = _sink_at(path, options, lambda: self._encoder.writer)

@@ -175,6 +175,8 @@ class Step:
     def announce_start(self) -> None:
         """Encode worker_started, the first line of each writer."""
         fields = worker_started_fields(__version__, self._clock, self._sink.repaired_bytes)
+        if not self._encoder.redact:
+            fields["redact"] = False
         self.started = True
         self._add_own_line(WorkerStarted(), fields, undo=self._take_back_start)
 

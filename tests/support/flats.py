@@ -80,6 +80,7 @@ _TEXTS = st.none() | st.text(st.characters(exclude_categories=[]), max_size=8)
 _OWN = [
     (blm.WorkerStarted(), STARTED_FIELDS),
     (blm.WorkerStarted(), {**STARTED_FIELDS, **PROOF_FIELDS}),
+    (blm.WorkerStarted(), {**STARTED_FIELDS, "redact": False}),
     (blm.WorkerStopped(), {"emitted": 2**64 - 1, "written": 3, "dropped": {"queue_full": 17, "storage": 2**64 - 1}}),
     (blm.MetricsDropped(count=2**64 - 1, reason="storage"), {"total": 2**63}),
     (blm.StorageError(error="disk", event_type="file"), {}),

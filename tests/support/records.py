@@ -70,6 +70,7 @@ def golden_records():
     records.append(flatten.expand_plain("no writer", {}, level="debug", timestamp=NOW))
     expand(ROUND_OF_AN_HOUR, {"model": "m"})
     expand(blm.WorkerStarted(), {**STARTED_FIELDS, **PROOF_FIELDS}, own=True)
+    expand(blm.WorkerStarted(), {**STARTED_FIELDS, "redact": False}, own=True)
     return records
 
 

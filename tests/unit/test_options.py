@@ -17,7 +17,7 @@ from bamboo_logmetrics.system import FS, Clock
 DEFAULTS = {
     "level": "debug", "max_bytes": 64 * 1024 * 1024, "backup_count": None, "unshipped_backups": None, "rotate_every": None, "compress": None,
     "queue_size": 65_536, "queue_bytes": 64 * 1024 * 1024, "on_full": "drop_newest", "block_timeout": 5.0, "durability": "queue", "flush_interval": 0.05,
-    "max_line_bytes": 32_000, "layout": "native", "close_on_sigterm": False, "processors": (), "mode": 0o640,
+    "max_line_bytes": 32_000, "layout": "native", "redact": True, "close_on_sigterm": False, "processors": (), "mode": 0o640,
 }  # fmt: skip
 
 # option: (good values, bad values, what the message says is allowed, good texts of the environment with their values,
@@ -79,6 +79,10 @@ OPTIONS = {
     "layout": (
         ["native", "ecs", "otel"], ["ECS", "json", "", None, 1], "one of 'native', 'ecs', 'otel'",
         {"native": "native", "otel": "otel"}, ["json"],
+    ),
+    "redact": (
+        [False, True, blm.Redact(keys=["badge"])], [0, 1, None, "yes", ["badge"]],
+        "True, False or a Redact", {"1": True, "0": False, "false": False}, ["on", "badge"],
     ),
     "close_on_sigterm": (
         [False, True], [0, 1, None, "yes", "1"],

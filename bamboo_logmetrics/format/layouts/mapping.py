@@ -157,6 +157,7 @@ ONLY_IN: Mapping[str, tuple[FieldMapping, ...]] = {
         FieldMapping("host", KEYWORD, "host.name"),
         FieldMapping("started_at", TIME, "process.creation.time", "process.start"),
         _REPAIRED,
+        FieldMapping("redact", BOOL, "bamboo.worker.redact"),
         FieldMapping("boot_id", KEYWORD, "bamboo.worker.boot_id", "host.boot.id"),
         FieldMapping("pid_namespace", KEYWORD, "bamboo.worker.pid_namespace", "host.pid_ns_ino"),
     ),

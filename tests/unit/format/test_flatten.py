@@ -48,7 +48,7 @@ def test_golden_file_holds_each_kind():
     lines = [json.loads(line) for line in LINES]
     assert set(EVENT_CLASSES) <= {line["event"] for line in lines if "plain" not in line}
     system = [line for line in lines if line["event"].startswith("system.")]
-    assert [line.get("source") for line in system] == ["app"] * 4 + [None] * 5
+    assert [line.get("source") for line in system] == ["app"] * 4 + [None] * 6
 
 
 def test_keys_come_in_order():

@@ -1,0 +1,151 @@
+"""An application's own keys and patterns of secrets, beside those that each log knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.format.fields import HEADER_SET, NO_FIELDS, TEXT_FIELDS, fixed_fields
+from bamboo_logmetrics.format.redact.looks import MASK
+from bamboo_logmetrics.format.redact.values import free_key
+from bamboo_logmetrics.record.queued import QueuedRecord, as_dict
+from bamboo_logmetrics.record.snapshot import SCALARS
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
+
+
+@dataclass(frozen=True)
+class Redact:
+    """Keys and patterns that a log masks beside those that it knows.
+
+    Args:
+        keys: names such as ``"employee_id"``, in any case and with any sign between the words. Values under them are
+            masked, and so is what follows them in a text after ``=`` or ``:``.
+        patterns: regular expressions. What one matches is masked; of one with a group named ``secret`` only that.
+
+    Raises :class:`ConfigError` for a key without letters or digits and for a pattern that cannot be used.
+    """
+
+    keys: Iterable[str] = ()
+    patterns: Iterable[str] = ()
+    _names: frozenset[str] = field(init=False, repr=False, compare=False)
+    _searches: tuple[re.Pattern[str], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("keys", "patterns"):
+            object.__setattr__(self, name, _texts(name, getattr(self, name)))
+        words = [_words(key) for key in self.keys]
+        searches = [_compiled(pattern) for pattern in self.patterns]
+        if words:
+            searches.append(_after_names(words))
+        object.__setattr__(self, "_names", frozenset("".join(key) for key in words))
+        object.__setattr__(self, "_searches", tuple(searches))
+
+    def may_mask(self, record: QueuedRecord) -> bool:
+        """Return True if a record may hold one of the secrets, so that the general path has to look at it."""
+        event = record.event
+        texts = [event] if isinstance(event, str) else [getattr(event, name, None) for name in TEXT_FIELDS]
+        values = {**record.context, **as_dict(record.bound)}
+        if any(type(value) not in SCALARS for value in values.values()) or any(map(self._is_key, values)):
+            return True
+        return any(self._search(text) for text in (*texts, *values, *values.values()) if isinstance(text, str))
+
+    def mask_flat(self, flat: MutableMapping[str, Any]) -> None:
+        """Mask the secrets in a flat record, in place; the fields of events stay as they are."""
+        kind = flat.get("event")
+        fields = NO_FIELDS if "plain" in flat or not isinstance(kind, str) else fixed_fields(kind)
+        if isinstance(kind, str) and not fields:
+            flat["event"] = self._mask_text(kind)
+        kept = HEADER_SET | (fields - set(TEXT_FIELDS))
+        items = list(flat.items())
+        flat.clear()
+        for key, value in items:
+            if key in kept:
+                flat[key] = value
+            else:
+                flat[free_key(self._mask_text(key), flat)] = self._mask(key, value)
+
+    def _is_key(self, key: str) -> bool:
+        return "".join(_WORD.findall(key)).lower() in self._names
+
+    def _search(self, text: str) -> bool:
+        return any(pattern.search(text) for pattern in self._searches)
+
+    def _mask(self, key: str, value: Any) -> Any:
+        if self._is_key(key) and value is not None:
+            return MASK
+        if isinstance(value, str):
+            return self._mask_text(value)
+        if isinstance(value, dict):
+            masked: dict[str, Any] = {}
+            for name, item in value.items():
+                masked[free_key(self._mask_text(name), masked)] = self._mask(name, item)
+            return masked
+        return [self._mask("", item) for item in value] if isinstance(value, list) else value
+
+    def _mask_text(self, text: str) -> str:
+        for pattern in self._searches:
+            text = pattern.sub(_masked, text)
+        return text
+
+
+def _masked(match: re.Match[str]) -> str:
+    if "secret" not in match.re.groupindex or match.start("secret") < 0:
+        return MASK
+    start, end = (place - match.start() for place in match.span("secret"))
+    return f"{match[0][:start]}{MASK}{match[0][end:]}"
+
+
+def _texts(name: str, values: Any) -> tuple[str, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        msg = f"option redact: {name}={values!r} must be a list of texts"
+        raise ConfigError(msg)
+    texts = tuple(values)
+    for text in texts:
+        if not isinstance(text, str):
+            msg = f"option redact: {text!r} in {name} must be a text"
+            raise ConfigError(msg)
+    return texts
+
+
+def _words(key: str) -> list[str]:
+    words = [word.lower() for word in _WORD.findall(key)]
+    if not words:
+        msg = f"option redact: key {key!r} must have a letter or a digit"
+        raise ConfigError(msg)
+    return words
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        msg = f"option redact: {pattern!r} is not a regular expression: {error}"
+        raise ConfigError(msg) from error
+    if compiled.search(""):
+        msg = f"option redact: pattern {pattern!r} matches the empty text; name what it must contain"
+        raise ConfigError(msg)
+    return compiled
+
+
+def _after_names(keys: list[list[str]]) -> re.Pattern[str]:
+    names = "|".join("[-_ .]?".join(map(re.escape, words)) for words in keys)
+    quote = r"""\\{0,15}["']"""
+    return re.compile(
+        rf"(?<![A-Za-z0-9])(?:{names})(?:{quote})?\s{{0,9}}[:=]\s{{0,9}}"
+        rf"""(?:{quote})?(?P<secret>(?!\[redacted)[^\s"'\\,;&<>{{}}\[\]()]+)""",
+        re.IGNORECASE,
+    )
+
+
+def as_redact(value: Any) -> Any:
+    """Return the value of the option ``redact``: a mapping, as of ``dictConfig``, becomes a :class:`Redact`."""
+    if not isinstance(value, Mapping):
+        return value
+    if unknown := value.keys() - {"keys", "patterns"}:
+        msg = f"option redact: {min(map(str, unknown))!r} is unknown; a mapping has 'keys' and 'patterns'"
+        raise ConfigError(msg)
+    return Redact(**value)
