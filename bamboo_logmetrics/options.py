@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.layouts import LAYOUTS, NATIVE
-from bamboo_logmetrics.format.redact.rules import Redact, as_redact
+from bamboo_logmetrics.format.redact.rules import Redact, as_redact, is_redact
 from bamboo_logmetrics.logfiles import compression
 from bamboo_logmetrics.record.levels import LEVELS, NAMES, level_number
 from bamboo_logmetrics.system import FS, Clock
@@ -130,9 +130,7 @@ FILE_MODE = ValueType(
     "a file mode such as 0o640", lambda value: _is_int(value) and 0 <= value <= _MAX_MODE, lambda text: int(text, 8)
 )
 LEVEL = ValueType("one of ", lambda value: level_number(value) is not None, str, _one_level, LEVELS)
-REDACT = ValueType(
-    "True, False or a Redact", lambda value: isinstance(value, (bool, Redact)), _true_or_false, as_redact
-)
+REDACT = ValueType("True, False or a Redact", is_redact, _true_or_false, as_redact)
 PROCESSORS = ValueType("a list of structlog processors", _are_callables)
 
 

@@ -149,3 +149,8 @@ def as_redact(value: Any) -> Any:
         msg = f"option redact: {min(map(str, unknown))!r} is unknown; a mapping has 'keys' and 'patterns'"
         raise ConfigError(msg)
     return Redact(**value)
+
+
+def is_redact(value: Any) -> bool:
+    """Return True for a value that the option ``redact`` may have."""
+    return isinstance(value, (bool, Redact))
