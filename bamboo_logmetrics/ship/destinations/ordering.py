@@ -17,7 +17,10 @@ time_of = attrgetter("time_ns")
 
 
 def requests_by_time(entries: Sequence[Entry]) -> list[Sequence[Entry]]:
-    """Return lines by their times, half an hour at most in each request."""
+    """Return lines by their times, half an hour at most in each request; as they are where that is all of them."""
+    times = [entry.time_ns for entry in entries]
+    if max(times) < min(times) + _LONGEST_SPAN:
+        return [entries]
     requests: list[list[Entry]] = []
     until = float("-inf")
     for entry in sorted(entries, key=time_of):
