@@ -271,7 +271,7 @@ def test_loki_requests_are_in_the_order_of_time():
     spread = [made[0]._replace(time_ns=time) for time in times]
     found = [[entry.time_ns for entry in part] for part in loki.requests(spread)]
     assert found == [times[1:3], times[3:5], [times[5], times[0]]]
-    assert loki.requests(made) == destination("otlp").requests(made) == [made]
+    assert loki.requests(made[:3]) == destination("otlp").requests(made[:3]) == [made[:3]]
     assert destination("elasticsearch").requests(spread) == [spread]
 
 
