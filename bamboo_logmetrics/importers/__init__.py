@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportReport, Note, Problem, read_each
 from bamboo_logmetrics.importers.claude_code.importer import CLAUDE_CODE
+from bamboo_logmetrics.importers.codex.importer import CODEX
 
 __all__ = [
     "IMPORTERS",
@@ -21,7 +22,7 @@ __all__ = [
     "register_importer",
 ]
 
-_importers: dict[str, Importer] = {importer.name: importer for importer in (CLAUDE_CODE,)}
+_importers: dict[str, Importer] = {importer.name: importer for importer in (CLAUDE_CODE, CODEX)}
 IMPORTERS: Mapping[str, Importer] = _importers
 
 

@@ -45,7 +45,7 @@ _OF_THE_END = {
 _OF_THE_WHOLE = ("stop_reason", "turn_duration_ms", "fallback_from", "response_model", "web_searches", "web_fetches")
 # the values of a session that stand in each of its lines
 _OF_SESSION = (
-    "project", "git_branch", "client_version", "entrypoint", "agent_id", "agent_type", "parent_session_id",
+    "project", "git_branch", "client_version", "entrypoint", "provider", "agent_id", "agent_type", "parent_session_id",
     "parent_tool_call_id", "forked_from",
 )  # fmt: skip
 

@@ -65,7 +65,7 @@ def is_queued_prompt(line: Line) -> bool:
     attachment = line.attachment
     if attachment is None or attachment.type != "queued_command" or attachment.isMeta is True:
         return False
-    if attachment.commandMode not in {None, "prompt"} or not (_by_a_person(attachment) and _by_a_person(line)):
+    if attachment.commandMode not in (None, "prompt") or not (_by_a_person(attachment) and _by_a_person(line)):
         return False
     return not decode_text(attachment.prompt).startswith(_LOCAL)
 
@@ -81,7 +81,7 @@ def _by_a_person(line: Line | Attachment) -> bool:
 def _text(block: Block | str) -> str:
     if isinstance(block, str):
         return block
-    if block.type not in {"text", None}:
+    if block.type not in ("text", None):
         return "an image or a document"
     return decode_text(block.text)
 
@@ -100,7 +100,7 @@ def tool_error(line: Line, block: Block) -> str:
     decision = line.permissionDecision.get("decision") if isinstance(line.permissionDecision, dict) else None
     details = bytes(line.toolUseResult)
     texts = (text_of(block), decode_text(line.toolUseResult)[:_BEGINNING] if details.startswith(b'"') else "")
-    if decision in {"reject", "deny"} or any(text.startswith(_REJECTED) for text in texts):
+    if decision in ("reject", "deny") or any(text.startswith(_REJECTED) for text in texts):
         return "rejected"
     if any(_INTERRUPT in text for text in texts):
         return "interrupted"

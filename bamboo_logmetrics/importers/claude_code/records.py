@@ -156,8 +156,8 @@ class ToolResult(msgspec.Struct):
     usage: Usage | None = None
 
 
-_TYPES_WITHOUT_SESSION = {"summary", "file-history-snapshot"}
-_TYPES = {"user", "assistant", "system", "progress", "attachment", "mode", "queue-operation", *_TYPES_WITHOUT_SESSION}
+_TYPES_WITHOUT_SESSION = ("summary", "file-history-snapshot")
+_TYPES = ("user", "assistant", "system", "progress", "attachment", "mode", "queue-operation", *_TYPES_WITHOUT_SESSION)
 
 _LINE = msgspec.json.Decoder(Line)
 _INNER: dict[str, type[msgspec.Struct]] = {

@@ -56,8 +56,8 @@ _SESSION_ENDS = {
 }
 _ROUND_ENDS = {Marker.INTERRUPT: "cancelled", Marker.API_ERROR: "error", Marker.GAVE_UP: "error"}
 _SYNTHETIC = "<synthetic>"
-_TOOL_USES = {"tool_use", "server_tool_use", "mcp_tool_use"}
-_COMPACTIONS = {"compact_boundary", "microcompact_boundary"}
+_TOOL_USES = ("tool_use", "server_tool_use", "mcp_tool_use")  # not sets: what is looked up may be of any type
+_COMPACTIONS = ("compact_boundary", "microcompact_boundary")
 
 
 def scan(path: Path, report: ImportReport, *, growing: bool = False) -> FileFacts:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.transcripts import Imported, answer, message, record, tool_result, tool_use, usage, user, write
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.strategies import JSON
+from support.transcripts import Imported, answer, message, nested, record, tool_result, tool_use, usage, user, write
 
 from bamboo_logmetrics import (
     MessageCountUpdated,
@@ -304,3 +307,39 @@ def test_usage_that_comes_behind_a_tool_result(file):
         answer("a2", 4, "r1", message("m1", tool_use("t2"), usage=None)),
     ]
     assert Imported(write(file, *lines)).totals == (1, 118)
+
+
+WHOLE = [
+    user("u1", 1, gitBranch="main", promptId="p", origin={"kind": "human"}, promptSource="typed"),
+    answer("a1", 2, "u1", message("m1", tool_use("t1", "Skill"), usage=usage(5, iterations=[{"type": "compaction"}])), requestId="q"),
+    user("r1", 3, [tool_result("t1", is_error=True)], "a1", toolUseResult={"agentId": "a", "usage": usage(1), "durationMs": 5}, permissionDecision={"decision": "x"}),
+    nested("n1", 4, answer("k1", 4, None, message("m2")), "r1"),
+    record("system", "e1", 5, "n1", subtype="api_error", error={"status": 529, "error": {"type": "x"}}, retryInMs=5, retryAttempt=1),
+    record("attachment", "x1", 6, "e1", attachment={"type": "queued_command", "prompt": "x", "commandMode": "prompt"}),
+    answer("a2", 7, "x1", message("m3", model="<synthetic>"), isApiErrorMessage=True),
+    record("system", "c1", 8, "a2", subtype="compact_boundary", compactMetadata={"trigger": "x", "preTokens": 5}),
+    record("system", "d1", 9, "a1", subtype="turn_duration", durationMs=5),
+]  # fmt: skip
+
+
+def places(value):
+    """Yield each place of an object, with what holds it."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield value, key
+        yield from places(inner)
+
+
+@given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 99), JSON), max_size=6), st.integers(0, 300))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_value_anywhere(tmp_path, changes, cut):
+    """Whatever stands in a field, and wherever the file ends, a transcript is read without an error."""
+    lines = json.loads(json.dumps(WHOLE))
+    for number, place, value in changes:
+        where = list(places(lines[number]))
+        holder, key = where[place % len(where)]
+        holder[key] = value
+    text = "".join(json.dumps(one) + "\n" for one in lines)
+    file = tmp_path / "s1.jsonl"
+    file.write_text(text[: len(text) - cut], "utf-8")
+    Imported(file)
