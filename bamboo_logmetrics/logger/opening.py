@@ -65,8 +65,10 @@ def open_pipeline(
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         msg = "bamboo_logmetrics counts exactly only under the GIL: use Python's ordinary build, or set PYTHON_GIL=1"
         raise PlatformError(msg)
+    checked = make_options(options)
     resolved = _resolve(path)
-    checked = make_options(options, defaults={"max_line_bytes": PIPE_LINE} if is_pipe(resolved) else {})
+    if is_pipe(resolved):
+        checked = make_options(options, defaults={"max_line_bytes": PIPE_LINE})
     if checked.close_on_sigterm:
         process.catch_sigterm()
     return Pipeline(resolved, checked, around)
