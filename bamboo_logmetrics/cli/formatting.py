@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -16,8 +18,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-from bamboo_logmetrics.reading import Report, WriterReport
+from bamboo_logmetrics.reading import Finding, Report, WriterReport
 
+MOST_SHOWN = 20  # writers, problems and notes that a text shows
+
+_AT_ONCE = 1_000  # items that are made JSON together
 _PIPE_WIDTH = 140  # columns, where stdout is not a terminal with a width of its own
 
 
@@ -37,21 +42,58 @@ def printable(text: str) -> str:
 
 def as_json(data: Any) -> str:
     """Return a report, or a list of such objects, as indented JSON."""
-    text = json.dumps(msgspec.to_builtins(data, enc_hook=dict), indent=2, ensure_ascii=False)
-    return text.encode("utf-8", "replace").decode()  # the name of a file may not be UTF-8
+    try:
+        return msgspec.json.format(msgspec.json.encode(data, enc_hook=dict), indent=2).decode()
+    except UnicodeEncodeError:  # the name of a file may not be UTF-8
+        text = json.dumps(msgspec.to_builtins(data, enc_hook=dict), indent=2, ensure_ascii=False)
+        return text.encode("utf-8", "replace").decode()
+
+
+def print_json(report: Report) -> None:
+    """Print a report as indented JSON, as :func:`as_json`, but one writer at a time: there may be many."""
+    lists = {name: getattr(report, name) for name in ("files", "writers", "problems", "notes")}
+    fields = [item.name for item in dataclasses.fields(report)]
+    for number, name in enumerate(fields):
+        click.echo("{" if number == 0 else ",")
+        click.echo(f'  "{name}": ', nl=False)
+        if name in lists:
+            _print_list(lists[name])
+        else:
+            click.echo(as_json(getattr(report, name)).replace("\n", "\n  "), nl=False)
+    click.echo("\n}")
+
+
+def _print_list(items: tuple[Any, ...]) -> None:
+    separator = "["
+    for start in range(0, len(items), _AT_ONCE):
+        texts = [as_json(item).replace("\n", "\n    ") for item in items[start : start + _AT_ONCE]]
+        click.echo(separator + "\n    " + ",\n    ".join(texts), nl=False)
+        separator = ","
+    click.echo("\n  ]" if items else "[]", nl=False)
 
 
 def show_report(report: Report) -> None:
-    """Print a report: a table of the writers, problems, notes, and the verdict."""
+    """Print a report: the writers, the worst first, problems, notes, and the verdict; of many only the first ones."""
     if report.writers:
-        _show_writers(report.writers)
-    for finding in report.problems:
-        click.echo(f"{click.style('problem', fg='red')}: {printable(str(finding))}")
-    for finding in report.notes:
-        click.echo(f"note: {printable(str(finding))}")
+        _show_writers(sorted(report.writers, key=_badness))
+    _show_findings(click.style("problem", fg="red"), report.problems)
+    _show_findings("note", report.notes)
     if report.dropped:
         click.echo(f"dropped, and recorded in the log: {counts(report.dropped)}")
     click.echo(_verdict(report))
+
+
+def _badness(writer: WriterReport) -> tuple[bool, int, int]:
+    return writer.ok or writer.acknowledged, -writer.missing, -writer.repeats
+
+
+def _show_findings(label: str, findings: tuple[Finding, ...]) -> None:
+    for finding in findings[:MOST_SHOWN]:
+        click.echo(f"{label}: {printable(str(finding))}")
+    if len(findings) > MOST_SHOWN:
+        kinds = Counter(finding.kind for finding in findings[MOST_SHOWN:])
+        listed = ", ".join(f"{kind} {count:,}" for kind, count in sorted(kinds.items()))
+        click.echo(f"{label}: and {len(findings) - MOST_SHOWN:,} more ({listed}); --format json lists all")
 
 
 def counts(dropped: Mapping[str, int]) -> str:
@@ -65,16 +107,20 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _show_writers(writers: tuple[WriterReport, ...]) -> None:
+def _show_writers(writers: list[WriterReport]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("writer", no_wrap=True)
     table.add_column("process", overflow="fold")
     for name in ("numbers", "written", "own", "missing", "repeated", "dropped"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("end", no_wrap=True)
-    for writer in writers:
+    for writer in writers[:MOST_SHOWN]:
         table.add_row(*_cells(writer))
     print_table(table)
+    if len(writers) > MOST_SHOWN:
+        ends = Counter(writer.end for writer in writers[MOST_SHOWN:])
+        listed = ", ".join(f"{end} {count:,}" for end, count in sorted(ends.items()))
+        click.echo(f"and {plural(len(writers) - MOST_SHOWN, 'more writer')} ({listed}); --format json lists all")
 
 
 def print_table(table: Table) -> None:
@@ -98,15 +144,15 @@ def _cells(writer: WriterReport) -> list[Text]:
         f"{sum(writer.dropped.values()):,}",
         writer.end,
     ]
-    return [Text(cell, style="" if writer.ok else "red") for cell in cells]
+    return [Text(cell, style="" if writer.ok else "yellow" if writer.acknowledged else "red") for cell in cells]
 
 
 def _verdict(report: Report) -> str:
     extent = f"{plural(report.lines, 'line')} of {plural(len(report.writers), 'writer')}"
     extent += f" in {plural(len(report.files), 'file')}"
     if report.ok:
-        return click.style(f"OK: {extent}, every event is accounted for", fg="green")
-    return click.style(f"NOT ACCOUNTED FOR: {plural(len(report.problems), 'problem')} in {extent}", fg="red")
+        return click.style(f"{report.verdict}: {extent}", fg="green")
+    return click.style(f"{report.verdict}: {plural(len(report.problems), 'problem')} in {extent}", fg="red")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import click
 
 from bamboo_logmetrics import reading
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
-from bamboo_logmetrics.cli.formatting import as_json, progress_bar, show_report, tolerate_broken_pipe
+from bamboo_logmetrics.cli.formatting import print_json, progress_bar, show_report, tolerate_broken_pipe
 
 _LONG = 100 * 1024 * 1024  # bytes; a shorter log is read before anyone could look at a progress bar
 
@@ -14,9 +14,21 @@ _LONG = 100 * 1024 * 1024  # bytes; a shorter log is read before anyone could lo
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="The form of the report.")
-@click.option("--complete", is_flag=True, help="Also count as missing what retention has removed from the beginning.")
+@click.option(
+    "--complete", is_flag=True, help="Also count as missing what retention has removed, and acknowledged losses."
+)
+@click.option("--acknowledge", multiple=True, metavar="WRITER", help="Acknowledge what this writer has lost by now.")
+@click.option("--withdraw", multiple=True, metavar="WRITER", help="Withdraw an acknowledgement.")
 @click.pass_context
-def verify(ctx: click.Context, files: tuple[str, ...], form: str, complete: bool) -> None:
+def verify(
+    ctx: click.Context,
+    *,
+    files: tuple[str, ...],
+    form: str,
+    complete: bool,
+    acknowledge: tuple[str, ...],
+    withdraw: tuple[str, ...],
+) -> None:
     """Check that every event of a log is accounted for.
 
     FILE is a log, or a quoted pattern. Its rotated and compressed files are found automatically. For a rotated
@@ -24,6 +36,9 @@ def verify(ctx: click.Context, files: tuple[str, ...], form: str, complete: bool
 
     The command reads every line. The lines of each writer are numbered, so a missing number is a lost line. If the
     application lost events before they were written, the log itself records them; these events are accounted for.
+
+    A loss that you know of can be acknowledged, by the id of its writer. It is noted beside the log, in a file named
+    .NAME.acknowledged, and shown as a note; the exit code is 0 as long as that writer loses nothing more.
 
     \b
     Exit code: 0 all is accounted for, 1 something is missing, broken or
@@ -34,6 +49,7 @@ def verify(ctx: click.Context, files: tuple[str, ...], form: str, complete: bool
     bamboo-logmetrics verify 'logs/*.jsonl' --complete
     bamboo-logmetrics verify logs/agent.jsonl --format json | jq .writers
     docker logs app | bamboo-logmetrics verify -
+    bamboo-logmetrics verify logs/agent.jsonl --acknowledge 9f3c21d07a55e8b04c1d
     """  # noqa: D301 - click wants the character \b itself
     with progress_bar() as progress:
         task = progress.add_task("reading", total=None, visible=False)
@@ -41,10 +57,10 @@ def verify(ctx: click.Context, files: tuple[str, ...], form: str, complete: bool
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total, visible=total > _LONG)
 
-        report = reading.verify(files, complete=complete, on_progress=show)
+        report = reading.verify(files, complete=complete, acknowledge=acknowledge, withdraw=withdraw, on_progress=show)
     with tolerate_broken_pipe():
         if form == "json":
-            click.echo(as_json(report))
+            print_json(report)
         else:
             show_report(report)
     ctx.exit(OK if report.ok else FAILED)

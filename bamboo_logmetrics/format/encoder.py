@@ -7,12 +7,14 @@ Each record is flattened, redacted, laid out and truncated. Most records of the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from bamboo_logmetrics.events import MetricsEvent, SystemEvent
 from bamboo_logmetrics.events.times import format_ns
 from bamboo_logmetrics.format import flatten
 from bamboo_logmetrics.format.fast_path import FAST_PATHS
+from bamboo_logmetrics.format.fields import HEADER_SET, NO_FIELDS, TEXT_FIELDS, fixed_fields
 from bamboo_logmetrics.format.header import WRITER_BYTES
 from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.redact.clean import is_clean_flat
@@ -21,12 +23,15 @@ from bamboo_logmetrics.format.redact.looks import MASK
 from bamboo_logmetrics.format.redact.rules import Redact
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.format.truncate import cap
+from bamboo_logmetrics.record.clip import clip_flat
 from bamboo_logmetrics.record.packed import unpack
 from bamboo_logmetrics.record.queued import QueuedRecord, as_dict
 from bamboo_logmetrics.system import FS, Clock
 
 _MASK = MASK.encode()
-_NESTED = frozenset({dict, list})
+_CLIP = 2  # times the longest line: the characters of a record that are looked at
+_HEADER = HEADER_SET - {"event"}
+_MOST_KEYS = 1_000  # bound values of a record; more are left out
 
 
 class LineEncoder:
@@ -101,16 +106,20 @@ class LineEncoder:
         header: dict[str, Any] = {
             "writer": self.writer, "seq": self.seq + 1, "timestamp": timestamp, "exception": record.exception
         }  # fmt: skip
+        many = len(bound) > _MOST_KEYS
+        if many:
+            bound = dict(islice(bound.items(), _MOST_KEYS))
         if isinstance(event, MetricsEvent):
-            return flatten.expand(event, bound, **header)
-        return flatten.expand_plain(event, bound, level=record.level or "info", **header)
+            flat = flatten.expand(event, bound, **header)
+        else:
+            flat = flatten.expand_plain(event, bound, level=record.level or "info", **header)
+        return flat | {"truncated": ["bound"]} if many else flat
 
     def _render_within_limit(self, flat: dict[str, Any]) -> bytes:
         """Return the line of a flat record after redaction and truncation, without its newline."""
+        whole = NO_FIELDS if "plain" in flat else fixed_fields(flat["event"]).difference(TEXT_FIELDS)
+        clip_flat(flat, _CLIP * self._limit, whole | _HEADER)  # before anything that takes time for each character
         if self.redact and not is_clean_flat(flat):
-            for key, value in flat.items():
-                if type(value) is str or type(value) in _NESTED:
-                    flat[key] = _clip(value, 2 * self._limit)
             redact_flat(flat)
         if self._rules is not None:
             self._rules.mask_flat(flat)
@@ -149,12 +158,3 @@ class LineEncoder:
             writer=self.writer,
             seq=self.seq + 1,
         )
-
-
-def _clip(value: Any, longest: int) -> Any:
-    """Return a value with its texts clipped to ``longest`` characters: no line holds more, and redaction takes time."""
-    if isinstance(value, str):
-        return value if len(value) <= longest else value[:longest]
-    if isinstance(value, dict):
-        return {key: _clip(item, longest) for key, item in value.items()}
-    return [_clip(item, longest) for item in value] if isinstance(value, list) else value

@@ -9,9 +9,10 @@ same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache, partial
-from operator import attrgetter
+from operator import attrgetter, itemgetter
+from sys import getsizeof
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from bamboo_logmetrics.events import MetricsEvent, SystemEvent
 from bamboo_logmetrics.events.base import names_of
 from bamboo_logmetrics.events.registry import EVENT_CLASSES, is_builtin
 from bamboo_logmetrics.events.times import format_ns, format_utc
+from bamboo_logmetrics.format.caches import TextCache
 from bamboo_logmetrics.format.fields import (
     ERROR_STATUSES,
     HEADER,
@@ -36,13 +38,16 @@ from bamboo_logmetrics.format.layouts import NATIVE, Layout
 from bamboo_logmetrics.format.redact.clean import LONGEST_TEXT, are_clean, is_clean
 from bamboo_logmetrics.format.redact.values import mask_text, mask_value, may_show
 from bamboo_logmetrics.format.strict_json import encodable, encode, encoder, escape_line_breaks
+from bamboo_logmetrics.record.clip import LONGEST_KEY
 from bamboo_logmetrics.record.integers import integer
 from bamboo_logmetrics.record.packed import is_short
 from bamboo_logmetrics.record.queued import KeyValues, QueuedRecord, as_dict
 from bamboo_logmetrics.record.snapshot import all_scalar
 
 _MOST_CONTEXTS = 1_000  # remembered at a time; then all are forgotten
-_MOST_SHAPES, _MOST_KEYS = 1_000, 50
+_LONGEST_CONTEXT = 10_000  # bytes of the values of a context that is remembered
+_MOST_SHAPES, _LONGEST_SHAPE = 1_000, 2_000  # shapes, and characters of the keys of one
+_MOST_KEYS = 50  # of a record; the general path has limits for more
 
 _SHAPES: dict[tuple[str, ...], Callable[..., Any]] = {}  # Structs of plain lines, by the bound keys
 
@@ -107,7 +112,7 @@ class FastPath:
         make, suffix, duplicates, trace_id = plan
         if bound:
             values = as_dict(bound)
-            apart = make and _may_append(cls, tuple(values)) and context.keys().isdisjoint(values)
+            apart = make and _APPENDABLE[cls, tuple(values)] and context.keys().isdisjoint(values)
             if apart and are_clean(values.values()):
                 suffix = suffix[:-2] + b"," + encode(values)[1:] + b"\n"
             else:
@@ -124,8 +129,12 @@ class FastPath:
         """Have the plans of a context at hand: records of one context mostly follow each other."""
         entry = self._contexts.get(id(context))
         if entry is None:
-            entry = _ContextPlans(context, {}, tuple(context), tuple(context.values()), are_clean(context.values()))
-            if is_short(context):  # any other context is a copy for this one call
+            small = _are_few_and_short(context)
+            clean = small and are_clean(context.values())
+            entry = _ContextPlans(context, {}, tuple(context), tuple(context.values()), clean)
+            if (
+                small and is_short(context) and sum(map(getsizeof, entry.row)) <= _LONGEST_CONTEXT
+            ):  # any other context is a copy for this one call
                 if len(self._contexts) >= _MOST_CONTEXTS:
                     self._contexts.clear()
                 self._contexts[id(context)] = entry
@@ -143,7 +152,7 @@ def _plain_line(record: QueuedRecord, context: _ContextPlans, writer: str, seq: 
         names, values = bound.names, bound.values
     else:
         names, values = tuple(bound), tuple(bound.values())
-    if not (is_clean(text) and are_clean(values)):
+    if len(names) > _MOST_KEYS or not (is_clean(text) and are_clean(values)):
         return None
     if context.names:
         if not context.clean:
@@ -171,7 +180,7 @@ def _make_shape(keys: tuple[str, ...]) -> Callable[..., Any] | None:
     if not all(map(_is_harmless, keys)):
         return None
     names = (*HEADER, *keys)
-    if len(_SHAPES) >= _MOST_SHAPES or len(keys) > _MOST_KEYS:
+    if len(_SHAPES) >= _MOST_SHAPES or sum(map(len, keys)) > _LONGEST_SHAPE:
         return lambda *values: dict(zip(names, values, strict=True))
     fields = {f"field_{number}": name for number, name in enumerate(names)}
     try:
@@ -181,9 +190,18 @@ def _make_shape(keys: tuple[str, ...]) -> Callable[..., Any] | None:
     return _SHAPES[keys]
 
 
-@lru_cache(maxsize=4096)
+def _are_few_and_short(keys: Collection[str]) -> bool:
+    """Return True if looking at each key takes little time, and remembering it little memory."""
+    return len(keys) <= _MOST_KEYS and all(len(key) <= LONGEST_KEY for key in keys)
+
+
 def _is_harmless(key: str) -> bool:
     """Return True if a value bound under this key is written as it is, unless it is a text with a secret."""
+    return len(key) <= LONGEST_KEY and _has_no_meaning(key)
+
+
+@lru_cache(maxsize=4096)
+def _has_no_meaning(key: str) -> bool:
     return key not in HEADER_SET and key not in TRAILER and may_show(key) and _is_utf8(key)
 
 
@@ -201,7 +219,9 @@ _GENERAL_PATH = LinePlan(None, b"", (), None)
 def _make_plan(cls: type[MetricsEvent], context: Mapping[str, Any]) -> LinePlan:
     """Return the plan for a kind and a context; keys to rename and nested values need the general path."""
     make = _LINE_MAKERS.get(cls)
-    if make is None or not all_scalar(context):
+    if make is None or not all_scalar(context) or not _are_few_and_short(context):
+        return _GENERAL_PATH
+    if any(type(value) is str and len(value) > LONGEST_TEXT for value in context.values()):
         return _GENERAL_PATH
     fields, trace_id = fields_in_line(cls.kind), None
     duplicates: list[tuple[Callable[[Any], Any], Any]] = []
@@ -220,11 +240,15 @@ def _make_plan(cls: type[MetricsEvent], context: Mapping[str, Any]) -> LinePlan:
     return LinePlan(make, end + b"\n", tuple(duplicates), trace_id)
 
 
-@lru_cache(maxsize=4096)
 def _may_append(cls: Any, keys: tuple[str, ...]) -> bool:
     """Return True if clean values bound under these keys stand at the end of a line of this kind as they are."""
     fields = fields_in_line(cls.kind) | {"trace_id"}
-    return all(_is_harmless(key) and key not in fields and not key.startswith("bound_") for key in keys)
+    return len(keys) <= _MOST_KEYS and all(
+        _is_harmless(key) and key not in fields and not key.startswith("bound_") for key in keys
+    )
+
+
+_APPENDABLE = TextCache(lambda argument: _may_append(*argument), itemgetter(1))
 
 
 def _trace_id(event: Any, bound: str) -> str:

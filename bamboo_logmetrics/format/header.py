@@ -12,6 +12,7 @@ from bamboo_logmetrics.format.fields import VERSION
 NOT_JSON = (ValueError, RecursionError)  # msgspec's errors and those of UTF-8 are ValueErrors
 
 WRITER_BYTES = 10  # 20 hex digits
+MAX_SEQ = 2**63 - 1  # what every reader of numbers can hold
 _WRITER_ID = re.compile(rf"[0-9a-f]{{{2 * WRITER_BYTES}}}", re.ASCII)
 
 
@@ -32,14 +33,14 @@ class LineHeader(msgspec.Struct, gc=False):
     event: str
     v: Literal[1]
     writer: str
-    seq: Annotated[int, msgspec.Meta(ge=1)]
+    seq: Annotated[int, msgspec.Meta(ge=1, le=MAX_SEQ)]
     plain: Any = None
     source: Any = None
 
 
 def make_header(event: str | None, v: int, writer: str | None, seq: int, *, plain: Any, source: Any) -> LineHeader:
     """Return a header after checking its values. Raises ValueError for a missing or wrong one."""
-    if event is None or v != VERSION or writer is None or seq < 1:
+    if event is None or v != VERSION or writer is None or not 1 <= seq <= MAX_SEQ:
         raise ValueError
     return LineHeader(event, 1, writer, seq, plain, source)
 

@@ -56,7 +56,7 @@ class _Cut:
         self.line = line
         self._limit = limit
         self._render = render
-        self._names: list[str] = []
+        self._names: list[str] = list(flat.get("truncated", ()))
 
     @property
     def excess(self) -> int:
@@ -81,7 +81,7 @@ class _Cut:
         if self.excess > 0 and keys:
             for key in keys:
                 del self.flat[key]
-            self._names = [name for name in self._names if name in self.flat]
+            self._names = [name for name in self._names if name in self.flat and name != "bound"]
             self._mark_truncated("bound")
 
     def _mark_truncated(self, name: str) -> None:

@@ -20,7 +20,13 @@ SUFFIX = {"gzip": ".gz", "zstd": ".zst"}
 SUFFIXES = tuple(SUFFIX.values())
 
 _KIND = {suffix: kind for kind, suffix in SUFFIX.items()}
+MOST_PLAIN = 1024 * 1024  # bytes of plain data at a time
+
 _CHUNK = 256 * 1024  # bytes
+# Compressed bytes at a time. Four bytes of zstd may stand for 128 KiB, so 512 bytes for 16 MiB; output of gzip is
+# limited by zlib itself.
+_STEP = {"gzip": 16 * 1024, "zstd": 512}
+_WINDOW_LOG = 25  # of zstd: 32 MiB of memory, enough for all levels of the zstd command but --ultra and --long
 _REMEDY = (
     "a Python that is built with libzstd (its module compression.zstd is missing); compress='gzip' works without"
     if sys.version_info >= (3, 14)
@@ -76,30 +82,53 @@ def _checksum(chunks: Iterator[bytes]) -> tuple[int, int]:
 
 
 def decompress(fs: FS, fd: int, kind: str) -> Iterator[bytes]:
-    """Yield the plain bytes of an open compressed file, in chunks.
+    """Yield the plain bytes of an open compressed file, in chunks of at most :data:`MOST_PLAIN` bytes.
 
-    The file may consist of several compressed pieces, one after the other, as other programs write them. Raises
-    DamagedFileError where it is damaged or cut off, OSError where it cannot be read, and ConfigError if this Python has
-    nothing for this kind.
+    Whatever the file holds, this takes less than 64 MiB of memory. The file may consist of several compressed pieces,
+    one after the other, as other programs write them.
+
+    Raises DamagedFileError where it is damaged, cut off or needs more memory, OSError where it cannot be read, and
+    ConfigError if this Python has nothing for this kind.
     """
     decompressor = _decompressor(kind)
-    offset = pieces = 0
+    pieces = 0
     try:
-        while chunk := fs.pread(fd, _CHUNK, offset):
-            offset += len(chunk)
+        for chunk in _input(fs, fd, _STEP[kind]):
             while chunk:
                 if decompressor.eof:
                     decompressor = _decompressor(kind)
                     pieces += 1
-                if plain := decompressor.decompress(chunk):
-                    yield plain
-                chunk = decompressor.unused_data
+                yield from _output(decompressor, kind, chunk)
+                chunk = decompressor.unused_data  # noqa: PLW2901 - the rest of it
     except _errors(kind) as error:
         msg = f"damaged {kind} data: {error}" if pieces == 0 else f"something follows the {kind} data: {error}"
         raise DamagedFileError(msg) from None
     if not decompressor.eof:
         msg = f"{kind} data ends too early" if pieces == 0 else f"something follows the {kind} data, and ends too early"
         raise DamagedFileError(msg)
+
+
+def _input(fs: FS, fd: int, step: int) -> Iterator[bytes]:
+    """Yield the bytes of a file in small steps: the more bytes at once, the more memory their plain form may take."""
+    offset = 0
+    while chunk := fs.pread(fd, _CHUNK, offset):
+        offset += len(chunk)
+        for start in range(0, len(chunk), step):
+            yield chunk[start : start + step]
+
+
+def _output(decompressor: Any, kind: str, chunk: bytes) -> Iterator[bytes]:
+    """Yield the plain form of a chunk, at most :data:`MOST_PLAIN` bytes at a time."""
+    if kind == "gzip":
+        full = True  # then zlib may hold more, also without further input
+        while (chunk or full) and not decompressor.eof:
+            if plain := decompressor.decompress(chunk, MOST_PLAIN):
+                yield plain
+            chunk, full = decompressor.unconsumed_tail, len(plain) == MOST_PLAIN
+        return
+    plain = decompressor.decompress(chunk)
+    for start in range(0, len(plain), MOST_PLAIN):
+        yield plain[start : start + MOST_PLAIN]
 
 
 def need_zstd(subject: str = "zstd files need") -> Any:
@@ -128,7 +157,9 @@ def _decompressor(kind: str) -> Any:
     if kind == "gzip":
         return zlib.decompressobj(_GZIP_WINDOW)
     zstd = need_zstd()
-    return zstd.ZstdDecompressor() if sys.version_info >= (3, 14) else zstd.ZstdDecompressor().decompressobj()
+    if sys.version_info >= (3, 14):
+        return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG})
+    return zstd.ZstdDecompressor(max_window_size=2**_WINDOW_LOG).decompressobj()
 
 
 def _errors(kind: str) -> type[Exception]:

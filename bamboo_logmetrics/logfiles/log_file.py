@@ -14,7 +14,7 @@ from bamboo_logmetrics.system import FS
 
 Identity = tuple[int, int]
 
-LONGEST_LINE = 64 * 1024 * 1024  # bytes; a file without newlines must not fill the memory
+LONGEST_LINE = 4 * 1024 * 1024  # bytes; a file without newlines must not fill the memory, nor may JSON as objects
 
 _CHUNK = 1024 * 1024
 _LEFT_OUT = b"\0"  # stands for the rest of a longer line, and makes it invalid: JSON never contains it

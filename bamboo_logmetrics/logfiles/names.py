@@ -5,6 +5,7 @@
 ``agent.jsonl.<time>-<writer>``                   a rotated file, with ``.gz`` or ``.zst`` if compressed
 ``.agent.jsonl.<time>-<writer>.gz.tmp``           an unfinished compressed file
 ``.agent.jsonl.lock``                             the lock of the writers
+``.agent.jsonl.acknowledged``                     the losses that ``verify --acknowledge`` has noted
 ``.agent.jsonl.<shipper>.<kind>``                 a file of a shipper, such as its checkpoint
 ================================================  ====================================================
 
@@ -169,6 +170,12 @@ def lock_path(log: str) -> str:
     """Return the path of the lock that the writers of a log share."""
     directory, name = os.path.split(log)
     return os.path.join(directory, f".{name}.lock")
+
+
+def acknowledged_path(log: str) -> str:
+    """Return the path of the file with the acknowledged losses of a log."""
+    directory, name = os.path.split(log)
+    return os.path.join(directory, f".{name}.acknowledged")
 
 
 def is_shipper_name(name: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
-from functools import lru_cache
 from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +13,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS, merge_record_extra
 
 from bamboo_logmetrics.events import MetricsEvent
 from bamboo_logmetrics.events.event import EventText
+from bamboo_logmetrics.format.caches import TextCache
 from bamboo_logmetrics.logger.exceptions import add_stack, text_of
 from bamboo_logmetrics.logger.message_dict import leave_out_doubles, split_message
 from bamboo_logmetrics.logger.queue_text import is_prepared, split_text
@@ -69,14 +69,13 @@ def event_and_fields(record: logging.LogRecord, getter: Getter | None = None) ->
     return event, fields
 
 
-@lru_cache(maxsize=1024)
-def extra_getter(attributes: tuple[str, ...]) -> tuple[tuple[str, ...], Callable[[dict[str, Any]], tuple[Any, ...]]]:
+def _make_getter(attributes: tuple[str, ...]) -> tuple[tuple[str, ...], Callable[[dict[str, Any]], tuple[Any, ...]]]:
     """Return the names of a record's fields, and a function that gets their values from the record's ``__dict__``.
 
     The fields are the logger's name, and what ``extra=`` and filters added, by python-json-logger's rule.
 
     Args:
-        attributes: the names of the record's attributes. The records of one call always have the same, hence the cache.
+        attributes: the names of the record's attributes.
     """
     empty = SimpleNamespace()
     empty.__dict__.update(dict.fromkeys(attributes))
@@ -85,6 +84,10 @@ def extra_getter(attributes: tuple[str, ...]) -> tuple[tuple[str, ...], Callable
     if len(sources) == 1:
         return ("logger",), lambda of: (of["name"],)
     return tuple(sources), itemgetter(*sources.values())
+
+
+# the records of one call always have the same attributes
+extra_getter: Getter = TextCache(_make_getter, lambda attributes: map(str, attributes)).__getitem__
 
 
 def has_trace_id(attributes: dict[str, Any]) -> bool:

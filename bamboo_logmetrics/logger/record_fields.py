@@ -16,6 +16,7 @@ Getter = Callable[[tuple[str, ...]], tuple[tuple[str, ...], Callable[[dict[str, 
 _ALWAYS = frozenset({"exc_info", "exc_text", "stack_info"})
 _IN_LINE = _ALWAYS | {"asctime", "message", "levelname", "levelno", "name", "created", "msecs"}
 _MOST_CACHED = 1024
+_LONGEST_CACHED = 2_000  # characters of the names of one kind of record
 _NOT_FOR_HANDLERS = (
     "prefix", "rename_fields", "exc_info_as_array", "stack_info_as_array", "timestamp", "json_indent", "json_default"
 )  # fmt: skip
@@ -53,9 +54,11 @@ class FieldGetter:
         """Return the names of the fields of a record with these attributes, and a function that gets their values."""
         cached = self._cache.get(attributes)
         if cached is None:
-            if len(self._cache) >= _MOST_CACHED:
-                self._cache.clear()
-            cached = self._cache[attributes] = self._make(attributes)
+            cached = self._make(attributes)
+            if sum(len(str(name)) for name in attributes) <= _LONGEST_CACHED:
+                if len(self._cache) >= _MOST_CACHED:
+                    self._cache.clear()
+                self._cache[attributes] = cached
         return cached  # type: ignore[no-any-return]
 
     def _make(self, attributes: tuple[str, ...]) -> Any:

@@ -22,6 +22,7 @@ import msgspec
 from bamboo_logmetrics.events import MetricsEvent
 from bamboo_logmetrics.events.base import Model, names_of
 from bamboo_logmetrics.events.times import format_utc
+from bamboo_logmetrics.record.clip import clip
 from bamboo_logmetrics.record.integers import integer
 from bamboo_logmetrics.record.natural import Pairs, behind_proxy, is_proxy, natural_form
 
@@ -73,7 +74,7 @@ def freeze_key(key: Any) -> str:
     """Return a mapping's key as an exact str."""
     if type(key) is str:
         return key
-    return _short_text(str, freeze(key))
+    return _short_text(str, clip(freeze(key), MAX_TEXT))
 
 
 def freeze_text(value: Any) -> str:
@@ -116,7 +117,9 @@ class _Freezer:
             return copy
         if is_proxy(value):
             return self.freeze(behind_proxy(value), depth + 1) if depth < MAX_DEPTH else TOO_DEEP
-        simple = _simple(value)
+        if isinstance(value, Enum) and depth < MAX_DEPTH:
+            return self.freeze(value._value_, depth + 1)
+        simple = value if isinstance(value, Model) else _simple(value)
         if simple is not value:
             return self._within_room(integer(simple) if type(simple) is int else simple)
         if id(value) in self.path:
@@ -158,6 +161,8 @@ class _Freezer:
     def _container(self, value: Any, depth: int) -> Any:
         if type(value) is Pairs:
             return self._dict(value.pairs, depth)
+        if isinstance(value, Model):
+            return self._dict(_pairs_of(value), depth)
         if isinstance(value, (list, tuple, set, frozenset, deque)):
             return self._list(self._at_once(value), depth)
         if isinstance(value, Mapping):
@@ -198,10 +203,19 @@ class _Freezer:
                 break
             self.items += 1
             name = self._within_room(freeze_key(key))
-            while name in kept:  # 1 and "1" are two keys, and stay two
-                name += "'"
-            kept[name] = self.freeze(item, depth)
+            kept[name if name not in kept else _another(name, kept)] = self.freeze(item, depth)
         return kept
+
+
+def _another(name: str, used: dict[str, Any]) -> str:
+    """Return a name for a key whose text is used: 1 and "1" are two keys, and stay two."""
+    name += "'"
+    if name not in used:
+        return name
+    name += str(len(used))  # at once, because there may be thousands of them, such as NaN
+    while name in used:
+        name += "'"
+    return name
 
 
 # -- usual values, each copied in one step ----------------------------------------------
@@ -269,14 +283,12 @@ _USUAL: dict[type, Callable[[Any], Any]] = {
 # -- any other value ---------------------------------------------------------------------
 
 
-def _simple(value: Any) -> Any:  # noqa: C901, PLR0911 - one line per type reads best
+def _simple(value: Any) -> Any:  # noqa: PLR0911 - one line per type reads best
     """Return the plain form of a value that is no container, or ``value`` itself."""
     if isinstance(value, Enum):
-        return freeze(value._value_)
+        return TOO_DEEP
     if isinstance(value, str):
         return str.__str__(value)
-    if isinstance(value, Model):
-        return _model(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _short_text(lambda raw: bytes(raw[: MAX_TEXT + 1]).decode("utf-8", "backslashreplace"), value)
     if isinstance(value, datetime):
@@ -294,10 +306,11 @@ def _simple(value: Any) -> Any:  # noqa: C901, PLR0911 - one line per type reads
     return value
 
 
-def _model(value: Model) -> dict[str, Any]:
-    shown = {name: freeze(getattr(value, name)) for name in names_of(type(value))}
-    kind = {"event": value.kind} if isinstance(value, MetricsEvent) else {}
-    return kind | {name: item for name, item in shown.items() if item is not None}
+def _pairs_of(value: Model) -> list[tuple[str, Any]]:
+    """Return the kind of an event, and the fields that are not None."""
+    kind = [("event", value.kind)] if isinstance(value, MetricsEvent) else []
+    fields = [(name, getattr(value, name)) for name in names_of(type(value))]
+    return kind + [(name, item) for name, item in fields if item is not None]
 
 
 def _datetime_text(value: datetime) -> str | None:

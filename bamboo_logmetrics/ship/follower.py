@@ -18,6 +18,7 @@ from bamboo_logmetrics.system import FS
 
 GONE = "the file that was being read is gone: it is not known which lines followed in it"
 TRUNCATED = "the file that was being read was truncated: it is not known which lines followed in it"
+MOST_LINES = 10_000  # in one chunk; a chunk of 1 MiB has more only if it holds lines that are none of ours
 NOT_KNOWN = (GONE, TRUNCATED)  # reasons of chunks that stand for no line
 
 
@@ -65,7 +66,7 @@ class Follower:
                 data = self._peek_lines(self._file, size)
                 self._ahead = bool(data)
                 if b"\n" in data:
-                    return self._chunk(self._file, data[: data.rfind(b"\n") + 1])
+                    return self._chunk(self._file, _whole_lines(data))
                 if len(data) > LONGEST_LINE:
                     return self._too_long(self._file, data)
                 if not self._done:
@@ -243,3 +244,11 @@ def _closed_on_error(file: LogFile | None) -> Iterator[None]:
         if file is not None:
             file.close()
         raise
+
+
+def _whole_lines(data: bytes) -> bytes:
+    """Return the whole lines at the beginning of data that has a newline, about :data:`MOST_LINES` at most."""
+    end = len(data)
+    while end > 1 and data.count(b"\n", 0, end) > MOST_LINES:
+        end //= 2
+    return data[: data.rfind(b"\n", 0, end) + 1] or data[: data.find(b"\n") + 1]

@@ -6,7 +6,6 @@ import gzip
 import logging
 import ssl
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -18,6 +17,7 @@ from bamboo_logmetrics._version import __version__
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.redact.patterns import MASK
 from bamboo_logmetrics.format.redact.values import mask_text
+from bamboo_logmetrics.ship.answers import ACCEPTED, LONGEST_ANSWER, read_body
 from bamboo_logmetrics.ship.credentials import ENV_PREFIX, Credentials
 from bamboo_logmetrics.ship.destinations.base import Destination
 from bamboo_logmetrics.ship.urls import Url, not_a_url, parse_url
@@ -26,8 +26,6 @@ _GZIP_LEVEL = 1  # the fastest; JSON lines are a tenth of their size even so
 READ_TIMEOUT = 30.0  # seconds for each byte of an answer
 _CONNECT_TIMEOUT = 5.0
 _TIMEOUT = httpx.Timeout(READ_TIMEOUT, connect=_CONNECT_TIMEOUT)
-_LONGEST_WAIT = 30.0  # seconds, for the body of an answer
-_LONGEST_ANSWER = 16 * 1024 * 1024  # bytes, decompressed; Elasticsearch answers for each line
 _SEARCHED, _LONGEST_REASON = 4_000, 500  # characters that are searched for secrets, and that are kept
 
 _SECRETS = (
@@ -106,7 +104,7 @@ class Server:
         try:
             timeout = httpx.Timeout(READ_TIMEOUT, connect=_CONNECT_TIMEOUT, read=self.read_timeout)
             with self._client.stream("POST", self.url, content=body, timeout=timeout) as response:
-                return self._answer(response, _content(response))
+                return self._answer(response, read_body(response))
         except NO_ANSWER as error:
             return Answer(0, error=self.shown(f"{type(error).__name__}: {error}".rstrip(": ")))
         finally:
@@ -125,26 +123,13 @@ class Server:
             _posting.now = False
 
     def _answer(self, response: httpx.Response, content: bytes) -> Answer:
-        if response.is_success and len(content) <= _LONGEST_ANSWER:
+        if response.is_success and len(content) <= LONGEST_ANSWER:
             return Answer(response.status_code, content)
         if response.is_success:
-            return Answer(response.status_code, error=f"an answer of more than {_LONGEST_ANSWER:,} bytes")
+            return Answer(response.status_code, error=f"an answer of more than {LONGEST_ANSWER:,} bytes")
         text = content.decode("utf-8", "replace") or response.headers.get("Location", "")
         error = self.shown(f"{response.status_code} {response.reason_phrase}: {text}").rstrip(": ")
         return Answer(response.status_code, content, _wait(response.headers), error)
-
-
-def _content(response: httpx.Response) -> bytes:
-    """Return the body of an answer, or the beginning of one that is too large."""
-    content, until = bytearray(), time.monotonic() + _LONGEST_WAIT
-    for chunk in response.iter_bytes():
-        content += chunk
-        if time.monotonic() > until:  # httpx limits the wait for each part only
-            msg = f"an answer that takes more than {_LONGEST_WAIT:.0f} s"
-            raise httpx.ReadTimeout(msg)
-        if len(content) > _LONGEST_ANSWER:
-            break
-    return bytes(content)
 
 
 def make_client(
@@ -166,7 +151,8 @@ def make_client(
     """
     auth = credentials.headers() if auth is None else auth
     signer, secret_headers = (auth, {}) if isinstance(auth, httpx.Auth) else (None, auth)
-    headers = {"User-Agent": f"bamboo-logmetrics/{__version__}", **headers, **secret_headers}
+    own = {"User-Agent": f"bamboo-logmetrics/{__version__}", "Accept-Encoding": ACCEPTED}
+    headers = {**own, **headers, **secret_headers}
     tls = _tls(credentials)
     try:
         return httpx.Client(headers=headers, auth=signer, timeout=timeout, verify=tls)

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import httpx
+import msgspec
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.integrations.elasticsearch.requests import Request
+from bamboo_logmetrics.ship.answers import read_body
 from bamboo_logmetrics.ship.credentials import ENV_PREFIX, Credentials
 from bamboo_logmetrics.ship.http import NO_ANSWER, make_client, shown
 from bamboo_logmetrics.ship.urls import parse_url
@@ -62,25 +64,57 @@ def send(requests: Iterable[Request], url: str, credentials: Credentials) -> Ite
 
 def _send(client: httpx.Client, base: str, request: Request) -> RequestResult:
     url = f"{base}/{request.path}"
-    response = client.request(request.method, url, json=request.body)
+    response = _response(client, request.method, url, json=request.body)
     if request.path.startswith(_POLICIES):
         if "no handler found for uri" in response.text:  # OpenSearch's message for an endpoint that it does not have
             message = "no ISM here: no lifecycle policy, so nothing is ever deleted"
             return RequestResult(request, ok=False, message=message, skipped=True)
-        if response.status_code == _CONFLICT:  # the policy exists; ISM changes only the version that a request names
-            response = client.request(request.method, url, json=request.body, params=_version(client.get(url)))
-    message = f"{response.status_code} {response.reason_phrase}".rstrip()
-    if not response.is_success:
+        if response.code == _CONFLICT:  # the policy exists; ISM changes only the version that a request names
+            version = _version(_response(client, "GET", url))
+            response = _response(client, request.method, url, json=request.body, params=version)
+    message = response.status
+    if not response.ok:
         message = f"{message}: {response.text}".rstrip(": ")
-    return RequestResult(request, ok=response.is_success, message=message)
+    return RequestResult(request, ok=response.ok, message=message)
 
 
-def _version(response: httpx.Response) -> dict[str, Any]:
+class _Response(NamedTuple):
+    """An answer, of which no more is read than is needed.
+
+    Args:
+        status: the status and its reason, such as ``200 OK``.
+        ok: True for a status of success.
+        code: the status.
+        body: the body.
+    """
+
+    status: str
+    ok: bool
+    code: int
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode("utf-8", "replace")
+
+
+def _response(client: httpx.Client, method: str, url: str, **content: Any) -> _Response:
+    """Make a request and return its answer. Raises one of NO_ANSWER."""
+    with client.stream(method, url, **content) as response:
+        status = f"{response.status_code} {response.reason_phrase}".rstrip()
+        return _Response(status, response.is_success, response.status_code, read_body(response))
+
+
+class _Policy(msgspec.Struct):
+    seq_no: int | None = msgspec.field(name="_seq_no", default=None)
+    primary_term: int | None = msgspec.field(name="_primary_term", default=None)
+
+
+def _version(response: _Response) -> dict[str, Any]:
     try:
-        policy = response.json()
-    except ValueError:
+        policy = msgspec.json.decode(response.body, type=_Policy)
+    except (ValueError, RecursionError):
         return {}
-    if not isinstance(policy, dict):
-        return {}
-    names = {"if_seq_no": "_seq_no", "if_primary_term": "_primary_term"}
-    return {name: policy[key] for name, key in names.items() if key in policy}
+    versions = {"if_seq_no": policy.seq_no, "if_primary_term": policy.primary_term}
+    return {name: value for name, value in versions.items() if value is not None}

@@ -7,20 +7,29 @@ from collections.abc import Iterator
 from bamboo_logmetrics.reading.verification.report import End, Finding, FindingKind
 from bamboo_logmetrics.reading.verification.tallies import WriterTally
 
+LOSSES: frozenset[FindingKind] = frozenset({"gap", "missing_beginning", "unclean_end", "counts"})
 _MOST_GAPS = 5  # gaps that a text lists
 
 
-def writer_findings(tally: WriterTally, end: End, *, elsewhere: bool) -> Iterator[Finding]:
+def writer_findings(
+    tally: WriterTally, end: End, *, elsewhere: bool, acknowledged_at: str | None = None
+) -> Iterator[Finding]:
     """Yield the problems and notes of one writer.
 
     Args:
         tally: its totals.
         end: how it ended.
         elsewhere: True if it wrote on another machine or in another container, whose processes are not seen here.
+        acknowledged_at: the time at which its loss was acknowledged; None if that is not so, or if it has lost more.
     """
 
     def finding(kind: FindingKind, text: str) -> Finding:
-        return Finding(kind=kind, text=text, writer=tally.writer)
+        known = acknowledged_at if kind in LOSSES else None
+        return Finding(
+            kind="acknowledged" if known else kind,
+            text=f"acknowledged on {known}: {text}" if known else text,
+            writer=tally.writer,
+        )
 
     gaps = tally.gaps()
     if tally.removed:

@@ -21,6 +21,8 @@ FindingKind = Literal[
     "damaged_file",
     "no_lines",
     "being_written",
+    "too_many",
+    "acknowledged",
 ]
 
 
@@ -82,6 +84,7 @@ class WriterReport:
         stopped: the counts of that worker_stopped line, or None.
         counts_agree: True if those counts equal the sums over the lines; None without them, or without the beginning.
         repaired_bytes: bytes of torn last lines that it cut away.
+        acknowledged: True if somebody has acknowledged all that it has lost.
     """
 
     writer: str
@@ -107,6 +110,7 @@ class WriterReport:
     repaired_bytes: int
     boot_id: str | None = None
     pid_namespace: str | None = None
+    acknowledged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,3 +143,27 @@ class Report:
     writers: tuple[WriterReport, ...]
     problems: tuple[Finding, ...]
     notes: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> str:
+        """``accounted for``, or ``not accounted for`` if there is a problem.
+
+        If nothing but acknowledged losses is missing: ``accounted for, 1 acknowledged loss (3 lines)``.
+        """
+        if not self.ok:
+            return "not accounted for"
+        known = [writer for writer in self.writers if writer.acknowledged]
+        if not known or self.complete:
+            return "accounted for"
+        losses = f"{len(known):,} acknowledged loss" + ("es" if len(known) > 1 else "")
+        return f"accounted for, {losses} ({_extent(known)})"
+
+
+def _extent(writers: list[WriterReport]) -> str:
+    """Return how much writers have lost, such as ``3 lines, 1 unclean end``."""
+    counts = {
+        "line": sum(writer.missing for writer in writers),
+        "unclean end": sum(writer.end == "unclean end" for writer in writers),
+        "contradiction": sum(writer.counts_agree is False for writer in writers),
+    }
+    return ", ".join(f"{count:,} {noun}" + ("s" if count > 1 else "") for noun, count in counts.items() if count)

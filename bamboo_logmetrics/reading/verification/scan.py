@@ -14,14 +14,14 @@ from bamboo_logmetrics.format.layouts import NATIVE, DecodeHeader, decode_header
 from bamboo_logmetrics.logfiles.discovery import STDIN, open_files, size_of
 from bamboo_logmetrics.logfiles.log_file import Identity, LogFile, identity_at
 from bamboo_logmetrics.reading.verification.report import Finding, FindingKind
-from bamboo_logmetrics.reading.verification.tallies import SYSTEM_KINDS, SystemLine, WriterTally
+from bamboo_logmetrics.reading.verification.tallies import SYSTEM_KINDS, Limits, SystemLine, WriterTally
 from bamboo_logmetrics.system import FS
 
 Progress = Callable[[int, int], None]
 
 MOST_FINDINGS = 5  # findings of one kind that are listed; more are only counted
 
-_NO_WRITER = WriterTally("", "")
+_NO_WRITER = WriterTally("", "", Limits())
 
 
 class Scan:
@@ -40,6 +40,7 @@ class Scan:
         torn_tails: the logs whose active file ends without a newline, each with the finding for the case that no
             writer is running.
         used_logs: the logs that have a line of a bamboo_logmetrics writer.
+        limits: what is remembered at most, and what went beyond.
     """
 
     def __init__(self, logs: list[str], on_progress: Progress | None) -> None:
@@ -50,6 +51,7 @@ class Scan:
         self.counts: Counter[FindingKind] = Counter()
         self.torn_tails: list[tuple[str, Finding]] = []
         self.used_logs: set[str] = set()
+        self.limits = Limits()
         self._logs = logs
         self._fs = FS()
         self._states: dict[str, tuple[Identity, int]] = {}  # by log: the active file, and the bytes read of it
@@ -104,6 +106,8 @@ class Scan:
             block: whole lines, or a last line without newline.
             number: the number of the line before the block.
         """
+        if not block.strip(b"\n"):
+            return self._add_empty_lines(file, number, len(block))
         lines = block.split(b"\n")
         tail = lines.pop()
         valid, decode = _is_utf8(block), self._decode
@@ -129,8 +133,7 @@ class Scan:
             except NOT_JSON:
                 self._add_invalid(line, file.path, number)
                 continue
-            self._add_line(tally, header, line, file.path, number)
-            next_seq = tally.numbers.ends[-1] + 1
+            next_seq = self._add_line(tally, header, line, file.path, number)
         tally.add_run(next_seq)
         self._decode = decode
         if tail:
@@ -139,17 +142,26 @@ class Scan:
         return number
 
     def _tally(self, writer: str, log: str) -> WriterTally:
-        """Return the tally of a writer. Raises ValueError if ``writer`` is not a writer's id."""
+        """Return the tally of a writer; one that nobody reads if there are too many writers.
+
+        Raises ValueError if ``writer`` is not a writer's id.
+        """
         tally = self.tallies.get(writer)
         if tally is None:
             if not is_writer_id(writer):
                 raise ValueError
-            tally = self.tallies[writer] = WriterTally(writer, log)
+            tally = WriterTally(writer, log, self.limits)
+            if self.limits.writers > 0:
+                self.limits.writers -= 1
+                self.tallies[writer] = tally
         self.used_logs.add(log)
         return tally
 
-    def _add_line(self, tally: WriterTally, header: LineHeader, line: bytes, path: str, number: int) -> None:
-        """Add one line of a writer, whatever its sequence number is."""
+    def _add_line(self, tally: WriterTally, header: LineHeader, line: bytes, path: str, number: int) -> int:
+        """Add one line of a writer, whatever its sequence number is; return the number that its next line has."""
+        if tally.writer not in self.tallies:
+            self.limits.lines_of_others += 1
+            return 0
         tally.last_line = self.lines + number
         if not tally.add(header.seq, in_oldest=self._in_oldest):
             self._add_finding("repeat", f"repeats line {header.seq} of writer {tally.writer}", path, number)
@@ -157,6 +169,7 @@ class Scan:
             self._add_own(tally, header, line, path, number)
         else:
             tally.written += 1
+        return tally.numbers.ends[-1] + 1
 
     # -- unusual lines -------------------------------------------------------------------
 
@@ -183,6 +196,13 @@ class Scan:
             self._add_finding("newer_version", f"a line of version {flat['v']}; update this package", path, number)
         else:
             self._add_finding("foreign_line", "JSON, but not a line of a bamboo_logmetrics writer", path, number)
+
+    def _add_empty_lines(self, file: LogFile, number: int, count: int) -> int:
+        """Add lines without any character, all at once: there may be millions."""
+        for line in range(number + 1, number + 1 + min(count, MOST_FINDINGS)):
+            self._add_finding("broken_line", "not JSON: an empty line", file.path, line)
+        self.counts["broken_line"] += max(0, count - MOST_FINDINGS)
+        return number + count
 
     def _add_tail(self, log: str, file: LogFile, number: int) -> None:
         text = "the last line is cut off: it has no newline"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
-from collections import Counter
+from collections.abc import Mapping
+from itertools import chain
 from types import MappingProxyType
 from typing import Annotated
 
@@ -14,24 +16,62 @@ from bamboo_logmetrics.reading.verification.report import End, StopCounts, Write
 STARTED, STOPPED, DROPPED = "system.worker_started", "system.worker_stopped", "system.metrics_dropped"
 SYSTEM_KINDS = frozenset({STARTED, STOPPED, DROPPED, "system.storage_error"})
 
+MOST_WRITERS, MOST_GAPS = 120_000, 100_000  # that are remembered
+_MOST_REASONS, _MOST_TEXTS = 100_000, 10_000
+OTHER_REASONS = "(other reasons)"
+
 _Count = Annotated[int, msgspec.Meta(ge=0)]
+_Text = Annotated[str, msgspec.Meta(max_length=255)]
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 class SystemLine(msgspec.Struct):
     """The fields of the log's own lines that verification needs; each kind of line has some of them."""
 
-    version: str | None = None
-    pid: int | None = None
-    host: str | None = None
-    started_at: str | None = None
-    boot_id: str | None = None
-    pid_namespace: str | None = None
+    version: _Text | None = None
+    pid: Annotated[int, msgspec.Meta(ge=0, le=2**32)] | None = None
+    host: _Text | None = None
+    started_at: _Text | None = None
+    boot_id: _Text | None = None
+    pid_namespace: _Text | None = None
     repaired_bytes: _Count = 0
     count: _Count = 0
-    reason: str = ""
+    reason: _Text = ""
     emitted: _Count = 0
     written: _Count = 0
-    dropped: dict[str, _Count] = {}
+    dropped: Annotated[dict[_Text, _Count], msgspec.Meta(max_length=100)] = {}
+
+
+class Limits:
+    """The limits of what is remembered of all writers together, whatever the files hold.
+
+    Attributes:
+        writers, gaps, reasons: how many more may be remembered: writers, gaps within writers, reasons of drops.
+        lines_of_others: the number of lines of further writers.
+        lines_left_out: the number of lines whose numbers are not remembered, so that they count as missing.
+    """
+
+    def __init__(self) -> None:
+        self.writers = MOST_WRITERS
+        self.gaps = MOST_GAPS
+        self.reasons = _MOST_REASONS
+        self.lines_of_others = self.lines_left_out = 0
+        self._texts: dict[str, str] = {}
+
+    def shared(self, text: str | None) -> str | None:
+        """Return one object for equal texts: the lines of one log have the same few."""
+        if text is None:
+            return None
+        if len(self._texts) >= _MOST_TEXTS:
+            self._texts.clear()
+        return self._texts.setdefault(text, text)
+
+    def take_reasons(self, count: int) -> bool:
+        """Return True if so many more reasons may be remembered."""
+        if count > self.reasons:
+            return False
+        self.reasons -= count
+        return True
 
 
 class IntervalSet:
@@ -44,8 +84,8 @@ class IntervalSet:
     __slots__ = ("ends", "starts")
 
     def __init__(self) -> None:
-        self.starts: list[int] = []
-        self.ends: list[int] = []
+        self.starts = array("Q")
+        self.ends = array("Q")
 
     def add(self, number: int) -> bool:
         """Add an integer; return True if it is new."""
@@ -67,11 +107,20 @@ class IntervalSet:
             ends.insert(at, number)
         return True
 
+    def makes_a_gap(self, number: int) -> bool:
+        """Return True if an integer is not next to one that is there, nor there itself."""
+        at = bisect_right(self.starts, number)
+        after = at < len(self.starts) and self.starts[at] == number + 1
+        return bool(self.starts) and not after and not (at and number <= self.ends[at - 1] + 1)
+
     def gaps(self, first: int) -> tuple[tuple[int, int], ...]:
         """Return the missing integers from ``first`` to the highest one, as (first, last) of each gap."""
-        before = [first - 1, *self.ends]
+        before = chain((first - 1,), self.ends)
         pairs = zip(before, self.starts, strict=False)
         return tuple((end + 1, start - 1) for end, start in pairs if start > end + 1)
+
+
+_NO_STOP = StopCounts(emitted=0, written=0, dropped=_NONE)
 
 
 class WriterTally:
@@ -80,9 +129,11 @@ class WriterTally:
     Args:
         writer: its id.
         log: the path of its log.
+        limits: how much more may be remembered of all writers together.
     """
 
     __slots__ = (
+        "_limits",
         "_stop",
         "_stop_seq",
         "boot_id",
@@ -103,14 +154,15 @@ class WriterTally:
         "written",
     )
 
-    def __init__(self, writer: str, log: str) -> None:
+    def __init__(self, writer: str, log: str, limits: Limits) -> None:
+        self._limits = limits
         self.writer = writer
         self.log = log
         self.numbers = IntervalSet()
         self.written = self.own = self.repeats = self.repaired_bytes = 0
         self.first_in_oldest = False
         self.last_line = 0  # where its last run of lines begins, counted over all files
-        self.dropped: Counter[str] = Counter()
+        self.dropped: Mapping[str, int] = _NONE
         self.pid: int | None = None
         self.host: str | None = None
         self.started_at: str | None = None
@@ -118,7 +170,7 @@ class WriterTally:
         self.pid_namespace: str | None = None
         self.version: str | None = None
         self._stop_seq = 0
-        self._stop = SystemLine()  # the worker_stopped line with the highest number
+        self._stop = _NO_STOP  # the counts of the worker_stopped line with the highest number
 
     def add_run(self, next_seq: int) -> None:
         """Add all numbers between the highest one so far and ``next_seq`` as lines of the application."""
@@ -134,10 +186,16 @@ class WriterTally:
             seq: the number.
             in_oldest: True if the line stands in the oldest file of its log.
         """
-        starts = self.numbers.starts
+        numbers, limits = self.numbers, self._limits
+        starts = numbers.starts
         if not starts or seq < starts[0]:
             self.first_in_oldest = in_oldest
-        if self.numbers.add(seq):
+        if numbers.makes_a_gap(seq):
+            if limits.gaps <= 0:
+                limits.lines_left_out += 1
+                return True
+            limits.gaps -= 1
+        if numbers.add(seq):
             return True
         self.repeats += 1
         return False
@@ -147,12 +205,22 @@ class WriterTally:
         self.own += 1
         self.repaired_bytes = max(self.repaired_bytes, line.repaired_bytes)  # each line has the sum so far
         if kind == STARTED:
-            self.pid, self.host, self.started_at, self.version = line.pid, line.host, line.started_at, line.version
-            self.boot_id, self.pid_namespace = line.boot_id, line.pid_namespace
+            shared = self._limits.shared
+            self.pid, self.host, self.started_at = line.pid, shared(line.host), shared(line.started_at)
+            self.version, self.boot_id = shared(line.version), shared(line.boot_id)
+            self.pid_namespace = shared(line.pid_namespace)
         elif kind == DROPPED:
-            self.dropped[line.reason] += line.count
+            known = line.reason in self.dropped or self._limits.take_reasons(1)
+            reason = line.reason if known else OTHER_REASONS
+            self.dropped = MappingProxyType({**self.dropped, reason: self.dropped.get(reason, 0) + line.count})
         elif kind == STOPPED and seq > self._stop_seq:
-            self._stop_seq, self._stop = seq, line
+            dropped = line.dropped
+            if not self._limits.take_reasons(len(dropped)):
+                dropped = {OTHER_REASONS: sum(dropped.values())}
+            self._stop_seq = seq
+            self._stop = StopCounts(
+                emitted=line.emitted, written=line.written, dropped=MappingProxyType(dropped) if dropped else _NONE
+            )
 
     # -- the result ----------------------------------------------------------------------
 
@@ -180,10 +248,11 @@ class WriterTally:
             texts.append(f"worker_stopped counts {stop.written} lines written, the files have {self.written}")
         announced = {reason: count for reason, count in stop.dropped.items() if reason != "closed" and count}
         if announced != {reason: count for reason, count in self.dropped.items() if count}:
-            texts.append(f"worker_stopped counts dropped {stop.dropped}, metrics_dropped lines {dict(self.dropped)}")
+            texts.append(f"worker_stopped counts dropped {announced}, metrics_dropped lines {dict(self.dropped)}")
         if stop.emitted != stop.written + sum(stop.dropped.values()):
             texts.append(
-                f"worker_stopped counts {stop.emitted} emitted, but {stop.written} written and {stop.dropped} dropped"
+                f"worker_stopped counts {stop.emitted} emitted, but {stop.written} written and "
+                f"{dict(stop.dropped)} dropped"
             )
         return texts
 
@@ -213,16 +282,12 @@ class WriterTally:
             repeats=self.repeats,
             gaps=gaps,
             missing=sum(last - first + 1 for first, last in gaps),
-            dropped=MappingProxyType(dict(self.dropped)),
+            dropped=self.dropped,
             removed_by_retention=self.removed,
             end=end,
-            stopped=None if self.open_ended else self._stop_counts(),
+            stopped=None if self.open_ended else self._stop,
             counts_agree=None if disagreements is None else not disagreements,
             repaired_bytes=self.repaired_bytes,
             boot_id=self.boot_id,
             pid_namespace=self.pid_namespace,
         )
-
-    def _stop_counts(self) -> StopCounts:
-        stop = self._stop
-        return StopCounts(emitted=stop.emitted, written=stop.written, dropped=MappingProxyType(stop.dropped))

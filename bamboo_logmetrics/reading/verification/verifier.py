@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from types import MappingProxyType
 
 from bamboo_logmetrics.logfiles.discovery import AnyPath, FileGoneError, find_logs
+from bamboo_logmetrics.reading.verification.acknowledgements import Acknowledgements
 from bamboo_logmetrics.reading.verification.findings import writer_findings
-from bamboo_logmetrics.reading.verification.report import End, Finding, FindingKind, Report
+from bamboo_logmetrics.reading.verification.report import End, Finding, FindingKind, Report, WriterReport
 from bamboo_logmetrics.reading.verification.running import find_elsewhere, find_running
 from bamboo_logmetrics.reading.verification.scan import MOST_FINDINGS, Progress, Scan
-from bamboo_logmetrics.reading.verification.tallies import WriterTally
+from bamboo_logmetrics.reading.verification.tallies import MOST_GAPS, MOST_WRITERS, Limits, WriterTally
 
 _TRIES = 5
-_NOTES: frozenset[FindingKind] = frozenset({"foreign_line", "removed_by_retention", "running", "being_written"})
+_NOTES: frozenset[FindingKind] = frozenset(
+    {"foreign_line", "removed_by_retention", "running", "being_written", "acknowledged"}
+)
 
 
 def verify(
-    paths: AnyPath | Iterable[AnyPath], *, complete: bool = False, on_progress: Progress | None = None
+    paths: AnyPath | Iterable[AnyPath],
+    *,
+    complete: bool = False,
+    acknowledge: Collection[str] = (),
+    withdraw: Collection[str] = (),
+    on_progress: Progress | None = None,
 ) -> Report:
     """Read all files of logs, of any layout, and report whether every line is accounted for.
 
@@ -31,11 +39,16 @@ def verify(
     Args:
         paths: logs, rotated files (each stands for its log) or patterns; each log is read once. ``"-"`` is standard
             input.
-        complete: True to count a beginning that retention removed as missing.
+        complete: True to count as missing what retention has removed from the beginning, and losses that were
+            acknowledged.
+        acknowledge: the ids of writers. What they have lost by now is noted in a file beside the log, and counts as
+            accounted for from now on. It is a problem again if they lose more.
+        withdraw: the ids of writers whose losses are acknowledged no more.
         on_progress: is called with the bytes read so far and in all; of compressed files, compressed bytes.
 
-    Raises FileNotFoundError for a path or pattern that names nothing, ConfigError for one that is not a regular file
-    or for a compressed file whose package is not installed, and OSError for a file that cannot be opened.
+    Raises FileNotFoundError for a path or pattern that names nothing, ConfigError for one that is not a regular file,
+    for a compressed file whose package is not installed, or for a writer with nothing to acknowledge or withdraw, and
+    OSError for a file that cannot be opened.
     """
     logs = find_logs(paths)
     ended: set[str] = set()
@@ -51,31 +64,39 @@ def verify(
         if unclean <= ended or not scan.is_outdated():
             break
         ended |= unclean
-    return _report(scan, logs, running, complete=complete)
+    return _report(scan, logs, running, Acknowledgements(acknowledge, withdraw), complete=complete)
 
 
-def _report(scan: Scan, logs: list[str], running: set[str], *, complete: bool) -> Report:
-    tallies = [(tally, _end(tally, running)) for tally in scan.tallies.values()]
+def _report(
+    scan: Scan, logs: list[str], running: set[str], acknowledgements: Acknowledgements, *, complete: bool
+) -> Report:
     findings = [*scan.findings, *_file_findings(scan, logs, running)]
     elsewhere = find_elsewhere(scan.open_ended())
-    for tally, end in tallies:
-        findings.extend(writer_findings(tally, end, elsewhere=tally.writer in elsewhere))
+    dropped: Counter[str] = Counter()
+    writers: list[WriterReport] = []
+    for writer in list(scan.tallies):
+        tally = scan.tallies.pop(writer)  # there may be many: each is freed as soon as its report exists
+        end = _end(tally, running)
+        report = tally.report(end, complete=complete)
+        known = acknowledgements.time_of(report, tuple(tally.disagreements() or ()))
+        known = None if complete else known
+        findings.extend(writer_findings(tally, end, elsewhere=writer in elsewhere, acknowledged_at=known))
+        dropped.update(tally.dropped)
+        writers.append(dataclasses.replace(report, acknowledged=True) if known else report)
+    acknowledgements.save()
     notes = _NOTES - {"removed_by_retention"} if complete else _NOTES
     problems = tuple(finding for finding in findings if finding.kind not in notes)
-    dropped: Counter[str] = Counter()
-    for tally, _ in tallies:
-        dropped.update(tally.dropped)
     return Report(
         ok=not problems,
         complete=complete,
         files=tuple(scan.files),
         lines=scan.lines,
-        written=sum(tally.written for tally, _ in tallies),
-        own=sum(tally.own for tally, _ in tallies),
+        written=sum(writer.written for writer in writers),
+        own=sum(writer.own for writer in writers),
         dropped=MappingProxyType(dict(dropped)),
         broken_lines=scan.counts["broken_line"],
         foreign_lines=scan.counts["foreign_line"],
-        writers=tuple(tally.report(end, complete=complete) for tally, end in tallies),
+        writers=tuple(writers),
         problems=problems,
         notes=tuple(finding for finding in findings if finding.kind in notes),
     )
@@ -99,6 +120,17 @@ def _file_findings(scan: Scan, logs: list[str], running: set[str]) -> Iterator[F
     for kind, count in scan.counts.items():
         if count > MOST_FINDINGS:
             yield Finding(kind=kind, text=f"and {count - MOST_FINDINGS} more of this kind: {kind}")
+    yield from _limit_findings(scan.limits)
     for log in logs:
         if log not in scan.used_logs:
             yield Finding(kind="no_lines", text="has no line of a bamboo_logmetrics writer", file=log)
+
+
+def _limit_findings(limits: Limits) -> Iterator[Finding]:
+    """Yield what could not be accounted for, because there is more than is remembered."""
+    if limits.lines_of_others:
+        text = f"more than {MOST_WRITERS:,} writers: {limits.lines_of_others:,} lines of others are not accounted for"
+        yield Finding(kind="too_many", text=f"{text}; verify a part of the files in a directory of its own")
+    if limits.lines_left_out:
+        text = f"more than {MOST_GAPS:,} gaps: {limits.lines_left_out:,} lines that are there count as missing"
+        yield Finding(kind="too_many", text=text)

@@ -43,7 +43,11 @@ _FIXABLE_REASONS = ("pipeline with id [", "no write index is defined")  # how th
 class _Error(msgspec.Struct, gc=False):
     type: str = ""
     reason: str | None = ""
-    caused_by: Any = None
+    caused_by: msgspec.Raw = msgspec.Raw(b"null")  # as objects it might be 20 times as large
+
+
+class _Cause(msgspec.Struct, gc=False):
+    reason: str | int | float | None = None
 
 
 class _Result(msgspec.Struct, gc=False):
@@ -53,9 +57,13 @@ class _Result(msgspec.Struct, gc=False):
     failure_store: str = ""
 
 
+class _Item(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    create: _Result
+
+
 class _Answer(msgspec.Struct):
     errors: bool
-    items: list[dict[str, _Result]] = []
+    items: list[_Item] = []
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
@@ -129,7 +137,7 @@ class Elasticsearch(Destination):
             raise ValueError(msg)
         retry, rejections, error = [], [], ""
         for entry, item in zip(entries, answer.items, strict=True):
-            (result,) = item.values()
+            result = item.create
             if result.failure_store == "used":  # Elasticsearch 9.1 and later: taken, but not into the stream
                 reason = "it was refused, and is in the failure store of the data stream"
                 rejections.append(Rejection([entry], 1, reason))
@@ -155,9 +163,9 @@ def _is_fixable(error: _Error | None) -> bool:
     return error is not None and (error.type in _FIXABLE or (error.reason or "").startswith(_FIXABLE_REASONS))
 
 
-def _notice(items: list[dict[str, _Result]]) -> str:
+def _notice(items: list[_Item]) -> str:
     """Return a notice for lines in a plain index, which has guessed types; empty where there is none."""
-    taken = (result.index for item in items for result in item.values() if result.status in _SUCCESS)
+    taken = (item.create.index for item in items if item.create.status in _SUCCESS)
     index = next(taken, "")  # the index that rejected a line need not be the one that would hold it
     if not index or index.startswith(_BACKING):
         return ""
@@ -170,5 +178,12 @@ def _notice(items: list[dict[str, _Result]]) -> str:
 
 def _reason(result: _Result) -> str:
     error = result.error or _Error()
-    cause = error.caused_by.get("reason") if isinstance(error.caused_by, dict) else None
+    cause = _cause_of(error)
     return ": ".join([str(result.status), *(str(part) for part in (error.type, error.reason, cause) if part)])
+
+
+def _cause_of(error: _Error) -> str | int | float | None:
+    try:
+        return msgspec.json.decode(error.caused_by, type=_Cause).reason
+    except msgspec.ValidationError:
+        return None

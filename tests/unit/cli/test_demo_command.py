@@ -24,7 +24,7 @@ def test_demo(run, tmp_path):
     assert number[0] == number[1] + number[2]
     assert number[2] > 0
     assert str(path) in result.stdout
-    assert "OK: " in result.stdout
+    assert "accounted for: " in result.stdout
     assert blm.verify(path).ok
 
 

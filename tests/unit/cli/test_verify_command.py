@@ -36,7 +36,7 @@ def test_verify_a_closed_log(run, closed_log):
     result = run("verify", closed_log)
     assert result.exit_code == 0
     assert re.search(r"[0-9a-f]{20} .* 1-12 .* 10 .* stopped", result.stdout)
-    assert result.stdout.splitlines()[-1] == "OK: 12 lines of 1 writer in 1 file, every event is accounted for"
+    assert result.stdout.splitlines()[-1] == "accounted for: 12 lines of 1 writer in 1 file"
     assert result.stderr == ""
 
 
@@ -46,7 +46,7 @@ def test_verify_a_gap(run, closed_log):
     result = run("verify", closed_log)
     assert result.exit_code == 1
     assert "missing lines: 4-5 (2 in all)" in result.stdout
-    assert result.stdout.splitlines()[-1].startswith("NOT ACCOUNTED FOR: 2 problems")
+    assert result.stdout.splitlines()[-1].startswith("not accounted for: 2 problems")
 
 
 def test_verify_a_file_of_another_program(run, tmp_path):
@@ -89,7 +89,7 @@ def test_verify_as_json(run, closed_log):
         "writers", "written",
     ]  # fmt: skip
     assert sorted(report["writers"][0]) == [
-        "boot_id", "counts_agree", "dropped", "end", "first_seq", "gaps", "host", "last_seq", "lines", "log",
+        "acknowledged", "boot_id", "counts_agree", "dropped", "end", "first_seq", "gaps", "host", "last_seq", "lines", "log",
         "missing", "ok", "own", "pid", "pid_namespace", "removed_by_retention", "repaired_bytes", "repeats",
         "started_at", "stopped", "version", "writer", "written",
     ]  # fmt: skip
@@ -209,3 +209,36 @@ def test_a_terminal_gets_a_bar_for_a_long_log(closed_log, monkeypatch):
     assert result.exit_code == 0
     assert "reading" in result.stderr
     assert "reading" not in result.stdout
+
+
+def test_verify_acknowledges_a_loss(run, closed_log):
+    """--acknowledge makes a known loss a note and gives 0; --complete still gives 1; --withdraw takes it back."""
+    cut_out(closed_log, 4, 5)
+    writer = blm.verify(closed_log).writers[0].writer
+    result = run("verify", closed_log, "--acknowledge", writer)
+    assert result.exit_code == 0
+    last = result.stdout.splitlines()[-1]
+    assert last == "accounted for, 1 acknowledged loss (2 lines, 1 contradiction): 10 lines of 1 writer in 1 file"
+    assert re.search(
+        r"note: writer [0-9a-f]{20}: acknowledged on 2\S+Z: missing lines: 4-5 \(2 in all\)", result.stdout
+    )
+    assert run("verify", closed_log).exit_code == 0
+    assert run("verify", closed_log, "--complete").exit_code == 1
+    assert run("verify", closed_log, "--withdraw", writer).exit_code == 1
+    assert run("verify", closed_log, "--withdraw", writer).exit_code == 2
+
+
+def test_verify_many_writers(run, path):
+    """Of many writers, problems and notes the worst are shown and the rest is counted; as JSON all are there."""
+    line = '{{"timestamp":"2026-11-22T15:47:13Z","level":"info","event":"x","v":1,"writer":"{:020x}","seq":{},"plain":true}}\n'
+    text = "".join(
+        line.format(number, seq) for number in range(1_050) for seq in (1, *([3] if number == 1_000 else []))
+    )
+    path.write_text(text, encoding="utf-8")
+    lines = run("verify", path).stdout.splitlines()
+    assert lines[1].startswith(f"{1_000:020x}")
+    assert "and 1,030 more writers (unclean end 1,030); --format json lists all" in lines
+    assert any(line.startswith("problem: and 1,031 more (gap 1, unclean_end 1,030)") for line in lines)
+    assert len(lines) < 50
+    report = json.loads(run("verify", path, "--format", "json").stdout)
+    assert (len(report["writers"]), len(report["problems"]), report["files"]) == (1_050, 1_051, [str(path)])

@@ -25,7 +25,7 @@ from support.tools import tool
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.ship import Credentials, Shipper
+from bamboo_logmetrics.ship import Credentials, Shipper, answers
 from bamboo_logmetrics.ship import http as ship_http
 from bamboo_logmetrics.ship.credentials import secret_from
 from bamboo_logmetrics.ship.http import Server, compressed
@@ -352,7 +352,7 @@ def test_requests_are_not_logged(stub, connect, caplog):
 
 def test_an_answer_that_drips(stub, connect, monkeypatch):
     """An answer whose body takes too long, however often a byte of it comes, is none."""
-    monkeypatch.setattr(ship_http, "_LONGEST_WAIT", -1.0)
+    monkeypatch.setattr(answers, "_LONGEST_WAIT", -1.0)
     stub.reply(Reply(200, body=b"x"))
     answer = connect(stub.url).post(EMPTY)
     assert (answer.status, answer.error) == (0, "ReadTimeout: an answer that takes more than -1 s")
@@ -505,7 +505,7 @@ def test_redirects_are_not_followed(stub, connect):
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"), [("500 No", "500 No: xxx"), ("200 OK", "an answer of more than 16,777,216 bytes")]
+    ("status", "reason"), [("500 No", "500 No: xxx"), ("200 OK", "an answer of more than 8,388,608 bytes")]
 )
 def test_an_endless_answer(connect, status, reason):
     """Of an answer without an end, only its beginning is read."""

@@ -209,7 +209,7 @@ def test_answers_that_say_nothing(desk, kind):
     assert it.deliver(entries(1)) == []
     assert it.stored == [1]
     assert (f"not one of {kind}" if kind != "loki" else "200, which is not how loki acknowledges lines") in it.said[0]
-    assert "16,777,216" in it.said[1]
+    assert "8,388,608" in it.said[1]
 
 
 def test_secrets_in_what_is_said(desk):

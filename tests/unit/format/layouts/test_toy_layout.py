@@ -70,7 +70,7 @@ def test_verify_takes_it_with_native_lines_between(path):
     assert sum(line.event is not None and line.event.kind == "chat.tool_called" for line in blm.read(path)) == 15
     result = CliRunner().invoke(cli, ["verify", str(path)])
     assert result.exit_code == 0
-    assert "OK: 21 lines of 3 writers" in result.stdout
+    assert "accounted for: 21 lines of 3 writers" in result.stdout
 
 
 def test_a_missing_line_is_loss(path):
