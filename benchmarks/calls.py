@@ -56,6 +56,9 @@ CASES = {
     "exception": Case("log.exception", "exception", 1, 1, (EXCEPTIONS,)),
     "processor": Case("one processor of the user, five scalars", "plain", 1.5, 1, (PROCESSOR,)),
     "ecs": Case("layout ecs, five scalars", "plain", 5, 1.5, options={"layout": "ecs"}, reference=ECS_REFERENCE),
+    "words": Case("a text of 2,400 characters, random words", "words", None, 0.5),
+    "source": Case("a text of 2,400 characters, Python source", "source", None, None),
+    "sentences": Case("a text of 2,400 characters, sentences with numbers and signs", "sentences", None, None),
     "request": Case("a request: three context variables, ten lines", "request", None, None, (CONTEXT, EXCEPTIONS)),
 }
 
@@ -111,4 +114,6 @@ def _targets(name: str, case: Case) -> list[Target]:
 def _asked(limit: float | None) -> str:
     if limit is None:
         return ""
+    if limit < 1:
+        return f"at most {1 / limit:g} times as much"
     return "no more" if limit == 1 else f"{limit:g} times less"

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks import texts
 from benchmarks.events import CONTEXT, MARK, TEXT, Load
 
 Call = Callable[[int], object]
@@ -61,7 +62,13 @@ def calls_of(log: Any, started: Callable[[str], object], completed: Callable[[st
         except ValueError:
             exception(MARKED)
 
+    def long(text: str) -> Call:
+        return lambda _: info(MARKED, text=text)
+
     return {
+        "words": long(texts.words()),
+        "source": long(texts.python_source()),
+        "sentences": long(texts.sentences()),
         "three": three,
         "nested": nested,
         "objects": objects,

@@ -67,8 +67,7 @@ _LONGEST_COMMAND = 2_000
 _FLAG = re.compile(
     rb"""-(?:(?<=[\s"'\x1f]-)|(?<=\A-))(?:(?:[puUabwPkKN]|hp)|-(?:user|proxy-user|cookie|creds|pass)\b)"""
 )
-_SLASHED = (b"/p", b"/user:", b"sqlplus", b"impdp", b"expdp")
-_OTHERS = (b"pass:", b"rabbitmqctl")
+_WITH_LOGIN = (b"sqlplus", b"impdp", b"expdp")  # of user/password@database
 
 
 def has_flags(raw: bytes, signs: bytes) -> bool:
@@ -80,9 +79,11 @@ def has_flags(raw: bytes, signs: bytes) -> bool:
     """
     if b"-" in signs and _FLAG.search(raw):
         return True
-    if any(word in raw for word in _OTHERS):
+    if b":" in signs and (b"pass:" in raw or (b"/" in signs and (b"/p" in raw or b"/user:" in raw))):
         return True
-    return b"/" in signs and (b":" in signs or b"@" in signs) and any(mark in raw for mark in _SLASHED)
+    if b"_" in signs and b"rabbitmqctl" in raw:
+        return True
+    return b"@" in signs and b"/" in signs and any(command in raw for command in _WITH_LOGIN)
 
 
 def on_command_lines(text: str, lower: bytes) -> Iterator[Span]:

@@ -65,7 +65,8 @@ def _secrets(text: str, raw: bytes, lower: bytes, signs: bytes) -> Iterator[tupl
             yield from shapes.private_keys(text)
         if b"Private-Lines" in raw:
             yield from shapes.putty_keys(text)
-    yield from sql.passwords(text, lower)
+    if b"'" in signs or b'"' in signs:
+        yield from sql.passwords(text, lower)
     if commands.has_flags(raw, signs):
         yield from commands.on_command_lines(text, lower)
     elif b"|" in signs and (b"sudo" in lower or b"chpasswd" in lower):
