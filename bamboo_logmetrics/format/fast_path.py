@@ -211,6 +211,11 @@ def _is_utf8(key: str) -> bool:
     return bool(encodable(key) == key)
 
 
+def _is_plain(key: str) -> bool:
+    """Return True for a key that is written as it is: without a lone surrogate, and no secret itself."""
+    return _is_utf8(key) and mask_text(key) == key
+
+
 # -- plans for typed events --------------------------------------------------------------
 
 _GENERAL_PATH = LinePlan(None, b"", (), None)
@@ -232,7 +237,7 @@ def _make_plan(cls: type[MetricsEvent], context: Mapping[str, Any]) -> LinePlan:
             duplicates.append((partial(_trace_id, bound=value), value))
         elif key in _PLAIN_FIELDS[cls]:
             duplicates.append((attrgetter(key), value))
-        elif key in fields or key in HEADER_SET or key in TRAILER or key.startswith("bound_") or not _is_utf8(key):
+        elif key in fields or key in HEADER_SET or key in TRAILER or key.startswith("bound_") or not _is_plain(key):
             return _GENERAL_PATH
         else:
             extra[key] = mask_value(key, integer(value) if type(value) is int else value)

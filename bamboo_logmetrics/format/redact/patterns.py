@@ -23,7 +23,7 @@ def mask_secrets(text: str) -> str:
     raw = text.encode("ascii", "replace")  # of the same length: places in it are those in the text
     signs = raw.translate(None, _USUAL)
     lower = raw.lower()
-    if not signs and (raw == lower or b"asic " not in raw):
+    if not signs and (raw == lower or (b"asic " not in raw and not shapes.has_run(raw))):
         return text
     spans = sorted(set(_secrets(text, raw, lower, signs)))
     return _replaced(text, spans) if spans else text

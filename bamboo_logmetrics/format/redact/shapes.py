@@ -82,6 +82,11 @@ _UNMARKED = (b":AA", b".atlasv1.", b"Q~", b"-us")  # in keys that do not begin w
 _DISCORD = frozenset("MNO")
 
 
+def has_run(raw: bytes) -> bool:
+    """Return True if a text has so many word characters in a row as a key has."""
+    return _RUN in raw.translate(_TO_RUNS)
+
+
 def prefixed_keys(text: str, raw: bytes) -> Iterator[Span]:
     """Give the places of keys that are known by their prefix; ``raw`` is the text as ASCII."""
     runs = raw.translate(_TO_RUNS)

@@ -218,6 +218,24 @@ def test_masked_end_to_end(open_log):
     assert all(f"401 for https://x/?key={MASK}" in row["exception"] for row in rows)
 
 
+def test_a_secret_as_a_key_is_masked_in_each_line(open_log):
+    """A secret that is itself a key does not reach the file, bound or of a call, of a text or an event; none is lost."""
+    key, other = f"sk-proj-{ALNUM}", f"ghp_{ALNUM[:36]}"
+    log = open_log()
+    log.info("x", **{key: 1, other: 2})
+    log.emit(tool(), **{key: 1})
+    log.bind(**{key: 1, "n": {other: 3}}).emit(tool())
+    log.bind(**{key: 1}).emit(tool())
+    log.bind(**{key: 1}).info("y")
+    assert log.close()
+    text = b"".join(physical(log.path)).decode()
+    assert key not in text
+    assert other not in text
+    assert [(row.get(MASK), row.get(f"{MASK} 2")) for row in flat(log.path)[1:-1]] == [
+        (1, 2), (1, None), (1, None), (1, None), (1, None)
+    ]  # fmt: skip
+
+
 # -- any secret, any text -------------------------------------------------------------------
 
 _CHARS = string.ascii_letters + string.digits
