@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportReport, Note, Problem, read_each
 from bamboo_logmetrics.importers.claude_code.importer import CLAUDE_CODE
 from bamboo_logmetrics.importers.codex.importer import CODEX
+from bamboo_logmetrics.importers.gemini_cli import GEMINI_CLI
+from bamboo_logmetrics.importers.mini_swe_agent import MINI_SWE_AGENT
 
 __all__ = [
     "IMPORTERS",
@@ -22,7 +24,9 @@ __all__ = [
     "register_importer",
 ]
 
-_importers: dict[str, Importer] = {importer.name: importer for importer in (CLAUDE_CODE, CODEX)}
+_importers: dict[str, Importer] = {
+    importer.name: importer for importer in (CLAUDE_CODE, CODEX, GEMINI_CLI, MINI_SWE_AGENT)
+}
 IMPORTERS: Mapping[str, Importer] = _importers
 
 

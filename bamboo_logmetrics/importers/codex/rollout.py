@@ -44,6 +44,7 @@ class _Rollout:
         self._replaying = self._at_new_agent = False
         self._began = 0
         self._model = ""
+        self._total: Any = None  # a fork's begins at that of its parent, and its first event may repeat it
         self._reset()
 
     def _reset(self) -> None:
@@ -56,7 +57,6 @@ class _Rollout:
         self._asked_at: int | None = None  # the time from which a call counts
         self._said: list[int] = []
         self._recorded = False
-        self._total: Any = None
         self._turn_start = 0
 
     def add(self, line: Line, payload: Payload, at: int) -> None:

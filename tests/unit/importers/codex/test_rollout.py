@@ -149,7 +149,7 @@ def test_an_old_fork_replays_its_parent(tmp_path):
         meta(50, "t2", forked_from_id="t1", source={"subagent": {"thread_spawn": {"parent_thread_id": "t1"}}}, agent_role="explorer"),
         meta(50), *turn(50), said(50), counted(50, 110, tokens(100, 10)),
         said(50, "function_call_output", call_id="x", output="You are the newly spawned agent. The prior conversation"),
-        *turn(51, "turn-2"), said(53), counted(54, 222, tokens(101, 11)),
+        *turn(51, "turn-2"), counted(52, 110, tokens(100, 10)), said(53), counted(54, 222, tokens(101, 11)),
     ]  # fmt: skip
     imported = Imported(tmp_path, t1=parent, t2=replay)
     assert totals(imported.pairs) == (2, 222)
@@ -323,7 +323,7 @@ def test_running_totals_of_real_rollouts(rollout):
     if rollout.stem == "forked-replay":
         marker = next(
             number
-            for number, raw in enumerate(rollout.open(encoding="utf-8"))
+            for number, raw in enumerate(rollout.read_text("utf-8").splitlines())
             if "You are the newly spawned agent" in raw
         )
         replayed = [
