@@ -65,8 +65,8 @@ class Ahead:
         self._numbers: dict[str, IntervalSet] = {}
         for writer, pairs in intervals.items():
             numbers = self._numbers[writer] = IntervalSet()
-            numbers.starts += [first for first, _ in pairs]
-            numbers.ends += [last for _, last in pairs]
+            numbers.starts.extend(first for first, _ in pairs)
+            numbers.ends.extend(last for _, last in pairs)
 
     def __contains__(self, line: tuple[str, int]) -> bool:
         writer, seq = line

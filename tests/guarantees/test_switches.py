@@ -140,7 +140,9 @@ def test_where_the_interpreter_lets_others_in(run_python, monkeypatch, jit):
     monkeypatch.setenv("PYTHON_JIT", jit)  # a build without the JIT does not look at it
     done = run_python(PROBE, TESTS)
     for _ in range(3):
-        if done.returncode == -signal.SIGSEGV:  # CPython 3.11 seldom survives it that another thread looks at its frames
+        if (
+            done.returncode == -signal.SIGSEGV
+        ):  # CPython 3.11 seldom survives it that another thread looks at its frames
             done = run_python(PROBE, TESTS)
     assert (done.returncode, done.stderr) == (0, "")
     seen = json.loads(done.stdout)
