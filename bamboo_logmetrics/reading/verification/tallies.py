@@ -212,7 +212,9 @@ class WriterTally:
         elif kind == DROPPED:
             known = line.reason in self.dropped or self._limits.take_reasons(1)
             reason = line.reason if known else OTHER_REASONS
-            self.dropped = MappingProxyType({**self.dropped, reason: self.dropped.get(reason, 0) + line.count})
+            if not isinstance(self.dropped, dict):
+                self.dropped = {}  # of its own; most writers drop nothing, and share an empty one
+            self.dropped[reason] = self.dropped.get(reason, 0) + line.count
         elif kind == STOPPED and seq > self._stop_seq:
             dropped = line.dropped
             if not self._limits.take_reasons(len(dropped)):
@@ -282,7 +284,7 @@ class WriterTally:
             repeats=self.repeats,
             gaps=gaps,
             missing=sum(last - first + 1 for first, last in gaps),
-            dropped=self.dropped,
+            dropped=MappingProxyType(self.dropped) if isinstance(self.dropped, dict) else _NONE,
             removed_by_retention=self.removed,
             end=end,
             stopped=None if self.open_ended else self._stop,
