@@ -173,7 +173,7 @@ def _check_output(choices: _Choices) -> bool:
 
 def _files(importer: Importer, choices: _Choices, log_path: str) -> list[Path]:
     """Return the files to import. Raises UsageError if there are none, or none that the tool wrote."""
-    paths = choices.paths or (Path(importer.usual_path).expanduser(),)
+    paths = choices.paths or importer.usual_paths()
     files = _find(importer, paths, log_path)
     names = ", ".join(map(str, paths))
     if not files and not choices.follow:
@@ -216,7 +216,7 @@ def _cycle(run: ImportRun, files: list[Path], report: ImportReport, progress: Pr
 
 def _follow(importer: Importer, choices: _Choices, log_path: str, run: ImportRun, report: ImportReport) -> None:
     """Import again and again until Ctrl-C, SIGTERM, or a log that takes no more."""
-    paths = choices.paths or (Path(importer.usual_path).expanduser(),)
+    paths = choices.paths or importer.usual_paths()
     try:
         while not (run.interrupted or run.refused):
             time.sleep(FOLLOW_EVERY)

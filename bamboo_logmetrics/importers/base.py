@@ -135,6 +135,10 @@ class Importer(ABC):
                 raise FileNotFoundError(msg)
         return list(files.values())
 
+    def usual_paths(self) -> tuple[Path, ...]:
+        """Return the places that are read when none is given."""
+        return (Path(self.usual_path).expanduser(),)
+
     def recognises(self, path: Path) -> bool:  # noqa: ARG002
         """Return True if a file may be one of the tool's."""
         return True

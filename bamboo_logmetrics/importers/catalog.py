@@ -51,15 +51,21 @@ class Catalog:
         store: the store, of this importer only as far as its ids begin with its name.
         name: the name of the importer.
         tally: counts what the summary says.
+        agent: the name of the tool, bound as ``agent``; by default that of the importer.
     """
 
-    def __init__(self, store: Store, name: str, tally: Tally) -> None:
+    def __init__(self, store: Store, name: str, tally: Tally, agent: str = "") -> None:
         self.store = store
         self.name = name
+        self.agent = agent or name
         self.tally = tally
         self._identity = Identity(store, name)
         self._sessions: dict[str, int] = {}
         self._first_new = 0
+
+    def of_source(self, name: str, agent: str) -> Catalog:
+        """Return a catalog in the same store for the facts of another importer."""
+        return Catalog(self.store, name, self.tally, agent)
 
     def _key(self, *parts: object) -> int:
         return key_of(self.name, *parts)
@@ -108,6 +114,7 @@ class Catalog:
 
     def _add_session(self, fact: SessionFact, changed: int) -> None:
         number = self.session_id(fact.id)
+        fact.bound = {"importer": self.name, "agent": self.agent, **fact.bound}
         known = self.find_session(number)
         merged = fact if known is None else _merged_session(known, fact)
         if known is not None and _PACK.encode(merged) == _PACK.encode(known):

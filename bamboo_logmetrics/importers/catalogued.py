@@ -34,9 +34,9 @@ class CataloguedImporter(Importer):
         """Yield the events of all files in order of time, each once."""
         store = Store()
         try:
-            catalog = Catalog(store, self.name, Tally())
+            catalog = Catalog(store, self.name, Tally(), self.agent)
             self.collect(catalog, [(path, None) for path in files], report, lambda _: False)
-            for due in Timeline(catalog, self.agent, None).events():
+            for due in Timeline(catalog, None).events():
                 yield due.imported
         finally:
             store.close()
@@ -61,4 +61,4 @@ class CataloguedImporter(Importer):
 
     def due(self, catalog: Catalog, before: int | None) -> Iterator[Due]:
         """Yield the events that are due; ``before`` as of :class:`~.timeline.Timeline`."""
-        return Timeline(catalog, self.agent, before).events()
+        return Timeline(catalog, before).events()

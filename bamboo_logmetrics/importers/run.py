@@ -117,7 +117,7 @@ class ImportRun:
         self._marks: list[tuple[str, tuple[int, ...]]] = []
         self.imported: Counter[type[MetricsEvent]] = Counter()
         self.tally = Tally()
-        self._catalog = Catalog(store, importer.name, self.tally)
+        self._catalog = Catalog(store, importer.name, self.tally, getattr(importer, "agent", ""))
         self.tokens = self.known = self.unchanged = self.partial = self.missing = 0
         self.interrupted = self.refused = False
         self.held = (0, 0)

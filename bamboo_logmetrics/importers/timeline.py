@@ -45,8 +45,8 @@ _OF_THE_END = {
 _OF_THE_WHOLE = ("stop_reason", "turn_duration_ms", "fallback_from", "response_model", "web_searches", "web_fetches")
 # the values of a session that stand in each of its lines
 _OF_SESSION = (
-    "project", "git_branch", "client_version", "entrypoint", "provider", "agent_id", "agent_type", "parent_session_id",
-    "parent_tool_call_id", "forked_from",
+    "importer", "agent", "project", "git_branch", "client_version", "entrypoint", "provider", "agent_id", "agent_type",
+    "parent_session_id", "parent_tool_call_id", "forked_from",
 )  # fmt: skip
 
 
@@ -80,14 +80,12 @@ class Timeline:
 
     Args:
         catalog: the merged facts.
-        agent: the name of the tool, bound as ``agent``.
         before: only what has not changed since this time (microseconds) counts as ended; None for everything.
     """
 
-    def __init__(self, catalog: Catalog, agent: str, before: int | None) -> None:
+    def __init__(self, catalog: Catalog, before: int | None) -> None:
         self._catalog = catalog
         self._execute = catalog.store.execute
-        self._agent = agent
         self._before = 2**61 if before is None else before
         self._owners = Owners(catalog)
         self._bound: dict[int, tuple[SessionFact, dict[str, Any]]] = {}
@@ -151,8 +149,7 @@ class Timeline:
         if known is None:
             fact = self._catalog.session(number)
             values = {**fact.bound, "forked_from": self._owners.forked_from(number, fact)}
-            bound: dict[str, Any] = {"importer": self._catalog.name, "agent": self._agent}
-            bound |= {key: values[key] for key in _OF_SESSION if values.get(key) is not None}
+            bound: dict[str, Any] = {key: values[key] for key in _OF_SESSION if values.get(key) is not None}
             if len(self._bound) > _CACHED:
                 self._bound.clear()
             known = self._bound[number] = fact, bound

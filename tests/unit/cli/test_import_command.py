@@ -340,3 +340,46 @@ def test_import_in_a_thread(source, tmp_path):
         result = pool.submit(CliRunner().invoke, cli, args).result()
     assert result.exit_code == 0
     assert "2 rounds" in result.stdout
+
+
+def test_import_auto(run, source, tmp_path):
+    """auto reads each file by the importer that recognises it, in one order of time, and says what it did not know."""
+    rollout = [
+        {"timestamp": "2026-11-22T15:47:01Z", "type": "session_meta", "payload": {"id": "t1"}},
+        {"timestamp": "2026-11-22T15:47:02Z", "type": "event_msg", "payload": {"type": "token_count", "info": {"last_token_usage": {"input_tokens": 1, "output_tokens": 1}}}},
+    ]  # fmt: skip
+    put(source / "rollout-2026-11-22T15-47-00-t1.jsonl", rollout)
+    put(source / "notes.jsonl", [{"text": "hello"}])
+    out = tmp_path / "out.jsonl"
+    result = run("import", "auto", source, "-o", out, "--all")
+    assert result.exit_code == 0, result.output
+    assert "2 sessions, 3 rounds" in result.stdout
+    for text in ("files of claude-code: 1", "files of codex: 1", "files that are not recognised, left out: 1"):
+        assert text in result.stdout
+    events = [line for line in flat(out) if "event_id" in line]
+    assert {line["importer"] for line in events} == {"claude-code", "codex"}
+    assert {line["importer"] for line in events if line["session_id"] == "t1"} == {"codex"}
+    assert [line["timestamp"] for line in events] == sorted(line["timestamp"] for line in events)
+    assert "unchanged: 2 files" in run("import", "auto", source, "-o", out, "--all", "--append").stdout
+
+
+def test_import_auto_from_the_usual_places(run, tmp_path, monkeypatch):
+    """Without a path, auto reads the usual place of each tool that has one."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    put(tmp_path / ".claude" / "projects" / "p" / "s-9.jsonl", transcript("s-9"))
+    result = run("import", "auto", "-o", tmp_path / "out.jsonl", "--all")
+    assert "files of claude-code: 1" in result.stdout
+
+
+def test_import_of_what_another_import_held_back(run, source, tmp_path):
+    """Events that one importer held back are written by the next import under the name of their own importer."""
+    out = tmp_path / "out.jsonl"
+    run("import", "claude-code", source, "-o", out)
+    folder = put(
+        tmp_path / "codex" / "rollout-2026-11-22T15-47-00-t1.jsonl",
+        [{"timestamp": "2026-11-22T15:47:01Z", "type": "session_meta", "payload": {"id": "t1"}}],
+    ).parent
+    assert run("import", "codex", folder, "-o", out, "--append", "--all").exit_code == 0
+    events = [line for line in flat(out) if "event_id" in line]
+    assert {line["importer"] for line in events if line["session_id"] == "s-1"} == {"claude-code"}
+    assert sum(line["event"] == "chat.session_completed" for line in events) == 2
