@@ -23,7 +23,7 @@ from bamboo_logmetrics.format.redact.looks import MASK
 from bamboo_logmetrics.format.redact.rules import Redact
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.format.truncate import cap
-from bamboo_logmetrics.record.clip import clip_flat
+from bamboo_logmetrics.record.clip import clip_flat, is_short_flat
 from bamboo_logmetrics.record.packed import unpack
 from bamboo_logmetrics.record.queued import QueuedRecord, as_dict
 from bamboo_logmetrics.system import FS, Clock
@@ -117,12 +117,13 @@ class LineEncoder:
 
     def _render_within_limit(self, flat: dict[str, Any]) -> bytes:
         """Return the line of a flat record after redaction and truncation, without its newline."""
-        whole = NO_FIELDS if "plain" in flat else fixed_fields(flat["event"]).difference(TEXT_FIELDS)
-        clip_flat(flat, _CLIP * self._limit, whole | _HEADER)  # before anything that takes time for each character
-        if self.redact and not is_clean_flat(flat):
-            redact_flat(flat)
-        if self._rules is not None:
-            self._rules.mask_flat(flat)
+        if not (self._usual and is_short_flat(flat) and is_clean_flat(flat)):
+            whole = NO_FIELDS if "plain" in flat else fixed_fields(flat["event"]).difference(TEXT_FIELDS)
+            clip_flat(flat, _CLIP * self._limit, whole | _HEADER)  # before anything that takes time for each character
+            if self.redact and not is_clean_flat(flat):
+                redact_flat(flat)
+            if self._rules is not None:
+                self._rules.mask_flat(flat)
         return cap(flat, self._limit, self._render)[1]
 
     def _render(self, flat: dict[str, Any]) -> bytes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 CUT = "…"
 LONGEST_KEY = 256  # characters; a longer key is cut
 
+_MOST_KEYS = 100  # of a record that need not be measured key by key
 _ITEM, _TEXT = 2, 8  # characters that an item takes at least, and a text beside its own: each takes time as well
 
 
@@ -67,6 +68,11 @@ def _clip_dict(values: dict[str, Any], most: int) -> tuple[dict[str, Any], int]:
 def clip_key(key: str, used: Any) -> str:
     """Return a key, cut if it is too long; two keys with the same beginning stay two."""
     return key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}{CUT}{len(used)}"
+
+
+def is_short_flat(flat: Mapping[str, Any]) -> bool:
+    """Return True if a flat record has few keys, none of them long: then its values decide whether it is clipped."""
+    return len(flat) <= _MOST_KEYS and max(map(len, flat)) <= LONGEST_KEY
 
 
 def clip_flat(flat: dict[str, Any], most: int, whole: Container[str]) -> None:
