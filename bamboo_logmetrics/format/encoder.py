@@ -118,8 +118,8 @@ class LineEncoder:
     def _render_within_limit(self, flat: dict[str, Any]) -> bytes:
         """Return the line of a flat record after redaction and truncation, without its newline."""
         if not (self._usual and is_short_flat(flat) and is_clean_flat(flat)):
-            whole = NO_FIELDS if "plain" in flat else fixed_fields(flat["event"]).difference(TEXT_FIELDS)
-            clip_flat(flat, _CLIP * self._limit, whole | _HEADER)  # before anything that takes time for each character
+            fixed = NO_FIELDS if "plain" in flat else fixed_fields(flat["event"]).difference(TEXT_FIELDS) | {"event"}
+            clip_flat(flat, _CLIP * self._limit, fixed | _HEADER)  # before anything that takes time for each character
             if self.redact and not is_clean_flat(flat):
                 redact_flat(flat)
             if self._rules is not None:
