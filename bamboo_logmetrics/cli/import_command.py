@@ -18,7 +18,7 @@ from rich.text import Text
 from bamboo_logmetrics.cli.exit_codes import FAILED, INTERRUPTED, OK
 from bamboo_logmetrics.cli.formatting import plural, printable, progress_bar, tolerate_broken_pipe
 from bamboo_logmetrics.cli.import_summary import show_summary
-from bamboo_logmetrics.importers import IMPORTERS, Importer, ImportReport, Problem
+from bamboo_logmetrics.importers import AUTO, IMPORTERS, Importer, ImportReport, Problem
 from bamboo_logmetrics.importers.run import EventClock, ImportRun, lock_path, open_store, store_path
 from bamboo_logmetrics.importers.store import ImportLock
 from bamboo_logmetrics.logfiles.discovery import find_log
@@ -181,9 +181,11 @@ def _files(importer: Importer, choices: _Choices, log_path: str) -> list[Path]:
         msg = f"no {' and no '.join(plain)} in {names}"
         raise click.UsageError(msg)
     if files and not any(importer.recognises(path) for path in files):
+        others = {source.name for path in files if (source := AUTO.source_of(path)) is not None}
+        remedy = f"; 'import {min(others)}' reads them" if others else ""
         msg = (
             f"none of the {plural(len(files), 'file')} in {names} is of {importer.name}; "
-            f"give the files of that tool, such as {importer.usual_path}"
+            f"give the files of that tool, such as {importer.usual_path}{remedy}"
         )
         raise click.UsageError(msg)
     return files

@@ -15,6 +15,7 @@ from bamboo_logmetrics.importers.gemini_cli import GEMINI_CLI
 from bamboo_logmetrics.importers.mini_swe_agent import MINI_SWE_AGENT
 
 __all__ = [
+    "AUTO",
     "IMPORTERS",
     "ImportReport",
     "ImportedEvent",
@@ -28,7 +29,8 @@ __all__ = [
 _importers: dict[str, Importer] = {
     importer.name: importer for importer in (CLAUDE_CODE, CODEX, GEMINI_CLI, MINI_SWE_AGENT)
 }
-_importers["auto"] = Auto(_importers)
+AUTO = Auto(_importers)
+_importers[AUTO.name] = AUTO
 IMPORTERS: Mapping[str, Importer] = _importers
 
 

@@ -48,10 +48,12 @@ class Auto(CataloguedImporter):
 
     def source_of(self, path: Path) -> CataloguedImporter | None:
         """Return the importer that recognises a file, or None."""
-        for source in self._sources:
-            if any(fnmatch(path.name, pattern) for pattern in source.patterns) and source.recognises(path):
-                return source
-        return None
+        sources = self._sources
+        usual = [source for source in sources if any(fnmatch(path.name, pattern) for pattern in source.patterns)]
+        renamed = [
+            source for source in sources if ".jsonl" in path.name and any(".jsonl" in one for one in source.patterns)
+        ]
+        return next((source for source in dict.fromkeys((*usual, *renamed)) if source.recognises(path)), None)
 
     def recognises(self, path: Path) -> bool:
         """Return True if one of the tools wrote a file."""

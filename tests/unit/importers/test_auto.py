@@ -20,4 +20,7 @@ def test_each_file_has_its_importer(tmp_path):
     assert AUTO.scan(transcript, ImportReport(), growing=False).calls
     with pytest.raises(OSError, match="of no tool that is known"):
         AUTO.scan(other, ImportReport(), growing=False)
+    rollout = tmp_path / "renamed.jsonl"
+    rollout.write_text(json.dumps({"timestamp": "x", "type": "session_meta", "payload": {"id": "t"}}) + "\n", "utf-8")
+    assert AUTO.source_of(rollout) is IMPORTERS["codex"]
     assert set(IMPORTERS["codex"].patterns) < set(AUTO.patterns)
