@@ -23,8 +23,8 @@ from bamboo_logmetrics.format.redact.looks import MASK
 from bamboo_logmetrics.format.redact.rules import Redact
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.format.truncate import cap
-from bamboo_logmetrics.record.clip import clip_flat, is_short_flat
-from bamboo_logmetrics.record.packed import unpack
+from bamboo_logmetrics.record.clip import CUT, clip_flat, is_short_flat
+from bamboo_logmetrics.record.packed import longest_text, unpack
 from bamboo_logmetrics.record.queued import QueuedRecord, as_dict
 from bamboo_logmetrics.system import FS, Clock
 
@@ -58,6 +58,7 @@ class LineEncoder:
         self.redact = bool(redact)
         self._rules = redact if isinstance(redact, Redact) else None
         self._usual = redact is True
+        self._longest = longest_text(max_line_bytes)
         self._fs = fs
         self._clock = clock
         self.reset_writer()
@@ -120,10 +121,13 @@ class LineEncoder:
         if not (self._usual and is_short_flat(flat) and is_clean_flat(flat)):
             fixed = NO_FIELDS if "plain" in flat else fixed_fields(flat["event"]).difference(TEXT_FIELDS) | {"event"}
             clip_flat(flat, _CLIP * self._limit, fixed | _HEADER)  # before anything that takes time for each character
+            cut = {key for key, value in flat.items() if type(value) is str and len(value) > self._longest}
             if self.redact and not is_clean_flat(flat):
                 redact_flat(flat)
             if self._rules is not None:
                 self._rules.mask_flat(flat)
+            for key in flat.keys() & cut:  # cut at the call; with its secrets masked the rest may fit
+                flat[key] += CUT
         return cap(flat, self._limit, self._render)[1]
 
     def _render(self, flat: dict[str, Any]) -> bytes:

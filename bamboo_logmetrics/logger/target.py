@@ -13,7 +13,7 @@ from bamboo_logmetrics.options import OnFull
 from bamboo_logmetrics.pipeline.channel import Channel
 from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
 from bamboo_logmetrics.record.levels import level_number
-from bamboo_logmetrics.record.packed import SLOT
+from bamboo_logmetrics.record.packed import SLOT, longest_text
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import Clock
 
@@ -79,9 +79,7 @@ class LogTarget:
         options = pipeline.options
         self.processors.replace(options.processors)  # in place: existing loggers share the list
         self.level = level_number(options.level) or logging.NOTSET
-        self.longest = (
-            2 * options.max_line_bytes
-        )  # twice as much as a line can hold, since masking may make texts shorter
+        self.longest = longest_text(options.max_line_bytes)
         self.time_ns = None if type(options.clock) is Clock else options.clock.time_ns
         self.may_block = pipeline.durable or options.on_full == OnFull.BLOCK.value
         if pipeline.durable:

@@ -24,6 +24,7 @@ SHORT = 512  # characters, about; a record with no more of them takes one slot
 SHORT_TEXT = 400  # characters of the texts alone, with a few numbers beside them
 SHORT_CONTEXT = 1_000  # characters, about; a longer context is copied at each call, and counts with each record
 
+_MOST_LONG, _REST = 4, 256  # beyond so many of the longest values each further one is cut to so many characters
 PER_VALUE = 16  # characters that a value and its key count for, beside those of a text
 _NOT_SCALAR = -1
 
@@ -53,6 +54,11 @@ def is_short(context: Mapping[str, Any]) -> bool:
     return 0 <= measure(context.values()) <= SHORT_CONTEXT
 
 
+def longest_text(max_line_bytes: int) -> int:
+    """Return the number of characters of a text that a record keeps."""
+    return max_line_bytes * 5 // 4  # more than a line can hold: masking may make texts shorter
+
+
 def pack(values: Mapping[Any, Any], longest: int) -> tuple[dict[str, Any], int]:
     """Return a copy of the values of a call that nobody can change, and its size in characters, about.
 
@@ -70,7 +76,8 @@ def pack(values: Mapping[Any, Any], longest: int) -> tuple[dict[str, Any], int]:
         if cls is str:
             size += len(value)
         elif not (value is None or cls is int or cls is float or cls is bool):
-            value, length = _pack_value(value, longest)  # noqa: PLW2901 - a copy stands for it from here on
+            most = longest if size < _MOST_LONG * longest else _REST
+            value, length = _pack_value(value, most)  # noqa: PLW2901 - a copy stands for it from here on
             size += length
         size += PER_VALUE
         packed[key if type(key) is str else freeze_key(key)] = value
@@ -120,10 +127,10 @@ def fit(record: QueuedRecord, longest: int) -> None:
         record.event = _shortened(event, longest)
         size = event_size(record.event)
     else:
-        record.event = event[:longest]
+        record.event = _cut_text(event, longest)
         size = _bytes_of(record.event)
     if record.exception is not None:
-        record.exception = record.exception[:longest]
+        record.exception = _cut_text(record.exception, longest)
     record.bound, record.context = _cut(as_dict(record.bound), longest), _cut(record.context, longest)
     values = [record.exception, *record.bound.values(), *record.context.values()]
     record.slots = (size + sum(map(_bytes_of, values))) // SLOT
@@ -134,7 +141,7 @@ def _shortened(event: MetricsEvent, longest: int) -> MetricsEvent:
     error = getattr(event, "error", None)
     if type(error) is not str or len(error) <= longest or not is_builtin(type(event)):
         return event
-    return msgspec.structs.replace(event, error=error[:longest]).with_extra(event.extra)
+    return msgspec.structs.replace(event, error=_cut_text(error, longest)).with_extra(event.extra)
 
 
 def event_size(event: MetricsEvent) -> int:
@@ -148,7 +155,17 @@ def event_size(event: MetricsEvent) -> int:
 def _cut(values: Mapping[str, Any], longest: int) -> Mapping[str, Any]:
     if not any(type(value) is str and len(value) > longest for value in values.values()):
         return values
-    return {key: value[:longest] if type(value) is str else value for key, value in values.items()}
+    cut: dict[str, Any] = {}
+    room = _MOST_LONG * longest
+    for key, value in values.items():
+        cut[key] = _cut_text(value, longest if room > 0 else _REST) if type(value) is str else value
+        room -= len(cut[key]) if type(value) is str else 0
+    return cut
+
+
+def _cut_text(text: str, longest: int) -> str:
+    """Return a text of at most ``longest`` characters, and one more if it was longer: the encoder marks it as cut."""
+    return text if len(text) <= longest else text[: longest + 1]
 
 
 def _bytes_of(value: Any) -> int:

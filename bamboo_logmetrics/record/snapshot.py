@@ -149,14 +149,15 @@ class _Freezer:
         return copy
 
     def _within_room(self, value: Any) -> Any:
-        """Return a scalar; of a text that part for which there is room."""
-        if self.room is None or type(value) is not str:
+        """Return a scalar; of a text that part for which there is room. Every item takes two characters or more."""
+        if self.room is None:
             return value
-        self.room -= len(value)
+        text = type(value) is str
+        self.room -= len(value) + 3 if text else 2
         if self.room >= 0:
             return value
         self.items = MAX_ITEMS  # nothing more is copied
-        return value[: len(value) + self.room] + "…"
+        return value[: max(len(value) + self.room, 0)] + "…" if text else value
 
     def _container(self, value: Any, depth: int) -> Any:
         if type(value) is Pairs:

@@ -167,7 +167,7 @@ def test_row_01_overflow_by_bytes(gated, path, call):
     assert used < 17 * 2**20
     assert 13 * 2**20 < stats.queued_bytes <= 16 * 2**20
     assert stats.emitted == 501
-    assert stats.dropped_total > 100
+    assert stats.dropped_total > 50
     assert stats.dropped.keys() <= {"queue_full", "plain_gave_way"}
     sink.open_gate()
     assert log.flush(30)

@@ -13,6 +13,7 @@ from support.tools import record, text_record, tool
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.format.encoder import LineEncoder
 from bamboo_logmetrics.format.parse import parse_line
+from bamboo_logmetrics.record.packed import fit, longest_text
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
@@ -155,3 +156,16 @@ def test_any_record_is_one_strict_line(event, bound, context, exception, limit):
     if isinstance(event, blm.MetricsEvent):
         assert read.event.kind == event.kind
         assert "encode_error" not in read.bound
+
+
+def test_a_text_that_was_cut_at_the_call_is_marked():
+    """A text that fits once its secrets are masked, but had lost its end at the call, ends with the mark of a cut."""
+    encoder = line_encoder()
+    text = "password=hunter2hunter2hunter2 " * 2_000
+    record = QueuedRecord(text, {}, {}, "info", 1)
+    fit(record, longest_text(32_000))
+    line = json.loads(encoder.encode(record))
+    assert len(record.event) == 40_001
+    assert line["event"].endswith("…")
+    assert len(line["event"]) < 31_000
+    assert "hunter2" not in line["event"]

