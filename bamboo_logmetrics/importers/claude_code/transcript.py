@@ -32,6 +32,7 @@ from bamboo_logmetrics.importers.claude_code.records import (
     Message,
     Progress,
     ToolResult,
+    Usage,
     decode_object,
     nested_line,
     read_records,
@@ -197,7 +198,7 @@ class _Transcript:
         call = CallFact(
             session_id, None, [], [f"{tool_id}:{agent}"], [], [at], last.at if last else child.session.start, at, at,
             model, model, usage, Quality.FINAL if usage.whole else Quality.PARTIAL,
-            bound=call_values(line) | details(result.usage), agent=agent, described=True, followed=True,
+            bound=call_values(line) | details(result.usage or Usage()), agent=agent, described=True, followed=True,
         )  # fmt: skip
         self._groups.calls.append(call)
 
@@ -263,7 +264,7 @@ class _Transcript:
         if usage is not None and quality >= call.quality:
             call.usage, call.quality = usage, quality
             call.model = label(message.model) or call.model
-            call.bound |= details(message.usage)
+            call.bound |= details(message.usage or Usage())
             call.parts = parts_outside(message.usage, call.model) or call.parts
         call.asked = call.asked or label(message.model) or ""
         call.model = call.model or label(message.model) or ""

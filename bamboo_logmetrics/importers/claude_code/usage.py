@@ -70,10 +70,8 @@ def parts_outside(usage: Usage | None, model: str) -> list[PartFact]:
     ]
 
 
-def details(usage: Usage | None) -> dict[str, Any]:
+def details(usage: Usage) -> dict[str, Any]:
     """Return the values of a usage besides its tokens: tier and speed as served, searches."""
-    if usage is None:
-        return {}
     values: dict[str, Any] = {}
     if tier := label(usage.service_tier):
         values["service_tier"] = tier

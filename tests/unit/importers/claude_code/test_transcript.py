@@ -85,6 +85,8 @@ def test_the_parts_of_a_usage(file):
     bound = imported.bound(RoundCompleted)
     assert (bound["service_tier"], bound["speed"], bound["web_searches"]) == ("priority", "fast", 2)
     assert "web_fetches" not in bound
+    fetched = Imported(write(file, *prompt_and_answer(usage=usage(5, server_tool_use={"web_fetch_requests": 3}))))
+    assert fetched.bound(RoundCompleted)["web_fetches"] == 3
     odd = {"cache_creation": {**parts, "ephemeral_5m_input_tokens": 4}, "output_tokens_details": {"thinking_tokens": 9}}
     tokens = Imported(write(file, *prompt_and_answer(usage=usage(5, **odd)))).one(RoundCompleted).usage
     assert (tokens.cache_write_1h_tokens, tokens.reasoning_tokens) == (None, None)
