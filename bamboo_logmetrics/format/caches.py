@@ -23,6 +23,9 @@ class TextCache(dict[Any, Any]):
         self._make = make
         self._texts = texts
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._make, self._texts)  # what is remembered stays behind
+
     def __missing__(self, argument: Any) -> Any:
         result = self._make(argument)
         if sum(map(len, self._texts(argument))) <= _LONGEST:

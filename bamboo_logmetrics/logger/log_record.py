@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
@@ -86,8 +86,12 @@ def _make_getter(attributes: tuple[str, ...]) -> tuple[tuple[str, ...], Callable
     return tuple(sources), itemgetter(*sources.values())
 
 
+def _texts_of(attributes: tuple[Any, ...]) -> Iterator[str]:
+    return map(str, attributes)
+
+
 # the records of one call always have the same attributes
-extra_getter: Getter = TextCache(_make_getter, lambda attributes: map(str, attributes)).__getitem__
+extra_getter: Getter = TextCache(_make_getter, _texts_of).__getitem__
 
 
 def has_trace_id(attributes: dict[str, Any]) -> bool:

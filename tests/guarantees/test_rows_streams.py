@@ -119,7 +119,8 @@ print(stats.emitted, stats.written, stats.written + stats.dropped_total + stats.
 def test_row_47_several_processes_on_one_pipe(run_python, tmp_path):
     """Long and short lines of five processes on stdout, of which four were forked, all arrive whole and once."""
     code = """
-import os, sys
+import os, sys, warnings
+warnings.simplefilter("ignore")  # from 3.12 on, about forks beside threads
 sys.path.insert(0, sys.argv[1])
 from support.tools import tool
 import bamboo_logmetrics as blm
@@ -181,5 +182,5 @@ with open("saved", "rb") as file:
         assert "missing lines: 6 (1 in all)" in done.stdout
         assert (done.stdout[0], done.stdout[-2:]) == ("1", "1\n")
     else:
-        assert "OK: 12 lines of 1 writer in 1 file, every event is accounted for" in done.stdout
+        assert "accounted for: 12 lines of 1 writer in 1 file" in done.stdout
         assert (done.stdout[0], done.stdout[-2:]) == ("0", "0\n")

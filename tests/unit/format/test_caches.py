@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 from bamboo_logmetrics.format.caches import TextCache
 
 
@@ -23,3 +25,12 @@ def test_too_many_results_are_forgotten():
     for number in range(10_000):
         assert cache[str(number),] == 1
         assert len(cache) <= 4_096
+
+
+def test_a_cache_is_pickled_without_what_it_remembers():
+    """A pickled cache calls the same function."""
+    cache = TextCache(str.upper, list)
+    assert cache["a"] == "A"
+    again = pickle.loads(pickle.dumps(cache))
+    assert len(again) == 0
+    assert again["b"] == "B"
