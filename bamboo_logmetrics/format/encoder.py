@@ -14,7 +14,7 @@ from bamboo_logmetrics.events import MetricsEvent, SystemEvent
 from bamboo_logmetrics.events.times import format_ns
 from bamboo_logmetrics.format import flatten
 from bamboo_logmetrics.format.fast_path import FAST_PATHS
-from bamboo_logmetrics.format.fields import HEADER_SET, NO_FIELDS, TEXT_FIELDS, fixed_fields
+from bamboo_logmetrics.format.fields import HEADER_SET, fixed_fields, unmasked_keys
 from bamboo_logmetrics.format.header import WRITER_BYTES
 from bamboo_logmetrics.format.layouts import LAYOUTS
 from bamboo_logmetrics.format.redact.clean import is_clean_flat
@@ -29,8 +29,8 @@ from bamboo_logmetrics.record.queued import QueuedRecord, as_dict
 from bamboo_logmetrics.system import FS, Clock
 
 _MASK = MASK.encode()
-_CLIP = 2  # times the longest line: the characters of a record that are looked at
-_HEADER = HEADER_SET - {"event"}
+_CLIP_FACTOR = 2  # a record is cut to so many times the characters of the longest line
+_HEADER_OF_PLAIN = HEADER_SET - {"event"}  # the event of a plain line is its text
 _MOST_KEYS = 1_000  # bound values of a record; more are left out
 
 
@@ -57,7 +57,7 @@ class LineEncoder:
         self._limit = max_line_bytes - 1
         self.redact = bool(redact)
         self._rules = redact if isinstance(redact, Redact) else None
-        self._usual = redact is True
+        self._usual_rules = redact is True
         self._longest = longest_text(max_line_bytes)
         self._fs = fs
         self._clock = clock
@@ -75,7 +75,11 @@ class LineEncoder:
             seq = self.seq + 1
             try:
                 line = self._fast_path.line(record, self.writer, seq)
-                if line is not None and len(line) <= self._limit and (self._usual or self._may_keep(line, record)):
+                if (
+                    line is not None
+                    and len(line) <= self._limit
+                    and (self._usual_rules or self._may_keep(line, record))
+                ):
                     self.seq = seq
                     return line
             except Exception:  # noqa: BLE001 - the general path encodes the record, or writes a marker with the reason
@@ -118,9 +122,9 @@ class LineEncoder:
 
     def _render_within_limit(self, flat: dict[str, Any]) -> bytes:
         """Return the line of a flat record after redaction and truncation, without its newline."""
-        if not (self._usual and is_short_flat(flat) and is_clean_flat(flat)):
-            fixed = NO_FIELDS if "plain" in flat else fixed_fields(flat["event"]).difference(TEXT_FIELDS) | {"event"}
-            clip_flat(flat, _CLIP * self._limit, fixed | _HEADER)  # before anything that takes time for each character
+        if not (self._usual_rules and is_short_flat(flat) and is_clean_flat(flat)):
+            whole = _HEADER_OF_PLAIN if "plain" in flat else unmasked_keys(fixed_fields(flat["event"]))
+            clip_flat(flat, _CLIP_FACTOR * self._limit, whole)  # before anything that takes time for each character
             cut = {key for key, value in flat.items() if type(value) is str and len(value) > self._longest}
             if self.redact and not is_clean_flat(flat):
                 redact_flat(flat)

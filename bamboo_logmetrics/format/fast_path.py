@@ -132,9 +132,8 @@ class FastPath:
             small = _are_few_and_short(context)
             clean = small and are_clean(context.values())
             entry = _ContextPlans(context, {}, tuple(context), tuple(context.values()), clean)
-            if (
-                small and is_short(context) and sum(map(getsizeof, entry.row)) <= _LONGEST_CONTEXT
-            ):  # any other context is a copy for this one call
+            if small and is_short(context) and sum(map(getsizeof, entry.row)) <= _LONGEST_CONTEXT:
+                # any other context is a copy for this one call
                 if len(self._contexts) >= _MOST_CONTEXTS:
                     self._contexts.clear()
                 self._contexts[id(context)] = entry
@@ -197,11 +196,11 @@ def _are_few_and_short(keys: Collection[str]) -> bool:
 
 def _is_harmless(key: str) -> bool:
     """Return True if a value bound under this key is written as it is, unless it is a text with a secret."""
-    return len(key) <= LONGEST_KEY and _has_no_meaning(key)
+    return len(key) <= LONGEST_KEY and _is_ordinary(key)
 
 
 @lru_cache(maxsize=4096)
-def _has_no_meaning(key: str) -> bool:
+def _is_ordinary(key: str) -> bool:
     return key not in HEADER_SET and key not in TRAILER and may_show(key) and _is_utf8(key)
 
 
@@ -211,7 +210,7 @@ def _is_utf8(key: str) -> bool:
     return bool(encodable(key) == key)
 
 
-def _is_plain(key: str) -> bool:
+def _is_unchanged(key: str) -> bool:
     """Return True for a key that is written as it is: without a lone surrogate, and no secret itself."""
     return _is_utf8(key) and mask_text(key) == key
 
@@ -237,7 +236,7 @@ def _make_plan(cls: type[MetricsEvent], context: Mapping[str, Any]) -> LinePlan:
             duplicates.append((partial(_trace_id, bound=value), value))
         elif key in _PLAIN_FIELDS[cls]:
             duplicates.append((attrgetter(key), value))
-        elif key in fields or key in HEADER_SET or key in TRAILER or key.startswith("bound_") or not _is_plain(key):
+        elif key in fields or key in HEADER_SET or key in TRAILER or key.startswith("bound_") or not _is_unchanged(key):
             return _GENERAL_PATH
         else:
             extra[key] = mask_value(key, integer(value) if type(value) is int else value)

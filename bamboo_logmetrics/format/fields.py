@@ -60,3 +60,12 @@ def fixed_fields(kind: str) -> frozenset[str]:
     own class adds may hold anything.
     """
     return fields_in_line(kind) & _BUILTIN_FIELDS
+
+
+@lru_cache(maxsize=1024)
+def unmasked_keys(fields: frozenset[str]) -> frozenset[str]:
+    """Return the keys whose values are never masked in lines with these fixed fields.
+
+    Remembered by the fields, not by the kind: another class may take over a kind.
+    """
+    return HEADER_SET | fields.difference(TEXT_FIELDS)

@@ -38,7 +38,7 @@ def assigned_value(text: str, name: NameInText) -> Iterator[Span] | None:
 
 def _assigned(text: str, name: NameInText, sign: re.Match[str]) -> Iterator[Span]:
     start = sign.end()
-    if sign["quote"] and sign["sign"] == ":" and text[start : start + 1] in "[{" and text[start : start + 1]:
+    if sign["quote"] and sign["sign"] == ":" and text.startswith(("[", "{"), start):
         yield from _within(text, name, start)
         return
     quoted = close_of(text, start)

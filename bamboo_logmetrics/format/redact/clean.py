@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from bamboo_logmetrics.format.fields import HEADER_SET, NO_FIELDS, TEXT_FIELDS, fixed_fields
+from bamboo_logmetrics.format.fields import NO_FIELDS, fixed_fields, unmasked_keys
 from bamboo_logmetrics.format.redact.values import KNOWN_CLEAN, mask_text, may_show
 from bamboo_logmetrics.record.integers import integer
 from bamboo_logmetrics.record.packed import Raw
@@ -24,18 +23,9 @@ _CLEAN_JSON: set[bytes] = set()  # short packed values without secrets: most val
 def is_clean_flat(flat: Mapping[str, Any]) -> bool:
     """Return True if redaction would change nothing in a flat record, and no text in it is long."""
     kind = "" if "plain" in flat else flat["event"]
-    unmasked = _unmasked_keys(fixed_fields(kind) if kind else NO_FIELDS)
+    unmasked = unmasked_keys(fixed_fields(kind) if kind else NO_FIELDS)
     keys = [key for key in flat if key not in unmasked]
     return all(map(may_show, keys)) and are_clean([flat[key] for key in keys]) and is_clean(flat["event"])
-
-
-@lru_cache(maxsize=1024)
-def _unmasked_keys(fields: frozenset[str]) -> frozenset[str]:
-    """Return the keys whose values are never masked in lines with these fixed fields.
-
-    Remembered by the fields, not by the kind: another class may take over a kind.
-    """
-    return HEADER_SET | (fields - set(TEXT_FIELDS))
 
 
 def are_clean(values: Iterable[Any]) -> bool:

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 
 from bamboo_logmetrics.format.redact.looks import is_placeholder
-
-Span = tuple[int, int]
+from bamboo_logmetrics.format.redact.texts import Span
 
 # between two arguments: of a command line, of a list of arguments, of such a list in masking
 _GAP = r"""(?:\s{1,9}|["'],\s{0,9}b?["']|\x1f)["']?"""
@@ -32,16 +31,17 @@ _COMMANDS = {
     "openssl": rf"(?:-k{_GAP}|-K{_GAP}|\bpass:)(?P<v>{_VALUE})",
     "ssh-keygen": rf"-[NP]{_GAP}(?P<v>{_VALUE})",
     "useradd usermod": rf"-p{_GAP}(?P<v>{_VALUE})",
-    "rabbitmqctl": rf"(?:add_user|change_password){_GAP}[^\s\"'\x1f]+{_GAP}(?P<v>{_VALUE})",
+    "rabbitmqctl": rf"(?:add_user|change_password){_GAP}{_ARGUMENT}{_GAP}(?P<v>{_VALUE})",
     "lftp": rf"-u{_GAP}[^\s,\"'\x1f]+,(?P<v>{_VALUE})",
-    "htpasswd": rf"-\w*b\w*{_GAP}[^\s\"'\x1f]+{_GAP}[^\s\"'\x1f]+{_GAP}(?P<v>{_VALUE})",
+    "htpasswd": rf"-\w*b\w*{_GAP}{_ARGUMENT}{_GAP}{_ARGUMENT}{_GAP}(?P<v>{_VALUE})",
     "keytool jarsigner": rf"-(?:store|key|srcstore|deststore)pass{_GAP}(?P<v>{_VALUE})",
     "xfreerdp rdesktop wfreerdp": rf"(?:/p:|-p{_GAP})(?P<v>{_VALUE})",
     "sqlplus impdp expdp sqlldr rman": r"[\w$.-]+/(?P<v>[^\s@\"'\x1f]+)(?=@|\s|$)",
-    "net": rf"/user:[^\s\"'\x1f]+{_GAP}(?P<v>{_VALUE})",
+    "net": rf"/user:{_ARGUMENT}{_GAP}(?P<v>{_VALUE})",
     "runas cmdkey": rf"/pass:(?P<v>{_VALUE})",
 }
-_NO_SECRETS = {
+# commands of which only one subcommand takes a password: the pattern that has to be there too
+_SUBCOMMANDS = {
     b"docker": re.compile(r"\blogin\b"),
     b"podman": re.compile(r"\blogin\b"),
     b"az": re.compile(r"\blogin\b"),
@@ -94,7 +94,7 @@ def on_command_lines(text: str, lower: bytes) -> Iterator[Span]:
         while index >= 0:
             after = index + len(command)
             if _is_word(lower, index, after):
-                yield from _of_command(text, command, pattern, after)
+                yield from _in_command(text, command, pattern, after)
                 after = _end(text, after)
             index = lower.find(command, after)
     yield from piped_to_sudo(text)
@@ -115,10 +115,10 @@ def _is_word(lower: bytes, start: int, end: int) -> bool:
     return not (before.isalnum() or before in {b"_", b"-", b"."}) and after in {b" ", b"'", b'"', b"\x1f", b"\t"}
 
 
-def _of_command(text: str, command: bytes, pattern: re.Pattern[str], start: int) -> Iterator[Span]:
+def _in_command(text: str, command: bytes, pattern: re.Pattern[str], start: int) -> Iterator[Span]:
     end = _end(text, start)
-    needed = _NO_SECRETS.get(command)
-    if needed and not needed.search(text, start, end):
+    subcommand = _SUBCOMMANDS.get(command)
+    if subcommand and not subcommand.search(text, start, end):
         return
     for match in pattern.finditer(text, start, end):
         for group in pattern.groupindex:

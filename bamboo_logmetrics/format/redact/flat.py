@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
-from bamboo_logmetrics.format.fields import HEADER_SET, NO_FIELDS, TEXT_FIELDS, fixed_fields, own_fields
+from bamboo_logmetrics.format.fields import NO_FIELDS, fixed_fields, own_fields, unmasked_keys
 from bamboo_logmetrics.format.redact.values import free_key, mask_text, mask_value
 
 _NUMBERS = frozenset({int, float})
@@ -19,9 +19,10 @@ def redact_flat(flat: MutableMapping[str, Any]) -> None:
         fields = NO_FIELDS if "plain" in flat else fixed_fields(kind)
         own = NO_FIELDS if "plain" in flat else own_fields(kind)
         flat["event"] = kind if fields else mask_text(kind)
+    kept = unmasked_keys(fields)
     renamed: dict[str, str] = {}
     for key, value in flat.items():
-        if key in HEADER_SET or (key in fields and key not in TEXT_FIELDS):
+        if key in kept:
             continue
         name = mask_text(key)
         if name is not key:

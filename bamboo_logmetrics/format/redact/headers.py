@@ -5,14 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bamboo_logmetrics.format.redact.looks import MASKED, is_code, is_placeholder, is_prose, is_random
+from bamboo_logmetrics.format.redact.looks import MASKED, SCHEMES, is_code, is_placeholder, is_prose, is_random
 from bamboo_logmetrics.format.redact.texts import BARE, NameInText, Span, end_of_run
 
-_SCHEME = re.compile(
-    r"""(?:\[?["'])?(?P<scheme>bearer|basic|token|digest|apikey|api-key|aws4-hmac-sha256|oauth|negotiate|ntlm|hawk|bot|key)
-    [ ]+(?P<value>[^\s"'\\,]+)""",
-    re.VERBOSE | re.IGNORECASE,
-)
+_SCHEME = re.compile(rf"""(?:\[?["'])?(?P<scheme>{SCHEMES})[ ]+(?P<value>[^\s"'\\,]+)""", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"[A-Za-z][\w-]{2,20}[ ](?P<value>[^\s\"',;]+)")
 _WHOLE_LINE_SCHEMES = frozenset({"digest", "aws4-hmac-sha256", "oauth", "hawk"})
 _COOKIE_LINE = re.compile(r"""[^"'\r\n\\]{1,200}""")

@@ -23,10 +23,8 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _PATH = re.compile(r"(?:[/~.$\\]|[A-Za-z]:[\\/])")
 _COUNT = re.compile(r"[\d./,%+-]*\s?(?:ms|s|us|m|h)?\Z")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}\Z")
-_SCHEME = re.compile(
-    r"(?:bearer|basic|token|digest|apikey|api-key|aws4-hmac-sha256|oauth|negotiate|ntlm|hawk|hmac\S*|bot|key)\s+\S",
-    re.IGNORECASE,
-)
+SCHEMES = "bearer|basic|token|digest|apikey|api-key|aws4-hmac-sha256|oauth|negotiate|ntlm|hawk|bot|key"
+_SCHEME = re.compile(rf"(?:{SCHEMES}|hmac\S*)\s+\S", re.IGNORECASE)
 
 
 def is_random(value: str, least: int = _LEAST_RANDOM) -> bool:
@@ -54,7 +52,7 @@ def is_session(value: str) -> bool:
 
 
 def is_password(value: str) -> bool:
-    """Return True unless a text is a path, a count or a plain answer."""
+    """Return True unless a text is a path, a count or blank."""
     return not _PATH.match(value) and not _COUNT.match(value) and bool(value.strip())
 
 

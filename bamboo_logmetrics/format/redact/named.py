@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from bamboo_logmetrics.format.redact.assigned import assigned_value
 from bamboo_logmetrics.format.redact.looks import is_random, is_scheme_or_random
-from bamboo_logmetrics.format.redact.names import Level, Secrecy, secrecy
+from bamboo_logmetrics.format.redact.names import NO_SECRET, Level, Secrecy, secrecy
 from bamboo_logmetrics.format.redact.near import in_call, in_element, near_value
 from bamboo_logmetrics.format.redact.scan import finder
 from bamboo_logmetrics.format.redact.schemes import after_scheme
@@ -32,7 +32,6 @@ _KIND_OF_KEY = re.compile(
     r"\b(api|secret|access|private|encryption|signing|account|master|auth|license) \Z", re.IGNORECASE
 )
 _SCHEMES = frozenset({"bearer", "basic"})
-_NONE = Secrecy(Level.NONE)
 _IN_URL = frozenset({"key", "code", "sig", "signature", "auth", "session", "sid"})
 _RANDOM_IN_URL = Secrecy(Level.CHECKED, lambda value: is_random(value, 8))
 
@@ -62,22 +61,22 @@ def _after(text: str, index: int, end: int, follows: str) -> Iterator[Span]:
     if follows == " " and name.lower() in _SCHEMES:
         yield from after_scheme(text, start)
         return
-    says = _secrecy_of(text, start, name)
-    if says.level is not Level.NONE:
-        yield from _values(text, NameInText(start, start + len(name), name, says), follows)
+    meaning = _secrecy_of(text, start, name)
+    if meaning.level is not Level.NONE:
+        yield from _values(text, NameInText(start, start + len(name), name, meaning), follows)
 
 
 def _secrecy_of(text: str, start: int, name: str) -> Secrecy:
     """Return the meaning of a name in its place: ``key`` means more behind ``api`` or in a URL."""
     before = text[start - 1 : start]
     if text[start - 2 : start] == "::":
-        return _NONE
+        return NO_SECRET
     if before == " " and name.lower() == "key" and (kind := _KIND_OF_KEY.search(text[max(0, start - 20) : start])):
         return secrecy(f"{kind[1]}_key")
-    says = secrecy(name)
-    if says.level <= Level.CHECKED and before and before in "?&#" and name.lower() in _IN_URL:
+    meaning = secrecy(name)
+    if meaning.level <= Level.CHECKED and before and before in "?&#" and name.lower() in _IN_URL:
         return _RANDOM_IN_URL
-    return says._replace(long=False) if before == "-" else says
+    return meaning._replace(long=False) if before == "-" else meaning
 
 
 def _values(text: str, name: NameInText, follows: str) -> Iterator[Span]:

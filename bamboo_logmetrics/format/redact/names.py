@@ -33,7 +33,7 @@ class Secrecy(NamedTuple):
     Args:
         level: how far the name decides.
         check: for CHECKED, returns True for a text that looks like a secret.
-        long: for TEXT, a text within a text must look random: ``token`` alone is also a word of parsers.
+        long: for TEXT, the value after the name in a text must look random: ``token`` alone is also a word of parsers.
     """
 
     level: Level
@@ -41,7 +41,7 @@ class Secrecy(NamedTuple):
     long: bool = False
 
 
-_NONE = Secrecy(Level.NONE)
+NO_SECRET = Secrecy(Level.NONE)
 _ALWAYS = Secrecy(Level.ALWAYS)
 _TEXT = Secrecy(Level.TEXT)
 _WORD = re.compile(r"[A-Z]{2,}s(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -90,23 +90,23 @@ _SUFFIXES = words(
 def secrecy(name: str) -> Secrecy:
     """Return the meaning of a name, such as ``openai_api_key`` or ``X-Auth-Token``, for its value."""
     if not _IS_NAME.match(name):
-        return _NONE
+        return NO_SECRET
     parts = [word.lower() for word in _WORD.findall(name[-_LONGEST_NAME:])]
     while parts and parts[-1].isdigit():
         parts.pop()
-    match = _of_words(parts)
-    while match is _NONE and len(parts) > 1 and parts[-1] in _SUFFIXES:
+    meaning = _of_words(parts)
+    while meaning is NO_SECRET and len(parts) > 1 and parts[-1] in _SUFFIXES:
         parts.pop()
-        match = _of_words(parts)
-    return match
+        meaning = _of_words(parts)
+    return meaning
 
 
 def _of_words(parts: list[str]) -> Secrecy:
     if not parts:
-        return _NONE
+        return NO_SECRET
     joined, last, before = "".join(parts), parts[-1], parts[-2] if len(parts) > 1 else ""
     if last in {"key", "keys"}:
-        if before in _KEY_KINDS and before != "public":
+        if before in _KEY_KINDS:
             return _ALWAYS if last == "key" else _TEXT
     elif last in {"token", "tokens"} and not _TEXT_ENDING.search(joined):
         return _of_token(last, before)
@@ -119,7 +119,7 @@ def _of_words(parts: list[str]) -> Secrecy:
 
 def _of_token(last: str, before: str) -> Secrecy:
     if before in _TOKEN_PLACES:
-        return _NONE
+        return NO_SECRET
     if last == "tokens":
         return Secrecy(Level.CHECKED, is_random)
     return Secrecy(Level.TEXT, long=not before)
@@ -132,9 +132,9 @@ def _checked(joined: str, last: str, before: str) -> Secrecy:
     if last in {"auth", "authentication", "login"}:
         return Secrecy(Level.CHECKED, is_scheme_or_random)
     if last in {"signature", "sig", "hmac"}:
-        return _NONE if before == "valid" else Secrecy(Level.CHECKED, is_random)
+        return NO_SECRET if before == "valid" else Secrecy(Level.CHECKED, is_random)
     if joined == "aspnetsessionid" or _SESSION.match(last):
         return Secrecy(Level.CHECKED, is_session)
     if last in {"pin", "otp", "cvv", "cvc"} or joined.endswith(("pincode", "securitycode", "verificationcode")):
         return Secrecy(Level.CHECKED, is_code_digits)
-    return _NONE
+    return NO_SECRET

@@ -52,12 +52,12 @@ def in_call(text: str, name: NameInText) -> Iterator[Span]:
     """Give the argument of a call, such as ``setPassword("...")``."""
     call = _CALL.match(text, name.end)
     quoted = close_of(text, call.start("quote")) if call else None
-    if quoted and is_secret(name.secrecy, text[slice(*quoted)]) and _is_value(text[slice(*quoted)]):
+    if quoted and is_secret(name.secrecy, text[slice(*quoted)]) and _is_no_word(text[slice(*quoted)]):
         yield quoted
 
 
-def _is_value(value: str) -> bool:
-    """Return True for a text that is no word: it has a digit or another character than letters, ``-`` and ``_``."""
+def _is_no_word(value: str) -> bool:
+    """Return True for a text that is hardly a word: it has a digit, or it is long and has both cases."""
     return any(map(str.isdigit, value)) or is_random(value, 20)
 
 
@@ -88,7 +88,7 @@ def _pair(text: str, name: NameInText) -> Iterator[Span]:
         if name.lower.endswith("authorization"):
             secret = is_credentials(value)
         else:
-            certain = match["value"] or "(" in text[max(0, name.start - 4) : name.start] or _is_value(value)
+            certain = match["value"] or "(" in text[max(0, name.start - 4) : name.start] or _is_no_word(value)
             secret = bool(certain) and is_secret(name.secrecy, value)
         if secret:
             yield span

@@ -14,6 +14,7 @@ from bamboo_logmetrics.format.redact.looks import MASK, MASKED
 
 __all__ = ["MASK", "mask_secrets"]
 
+# the characters of ordinary prose; what is not ASCII is a question mark in the searched copy
 _USUAL = bytes(code for code in range(128) if chr(code).isalpha() or chr(code) in " \n\t.,()!;") + b"?"
 _MARKS = frozenset(b"=:\"'>\\")
 
@@ -42,7 +43,7 @@ def _replaced(text: str, spans: list[tuple[int, int]]) -> str:
 
 _NUMBER = re.compile(r"-?\d[\d.]*")
 _QUOTED_NAME = re.compile(r"""(\\{0,15}["'])\s{0,9}:\s{0,9}\Z""")
-_BEFORE = 40  # characters that may stand between a name and its value, and more
+_BEFORE = 40  # characters: enough for all that _QUOTED_NAME may match
 
 
 def _mask_of(text: str, start: int, end: int) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.format.fields import HEADER_SET, NO_FIELDS, TEXT_FIELDS, fixed_fields
-from bamboo_logmetrics.format.redact.looks import MASK
+from bamboo_logmetrics.format.fields import NO_FIELDS, TEXT_FIELDS, fixed_fields, unmasked_keys
+from bamboo_logmetrics.format.redact.looks import MASK, MASKED
 from bamboo_logmetrics.format.redact.values import free_key
 from bamboo_logmetrics.record.queued import QueuedRecord, as_dict
 from bamboo_logmetrics.record.snapshot import SCALARS
@@ -59,7 +59,7 @@ class Redact:
         fields = NO_FIELDS if "plain" in flat or not isinstance(kind, str) else fixed_fields(kind)
         if isinstance(kind, str) and not fields:
             flat["event"] = self._mask_text(kind)
-        kept = HEADER_SET | (fields - set(TEXT_FIELDS))
+        kept = unmasked_keys(fields)
         items = list(flat.items())
         flat.clear()
         for key, value in items:
@@ -136,7 +136,7 @@ def _after_names(keys: list[list[str]]) -> re.Pattern[str]:
     quote = r"""\\{0,15}["']"""
     return re.compile(
         rf"(?<![A-Za-z0-9])(?:{names})(?:{quote})?\s{{0,9}}[:=]\s{{0,9}}"
-        rf"""(?:{quote})?(?P<secret>(?!\[redacted)[^\s"'\\,;&<>{{}}\[\]()]+)""",
+        rf"""(?:{quote})?(?P<secret>(?!{re.escape(MASKED)})[^\s"'\\,;&<>{{}}\[\]()]+)""",
         re.IGNORECASE,
     )
 

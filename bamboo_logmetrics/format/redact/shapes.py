@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 
 from bamboo_logmetrics.format.redact.looks import MASK, is_placeholder, is_slug, words
-
-Span = tuple[int, int]
+from bamboo_logmetrics.format.redact.texts import Span
 
 # -- keys with a prefix ----------------------------------------------------------------------
 
@@ -147,7 +146,7 @@ def credentials_in_urls(text: str) -> Iterator[Span]:
     index = text.find("://")
     while index >= 0:
         match = _USER.match(text, index)
-        if match and (end := _end_of_password(text, match)) and _may_be(text[match.start("password") : end]):
+        if match and (end := _end_of_password(text, match)) and _is_real(text[match.start("password") : end]):
             yield (index + 3, end)
             index = end
         index = text.find("://", index + 3)
@@ -169,7 +168,8 @@ def _end_of_password(text: str, match: re.Match[str]) -> int:
     return at.start() if at else 0
 
 
-def _may_be(password: str) -> bool:
+def _is_real(password: str) -> bool:
+    """Return True for a password that is neither a placeholder nor masked already."""
     return not is_placeholder(password) and password != MASK
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 from bamboo_logmetrics.format.redact.looks import is_placeholder
 from bamboo_logmetrics.format.redact.names import Level, secrecy
-
-Span = tuple[int, int]
+from bamboo_logmetrics.format.redact.texts import Span
 
 _IDENTIFIED = re.compile(
     r"""\bidentified\s{1,9}(?:with\s{1,9}\S{1,40}\s{1,9})?by\s{1,9}(?:password\s{1,9})?["'](?P<value>[^"'\n]+)""",
@@ -30,10 +29,10 @@ def passwords(text: str, lower: bytes) -> Iterator[Span]:
                 yield match.span("value")
     if b"insert" in lower or b"replace into" in lower:
         for match in _INSERT.finditer(text):
-            yield from _of_row(text, match.end(), match["columns"].split(","))
+            yield from _in_row(text, match.end(), match["columns"].split(","))
 
 
-def _of_row(text: str, start: int, columns: list[str]) -> Iterator[Span]:
+def _in_row(text: str, start: int, columns: list[str]) -> Iterator[Span]:
     for column in columns:
         match = _VALUE.match(text, start)
         if not match:

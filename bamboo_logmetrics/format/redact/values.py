@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from bamboo_logmetrics.format.redact.looks import is_message, is_placeholder, is_scheme_or_random
-from bamboo_logmetrics.format.redact.names import Level, Secrecy, secrecy
+from bamboo_logmetrics.format.redact.names import NO_SECRET, Level, Secrecy, secrecy
 from bamboo_logmetrics.format.redact.patterns import MASK, mask_secrets
 
 _ID = "0123456789abcdefABCDEF-"  # the characters of ids; no word of a pattern has only these
@@ -28,7 +28,7 @@ def mask_text(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def may_show(key: str) -> bool:
-    """Return True if neither a key nor its name says that something has to be masked."""
+    """Return True if a key is no secret itself, and does not name one."""
     return secrecy(key).level is Level.NONE and mask_text(key) == key
 
 
@@ -42,25 +42,25 @@ def mask_value(key: str, value: Any) -> Any:
     return _mask(secrecy(key), value)
 
 
-def _mask(says: Secrecy, value: Any) -> Any:
+def _mask(meaning: Secrecy, value: Any) -> Any:
     if value is None or value == "" or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return MASK if _is_secret(says, value) else mask_text(value)
+        return MASK if _is_secret(meaning, value) else mask_text(value)
     if isinstance(value, dict):
-        return _mask_dict(says, value)
-    if says.level is Level.ALWAYS and not _are_messages(value):
+        return _mask_dict(meaning, value)
+    if meaning.level is Level.ALWAYS and not _are_messages(value):
         return MASK
     if isinstance(value, list):
-        return _mask_list(says, value)
+        return _mask_list(meaning, value)
     return value
 
 
-def _is_secret(says: Secrecy, value: str) -> bool:
-    if says.level is Level.NONE:
+def _is_secret(meaning: Secrecy, value: str) -> bool:
+    if meaning.level is Level.NONE:
         return False
-    if says.level is Level.CHECKED:
-        return bool(says.check and says.check(value)) and not is_placeholder(value)
+    if meaning.level is Level.CHECKED:
+        return bool(meaning.check and meaning.check(value)) and not is_placeholder(value)
     return not is_message(value)
 
 
@@ -69,13 +69,10 @@ def _are_messages(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(item, str) and is_message(item) for item in value)
 
 
-_NOTHING = Secrecy(Level.NONE)
-
-
-def _mask_dict(says: Secrecy, values: dict[str, Any]) -> Any:
-    if says.level is Level.ALWAYS and not isinstance(values.get("type"), str):  # a schema describes, and holds none
+def _mask_dict(meaning: Secrecy, values: dict[str, Any]) -> Any:
+    if meaning.level is Level.ALWAYS and not isinstance(values.get("type"), str):  # a schema holds no secret
         return MASK
-    inner = says if says.level is Level.TEXT else _NOTHING
+    inner = meaning if meaning.level is Level.TEXT else NO_SECRET
     named = _name_and_value(values)
     masked: dict[str, Any] = {}
     for key, item in values.items():
@@ -87,8 +84,8 @@ def _mask_dict(says: Secrecy, values: dict[str, Any]) -> Any:
     return masked
 
 
-def _level_of(says: Secrecy) -> Level:
-    return says.level
+def _level_of(meaning: Secrecy) -> Level:
+    return meaning.level
 
 
 def free_key(key: str, taken: Any) -> str:
@@ -110,17 +107,18 @@ def _name_and_value(values: dict[str, Any]) -> str:
 
 def _secrecy_of_pair(values: dict[str, Any]) -> Secrecy:
     names = [values[name] for name in _NAME_KEYS if isinstance(values.get(name), str)]
-    return secrecy(names[0]) if names else _NOTHING
+    return secrecy(names[0]) if names else NO_SECRET
 
 
-def _mask_list(says: Secrecy, values: list[Any]) -> list[Any]:
+def _mask_list(meaning: Secrecy, values: list[Any]) -> list[Any]:
     """Return a list with its items masked; in a pair such as ``["authorization", "Basic ..."]`` the second is."""
     texts = all(isinstance(item, str) for item in values)
-    if len(values) == 2 and texts and (_is_secret(secrecy(values[0]), values[1]) or says.check is is_scheme_or_random):  # noqa: PLR2004
+    pair = texts and len(values) == 2  # noqa: PLR2004
+    if pair and (_is_secret(secrecy(values[0]), values[1]) or meaning.check is is_scheme_or_random):
         return [mask_text(values[0]), MASK]
-    if texts and any(item.startswith(("-", "/")) for item in values) and says.level is Level.NONE:
+    if texts and any(item.startswith(("-", "/")) for item in values) and meaning.level is Level.NONE:
         return _mask_arguments(values)
-    return [_mask(says, item) for item in values]
+    return [_mask(meaning, item) for item in values]
 
 
 _BETWEEN = "\x1f"
