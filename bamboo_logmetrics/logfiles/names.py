@@ -6,6 +6,7 @@
 ``.agent.jsonl.<time>-<writer>.gz.tmp``           an unfinished compressed file
 ``.agent.jsonl.lock``                             the lock of the writers
 ``.agent.jsonl.acknowledged``                     the losses that ``verify --acknowledge`` has noted
+``.agent.jsonl.import.sqlite``, ``.import.lock``  the known ids of imports, and their lock
 ``.agent.jsonl.<shipper>.<kind>``                 a file of a shipper, such as its checkpoint
 ================================================  ====================================================
 
@@ -32,7 +33,7 @@ _ROTATED = re.compile(r"\.(?P<stamp>[12]\d{7}T\d{12}Z)-(?P<writer>[0-9a-f]{20})(
 _SHIPPER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PARTIAL = ".tmp"
 _SIDE_FILE = re.compile(
-    r"\.(?P<log>.+)\.(?:lock|import\.(?:lock|sqlite)|"
+    r"\.(?P<log>.+)\.(?:lock|acknowledged(?:\.tmp)?|import\.(?:lock|sqlite)|"
     r"[A-Za-z0-9_-]{1,64}\.(?:checkpoint(?:\.old|\.tmp)?|shipper|dead-letter(?:\.tmp)?))",
     re.ASCII,
 )
@@ -40,7 +41,7 @@ LONGEST_ADDITION = len(f"..YYYYMMDDTHHMMSSffffffZ-{20 * 'w'}.zst{_PARTIAL}")  # 
 
 
 def owner_of_side_file(name: str) -> str | None:
-    """Return the name of the log that a lock, a temporary or a shipper's file belongs to; None for any other name."""
+    """Return the name of the log that a hidden file belongs to, such as its lock; None for any other name."""
     if name.endswith(_PARTIAL) and name.startswith(".") and (log := log_of(name[1 : -len(_PARTIAL)])) is not None:
         return log
     match = _SIDE_FILE.fullmatch(name)

@@ -11,7 +11,7 @@ from support.faults import FaultyFS, oserror
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.events.times import from_ns
-from bamboo_logmetrics.logfiles.names import lock_path, rotated_name, shipper_file
+from bamboo_logmetrics.logfiles.names import acknowledged_path, lock_path, rotated_name, shipper_file
 from bamboo_logmetrics.logfiles.path_check import check_path
 from bamboo_logmetrics.logfiles.repair import OWN_LINES
 from bamboo_logmetrics.system import FS
@@ -53,6 +53,8 @@ def test_names_of_rotated_files(tmp_path, suffix):
         ".a.jsonl.loki.dead-letter",
         ".a.jsonl.loki.dead-letter.tmp",
         ".a.jsonl.import.sqlite",
+        ".a.jsonl.acknowledged",
+        ".a.jsonl.acknowledged.tmp",
         f".{rotated_name('a.jsonl', from_ns(10**18), WRITER)}.gz.tmp",
     ],
 )
@@ -65,6 +67,7 @@ def test_names_of_real_side_files():
     """The names that are refused are those that the package gives."""
     for path in (
         lock_path("/d/x"),
+        acknowledged_path("/d/x"),
         *(shipper_file("/d/x", "loki", kind) for kind in ("checkpoint", "shipper", "dead-letter")),
     ):
         with pytest.raises(blm.ConfigError, match="hidden file of x"):
