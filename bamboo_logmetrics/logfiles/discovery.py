@@ -13,13 +13,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.logfiles.log_file import LogFile, StandardInput, identity_at, open_file, open_rotated
+from bamboo_logmetrics.logfiles.log_file import STDIN, LogFile, StandardInput, identity_at, open_file, open_rotated
 from bamboo_logmetrics.logfiles.names import Rotated, log_of, rotated_exists, rotated_files
 from bamboo_logmetrics.system import FS
 
 AnyPath = str | os.PathLike[str]
-
-STDIN = "-"  # a log that is read from standard input, once
 
 _TRIES = 100
 _AHEAD = 64  # files opened together, so that retention, which removes the oldest, cannot overtake the reader

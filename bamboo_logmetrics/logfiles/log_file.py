@@ -14,6 +14,8 @@ from bamboo_logmetrics.system import FS
 
 Identity = tuple[int, int]
 
+STDIN = "-"  # the path of a log that is read from standard input, once
+
 LONGEST_LINE = 4 * 1024 * 1024  # bytes; a file without newlines must not fill the memory, nor may JSON as objects
 
 _CHUNK = 1024 * 1024
@@ -169,7 +171,7 @@ class StandardInput(PlainFile):
     """Standard input, which is read once to its end, as the file of a log that has ended."""
 
     def __init__(self, fs: FS) -> None:
-        self.path = self.base = "-"
+        self.path = self.base = STDIN
         self.offset = 0
         self.damage = ""
         self._fs = fs

@@ -9,15 +9,15 @@ from bamboo_logmetrics.logfiles.compression import DamagedFileError, decompress,
 from bamboo_logmetrics.logfiles.side_files import open_regular
 from bamboo_logmetrics.system import FS
 
-_LARGEST = 4 * 1024 * 1024 * 1024  # bytes that are counted of one file, which a hostile one could go beyond for hours
+_LARGEST = 4 * 1024 * 1024 * 1024  # bytes counted of one file at most: a hostile file could go on for hours
 _GZIP_SIZE = 4  # bytes at the end of a gzip file: the size of what was compressed
 
 
 def plain_size(fs: FS, path: str) -> int:
     """Return the size of a file in bytes, decompressed; 0 if there is none. Raises OSError.
 
-    The end of a gzip file says it; a zstd file is decompressed, up to 4 GiB. Where that cannot be, the compressed size
-    counts.
+    A gzip file has its size at its end; a zstd file is decompressed, up to 4 GiB. A file that cannot be decompressed
+    counts with its compressed size.
     """
     try:
         fd = open_regular(fs, path, os.O_RDONLY)
@@ -27,8 +27,8 @@ def plain_size(fs: FS, path: str) -> int:
         size = fs.fstat(fd).st_size
         kind = kind_of(path)
         if kind == "gzip":
-            said = int.from_bytes(fs.pread(fd, _GZIP_SIZE, max(0, size - _GZIP_SIZE)), "little")
-            return max(size, said)  # of several pieces it is that of the last one only
+            noted = int.from_bytes(fs.pread(fd, _GZIP_SIZE, max(0, size - _GZIP_SIZE)), "little")
+            return max(size, noted)  # of several pieces it is that of the last one only
         return _decompressed_size(fs, fd, size) if kind == "zstd" else size
     finally:
         fs.close(fd)

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import ClassVar
 from weakref import WeakSet
 
-from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.logfiles.path_check import refuse
 from bamboo_logmetrics.logfiles.sink import Sink, count_whole
 from bamboo_logmetrics.system import FS, Clock, backoff
 
@@ -30,7 +30,7 @@ _NAMES = {"/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/(?P<process>self|thread-self|\d+)(?:/task/\d+)?)/fd/(?P<fd>\d{1,9})", re.ASCII)
 _MOST_LINKS = 40
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.000_2, 0.02  # seconds between two tries at a full pipe
-_PATIENCE = 1.0  # seconds that a write waits for the reader, unless it is given a deadline
+_READER_TIMEOUT = 1.0  # seconds that a write waits for the reader, unless it is given a deadline
 _NOT_SUPPORTED = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE})
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
 _FIRST_OWN = 3  # the lowest descriptor that is not stdin, stdout or stderr
@@ -128,7 +128,7 @@ class StreamSink(Sink):
             self._identity = status.st_dev, status.st_ino
             self._flags: int | None = getattr(os, "RWF_APPEND" if self._regular else "RWF_NOWAIT", None)
             if sync and not self._regular:
-                _refuse(path, "durability='fsync' needs a file", "use 'write', with which the stream has each line")
+                refuse(path, "durability='fsync' needs a file", "use 'write', with which the stream has each line")
             self._check_length()
         except BaseException:
             self.close()
@@ -141,7 +141,7 @@ class StreamSink(Sink):
         longest = max(sink._max_line_bytes for sink in (self, *others))
         if self._pipe and others and longest > PIPE_LINE:
             problem = f"another log of this process is on this pipe, and max_line_bytes={longest} of one is too long"
-            _refuse(self.path, f"{problem}: their lines would mix", f"leave out max_line_bytes, or use {PIPE_LINE}")
+            refuse(self.path, f"{problem}: their lines would mix", f"leave out max_line_bytes, or use {PIPE_LINE}")
 
     # -- the contract of a sink ----------------------------------------------------------
 
@@ -152,7 +152,7 @@ class StreamSink(Sink):
         """
         if self._refusal:
             raise OSError(errno.EINVAL, self._refusal, self.path)
-        until = self._clock.monotonic() + _PATIENCE if deadline is None else deadline
+        until = self._clock.monotonic() + _READER_TIMEOUT if deadline is None else deadline
         before = self.stored
         left = lines[self._count(lines) :]  # what an interrupted call has written counts now
         with _without_sigpipe():
@@ -258,11 +258,11 @@ def _open(path: str, fs: FS) -> int:
         else:
             opened = fcntl.fcntl(_checked(fd), fcntl.F_DUPFD_CLOEXEC, _FIRST_OWN)
     except OSError as error:
-        _refuse(path, f"it is not open ({error.strerror})", "redirect it, or give the path of a file")
+        refuse(path, f"it is not open ({error.strerror})", "redirect it, or give the path of a file")
     mode = os.fstat(opened).st_mode
     if stat.S_ISDIR(mode) or fcntl.fcntl(opened, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
         os.close(opened)
-        _refuse(path, "it is open for reading only", "redirect it, or give the path of a file")
+        refuse(path, "it is open for reading only", "redirect it, or give the path of a file")
     return opened
 
 
@@ -274,11 +274,6 @@ def _checked(fd: int) -> int:
     if {1: sys.__stdout__, 2: sys.__stderr__}.get(fd, sys) is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     return fd
-
-
-def _refuse(path: str, problem: str, remedy: str) -> None:
-    msg = f"{path} cannot be a log: {problem}; {remedy}"
-    raise ConfigError(msg)
 
 
 def _has_room(fd: int) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from bamboo_logmetrics.events.times import parse_utc
-from bamboo_logmetrics.logfiles.discovery import STDIN
+from bamboo_logmetrics.logfiles.log_file import STDIN
 from bamboo_logmetrics.reading.verification.processes import Processes
 from bamboo_logmetrics.reading.verification.tallies import WriterTally
 from bamboo_logmetrics.system import boot_id, host, pid_namespace, process_started_at
