@@ -13,7 +13,7 @@ from bamboo_logmetrics.ship.destinations.base import Rejection
 from bamboo_logmetrics.ship.entries import Entry, entry_of
 from bamboo_logmetrics.ship.log_source import Batch, LogSource
 from bamboo_logmetrics.ship.log_state import Shipped
-from bamboo_logmetrics.ship.sequences import Ahead
+from bamboo_logmetrics.ship.sequences import LineSet
 
 _Line = tuple[str, int]  # writer and number
 
@@ -29,8 +29,8 @@ class DeadLetterSource(LogSource):
     """
 
     def _begin(self) -> None:
-        self._resent = Ahead(self.state.resent)
-        self._stay = 0  # lines that are refused again
+        self._resent = LineSet(self.state.resent)
+        self._refused_again = 0
         self._letters = self._lines()
         if not self.state.saved_at:
             msg = f"nothing of {self.log} was shipped under this name; give the --name and --to of its dead letters"
@@ -65,7 +65,7 @@ class DeadLetterSource(LogSource):
     def commit(self, batch: Batch, rejections: list[Rejection]) -> None:
         """Count the lines of a batch that are delivered, for the next :meth:`save`; all others stay."""
         refused = {_id_of(entry) for rejection in rejections for entry in rejection.entries}
-        self._stay += len(refused) + len(batch.invalid)
+        self._refused_again += len(refused) + len(batch.invalid)
         self._count(entry for entry in batch.entries if _id_of(entry) not in refused)
 
     def _count(self, entries: Iterable[Entry]) -> None:
@@ -83,7 +83,7 @@ class DeadLetterSource(LogSource):
         """Remove the delivered lines from the file. Raises OSError; it can be called again."""
         if self.state.resent:
             self._dead_letters.remove(self._is_resent)
-            self._resent = Ahead({})
+            self._resent = LineSet({})
             self.state.resent = {}
             self.save()
 
@@ -99,7 +99,7 @@ class DeadLetterSource(LogSource):
     @property
     def result(self) -> Shipped:
         """The result of this run."""
-        return Shipped(self.state.shipped - self._before.shipped, self._stay, 0)
+        return Shipped(self.state.shipped - self._before.shipped, self._refused_again, 0)
 
 
 def _entry_in(letter: bytes) -> Entry | None:

@@ -29,7 +29,7 @@ from bamboo_logmetrics.ship.destinations.base import Rejection
 from bamboo_logmetrics.ship.entries import Entry, InvalidLine, entry_of
 from bamboo_logmetrics.ship.follower import NOT_KNOWN, Follower
 from bamboo_logmetrics.ship.log_state import LogState, Shipped, ShipperIdentity, load_state, save_state
-from bamboo_logmetrics.ship.sequences import Ahead, Lost, SequenceTracker, merge_last
+from bamboo_logmetrics.ship.sequences import LineSet, Lost, SequenceTracker, merge_last
 from bamboo_logmetrics.system import FS, Clock
 
 _ERROR_EVERY = 10.0  # seconds between two checkpoints that only change the error
@@ -120,8 +120,8 @@ class LogSource:
             raise
         self._follower = Follower(log, self.state.position, fs=fs)
         self._sequences = SequenceTracker(self.state.writers)
-        self._ahead = Ahead(self.state.ahead)
-        self._delivered_before = Ahead(self.state.ahead)
+        self._ahead = LineSet(self.state.ahead)  # delivered, although lines before them are not
+        self._delivered_before = LineSet(self.state.ahead)  # of these the ones of earlier runs
         self._error_saved = self._listed = float("-inf")
         self._rotations: list[float] = []
         self._saved_position = self.state.position
@@ -246,7 +246,7 @@ class LogSource:
         self._unwritten += [letter for rejection in rejections for letter in letters_of_rejection(rejection)]
         self._unwritten += [letter_of_lost(lost) for lost in batch.lost]
         writers = merge_last(state.writers, batch.last)
-        self._ahead.remove_until(writers)
+        self._ahead.remove_until(writers)  # the position covers these
         self.state = msgspec.structs.replace(
             state,
             verified=state.verified or len(batch.entries) > rejected,
@@ -297,8 +297,8 @@ class LogSource:
         return Shipped(*(getattr(self.state, name) - getattr(self._before, name) for name in Shipped._fields))
 
     @property
-    def full(self) -> str:
-        """The path of the dead-letter file if letters were left out in this run because it is full, or else empty."""
+    def full_dead_letter_file(self) -> str:
+        """The path of the dead-letter file if it was too full for letters of this run, else empty."""
         return self._dead_letters.path if self.state.unkept > self._before.unkept else ""
 
     def leave_gone(self) -> bool:

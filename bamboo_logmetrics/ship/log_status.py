@@ -16,7 +16,7 @@ from bamboo_logmetrics.logfiles.side_files import open_regular
 from bamboo_logmetrics.ship.entries import Entry, entry_of
 from bamboo_logmetrics.ship.follower import NOT_KNOWN, Follower
 from bamboo_logmetrics.ship.log_state import LogState, load_state
-from bamboo_logmetrics.ship.sequences import Ahead, SequenceTracker
+from bamboo_logmetrics.ship.sequences import LineSet, SequenceTracker
 from bamboo_logmetrics.system import FS, Clock
 
 _READ = 256 * 1024
@@ -148,7 +148,7 @@ class _Waiting:
         self.size = self.lost = 0
         self.oldest: int | None = None  # its time in ns
         self.problem = ""
-        self._delivered = Ahead(state.ahead)
+        self._delivered = LineSet(state.ahead)
         self._sequences = SequenceTracker(state.writers)
 
     def add(self, chunk: Chunk) -> None:

@@ -170,7 +170,7 @@ class Sender:
         Raises StoppedError and GivenUpError.
         """
         self._last_success = self._clock.monotonic()
-        self._own, self._later = batch.entries, later
+        self._batch, self._later_batches = batch.entries, later
         rejections: list[Rejection] = []
         waiting = [batch]
         while waiting:
@@ -253,10 +253,10 @@ class Sender:
 
         A server may refuse a line because it has a later one, so none is tried before an earlier one that may be good.
         """
-        own = self._own if len(self._own) > 1 else ()  # a single one was just rejected
-        probes = random.sample(own, min(len(own), _PROBES))
-        if len(own) <= _PROBES:
-            probes += [entry for batch in self._later for entry in batch.entries][: _PROBES - len(probes)]
+        entries = self._batch if len(self._batch) > 1 else ()  # a single one was just rejected
+        probes = random.sample(entries, min(len(entries), _PROBES))
+        if len(entries) <= _PROBES:
+            probes += [entry for batch in self._later_batches for entry in batch.entries][: _PROBES - len(probes)]
         return probes
 
     # -- the server's state ------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -58,8 +57,8 @@ class SequenceTracker:
         self._last = merge_last(self._last, last)
 
 
-class Ahead:
-    """Numbers of lines that are delivered although lines before them are not, as intervals of each writer."""
+class LineSet:
+    """A set of lines, each a writer and a number, stored as intervals of each writer's numbers."""
 
     def __init__(self, intervals: Mapping[str, list[tuple[int, int]]]) -> None:
         self._numbers: dict[str, IntervalSet] = {}
@@ -70,10 +69,7 @@ class Ahead:
 
     def __contains__(self, line: tuple[str, int]) -> bool:
         writer, seq = line
-        if (numbers := self._numbers.get(writer)) is None:
-            return False
-        at = bisect_right(numbers.starts, seq)
-        return at > 0 and seq <= numbers.ends[at - 1]
+        return writer in self._numbers and seq in self._numbers[writer]
 
     def add(self, lines: Iterable[tuple[str, int]]) -> None:
         """Add lines, as writer and number."""
@@ -81,12 +77,12 @@ class Ahead:
             self._numbers.setdefault(writer, IntervalSet()).add(seq)
 
     def remove_until(self, last: Mapping[str, int]) -> None:
-        """Remove the intervals that end at or before the last number of each writer: the position covers them."""
+        """Remove the intervals that end at or before the last number of their writer."""
         intervals = {
             writer: [(first, end) for first, end in pairs if end > last.get(writer, 0)]
             for writer, pairs in self.intervals().items()
         }
-        self._numbers = Ahead({writer: pairs for writer, pairs in intervals.items() if pairs})._numbers
+        self._numbers = LineSet({writer: pairs for writer, pairs in intervals.items() if pairs})._numbers
 
     def intervals(self) -> dict[str, list[tuple[int, int]]]:
         """Return the first and last number of each interval, by writer."""

@@ -113,7 +113,7 @@ class Shipper:
             self._server.url,
             checkpoint_dir and os.path.abspath(checkpoint_dir),
         )
-        self._source: type[LogSource] = LogSource
+        self._source_class: type[LogSource] = LogSource
         self._dead_letter_bytes = dead_letter_bytes
         self._batch_bytes = batch_bytes
         self._poll_interval = poll_interval
@@ -177,7 +177,7 @@ class Shipper:
         Each line is sent at least once. ``refused`` of the result are the lines that stay, because they are refused
         again. Arguments and errors are those of :meth:`run`.
         """
-        self._source = DeadLetterSource
+        self._source_class = DeadLetterSource
         if not self._kind.names_rejected:
             self._batch_bytes = 1  # one line in each request, so that it is known which ones stay
         return self.run(give_up_after=give_up_after)
@@ -301,8 +301,8 @@ class Shipper:
     def _commit(self, log: OpenLog, batch: Batch, rejections: list[Rejection]) -> None:
         log.source.commit(batch, rejections)
         self._save(log.source, log.source.save)
-        if log.source.full:
-            self._notices.report(f"{log.source.full} {_FULL}")
+        if path := log.source.full_dead_letter_file:
+            self._notices.report(f"{path} {_FULL}")
         if self._on_progress is not None:
             self._on_progress(sum(len(entry.line) + 1 for entry in batch.entries))
 
@@ -334,7 +334,7 @@ class Shipper:
             self._server.close()
 
     def _open(self, log: str, new: bool) -> OpenLog:  # noqa: FBT001 - called by LogSet only
-        source = self._source(
+        source = self._source_class(
             log,
             self._identity,
             moved=self._moved,

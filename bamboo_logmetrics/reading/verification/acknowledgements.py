@@ -65,15 +65,17 @@ class Acknowledgements:
         self._changed: set[str] = set()
         self._now = format_ns(Clock().time_ns())
 
-    def time_of(self, writer: WriterReport, contradictions: tuple[str, ...]) -> str | None:
-        """Return when a writer's loss was acknowledged; None if it was not, if there is none, or if there is more.
+    def apply(self, writer: WriterReport, contradictions: tuple[str, ...]) -> str | None:
+        """Acknowledge or withdraw a writer's loss if that was asked for, and return when it was acknowledged.
+
+        Return None if it is not acknowledged, if there is no loss, or if more is lost than was acknowledged.
 
         Raises ConfigError for a writer to acknowledge that has lost nothing, and for one to withdraw that has no
         acknowledgement.
         """
         if writer.log not in self._by_log:
             self._by_log[writer.log] = load(self._fs, writer.log)
-        of_log, name = self._by_log[writer.log], writer.writer
+        acknowledged, name = self._by_log[writer.log], writer.writer
         unclean = writer.last_seq if writer.end == "unclean end" else None
         loss = Acknowledgement(self._now, writer.gaps, unclean, contradictions)
         lost = bool(loss.gaps or unclean or contradictions)
@@ -81,14 +83,14 @@ class Acknowledgements:
             if not lost:
                 msg = f"writer {name} has lost nothing that could be acknowledged"
                 raise ConfigError(msg)
-            of_log[name] = loss
+            acknowledged[name] = loss
             self._note(writer)
         elif name in self._withdraw:
-            if of_log.pop(name, None) is None:
+            if acknowledged.pop(name, None) is None:
                 msg = f"no loss of writer {name} is acknowledged"
                 raise ConfigError(msg)
             self._note(writer)
-        known = of_log.get(name)
+        known = acknowledged.get(name)
         return known.at if lost and known is not None and known.covers(loss) else None
 
     def _note(self, writer: WriterReport) -> None:

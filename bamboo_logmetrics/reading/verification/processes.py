@@ -18,7 +18,7 @@ class Processes:
     """A view of ``/proc``, taken at the first question. It is empty where there is no ``/proc``.
 
     A process has another id in each pid namespace around it, as one in a container has on the host. So processes are
-    by_id by their innermost namespace and the id that they have there, which is the one that they know themselves.
+    found by their innermost namespace and the id that they have there, which is the one that they know themselves.
     """
 
     def find(self, namespace: str | None, pid: int) -> str | None:

@@ -107,6 +107,10 @@ class IntervalSet:
             ends.insert(at, number)
         return True
 
+    def __contains__(self, number: int) -> bool:
+        at = bisect_right(self.starts, number)
+        return at > 0 and number <= self.ends[at - 1]
+
     def makes_a_gap(self, number: int) -> bool:
         """Return True if an integer is not next to one that is there, nor there itself."""
         at = bisect_right(self.starts, number)

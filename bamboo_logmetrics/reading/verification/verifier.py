@@ -78,11 +78,11 @@ def _report(
         tally = scan.tallies.pop(writer)  # there may be many: each is freed as soon as its report exists
         end = _end(tally, running)
         report = tally.report(end, complete=complete)
-        known = acknowledgements.time_of(report, tuple(tally.disagreements() or ()))
-        known = None if complete else known
-        findings.extend(writer_findings(tally, end, elsewhere=writer in elsewhere, acknowledged_at=known))
+        at = acknowledgements.apply(report, tuple(tally.disagreements() or ()))
+        acknowledged_at = None if complete else at
+        findings.extend(writer_findings(tally, end, elsewhere=writer in elsewhere, acknowledged_at=acknowledged_at))
         dropped.update(tally.dropped)
-        writers.append(dataclasses.replace(report, acknowledged=True) if known else report)
+        writers.append(dataclasses.replace(report, acknowledged=True) if acknowledged_at else report)
     acknowledgements.save()
     notes = _NOTES - {"removed_by_retention"} if complete else _NOTES
     problems = tuple(finding for finding in findings if finding.kind not in notes)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bamboo_logmetrics.ship import sequences
-from bamboo_logmetrics.ship.sequences import Ahead, Lost, SequenceTracker, merge_last
+from bamboo_logmetrics.ship.sequences import LineSet, Lost, SequenceTracker, merge_last
 
 A, B = "a" * 20, "b" * 20
 
@@ -54,7 +54,7 @@ def test_not_more_writers_than_fit(monkeypatch):
 
 def test_numbers_ahead_of_the_position():
     """Numbers that are delivered ahead are kept as intervals, and are known until the position covers them."""
-    ahead = Ahead({A: [(3, 5)]})
+    ahead = LineSet({A: [(3, 5)]})
     ahead.add([(A, 7), (A, 6), (A, 9), (B, 1)])
     assert ahead.intervals() == {A: [(3, 7), (9, 9)], B: [(1, 1)]}
     assert [(A, seq) in ahead for seq in (2, 3, 7, 8, 9, 10)] == [False, True, True, False, True, False]
