@@ -75,7 +75,7 @@ def _print_list(items: tuple[Any, ...]) -> None:
 def show_report(report: Report) -> None:
     """Print a report: the writers, the worst first, problems, notes, and the verdict; of many only the first ones."""
     if report.writers:
-        _show_writers(sorted(report.writers, key=_badness))
+        _show_writers(sorted(report.writers, key=_worst_first))
     _show_findings(click.style("problem", fg="red"), report.problems)
     _show_findings("note", report.notes)
     if report.dropped:
@@ -83,7 +83,8 @@ def show_report(report: Report) -> None:
     click.echo(_verdict(report))
 
 
-def _badness(writer: WriterReport) -> tuple[bool, int, int]:
+def _worst_first(writer: WriterReport) -> tuple[bool, int, int]:
+    """Return the key that sorts writers with problems before others, and the greatest losses first."""
     return writer.ok or writer.acknowledged, -writer.missing, -writer.repeats
 
 

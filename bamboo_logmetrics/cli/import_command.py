@@ -21,6 +21,7 @@ from bamboo_logmetrics.cli.import_summary import show_summary
 from bamboo_logmetrics.importers import AUTO, IMPORTERS, Importer, ImportReport, Problem
 from bamboo_logmetrics.importers.run import EventClock, ImportRun, lock_path, open_store, store_path
 from bamboo_logmetrics.importers.store import ImportLock
+from bamboo_logmetrics.logfiles.compression import SUFFIXES
 from bamboo_logmetrics.logfiles.discovery import find_log
 from bamboo_logmetrics.logger.opening import open_log
 
@@ -86,12 +87,17 @@ class _Choices(NamedTuple):
     follow: bool
 
 
+def _plain_patterns(importer: Importer) -> list[str]:
+    """Return the patterns of an importer's files, without those of the compressed ones."""
+    return [pattern for pattern in importer.patterns if not pattern.endswith(SUFFIXES)]
+
+
 def _import_command(importer: Importer) -> click.Command:
     @click.command(
         importer.name,
         help=_HELP.format(
             help=importer.help,
-            patterns=" and ".join(pattern for pattern in importer.patterns if not pattern.endswith((".gz", ".zst"))),
+            patterns=" and ".join(_plain_patterns(importer)),
             name=importer.name,
             usual_path=importer.usual_path,
         ),
@@ -177,8 +183,7 @@ def _files(importer: Importer, choices: _Choices, log_path: str) -> list[Path]:
     files = _find(importer, paths, log_path)
     names = ", ".join(map(str, paths))
     if not files and not choices.follow:
-        plain = (pattern for pattern in importer.patterns if not pattern.endswith((".gz", ".zst")))
-        msg = f"no {' and no '.join(plain)} in {names}"
+        msg = f"no {' and no '.join(_plain_patterns(importer))} in {names}"
         raise click.UsageError(msg)
     if files and not any(importer.recognises(path) for path in files):
         others = {source.name for path in files if (source := AUTO.source_of(path)) is not None}

@@ -20,10 +20,10 @@ from bamboo_logmetrics.events.unknown import UnknownEvent
 from bamboo_logmetrics.events.usage import TokenUsage
 from bamboo_logmetrics.events.validators import SHORT_EVENTS
 
-SHORT_EVENTS |= {
+SHORT_EVENTS.update((
     SessionStarted, SessionCompleted, RoundStarted, RoundCompleted, ToolCalled, MessageCountUpdated, RequestStarted,
     RequestCompleted,
-}  # fmt: skip
+))  # fmt: skip
 
 __all__ = [
     "ChatEvent",

@@ -233,7 +233,7 @@ class BoundLog(LogControl, BoundLoggerBase):
         return record
 
     def _complete(self, record: QueuedRecord, time: int | None) -> int:
-        """Set what a record needs that is of no ordinary event, and return the number of characters of its texts."""
+        """Set text, level and time of a record whose event is not in SHORT_EVENTS, and return the size of its texts."""
         event = record.event
         if type(event) is str or not isinstance(event, MetricsEvent):
             record.event, record.level = freeze_text(event), record.level or "info"

@@ -129,7 +129,7 @@ class MetricsHandler(logging.Handler):
             text = record.getMessage()
         except Exception:  # noqa: BLE001 - arguments that do not fit
             return None
-        if type(text) is not str or size + len(text) > SHORT:  # of a record class of the application
+        if type(text) is not str or size + len(text) > SHORT:  # not a str: of a record class of the application
             return None
         if "otelTraceID" in attributes and "trace_id" not in attributes and has_trace_id(attributes):
             names, values = (*names, "trace_id"), (*values, attributes["otelTraceID"])

@@ -24,7 +24,8 @@ SHORT = 512  # characters, about; a record with no more of them takes one slot
 SHORT_TEXT = 400  # characters of the texts alone, with a few numbers beside them
 SHORT_CONTEXT = 1_000  # characters, about; a longer context is copied at each call, and counts with each record
 
-_MOST_LONG, _REST = 4, 256  # beyond so many of the longest values each further one is cut to so many characters
+_MOST_LONG = 4  # values of full length in one mapping
+_REST = 256  # characters of each further value
 PER_VALUE = 16  # characters that a value and its key count for, beside those of a text
 _NOT_SCALAR = -1
 

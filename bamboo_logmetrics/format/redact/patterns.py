@@ -16,7 +16,6 @@ __all__ = ["MASK", "mask_secrets"]
 
 # the characters of ordinary prose; what is not ASCII is a question mark in the searched copy
 _USUAL = bytes(code for code in range(128) if chr(code).isalpha() or chr(code) in " \n\t.,()!;") + b"?"
-_MARKS = frozenset(b"=:\"'>\\")
 
 
 def mask_secrets(text: str) -> str:
