@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, settings
 from support.leaks import LeakCheck
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.events import validators
+from bamboo_logmetrics.events import base
 from bamboo_logmetrics.logger import opening
 from bamboo_logmetrics.logger.target import LogTarget
 from bamboo_logmetrics.pipeline import diagnostics
 
-_SHORT_EVENTS = frozenset(validators.SHORT_EVENTS)
+_SHORT_EVENTS = frozenset(base.SHORT_EVENTS)
 
 # No time limits: how long an example takes depends on the machine's other work.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -41,7 +41,7 @@ def pytest_collection_finish(session):
 def nothing_left_behind():
     """Fail a test that leaves a thread, an open log or a descriptor of a test's file behind."""
     check = LeakCheck()
-    validators.SHORT_EVENTS |= _SHORT_EVENTS  # an event with a long text, of the test before, has changed it
+    base.SHORT_EVENTS |= _SHORT_EVENTS  # an event with a long text, of the test before, has changed it
     diagnostics.stderr.reset()  # the minute of the test before is over
     yield
     structlog.contextvars.clear_contextvars()

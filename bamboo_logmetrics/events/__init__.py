@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bamboo_logmetrics.events.base import SHORT_EVENTS
 from bamboo_logmetrics.events.chat import (
     ChatEvent,
     MessageCountUpdated,
@@ -18,7 +19,6 @@ from bamboo_logmetrics.events.statuses import ForwardStatus, RoundStatus, Sessio
 from bamboo_logmetrics.events.system import MetricsDropped, StorageError, SystemEvent, WorkerStarted, WorkerStopped
 from bamboo_logmetrics.events.unknown import UnknownEvent
 from bamboo_logmetrics.events.usage import TokenUsage
-from bamboo_logmetrics.events.validators import SHORT_EVENTS
 
 SHORT_EVENTS.update((
     SessionStarted, SessionCompleted, RoundStarted, RoundCompleted, ToolCalled, MessageCountUpdated, RequestStarted,

@@ -77,14 +77,14 @@ def _unsigned(limit: int, remedy: str) -> Rule:
 
 
 _COUNT = "Pass a count, such as 0 or 1234."
-_TEXT = Rule(f"type({{0}}) is str and len({{0}}) <= {validators.SHORT_TEXT}", validators.text)
+_TEXT = Rule("type({0}) is str", validators.text)
 _U64 = _unsigned(validators.U64_MAX, _COUNT)
 
 # annotation -> rule; model() and add_status() add each class when it is made
 RULES: dict[str, Rule] = {
     "str": _TEXT,
     "str | None": optional(_TEXT),
-    "Id": Rule(f"type({{0}}) is str and 0 < len({{0}}) <= {validators.SHORT_TEXT}", validators.non_empty),
+    "Id": Rule("type({0}) is str and {0}", validators.non_empty),
     "bool": Rule("{0} is True or {0} is False", validators.flag),
     "U64": _U64,
     "U64 | None": optional(_U64),
@@ -124,6 +124,13 @@ JSON_RULES: dict[str, dict[str, Callable[[Any], Any]]] = {
 
 
 MODELS: dict[str, type[Model]] = {}  # by class name
+
+_SHORT = 128  # characters; nearly all texts are ids and names
+_TEXTS = {"str": "len({0})", "Id": "len({0})", "str | None": "len({0} or '')"}  # source of the length, by annotation
+
+# The event classes of this package of which no object with a longer text has been made yet. Their events need not be
+# measured before they are queued.
+SHORT_EVENTS: set[type] = set()
 
 
 class _LazyFields:
@@ -249,13 +256,20 @@ def rebuild(cls: type[Model], values: dict[str, Any], extra: str | None) -> Mode
 
 
 def _compiled(annotations: Mapping[str, str]) -> Callable[[Any], None]:
-    """Return the ``_validate`` of a class: one expression over all values, and the validators where it is false."""
+    """Return the ``_validate`` of a class: one expression over all values, and the validators where it is false.
+
+    A second one notes that a text is long.
+    """
     # locals begin with an underscore, as no field does: a field may be named "type" or "self"
     reads = [f"    _{name} = self.{name}" for name in annotations]
     fits = " and ".join(f"({RULES[kind].fits.format('_' + name)})" for name, kind in annotations.items())
     source = ["def validate(self):", *reads, f"    if not ({fits or True}):", "        run_validators(self)"]
+    texts = [name for name, kind in annotations.items() if kind in _TEXTS]
+    if texts:
+        lengths = " or ".join(f"{_TEXTS[annotations[name]].format('_' + name)} > {_SHORT}" for name in texts)
+        source += [f"    if {lengths}:", "        note_long_text(self)"]
     namespace: dict[str, Any] = {}
-    names = _NAMES | {"run_validators": _run_validators}
+    names = _NAMES | {"run_validators": _run_validators, "note_long_text": _note_long_text}
     exec("\n".join(source), names, namespace)  # noqa: S102 - source from the table above, as the dataclasses module does
     validate: Callable[[Any], None] = namespace["validate"]
     return validate
@@ -278,6 +292,13 @@ def _run_validators(self: Model) -> None:
         valid = validate(where, value)
         if valid is not value:
             force_setattr(self, name, valid)
+
+
+def _note_long_text(model: Model) -> None:
+    if isinstance(model, tuple(SHORT_EVENTS)):
+        SHORT_EVENTS.discard(type(model))
+    elif not hasattr(model, "_family"):  # a part, which an event of any class may hold
+        SHORT_EVENTS.clear()
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))

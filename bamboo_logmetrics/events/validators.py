@@ -19,12 +19,6 @@ from typing import Any, TypeVar
 Validator = Callable[[str, Any], Any]
 E = TypeVar("E", bound=Enum)
 
-SHORT_TEXT = 128  # characters; nearly all texts are ids and names
-
-# The event classes of this package of which no object with a longer text has been made yet. Their events need not be
-# measured before they are queued.
-SHORT_EVENTS: set[type] = set()
-
 U64_MAX = 2**64 - 1
 U32_MAX = 2**32 - 1
 U16_MAX = 2**16 - 1
@@ -46,20 +40,11 @@ def got(value: object) -> str:
 def text(where: str, value: Any) -> str:
     """Return a str; an object of a subclass becomes an exact str, so that nothing can change it later."""
     if type(value) is str:
-        if len(value) > SHORT_TEXT:
-            _note_long_text(where.partition(".")[0])
         return value
     if isinstance(value, str):
-        return text(where, str.__str__(value))
+        return str.__str__(value)
     msg = f"{where} must be a str; {got(value)}. Pass str(value) if it identifies something."
     raise TypeError(msg)
-
-
-def _note_long_text(name: str) -> None:
-    """Note that an object of a class has a long text. An EventMeta may be in an event of any class."""
-    for cls in list(SHORT_EVENTS):
-        if name in (cls.__name__, "EventMeta"):
-            SHORT_EVENTS.discard(cls)
 
 
 def non_empty(where: str, value: Any) -> str:

@@ -258,7 +258,7 @@ def _open(path: str, fs: FS) -> int:
         else:
             opened = fcntl.fcntl(_checked(fd), fcntl.F_DUPFD_CLOEXEC, _FIRST_OWN)
     except OSError as error:
-        refuse(path, f"it is not open ({error.strerror})", "redirect it, or give the path of a file")
+        refuse(path, f"it cannot be opened ({error.strerror})", "redirect it, or give the path of a file")
     mode = os.fstat(opened).st_mode
     if stat.S_ISDIR(mode) or fcntl.fcntl(opened, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
         os.close(opened)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from structlog import BoundLoggerBase, DropEvent
 
 from bamboo_logmetrics.events import ChatEvent, ForwardEvent, MetricsEvent
+from bamboo_logmetrics.events.base import SHORT_EVENTS
 from bamboo_logmetrics.events.registry import require_kind
-from bamboo_logmetrics.events.validators import SHORT_EVENTS
 from bamboo_logmetrics.format.flatten import level_of
 from bamboo_logmetrics.logger import pickling
 from bamboo_logmetrics.logger.context_vars import CONTEXT_VARS, Merged, merge

@@ -33,6 +33,9 @@ _BY_PORT = {
 }
 
 
+_PERHAPS_ANOTHER_SERVER = (0, 404, 405, 415)  # statuses of one that does not know such a request
+
+
 def advice(status: int, error: str, port: int) -> str:
     """Return the remedy for an answer; empty where none is known.
 
@@ -44,4 +47,5 @@ def advice(status: int, error: str, port: int) -> str:
     for words, remedy in _BY_TEXT:
         if re.search(words, error):
             return remedy
-    return _BY_PORT.get(port) or _BY_STATUS.get(status, "")
+    by_port = _BY_PORT.get(port, "") if status in _PERHAPS_ANOTHER_SERVER else ""
+    return by_port or _BY_STATUS.get(status, "")

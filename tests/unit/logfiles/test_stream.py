@@ -110,9 +110,9 @@ def test_which_streams_are_pipes(pipe, tmp_path):
 
 def test_a_closed_stream(make):
     """A descriptor that is not open is refused, with the remedy."""
-    with pytest.raises(blm.ConfigError, match=r"/dev/fd/999 cannot be a log: it is not open .*; redirect it, or give"):
+    with pytest.raises(blm.ConfigError, match=r"/dev/fd/999 cannot be a log: it cannot be opened .*; redirect it, or give"):
         make(999)
-    with pytest.raises(blm.ConfigError, match="it is not open"):
+    with pytest.raises(blm.ConfigError, match="it cannot be opened"):
         make("/proc/999999999/fd/1")
 
 
@@ -120,7 +120,7 @@ def test_a_closed_stream(make):
 def test_a_process_without_the_stream(monkeypatch, name):
     """Where the process was started with stdout or stderr closed, another file may have the number: it is refused."""
     monkeypatch.setattr(sys, f"__{name}__", None)
-    with pytest.raises(blm.ConfigError, match=f"/dev/{name} cannot be a log: it is not open"):
+    with pytest.raises(blm.ConfigError, match=f"/dev/{name} cannot be a log: it cannot be opened"):
         blm.open_log(f"/dev/{name}")
 
 

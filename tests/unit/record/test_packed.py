@@ -12,7 +12,7 @@ from support.strategies import JSON, KEYS
 from support.tools import record, text_record, tool
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.events import validators
+from bamboo_logmetrics.events import base
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.record import packed
 from bamboo_logmetrics.record.packed import SHORT, SLOT, Raw, event_size, fit, is_short, measure, pack, unpack
@@ -152,7 +152,7 @@ class Own(blm.ChatEvent):
 def short_events(monkeypatch):
     """Return the set of classes without a long text, as it is in a new process."""
     kinds = {blm.ToolCalled, blm.RoundStarted}
-    monkeypatch.setattr(validators, "SHORT_EVENTS", kinds)
+    monkeypatch.setattr(base, "SHORT_EVENTS", kinds)
     return kinds
 
 
