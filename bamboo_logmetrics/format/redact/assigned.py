@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from bamboo_logmetrics.format.redact.headers import header_value, is_credentials, is_header
 from bamboo_logmetrics.format.redact.looks import is_code, is_prose
-from bamboo_logmetrics.format.redact.quoted import close_of, strings_within
+from bamboo_logmetrics.format.redact.quoted import before_quote, close_of, ends_outer, strings_within, within_json
 from bamboo_logmetrics.format.redact.texts import BARE, PASSWORD, NameInText, Span, end_of_run, is_secret
 
 # between a name and its value; the quotes may be escaped, as in JSON within JSON
@@ -23,8 +23,8 @@ _ASSIGNED = re.compile(
     re.VERBOSE,
 )
 _IN_QUERY = re.compile(r"""[^\s"'`,;&<>})\]|\\#]{1,200}""")
-_ENCODED = re.compile(r"""(?:(?!%26|%3B|%20)[^\s"',;&<>]){1,200}""", re.IGNORECASE)
-_LINE = re.compile(r"[^\r\n\"'\x1f]{1,200}")
+_ENCODED = re.compile(r"""(?:(?!%26|%3B|%20)[^\s"',;&<>\\]){1,200}""", re.IGNORECASE)
+_LINE = re.compile(r"""(?:[^\r\n"'\x1f\\]|\\(?!\\{0,15}["'])){1,200}""")
 _BLOCK = re.compile(r"[|>][+-]?[ \t]*\n(?P<indent>[ \t]+)(?P<value>\S[^\n]*)")
 _BRACED = re.compile(r"\{([^{}\n]+)\}")
 _WORDS = re.compile(r"(?:[ ]\w+){1,5}(?=[ \t]*(?:\r?\n|\Z))")
@@ -42,6 +42,11 @@ def _assigned(text: str, name: NameInText, sign: re.Match[str]) -> Iterator[Span
         yield from _within(text, name, start)
         return
     quoted = close_of(text, start)
+    if quoted and not sign["quote"]:
+        if ends_outer(text, name.start, start):
+            return
+        if text[quoted[0] - 1] != '"':
+            quoted = within_json(text, quoted)
     if quoted:
         yield from _quoted(text, name, quoted)
     elif sign["compare"] or sign["annotation"] or sign["sign"] == "->":
@@ -63,7 +68,7 @@ def _bare(text: str, name: NameInText, start: int, sign: re.Match[str]) -> Itera
         yield block.span("value")
     elif braced := _BRACED.match(text, start):
         if sign["sign"] == "=" and any(map(str.isdigit, braced[1])) and not {"[", ":"} & set(braced[1]):
-            yield braced.span(1)  # of ODBC; what has no digit is the name of a variable
+            yield before_quote(text, braced.span(1))  # of ODBC; what has no digit is the name of a variable
     elif name.lower.endswith(("phrase", "mnemonic")):
         line = _LINE.match(text, start)
         if line and not is_prose(line[0]) and is_secret(name.secrecy, line[0], quoted=False):

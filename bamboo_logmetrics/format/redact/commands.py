@@ -6,20 +6,23 @@ import re
 from collections.abc import Iterator
 
 from bamboo_logmetrics.format.redact.looks import is_placeholder
-from bamboo_logmetrics.format.redact.texts import Span
+from bamboo_logmetrics.format.redact.texts import NO_QUOTES, Span
 
 # between two arguments: of a command line, of a list of arguments, of such a list in masking
-_GAP = r"""(?:\s{1,9}|["'],\s{0,9}b?["']|\x1f)["']?"""
-_VALUE = r"""(?:(?<=["'])[^"'\x1f]+|[^\s"'\x1f]+)"""
+_QUOTE = r"""\\{0,15}["']"""  # also escaped, as in JSON within JSON
+_BETWEEN = rf"""(?:\s{{1,9}}|{_QUOTE},\s{{0,9}}b?(?={_QUOTE})|\x1f)"""
+_GAP = rf"{_BETWEEN}(?:{_QUOTE})?"
+_IN_QUOTES = r"""(?:[^"'\x1f\\]|\\(?!\\{0,15}["']))+"""
+_ARGUMENT = f"{NO_QUOTES}+"
+_VALUE = rf"""(?:(?<=["']){_IN_QUOTES}|{_ARGUMENT})"""
 _BEFORE_COLON = r"""[^\s:"'\x1f]*"""
-_ARGUMENT = r"""[^\s"'\x1f]+"""
-_QUOTABLE = r"""(?:(?<=["'])[^"'\x1f]+|[^"'\x1f]+(?=["'])|[^\s"'\x1f]+)"""
 _COMMANDS = {
-    "mysql mysqldump mysqladmin mysqlimport mariadb mariadb-dump": rf"-p[\"']?(?P<v>{_VALUE})",
+    "mysql mysqldump mysqladmin mysqlimport mariadb mariadb-dump": rf"-p(?:{_QUOTE})?(?P<v>{_VALUE})",
     "sshpass": rf"-p(?:{_GAP})?(?P<v>{_VALUE})",
     "curl etcdctl http https jenkins-cli": (
-        rf"(?:-u|-a|-auth|--user|-U|--proxy-user)(?:{_GAP}|=)?{_BEFORE_COLON}:(?P<v>{_QUOTABLE})"
-        rf"|(?:-b|--cookie)(?:{_GAP}|=)(?P<v2>[^\"'\x1f]*=[^\"'\x1f]+)"
+        rf"(?:-u|-a|-auth|--user|-U|--proxy-user)(?:{_BETWEEN}|=)?(?P<q>{_QUOTE})?{_BEFORE_COLON}:"
+        rf"(?P<v>(?(q){_IN_QUOTES}|{_VALUE}))"
+        rf"|(?:-b|--cookie)(?:{_BETWEEN}|=)(?P<q2>{_QUOTE})?(?P<v2>(?=[^\s\"'=\x1f]*=)(?(q2){_IN_QUOTES}|{_ARGUMENT}))"
     ),
     "redis-cli": rf"(?:-a|--pass){_GAP}(?P<v>{_VALUE})",
     "docker podman nerdctl helm az oc twine buildah skopeo mongo mongosh mongodump mongorestore mongoexport "
@@ -27,7 +30,7 @@ _COMMANDS = {
     "ldapsearch ldapmodify ldapadd ldapdelete ldapwhoami ldappasswd": rf"-w{_GAP}(?P<v>{_VALUE})",
     "smbclient rpcclient smbmount winexe": rf"-U{_GAP}[^\s%\"'\x1f]*%(?P<v>{_VALUE})",
     "sqlcmd bcp isql osql mosquitto_pub mosquitto_sub zip unzip ipmitool": rf"-P(?:{_GAP})?(?P<v>{_VALUE})",
-    "7z 7za 7zr rar unrar": rf"-h?p[\"']?(?P<v>{_VALUE})",
+    "7z 7za 7zr rar unrar": rf"-h?p(?:{_QUOTE})?(?P<v>{_VALUE})",
     "openssl": rf"(?:-k{_GAP}|-K{_GAP}|\bpass:)(?P<v>{_VALUE})",
     "ssh-keygen": rf"-[NP]{_GAP}(?P<v>{_VALUE})",
     "useradd usermod": rf"-p{_GAP}(?P<v>{_VALUE})",
@@ -36,7 +39,7 @@ _COMMANDS = {
     "htpasswd": rf"-\w*b\w*{_GAP}{_ARGUMENT}{_GAP}{_ARGUMENT}{_GAP}(?P<v>{_VALUE})",
     "keytool jarsigner": rf"-(?:store|key|srcstore|deststore)pass{_GAP}(?P<v>{_VALUE})",
     "xfreerdp rdesktop wfreerdp": rf"(?:/p:|-p{_GAP})(?P<v>{_VALUE})",
-    "sqlplus impdp expdp sqlldr rman": r"[\w$.-]+/(?P<v>[^\s@\"'\x1f]+)(?=@|\s|$)",
+    "sqlplus impdp expdp sqlldr rman": rf"[\w$.-]+/(?P<v>[^\s@\"'\x1f\\]+)(?=@|\s|$|{_QUOTE})",
     "net": rf"/user:{_ARGUMENT}{_GAP}(?P<v>{_VALUE})",
     "runas cmdkey": rf"/pass:(?P<v>{_VALUE})",
 }
@@ -58,11 +61,11 @@ _PATTERNS = {
 }
 _END = re.compile(r"\n|;\s|\s&&\s|\s\|\|?\s|\]|\Z")
 _PIPED = re.compile(
-    r"""\b(?:echo|printf)\s{1,9}(?:-n\s{1,9})?["']?(?:(?P<v>[^"'|]{1,200}?)["']?\s{0,9}\|\s{0,9}sudo\s{1,9}-\w*S
-      | [^\s"':|]{1,60}:(?P<w>[^"'|\n]{1,200}?)["']?\s{0,9}\|\s{0,9}(?:sudo\s{1,9})?chpasswd)""",
+    r"""\b(?:echo|printf)\s{1,9}(?:-n\s{1,9})?(?:\\{0,15}["'])?(?:(?P<v>[^"'|\\]{1,200}?)(?:\\{0,15}["'])?\s{0,9}\|\s{0,9}sudo\s{1,9}-\w*S
+      | [^\s"':|\\]{1,60}:(?P<w>[^"'|\n\\]{1,200}?)(?:\\{0,15}["'])?\s{0,9}\|\s{0,9}(?:sudo\s{1,9})?chpasswd)""",
     re.VERBOSE,
 )
-_TO_WORDS = bytes(32 if chr(code) in "'\"[](),\x1f/;=" else code for code in range(256))
+_TO_WORDS = bytes(32 if chr(code) in "'\"[](),\x1f/\\;=" else code for code in range(256))
 _LONGEST_COMMAND = 2_000
 _FLAG = re.compile(
     rb"""-(?:(?<=[\s"'\x1f]-)|(?<=\A-))(?:(?:[puUabwPkKN]|hp)|-(?:user|proxy-user|cookie|creds|pass)\b)"""
@@ -112,7 +115,7 @@ def _end(text: str, start: int) -> int:
 
 def _is_word(lower: bytes, start: int, end: int) -> bool:
     before, after = lower[start - 1 : start] if start else b"", lower[end : end + 1]
-    return not (before.isalnum() or before in {b"_", b"-", b"."}) and after in {b" ", b"'", b'"', b"\x1f", b"\t"}
+    return not (before.isalnum() or before in {b"_", b"-", b"."}) and after in {b" ", b"'", b'"', b"\\", b"\x1f", b"\t"}
 
 
 def _in_command(text: str, command: bytes, pattern: re.Pattern[str], start: int) -> Iterator[Span]:
@@ -121,7 +124,7 @@ def _in_command(text: str, command: bytes, pattern: re.Pattern[str], start: int)
     if subcommand and not subcommand.search(text, start, end):
         return
     for match in pattern.finditer(text, start, end):
-        for group in pattern.groupindex:
+        for group in pattern.groupindex.keys() & {"v", "v2"}:
             value = match[group]
             if value and not is_placeholder(value) and not value.startswith("-"):
                 yield match.span(group)

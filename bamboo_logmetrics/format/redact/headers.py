@@ -9,10 +9,10 @@ from bamboo_logmetrics.format.redact.looks import MASKED, SCHEMES, is_code, is_p
 from bamboo_logmetrics.format.redact.texts import BARE, NameInText, Span, end_of_run
 
 _SCHEME = re.compile(rf"""(?:\[?["'])?(?P<scheme>{SCHEMES})[ ]+(?P<value>[^\s"'\\,]+)""", re.IGNORECASE)
-_OTHER_SCHEME = re.compile(r"[A-Za-z][\w-]{2,20}[ ](?P<value>[^\s\"',;]+)")
+_OTHER_SCHEME = re.compile(r"[A-Za-z][\w-]{2,20}[ ](?P<value>[^\s\"',;\\]+)")
 _WHOLE_LINE_SCHEMES = frozenset({"digest", "aws4-hmac-sha256", "oauth", "hawk"})
 _COOKIE_LINE = re.compile(r"""[^"'\r\n\\]{1,200}""")
-_REST_OF_LINE = re.compile(r"[^\r\n\\]+")
+_REST_OF_LINE = re.compile(r"""(?:=\\{0,15}"[^"\r\n\\]*\\{0,15}"|[^\r\n\\"'])+""")
 
 
 def is_header(name: NameInText) -> bool:

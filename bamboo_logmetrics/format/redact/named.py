@@ -25,9 +25,11 @@ _NAME_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 _TAIL = re.compile(r"[\w.-]{0,40}", re.ASCII)
 
 _USER_AND_PASSWORD = re.compile(
-    r"""["']?[ ]?[:=]?[ ]?[\[(][ ]?b?["'][^"'\n]*["'],\s{0,9}b?["'](?P<password>[^"'\n]+)["']"""
+    r"""(?:\\{0,15}["'])?[ ]?[:=]?[ ]?[\[(][ ]? b?\\{0,15}["'][^"'\n]*["'],
+    \s{0,9}b?\\{0,15}["'] (?P<password>[^"'\n\\]+) \\{0,15}["']""",
+    re.VERBOSE,
 )
-_ESCAPED = re.compile(r"&gt;(?P<value>[^&]{1,4000})&lt;")
+_ESCAPED = re.compile(r"""&gt;(?P<value>[^&"\\]{1,4000})&lt;""")
 _KIND_OF_KEY = re.compile(
     r"\b(api|secret|access|private|encryption|signing|account|master|auth|license) \Z", re.IGNORECASE
 )

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from bamboo_logmetrics.format.redact.headers import is_credentials
 from bamboo_logmetrics.format.redact.looks import is_code, is_placeholder, is_prose, is_random
 from bamboo_logmetrics.format.redact.names import Level
-from bamboo_logmetrics.format.redact.quoted import close_of
+from bamboo_logmetrics.format.redact.quoted import close_of, ends_outer, within_json
 from bamboo_logmetrics.format.redact.schemes import after_scheme
-from bamboo_logmetrics.format.redact.texts import BARE, PASSWORD, NameInText, Span, is_secret
+from bamboo_logmetrics.format.redact.texts import BARE, NO_QUOTES, PASSWORD, NameInText, Span, is_secret
 
 # the second of a pair: the value beside a name
 _PAIRED = re.compile(
@@ -26,14 +26,14 @@ _ELEMENT = re.compile(
     r"(?:\s[^<>]{0,200})?(?:>(?:<!\[CDATA\[)?|(?P<next></\w{1,20}>\s{0,9}<\w{1,20}>))(?P<value>[^<>]+?)(?=\]\]>|<)"
 )
 _CALL = re.compile(r"""\(\s{0,9}(?P<quote>["'])""")
-_FLAG = re.compile(r"""(?:[ ]{1,9}|["'],\s{0,9}b?(?=["'])|\x1f)(?P<quote>["']?)""")
-_BARE_FLAG = re.compile(r"""[^\s"'\x1f]+""")
+_FLAG = re.compile(r"""(?:[ ]{1,9}|\\{0,15}["'],\s{0,9}b?(?=\\{0,15}["'])|\x1f)(?P<quote>(?:\\{0,15}["'])?)""")
+_BARE_FLAG = re.compile(f"{NO_QUOTES}+")
 
 # a secret in a sentence: "password hunter2", "token is abc...", "key 'abc...'"
 _SAID = re.compile(
     r"""(?:[ ]for[ ]["']?[\w.@-]{1,40}["']?:?|[ ](?:for[ ]user|value|provided|used|given))?
     [ ]{1,3}(?:(?:is|was|are|set[ ]to|changed[ ]to|to|with|by|=|:)[ :]{1,2})?
-    (?P<quote>["'`(]?)(?P<value>[^\s"'`]+)""",
+    (?P<back>\\{0,15}(?=["']))?(?P<quote>["'`(]?)(?P<value>(?:[^\s"'`\\]|\\(?!\\{0,15}["'`]))+)""",
     re.VERBOSE | re.IGNORECASE,
 )
 _COUNT = re.compile(r"[\d.,/%-]+\w?")
@@ -45,7 +45,7 @@ def in_element(text: str, name: NameInText) -> Iterator[Span]:
     if name.start and text[name.start - 1] in "<:>":
         match = _ELEMENT.match(text, name.end)
         if match and is_secret(name.secrecy, match["value"]):
-            yield match.span("value")
+            yield within_json(text, match.span("value"))
 
 
 def in_call(text: str, name: NameInText) -> Iterator[Span]:
@@ -98,7 +98,7 @@ def _attribute(text: str, name: NameInText, start: int) -> Iterator[Span]:
     """Give the text of an element that has the name as an attribute."""
     end = text.find("<", start, start + 4_000)
     opening = text[max(0, name.start - 100) : name.start]
-    span = (start, end if end >= 0 else len(text))
+    span = within_json(text, (start, end if end >= 0 else len(text)))
     if opening.rfind("<") > opening.rfind(">") and is_secret(name.secrecy, text[slice(*span)]):
         yield span
 
@@ -126,7 +126,7 @@ def _flag(text: str, name: NameInText) -> Iterator[Span]:
         return
     start = match.start("quote")
     if match["quote"]:
-        quoted = close_of(text, start)
+        quoted = None if ends_outer(text, name.start, start) else close_of(text, start)
     else:
         bare = _BARE_FLAG.match(text, start)
         quoted = bare.span() if bare else None
@@ -142,7 +142,11 @@ def _sentence(text: str, name: NameInText) -> Iterator[Span]:
     match = _SAID.match(text, name.end)
     if not match or name.secrecy.level is Level.CHECKED:
         return
-    span = close_of(text, match.start("quote")) if match["quote"] in {"'", '"'} else match.span("value")
+    if match["quote"] in {"'", '"'}:
+        start = match.end("quote") - 1 - len(match["back"] or "")
+        span = None if ends_outer(text, name.start, start) else close_of(text, start)
+    else:
+        span = match.span("value")
     if span:
         value = text[slice(*span)].rstrip(".,;:)")
         if not _is_other(name, value) and _is_said_secret(name, value, quoted=bool(match["quote"])):

@@ -7,6 +7,11 @@ from collections.abc import Iterator
 
 _OPEN = re.compile(r"""(\\{0,15})(["'`])""")
 _QUOTE = {quote: re.compile(rf"(?<!\\)\\*(?:{quote}|(?=[\r\n]))") for quote in "\"'`"}
+_FIRST_QUOTE = re.compile(r"""(?<!\\)\\*["']""")
+_ENDS_TEXT = re.compile(r"""(?<!\\)\\*"\s{0,9}(?=[,:}\]\x1f]|\Z)""")
+_STARTS_TEXT = re.compile(r"""[:,=\[{(]\s{0,9}\\*"(?!\s{0,9}[,:}\])])[^"]*\Z""")
+_OUTER_ENDS = re.compile(r"""\\*["'`]\s{0,9}(?:[,}\])]|\Z)""")
+_MOST_BEFORE = 100  # characters before a name in which the text around it may begin
 _MOST_NESTED, _DEEPEST = 100, 8  # texts in one list or mapping, and levels
 
 
@@ -25,11 +30,28 @@ def close_of(text: str, start: int) -> tuple[int, int] | None:
         end = match.start()
         if not match[0].endswith(opened[2]):
             return (begin, match.end())
-        if slashes == 0 and level:  # the end of the outer text
+        if slashes < len(opened[1]):  # the end of the outer text
             return (begin, end)
         if _closes(slashes, level):
             return (begin, match.end() - 1 - len(opened[1]))
     return (begin, len(text))
+
+
+def ends_outer(text: str, start: int, quote: int) -> bool:
+    """Return True if a quote ends the text in which the name at ``start`` stands, instead of opening its value."""
+    return bool(_OUTER_ENDS.match(text, quote) and _STARTS_TEXT.search(text[max(0, start - _MOST_BEFORE) : start]))
+
+
+def within_json(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """Return a place cut where a text of JSON around it ends: at a quote and a comma, bracket or colon."""
+    end = _ENDS_TEXT.search(text, *span)
+    return (span[0], end.start()) if end else span
+
+
+def before_quote(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """Return a place cut at its first quote, with the backslashes before it."""
+    quote = _FIRST_QUOTE.search(text, *span)
+    return (span[0], quote.start()) if quote else span
 
 
 def _level(slashes: int) -> int:

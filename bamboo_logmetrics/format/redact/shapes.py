@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from bamboo_logmetrics.format.redact.looks import MASK, is_placeholder, is_slug, words
+from bamboo_logmetrics.format.redact.quoted import before_quote
 from bamboo_logmetrics.format.redact.texts import Span
 
 # -- keys with a prefix ----------------------------------------------------------------------
@@ -187,11 +188,20 @@ _PUTTY = re.compile(r"Private-Lines:.*", re.DOTALL)
 
 
 def private_keys(text: str) -> Iterator[Span]:
-    """Give the places of private keys, each from its first line to its last, or to the end of the text."""
+    """Give the places of private keys, each from its first line to its last, or to a quote, or to the end of the text."""
     begin = _BEGIN.search(text)
     while begin:
         end = _END.search(text, begin.end())
-        stop = end.end() if end else len(text)
+        if end is None:
+            yield from _unended_keys(text, begin)
+            return
+        yield (begin.start(), end.end())
+        begin = _BEGIN.search(text, end.end())
+
+
+def _unended_keys(text: str, begin: re.Match[str] | None) -> Iterator[Span]:
+    while begin:
+        stop = before_quote(text, (begin.end(), len(text)))[1]
         yield (begin.start(), stop)
         begin = _BEGIN.search(text, stop)
 
@@ -200,4 +210,4 @@ def putty_keys(text: str) -> Iterator[Span]:
     """Give the place of the private part of a PuTTY key file."""
     match = _PUTTY.search(text)
     if match:
-        yield match.span()
+        yield before_quote(text, match.span())

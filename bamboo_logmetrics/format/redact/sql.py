@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from bamboo_logmetrics.format.redact.looks import is_placeholder
 from bamboo_logmetrics.format.redact.names import Level, secrecy
+from bamboo_logmetrics.format.redact.quoted import within_json
 from bamboo_logmetrics.format.redact.texts import Span
 
 _IDENTIFIED = re.compile(
-    r"""\bidentified\s{1,9}(?:with\s{1,9}\S{1,40}\s{1,9})?by\s{1,9}(?:password\s{1,9})?["'](?P<value>[^"'\n]+)""",
+    r"""\bidentified\s{1,9}(?:with\s{1,9}\S{1,40}\s{1,9})?by\s{1,9}(?:password\s{1,9})?\\{0,15}["'](?P<value>[^"'\n\\]+)""",
     re.IGNORECASE,
 )
 _INSERT = re.compile(
@@ -39,7 +40,7 @@ def _in_row(text: str, start: int, columns: list[str]) -> Iterator[Span]:
             return
         secret = secrecy(column.strip(' "`[]\n\t')).level >= Level.TEXT
         if secret and match["text"] and not is_placeholder(match["text"]):
-            yield match.span("text")
+            yield within_json(text, match.span("text"))
         start = match.end()
         if match["end"] == ")":
             return

@@ -340,6 +340,7 @@ UNITS = [
     '["password","', "- name: password\n  value: ", "--password ", "mysql -p", "curl -u a:", "echo a:",
     "insert into t (password) values ('", "identified by ", "a/b@//", "Private-Lines:", "A1B2" * 8 + " ", "password is ",
     'auth=("a",', "password%3D", "password: |\n ", "password={", "_" * 30 + "key", "\x1f-p\x1f", "aA1-" * 5,
+    '-----BEGIN PRIVATE KEY-----x"', 'password: "}', '{"a":"password: ', 'curl -u "a:', "curl -u a:b\\", 'authorization: digest ="', "password='",
 ]  # fmt: skip
 
 
