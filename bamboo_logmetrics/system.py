@@ -10,6 +10,7 @@ import subprocess
 from _thread import TIMEOUT_MAX, allocate_lock, start_new_thread
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 from bamboo_logmetrics.errors import PlatformError
@@ -194,11 +195,11 @@ def threads_are_replaced() -> bool:
 
 
 def backoff(first: float, most: float) -> Iterator[float]:
-    """Yield pauses in seconds that double from ``first`` up to ``most``."""
-    pause = first
-    while True:
-        yield pause
-        pause = min(pause * 2, most)
+    """Return pauses in seconds that double from ``first`` up to ``most``; several threads may take from them."""
+    pauses = [first]
+    while pauses[-1] < most:
+        pauses.append(min(pauses[-1] * 2, most))
+    return chain(pauses, repeat(most))
 
 
 def host() -> str:

@@ -20,7 +20,7 @@ from bamboo_logmetrics.logger.control import LogControl
 from bamboo_logmetrics.logger.exceptions import take_exception
 from bamboo_logmetrics.logger.processing import ProcessorChain
 from bamboo_logmetrics.record.levels import LEVEL_NAME, LEVELS, level_at, level_number, name_between
-from bamboo_logmetrics.record.packed import SHORT, SHORT_TEXT, event_size, fit, is_short, measure, pack
+from bamboo_logmetrics.record.packed import BIG, FEW, LEAST, SHORT, SHORT_TEXT, event_size, fit, is_short, measure, pack
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.record.snapshot import freeze_text
 
@@ -176,7 +176,7 @@ class BoundLog(LogControl, BoundLoggerBase):
             context, length = pack(context, target.longest)
             size += length
         record = QueuedRecord(event, bound, context, level, (target.time_ns or time_ns)())
-        if size + len(event) > SHORT:
+        if size + len(event) > (SHORT if event.isascii() else SHORT // 2):
             fit(record, target.longest)
         target.put_plain(record)
 
@@ -297,7 +297,7 @@ _Method = Callable[..., None]
 _AsyncMethod = Callable[..., Coroutine[Any, Any, None]]
 
 
-def _methods(level: str) -> tuple[_Method, _AsyncMethod]:
+def _methods(level: str) -> tuple[_Method, _AsyncMethod]:  # noqa: C901 - a further call would be felt at each line
     """Return the methods of :class:`BoundLog` for one level: the ordinary and the asynchronous one."""
     number = LEVELS[level]
 
@@ -308,15 +308,18 @@ def _methods(level: str) -> tuple[_Method, _AsyncMethod]:
         if args or type(event) is not str or self._processors or "exc_info" in kw or "stack_info" in kw:
             self._log(level, event, args, kw)
             return
-        size = len(event)
-        for value in kw.values():
-            cls = type(value)
-            if cls is str:
-                size += len(value)
-            elif cls is not int and cls is not float and cls is not bool and value is not None:
-                break
-        else:
-            if size <= SHORT_TEXT and self._short and not CONTEXT_VARS:
+        if self._short and not CONTEXT_VARS and len(kw) <= FEW:
+            size = len(event)
+            for value in kw.values():
+                if value is None or value is True or value is False:
+                    continue
+                cls = type(value)
+                if cls is str:
+                    size += len(value)
+                elif cls is not float and (cls is not int or not LEAST < value < BIG):
+                    size = SHORT
+                    break
+            if size <= SHORT_TEXT:
                 target.put_plain(QueuedRecord(event, kw, self._context, level, (target.time_ns or time_ns)()))
                 return
         self._log_text(level, event, kw)

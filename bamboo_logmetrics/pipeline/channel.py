@@ -311,7 +311,7 @@ class Channel:
     def _first_slots(self, count: int) -> tuple[int, int]:
         """Return how many of the first ``count`` records to take at a time, and how many further slots they have."""
         total = 0
-        for number, record in enumerate(list(islice(self._queue, count))):  # one step: callers append meanwhile
+        for number, record in enumerate(islice(self._queue.copy(), count)):  # a copy: callers append meanwhile
             if number and total + record.slots > _MOST_SLOTS:
                 return number, total
             total += record.slots

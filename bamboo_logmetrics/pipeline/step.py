@@ -259,14 +259,15 @@ class Step:
 
     def fail(self, error: BaseException) -> None:
         """Report an error and try again after a growing pause; what is in hand is kept."""
-        if self._retries is None:
-            self._retries = backoff(_FIRST_RETRY, _LONGEST_RETRY)
+        retries = self._retries  # a durable caller in another thread may recover meanwhile
+        if retries is None:
+            retries = self._retries = backoff(_FIRST_RETRY, _LONGEST_RETRY)
         text = _text_of(error)
         self._diagnostics.report(f"cannot write, will keep trying: {text}")
         if self._failure is None:
-            kind = self._pending[0].kind if self._pending else "file"
+            kind = next((batch.kind for batch in self._pending[:1]), "file")
             self._failure = StorageError(error=mask_text(text), event_type=kind)
-        self._retry_at = self._clock.monotonic() + next(self._retries)
+        self._retry_at = self._clock.monotonic() + next(retries)
 
     def _recover(self) -> None:
         """Log what had failed before, after a write that worked."""

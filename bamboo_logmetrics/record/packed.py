@@ -19,15 +19,18 @@ from bamboo_logmetrics.events.registry import is_builtin
 from bamboo_logmetrics.record.queued import QueuedRecord, as_dict
 from bamboo_logmetrics.record.snapshot import SCALARS, freeze, freeze_key, usual_dict, usual_list
 
-SLOT = 1_024  # bytes of the queue that each record takes; one with long texts takes several slots
-SHORT = 512  # characters, about; a record with no more of them takes one slot
-SHORT_TEXT = 400  # characters of the texts alone, with a few numbers beside them
-SHORT_CONTEXT = 1_000  # characters, about; a longer context is copied at each call, and counts with each record
+SLOT = 1_024  # bytes of the queue that each record takes; one with long texts or many values takes several slots
+SHORT = 400  # characters, about; a record with no more of them takes one slot
+SHORT_TEXT, FEW = 256, 10  # characters of the texts alone, and values, of a call that is not measured further
+SHORT_CONTEXT = 2_500  # bytes, about; a longer context is copied at each call, and counts with each record
+BIG, LEAST = 2**64, -(2**64)  # an integer outside becomes a text
 
-_MOST_LONG = 4  # values of full length in one mapping
-_REST = 256  # characters of each further value
-PER_VALUE = 16  # characters that a value and its key count for, beside those of a text
+_MOST_LONG, _REST = 4, 256  # beyond so many of the longest values each further one is cut to so many characters
+PER_VALUE = 30  # characters that a value and its key count for, beside those of a text
 _NOT_SCALAR = -1
+_TEXTS = frozenset({str})
+_RECORD, _ENTRY = 200, 80  # bytes of a record without its values, and of a value with its place in a dictionary
+_PACKED = 90  # bytes of a packed value beside its JSON
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -35,14 +38,14 @@ Raw = msgspec.Raw
 
 
 def measure(values: Iterable[Any]) -> int:
-    """Return the size of scalars in characters, about; a negative number if one of them is no scalar."""
+    """Return the size of scalars in characters, about; a negative number if one of them is no scalar of 64 bits."""
     size = 0
     try:
         for value in values:
             cls = type(value)
             if cls is str:
                 size += len(value)
-            elif cls not in SCALARS:
+            elif cls not in SCALARS or (cls is int and not LEAST < value < BIG):
                 return _NOT_SCALAR
             size += PER_VALUE
     except Exception:  # noqa: BLE001 - even a type may refuse to be hashed
@@ -52,7 +55,8 @@ def measure(values: Iterable[Any]) -> int:
 
 def is_short(context: Mapping[str, Any]) -> bool:
     """Return True if every value is a scalar and the texts are short, so that records may refer to the mapping."""
-    return 0 <= measure(context.values()) <= SHORT_CONTEXT
+    scalar = measure(context.values()) >= 0 and _TEXTS.issuperset(map(type, context))
+    return scalar and _bytes_of_all(context) <= SHORT_CONTEXT
 
 
 def longest_text(max_line_bytes: int) -> int:
@@ -76,12 +80,13 @@ def pack(values: Mapping[Any, Any], longest: int) -> tuple[dict[str, Any], int]:
         cls = type(value)
         if cls is str:
             size += len(value)
-        elif not (value is None or cls is int or cls is float or cls is bool):
+        elif not (value is None or (cls is int and LEAST < value < BIG) or cls is float or cls is bool):
             most = longest if size < _MOST_LONG * longest else _REST
             value, length = _pack_value(value, most)  # noqa: PLW2901 - a copy stands for it from here on
             size += length
-        size += PER_VALUE
-        packed[key if type(key) is str else freeze_key(key)] = value
+        name = key if type(key) is str else freeze_key(key)
+        size += PER_VALUE + len(name)
+        packed[name] = value
     return packed, size
 
 
@@ -133,8 +138,8 @@ def fit(record: QueuedRecord, longest: int) -> None:
     if record.exception is not None:
         record.exception = _cut_text(record.exception, longest)
     record.bound, record.context = _cut(as_dict(record.bound), longest), _cut(record.context, longest)
-    values = [record.exception, *record.bound.values(), *record.context.values()]
-    record.slots = (size + sum(map(_bytes_of, values))) // SLOT
+    size += _RECORD + _bytes_of(record.exception) + _bytes_of_all(record.bound) + _bytes_of_all(record.context)
+    record.slots = size // SLOT
 
 
 def _shortened(event: MetricsEvent, longest: int) -> MetricsEvent:
@@ -169,9 +174,14 @@ def _cut_text(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest + 1]
 
 
+def _bytes_of_all(values: Mapping[str, Any]) -> int:
+    return sum(_ENTRY + len(key) + _bytes_of(value) for key, value in values.items())
+
+
 def _bytes_of(value: Any) -> int:
-    if type(value) is str:
-        return value.__sizeof__()
-    if type(value) is Raw:
-        return len(bytes(value))
-    return len(repr(value)) if type(value) in (list, dict) else PER_VALUE
+    cls = type(value)
+    if cls is str:
+        return int(value.__sizeof__())
+    if cls is Raw:
+        return _PACKED + len(bytes(value))
+    return 8 * len(repr(value)) if cls is list or cls is dict else 0

@@ -238,6 +238,8 @@ def copy_usual(value: Any) -> Any:
 
 def usual_list(values: Any) -> list[Any] | None:
     """Return a list or tuple of scalars as a list; None for any other."""
+    if len(values) > _MOST_USUAL:
+        return None
     items = list(values)  # one step: another thread may change the original
     for item in items:
         cls = type(item)
@@ -249,11 +251,13 @@ def usual_list(values: Any) -> list[Any] | None:
                 return None
         elif not (item is None or cls is float or cls is bool):
             return None
-    return items if len(items) <= _MOST_USUAL else None
+    return items
 
 
 def usual_dict(values: Any) -> dict[str, Any] | None:
     """Return a dict of scalars with text keys as a dict; None for any other."""
+    if len(values) > _MOST_USUAL:
+        return None
     items: dict[str, Any] = dict(values)
     for key, item in items.items():
         cls = type(item)
@@ -264,7 +268,7 @@ def usual_dict(values: Any) -> dict[str, Any] | None:
                 return None
         elif not (cls is str or item is None or cls is float or cls is bool):
             return None
-    return items if len(items) <= _MOST_USUAL else None
+    return items
 
 
 def _uuid_text(value: Any) -> str:

@@ -110,7 +110,9 @@ def test_which_streams_are_pipes(pipe, tmp_path):
 
 def test_a_closed_stream(make):
     """A descriptor that is not open is refused, with the remedy."""
-    with pytest.raises(blm.ConfigError, match=r"/dev/fd/999 cannot be a log: it cannot be opened .*; redirect it, or give"):
+    with pytest.raises(
+        blm.ConfigError, match=r"/dev/fd/999 cannot be a log: it cannot be opened .*; redirect it, or give"
+    ):
         make(999)
     with pytest.raises(blm.ConfigError, match="it cannot be opened"):
         make("/proc/999999999/fd/1")

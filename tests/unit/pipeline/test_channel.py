@@ -674,10 +674,15 @@ def test_the_bytes_hold_under_threads():
             channel.take(50, taken)
 
     threads = [threading.Thread(target=fill, args=(n * 7,)) for n in range(8)] + [threading.Thread(target=work)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
     stats = channel.stats()
     assert exceeded == []
     assert stats.queued_bytes == 0

@@ -261,3 +261,25 @@ def test_fields_of_a_start_where_the_process_start_is_unknown(monkeypatch):
     monkeypatch.setattr(step, "process_started_at", lambda _: None)
     clock = ManualClock(1_795_362_433_417_696_999)
     assert worker_started_fields("1", clock, 0)["started_at"] == "2026-11-22T15:47:13.417696Z"
+
+
+def test_a_fault_while_another_thread_recovers(open_log, path):
+    """A caller that stores a record while the worker reports a fault does not end the worker."""
+    log = open_log()
+    assert log.flush()
+    step = log._logger.pipeline._step
+    report = step._diagnostics.report
+
+    def recovered_meanwhile(text):
+        report(text)
+        step._retries = None
+        step._pending = []
+
+    step._diagnostics.report = recovered_meanwhile
+    step.fail(OSError(errno.EIO, "broken"))
+    step._diagnostics.report = report
+    assert step._failure.event_type == "file"
+    step._retry_at = 0.0
+    assert log.emit(tool(1))
+    assert log.flush()
+    assert len(of_kind(path, "system.storage_error")) == 1

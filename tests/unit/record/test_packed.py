@@ -87,13 +87,16 @@ def test_nested_texts_are_cut_in_all(value):
 
 @pytest.mark.parametrize(
     ("values", "size"),
-    [((), 0), (("abc", 1), 35), ((True, None, 0.5), 48), (([],), -1), (("a", object()), -1)],
+    [((), 0), (("abc", 1), 63), ((True, None, 0.5), 90), (([],), -1), (("a", object()), -1), ((2**64,), -1)],
 )
 def test_measure(values, size):
-    """The size of scalars is that of their texts and 16 for each; other values have none."""
+    """The size of scalars is that of their texts and 30 for each; other values have none."""
     assert measure(values) == size
-    assert is_short(dict(enumerate(values))) == (size >= 0)
-    assert not is_short({"a": "x" * 2_000})
+    assert is_short({f"key {n}": value for n, value in enumerate(values)}) == (size >= 0)
+    assert not is_short({1: "x"})
+    assert not is_short({"a": "x" * 3_000})
+    assert not is_short({"a": "\U0001f600" * 700})
+    assert not is_short({"a" * 3_000: 1})
 
 
 def test_a_type_that_cannot_be_hashed_is_no_scalar():
@@ -169,6 +172,17 @@ def test_a_long_part_is_noted_for_all(short_events):
     """A long trace id may be in an event of any class."""
     blm.EventMeta(trace_id="t" * 500)
     assert short_events == set()
+
+
+def test_numbers_keys_and_many_values_count():
+    """A number of many digits is a text of few, long keys and many values take slots, and wide characters their bytes."""
+    frozen, size = pack({"n": 1 << 800_000, "m": [-(1 << 800_000)]}, LONGEST)
+    assert type(frozen["n"]) is str
+    assert size < 11_000
+    for values in ({"k" * 5_000: 1}, {f"key {n}": n * 0.5 for n in range(50)}, {"a": "\U0001f600" * 1_200}):
+        line = text_record("x", **values)
+        fit(line, LONGEST)
+        assert 3 <= line.slots <= 6
 
 
 def test_what_is_short_takes_one_slot(path):
