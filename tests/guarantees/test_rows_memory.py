@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import zlib
 
@@ -60,7 +61,7 @@ def _bomb():
 
 BODIES = {
     "gzip": (_bomb, "gzip"),
-    "gzip twice": (lambda: zlib.compress(_bomb(), wbits=31), "gzip, gzip"),
+    "gzip twice": (lambda: gzip.compress(_bomb()), "gzip, gzip"),
     "zstd": (lambda: b"\x28\xb5\x2f\xfd\x00\x58" + b"\x02\x00\x10\x00" * 25_000, "zstd"),
     "items": (lambda: b'{"errors":true,"items":[' + b"{}," * 2_700_000 + b"{}]}", "identity"),
     "causes": (

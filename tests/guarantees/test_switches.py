@@ -85,8 +85,8 @@ class Probe:
             self.taken += 1
             self.refused += 1
             self.taken, self.refused = self.taken - 1, self.refused + 1
-            if self.queue[0]:
-                self.refused += 1
+            first = self.queue[0]
+            self.refused += 1
             if self.refused:
                 self.refused += 1
             self.limit = self.taken + capacity
