@@ -188,7 +188,7 @@ _PUTTY = re.compile(r"Private-Lines:.*", re.DOTALL)
 
 
 def private_keys(text: str) -> Iterator[Span]:
-    """Give the places of private keys, each from its first line to its last, or to a quote, or to the end of the text."""
+    """Give the places of private keys, each from its first line to its last, or to a quote or the end of the text."""
     begin = _BEGIN.search(text)
     while begin:
         end = _END.search(text, begin.end())
