@@ -254,7 +254,7 @@ def _show_table(logs: list[LogStatus]) -> None:
     print_table(table)
     for item in logs:
         if item.error:
-            since = f" (since {item.error_since})" if item.error_since else ""
+            since = f" (since {printable(item.error_since)})" if item.error_since else ""
             click.echo(f"{click.style('problem', fg='red')}: {item.name}: {printable(item.error)}{since}")
         if item.dead_letters:
             more = f"; it is full: {item.unkept:,} more are not kept" if item.unkept else ""

@@ -6,7 +6,7 @@ import click
 
 from bamboo_logmetrics import reading
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
-from bamboo_logmetrics.cli.formatting import print_json, progress_bar, show_report, tolerate_broken_pipe
+from bamboo_logmetrics.cli.formatting import print_json, printable, progress_bar, show_report, tolerate_broken_pipe
 
 _LONG = 100 * 1024 * 1024  # bytes; a shorter log is read before anyone could look at a progress bar
 
@@ -58,6 +58,9 @@ def verify(
             progress.update(task, completed=done, total=total, visible=total > _LONG)
 
         report = reading.verify(files, complete=complete, acknowledge=acknowledge, withdraw=withdraw, on_progress=show)
+    for finding in report.problems:
+        if finding.kind == "unusable_acknowledgements":  # the report is without them
+            click.echo(f"Error: {printable(str(finding))}", err=True)
     with tolerate_broken_pipe():
         if form == "json":
             print_json(report)

@@ -86,11 +86,14 @@ def _check_length(existing: str, path: str, name: str) -> None:
 
 
 def _check_lock(fs: FS, path: str) -> None:
-    regular = _is_regular(fs, path)
-    if regular is None:
+    try:
+        status = fs.lstat(path)
+    except OSError:  # there is none, or it cannot be seen now
         return
-    if not regular:
+    if not stat.S_ISREG(status.st_mode):
         refuse(path, "the lock file is not a regular file, or a symbolic link", "move it away")
+    if status.st_nlink > 1:
+        refuse(path, "the lock file is a hard link, which may lead to another file", "move it away")
     if not fs.access(path, os.R_OK | os.W_OK):
         remedy = "give it the mode and the group of the log (chmod, chgrp), and all processes the same option mode"
         refuse(path, "the lock file cannot be opened for reading and writing by this user", remedy)

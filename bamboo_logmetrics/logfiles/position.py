@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 HEAD = 1024  # bytes; the first line of a file has its time, writer and number well before
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # of a file, which may hold any number
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -26,8 +27,8 @@ class Position(msgspec.Struct, frozen=True):
 
     passed: str = ""
     head: str = ""
-    head_size: int = 0
-    offset: int = 0
+    head_size: Annotated[int, msgspec.Meta(ge=0, le=HEAD)] = 0
+    offset: Count = 0
     in_line: bool = False
     in_oldest: bool = True
 

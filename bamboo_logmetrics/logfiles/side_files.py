@@ -1,7 +1,7 @@
 """Opening the files of a log: regular files only, never through a link, never waiting; side files with the log's mode.
 
 Others may be able to create files in the directory of a log. So nothing at a path is trusted: a FIFO would block, a
-device or a huge file would fill the memory, and a link would lead to a file of somebody else.
+device or a huge file would fill the memory, and a link, symbolic or hard, would lead to a file of somebody else.
 """
 
 from __future__ import annotations
@@ -43,12 +43,29 @@ def not_regular(path: str) -> OSError:
     return OSError(errno.EINVAL, "not a regular file, or a symbolic link: move it away", path)
 
 
+def open_alone(fs: FS, path: str, flags: int, mode: int = MODE) -> int:
+    """Open a file beside a log that has no other name, and return its descriptor. Raises OSError.
+
+    A hard link would be somebody else's file. A log itself may have several names.
+    """
+    fd = open_regular(fs, path, flags, mode)
+    alone = False
+    try:
+        alone = fs.fstat(fd).st_nlink <= 1  # 0: it has just been replaced
+    finally:
+        if not alone:
+            fs.close(fd)
+    if not alone:
+        raise OSError(errno.EINVAL, "a hard link, which may lead to another file: move it away", path)
+    return fd
+
+
 def open_side_file(fs: FS, path: str, flags: int, mode: int) -> int:
     """Open a file beside a log, or create it, and give it the log's mode, whatever the umask is. Raises OSError.
 
     A file of another user keeps its mode.
     """
-    fd = open_regular(fs, path, flags, mode)
+    fd = open_alone(fs, path, flags, mode)
     try:
         if stat.S_IMODE(fs.fstat(fd).st_mode) != mode:
             with suppress(PermissionError):
@@ -80,7 +97,7 @@ def create_side_file(fs: FS, path: str, mode: int) -> int:
 
 def read_side_file(fs: FS, path: str, limit: int) -> bytes:
     """Return the contents of a file beside a log. Raises OSError, also if it is larger than ``limit`` bytes."""
-    fd = open_regular(fs, path, os.O_RDONLY)
+    fd = open_alone(fs, path, os.O_RDONLY)
     try:
         parts, size = [], 0
         while part := fs.read(fd, _CHUNK):

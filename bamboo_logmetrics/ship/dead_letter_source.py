@@ -8,7 +8,7 @@ from contextlib import suppress
 import msgspec
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.ship.dead_letters import line_of
+from bamboo_logmetrics.ship.dead_letters import is_letter, line_of, refused_in
 from bamboo_logmetrics.ship.destinations.base import Rejection
 from bamboo_logmetrics.ship.entries import Entry, entry_of
 from bamboo_logmetrics.ship.log_source import Batch, LogSource
@@ -30,7 +30,7 @@ class DeadLetterSource(LogSource):
 
     def _begin(self) -> None:
         self._resent = LineSet(self.state.resent)
-        self._refused_again = 0
+        self._refused_again = self._staying = self._unreadable = self._known = 0
         self._letters = self._lines()
         if not self.state.saved_at:
             msg = f"nothing of {self.log} was shipped under this name; give the --name and --to of its dead letters"
@@ -38,6 +38,7 @@ class DeadLetterSource(LogSource):
 
     def _lines(self) -> Generator[Entry, None, None]:
         seen: set[_Line] = set()  # a crash may have left a letter twice
+        self._find_staying()
         for letter in self._dead_letters.read():
             entry = _entry_in(letter)
             if entry is None:
@@ -46,6 +47,15 @@ class DeadLetterSource(LogSource):
             if line not in self._resent and line not in seen:
                 seen.add(line)
                 yield entry
+
+    def _find_staying(self) -> None:
+        """Count the refused lines whose letters hold no line that can be delivered, and the unreadable letters."""
+        counted: set[int] = set()
+        for letter in self._dead_letters.read():
+            self._unreadable += not is_letter(letter)
+            if _entry_in(letter) is None and (content := hash(letter.partition(b",")[2])) not in counted:
+                counted.add(content)  # without its time: a letter may be there twice
+                self._staying += refused_in(letter)
 
     def next_batch(self, size: int) -> Batch | None:
         """Return about ``size`` bytes of lines; None at the end of the file. Raises OSError."""
@@ -71,11 +81,13 @@ class DeadLetterSource(LogSource):
     def _count(self, entries: Iterable[Entry]) -> None:
         lines = [line for line in map(_id_of, entries) if line not in self._resent]
         self._resent.add(lines)
+        counted = min(len(lines), max(0, self.state.refused - self._staying))
+        self._known += len(lines) - counted  # the file was put back: they were delivered and counted before
         self.state = msgspec.structs.replace(
             self.state,
             verified=self.state.verified or bool(lines),
-            shipped=self.state.shipped + len(lines),
-            refused=self.state.refused - len(lines),
+            shipped=self.state.shipped + counted,
+            refused=self.state.refused - counted,
             resent=self._resent.intervals(),
         )
 
@@ -95,6 +107,16 @@ class DeadLetterSource(LogSource):
         """Close the files, and let another process ship the log."""
         self._letters.close()
         super().close()
+
+    @property
+    def notices(self) -> list[str]:
+        """The notices about the file, at its end."""
+        path, texts = self._dead_letters.path, []
+        if self._unreadable:
+            texts.append(f"{path}: {self._unreadable:,} of its lines cannot be read, and stay there")
+        if self._known:
+            texts.append(f"{path}: {self._known:,} delivered lines count no more, as no more were refused")
+        return texts
 
     @property
     def result(self) -> Shipped:

@@ -10,9 +10,10 @@ import msgspec
 
 from bamboo_logmetrics.format.strict_json import encode
 from bamboo_logmetrics.logfiles.repair import end_of_lines
-from bamboo_logmetrics.logfiles.side_files import create_side_file, mode_of, open_regular, open_side_file
+from bamboo_logmetrics.logfiles.side_files import create_side_file, mode_of, open_alone, open_side_file
 from bamboo_logmetrics.ship.destinations.base import Rejection
 from bamboo_logmetrics.ship.entries import InvalidLine
+from bamboo_logmetrics.ship.follower import NOT_KNOWN
 from bamboo_logmetrics.ship.sequences import Lost
 from bamboo_logmetrics.system import FS, write_all
 
@@ -62,7 +63,7 @@ class DeadLetters:
     def read(self) -> Iterator[bytes]:
         """Yield the letters, without their newlines; there are none where there is no file. Raises OSError."""
         try:
-            fd = open_regular(self._fs, self.path, os.O_RDONLY)
+            fd = open_alone(self._fs, self.path, os.O_RDONLY)
         except FileNotFoundError:
             return
         try:
@@ -131,12 +132,31 @@ def _fitting(letters: Iterable[bytes], room: int) -> list[bytes]:
 
 def line_of(letter: bytes) -> bytes | None:
     """Return the line in a letter, or None for a letter without one."""
+    line = _decoded(letter).get("line")
+    return line.encode("utf-8", "surrogatepass") if isinstance(line, str) else None
+
+
+def is_letter(data: bytes) -> bool:
+    """Return True for a line of the file that is a letter."""
+    return isinstance(_decoded(data).get("reason"), str)
+
+
+def refused_in(letter: bytes) -> int:
+    """Return how many refused lines a letter stands for; 0 for lines that are lost or not known."""
+    decoded = _decoded(letter)
+    if isinstance(decoded.get("line"), str):
+        return int(decoded.get("reason") not in NOT_KNOWN)
+    number = decoded.get("refused")
+    return max(0, number) if isinstance(number, int) else 0
+
+
+def _decoded(letter: bytes) -> dict[str, Any]:
+    """Return the contents of a letter; nothing for what is none."""
     try:
         decoded = msgspec.json.decode(letter)
-    except ValueError:
-        return None
-    line = decoded.get("line") if isinstance(decoded, dict) else None
-    return line.encode("utf-8", "surrogatepass") if isinstance(line, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
 
 
 def letters_of_rejection(rejection: Rejection) -> Iterator[dict[str, Any]]:

@@ -297,6 +297,11 @@ class LogSource:
         return Shipped(*(getattr(self.state, name) - getattr(self._before, name) for name in Shipped._fields))
 
     @property
+    def notices(self) -> list[str]:
+        """The notices at the end of the files."""
+        return []
+
+    @property
     def full_dead_letter_file(self) -> str:
         """The path of the dead-letter file if it was too full for letters of this run, else empty."""
         return self._dead_letters.path if self.state.unkept > self._before.unkept else ""

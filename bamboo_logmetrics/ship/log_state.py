@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
@@ -9,9 +10,11 @@ import msgspec
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles import checkpoint
 from bamboo_logmetrics.logfiles.names import shipper_file
-from bamboo_logmetrics.logfiles.position import Position
+from bamboo_logmetrics.logfiles.position import Count, Position
 from bamboo_logmetrics.logfiles.side_files import MODE
 from bamboo_logmetrics.system import FS
+
+_Ranges = dict[str, list[tuple[Count, Count]]]
 
 
 class LogState(msgspec.Struct, kw_only=True):
@@ -39,15 +42,15 @@ class LogState(msgspec.Struct, kw_only=True):
     to: str
     url: str
     position: Position = msgspec.field(name="place", default=Position())
-    writers: dict[str, int] = {}
+    writers: dict[str, Count] = {}
     verified: bool = msgspec.field(name="proven", default=False)
-    shipped: int = 0
-    refused: int = 0
-    lost: int = 0
-    repeated: int = 0
-    ahead: dict[str, list[tuple[int, int]]] = {}
-    unkept: int = 0
-    resent: dict[str, list[tuple[int, int]]] = {}
+    shipped: Count = 0
+    refused: Count = 0
+    lost: Count = 0
+    repeated: Count = 0
+    ahead: _Ranges = {}
+    unkept: Count = 0
+    resent: _Ranges = {}
     error: str = ""
     error_since: str = ""
     saved_at: str = ""
@@ -59,10 +62,22 @@ def load_state(fs: FS, path: str) -> LogState | None:
     if values is None:
         return None
     try:
-        return msgspec.convert(values, LogState)
-    except msgspec.ValidationError as error:
+        state = msgspec.convert(values, LogState)
+        _check_ranges(state.ahead)
+        _check_ranges(state.resent)
+    except ValueError as error:
         msg = f"{path} is not a checkpoint of this version: {error}; update this package, or remove the file"
         raise ConfigError(msg) from None
+    return state
+
+
+def _check_ranges(ranges: _Ranges) -> None:
+    """Raise ValueError unless the ranges of each writer are in ascending order, and do not meet."""
+    for writer, pairs in ranges.items():
+        numbers = [number for pair in pairs for number in pair]
+        if numbers != sorted(numbers) or any(end >= start for (_, end), (start, _) in pairwise(pairs)):
+            msg = f"the numbers of writer {writer!r} are not in ascending order"
+            raise ValueError(msg)
 
 
 def save_state(fs: FS, path: str, state: LogState, mode: int = MODE) -> None:

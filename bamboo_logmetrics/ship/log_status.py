@@ -12,7 +12,7 @@ from bamboo_logmetrics.format.layouts import find_ids
 from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs
 from bamboo_logmetrics.logfiles.names import list_shippers, shipper_file
 from bamboo_logmetrics.logfiles.position import Chunk
-from bamboo_logmetrics.logfiles.side_files import open_regular
+from bamboo_logmetrics.logfiles.side_files import open_alone
 from bamboo_logmetrics.ship.entries import Entry, entry_of
 from bamboo_logmetrics.ship.follower import NOT_KNOWN, Follower
 from bamboo_logmetrics.ship.log_state import LogState, load_state
@@ -91,7 +91,10 @@ def _status(fs: FS, log: str, name: str, directory: str | None) -> LogStatus:
     except (OSError, ConfigError) as error:  # one log's problem must not hide the others
         state, running = LogState(to="", url="", error=str(error)), False
     letters = path("dead-letter")
-    lag = _lag(fs, log, state)
+    try:
+        lag = _lag(fs, log, state)
+    except OSError as error:
+        lag = _Lag(0, 0.0, 0, f"{log} cannot be read: {error}")
     return LogStatus(
         log=log,
         name=name,
@@ -177,7 +180,7 @@ class _Waiting:
 
 def _is_locked(fs: FS, path: str) -> bool:
     try:
-        fd = open_regular(fs, path, os.O_RDONLY)
+        fd = open_alone(fs, path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:

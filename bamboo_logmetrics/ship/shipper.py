@@ -243,6 +243,8 @@ class Shipper:
                 continue
             for _, log in self._logs.in_turn():
                 self._save(log.source, log.source.save_position)
+                for notice in log.source.notices:
+                    self._notices.report(notice)
             if ending or not self._follow:
                 self._logs.raise_error()
                 return

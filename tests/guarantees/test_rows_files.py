@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -227,6 +228,9 @@ def plant(path, kind):
             server.bind(path)
     elif kind in {"link", "dangling", "device"}:
         os.symlink({"link": victim, "dangling": f"{path}.nowhere", "device": "/dev/zero"}[kind], path)
+    elif kind == "hard link":
+        os.chmod(victim, 0o600)
+        os.link(victim, path)
     elif kind == "huge":
         with open(path, "wb") as file:
             file.truncate(100_000_000_000)
@@ -237,7 +241,7 @@ def plant(path, kind):
     return victim
 
 
-KINDS = ["fifo", "directory", "socket", "link", "dangling", "device", "huge", "deep"]
+KINDS = ["fifo", "directory", "socket", "link", "dangling", "device", "hard link", "huge", "deep"]
 
 
 def side_path(path, kind, name="loki"):
@@ -279,23 +283,24 @@ def test_row_44_planted_files_of_a_shipper(path, stub, kind, side):
     assert status.exit_code == 0
     if kind not in {"huge", "deep"}:
         assert f".a.jsonl.loki.{side}" in ship.stderr
-        assert "not a regular file, or a symbolic link: move it away" in ship.stderr
+        assert re.search("(not a regular file, or a symbolic link|a hard link, .*): move it away", ship.stderr)
         assert ship.exit_code != 0
         assert "problem: loki: " in status.stdout or side == "dead-letter"
     with open(victim, "rb") as file:
         assert file.read() == b"somebody's data"
+    assert kind != "hard link" or stat.S_IMODE(os.stat(victim).st_mode) == 0o600
     assert not os.path.exists(f"{side_path(path, side)}.nowhere")
 
 
-@pytest.mark.parametrize("kind", ["fifo", "link", "dangling", "device", "socket", "directory"])
+@pytest.mark.parametrize("kind", ["fifo", "link", "dangling", "device", "socket", "directory", "hard link"])
 @pytest.mark.parametrize("at", ["before", "while open"])
 def test_row_44_a_planted_lock_file(path, kind, at):
     """Something else in place of the lock file is refused at opening; later nothing is written until it is gone."""
     lock = str(path.parent / ".a.jsonl.lock")
     if at == "before":
         victim = plant(lock, kind)
-        with pytest.raises(blm.ConfigError, match="the lock file is not a regular file, or a symbolic link"):
-            blm.open_log(path)
+        with pytest.raises(blm.ConfigError, match="the lock file is (not a regular file, or a symbolic|a hard) link"):
+            blm.open_log(path, mode=0o666)
     else:
         log = blm.open_log(path, clock=HurriedClock())
         assert log.emit(tool(0))
@@ -306,7 +311,7 @@ def test_row_44_a_planted_lock_file(path, kind, at):
         assert not log.flush(timeout=500)
         shutil.rmtree(lock) if kind == "directory" else os.unlink(lock)
         assert log.close(timeout=PATIENT)
-        assert "not a regular file" in of_kind(path, "system.storage_error")[0]["error"]
+        assert "move it away" in of_kind(path, "system.storage_error")[0]["error"]
         assert_balanced(path, log, 2)
     with open(victim, "rb") as file:
         assert file.read() == b"somebody's data"

@@ -12,6 +12,7 @@ import msgspec
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events.times import format_ns
+from bamboo_logmetrics.logfiles.log_file import STDIN
 from bamboo_logmetrics.logfiles.names import acknowledged_path
 from bamboo_logmetrics.logfiles.side_files import MODE, create_side_file, mode_of, read_side_file
 from bamboo_logmetrics.reading.verification.report import WriterReport
@@ -55,11 +56,20 @@ class Acknowledgements:
     Args:
         add: the ids of the writers whose loss is acknowledged now.
         withdraw: the ids of the writers whose loss is acknowledged no more.
+
+    Attributes:
+        problems: the files that cannot be used, each as its path and the reason; nothing of them is acknowledged.
+
+    Raises ConfigError for a writer in both.
     """
 
     def __init__(self, add: Collection[str], withdraw: Collection[str]) -> None:
         self._fs = FS()
         self._add, self._withdraw = set(add), set(withdraw)
+        if both := self._add & self._withdraw:
+            msg = f"acknowledge or withdraw the loss of writer {', '.join(sorted(both))}: both at once contradict"
+            raise ConfigError(msg)
+        self.problems: list[tuple[str, str]] = []
         self._done: set[str] = set()
         self._by_log: dict[str, dict[str, Acknowledgement]] = {}
         self._changed: set[str] = set()
@@ -74,7 +84,7 @@ class Acknowledgements:
         acknowledgement.
         """
         if writer.log not in self._by_log:
-            self._by_log[writer.log] = load(self._fs, writer.log)
+            self._by_log[writer.log] = self._load(writer.log)
         acknowledged, name = self._by_log[writer.log], writer.writer
         unclean = writer.last_seq if writer.end == "unclean end" else None
         loss = Acknowledgement(self._now, writer.gaps, unclean, contradictions)
@@ -92,6 +102,19 @@ class Acknowledgements:
             self._note(writer)
         known = acknowledged.get(name)
         return known.at if lost and known is not None and known.covers(loss) else None
+
+    def _load(self, log: str) -> dict[str, Acknowledgement]:
+        """Return the acknowledged losses of a log. Raises ConfigError for a bad file that would be replaced."""
+        if log == STDIN:  # it has no place for a file
+            return {}
+        try:
+            return load(self._fs, log)
+        except ConfigError as error:
+            if self._add or self._withdraw:
+                raise
+            path = acknowledged_path(log)
+            self.problems.append((path, str(error).removeprefix(f"{path} ")))
+            return {}
 
     def _note(self, writer: WriterReport) -> None:
         self._done.add(writer.writer)

@@ -23,6 +23,7 @@ FindingKind = Literal[
     "being_written",
     "too_many",
     "acknowledged",
+    "unusable_acknowledgements",
 ]
 
 

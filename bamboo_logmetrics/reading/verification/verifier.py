@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from types import MappingProxyType
 
+from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles.discovery import AnyPath, FileGoneError, find_logs
+from bamboo_logmetrics.logfiles.log_file import STDIN
 from bamboo_logmetrics.reading.verification.acknowledgements import Acknowledgements
 from bamboo_logmetrics.reading.verification.findings import writer_findings
 from bamboo_logmetrics.reading.verification.report import End, Finding, FindingKind, Report, WriterReport
@@ -47,10 +49,14 @@ def verify(
         on_progress: is called with the bytes read so far and in all; of compressed files, compressed bytes.
 
     Raises FileNotFoundError for a path or pattern that names nothing, ConfigError for one that is not a regular file,
-    for a compressed file whose package is not installed, or for a writer with nothing to acknowledge or withdraw, and
-    OSError for a file that cannot be opened.
+    for a compressed file whose package is not installed, for a writer with nothing to acknowledge or withdraw or with
+    both, or for any of these on standard input, and OSError for a file that cannot be opened.
     """
+    acknowledgements = Acknowledgements(acknowledge, withdraw)
     logs = find_logs(paths)
+    if STDIN in logs and (acknowledge or withdraw):
+        msg = "a loss of standard input cannot be acknowledged: no file is there to note it beside; give saved files"
+        raise ConfigError(msg)
     ended: set[str] = set()
     for left in reversed(range(_TRIES)):
         scan = Scan(logs, on_progress)
@@ -64,7 +70,7 @@ def verify(
         if unclean <= ended or not scan.is_outdated():
             break
         ended |= unclean
-    return _report(scan, logs, running, Acknowledgements(acknowledge, withdraw), complete=complete)
+    return _report(scan, logs, running, acknowledgements, complete=complete)
 
 
 def _report(
@@ -84,6 +90,9 @@ def _report(
         dropped.update(tally.dropped)
         writers.append(dataclasses.replace(report, acknowledged=True) if acknowledged_at else report)
     acknowledgements.save()
+    findings.extend(
+        Finding(kind="unusable_acknowledgements", text=text, file=path) for path, text in acknowledgements.problems
+    )
     notes = _NOTES - {"removed_by_retention"} if complete else _NOTES
     problems = tuple(finding for finding in findings if finding.kind not in notes)
     return Report(

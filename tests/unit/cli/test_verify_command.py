@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -226,6 +228,38 @@ def test_verify_acknowledges_a_loss(run, closed_log):
     assert run("verify", closed_log, "--complete").exit_code == 1
     assert run("verify", closed_log, "--withdraw", writer).exit_code == 1
     assert run("verify", closed_log, "--withdraw", writer).exit_code == 2
+
+
+@pytest.mark.parametrize("option", ["--acknowledge", "--withdraw"])
+def test_verify_acknowledges_nothing_of_stdin(closed_log, option):
+    """Standard input has no place for a note: both options are bad usage there, and a file of that name is not read."""
+    cut_out(closed_log, 4, 5)
+    writer = blm.verify(closed_log).writers[0].writer
+    (closed_log.parent / ".-.acknowledged").write_bytes(b"junk")
+
+    def verify_stdin(*args):
+        command = [sys.executable, "-m", "bamboo_logmetrics", "verify", *args]
+        saved = closed_log.read_bytes()
+        return subprocess.run(command, input=saved, capture_output=True, cwd=closed_log.parent, check=False)
+
+    for files in (["-"], ["-", str(closed_log)]):
+        done = verify_stdin(*files, option, writer)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert b"a loss of standard input cannot be acknowledged" in done.stderr
+    done = verify_stdin("-")
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_verify_beside_an_unusable_file(run, closed_log, form):
+    """An unusable file of acknowledged losses gives the report without it, the problem on stderr, and 1."""
+    file = closed_log.with_name(f".{closed_log.name}.acknowledged")
+    file.write_bytes(b"junk")
+    result = run("verify", closed_log, "--format", form)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {file}: is not a file of acknowledged losses: ")
+    assert result.stderr.count("\n") == 1
+    assert closed_log.name in result.stdout
 
 
 def test_verify_many_writers(run, path):

@@ -111,6 +111,34 @@ def test_a_temporary_never_empties_a_hard_link(tmp_path):
     assert victim.read_bytes() == b"somebody's data"
 
 
+def test_a_hard_link_is_no_side_file(tmp_path):
+    """A second name of another file is refused by everything that opens a side file, and the file keeps all it has."""
+    victim, side = tmp_path / "victim", str(tmp_path / "side")
+    victim.write_bytes(b"somebody's data")
+    victim.chmod(0o600)
+    os.link(victim, side)
+    fds = len(os.listdir("/proc/self/fd"))
+    match = "a hard link, which may lead to another file: move it away.*side"
+    for flags in (os.O_RDWR | os.O_CREAT, os.O_RDWR | os.O_CREAT | os.O_APPEND):
+        with pytest.raises(OSError, match=match):
+            open_side_file(FS(), side, flags, 0o666)
+    with pytest.raises(OSError, match=match):
+        read_side_file(FS(), side, 1000)
+    assert len(os.listdir("/proc/self/fd")) == fds
+    assert (mode(victim), victim.read_bytes()) == (0o600, b"somebody's data")
+    os.unlink(victim)
+    assert read_side_file(FS(), side, 1000) == b"somebody's data"
+
+
+def test_a_side_file_that_is_replaced_meanwhile(tmp_path):
+    """A side file that loses its name between opening and looking is read: another process has replaced it."""
+    side = tmp_path / "side"
+    side.write_bytes(b"old")
+    fs = FaultyFS()
+    fs.plan["fstat"] = lambda fd: side.unlink(missing_ok=True)
+    assert read_side_file(fs, str(side), 1000) == b"old"
+
+
 @pytest.mark.parametrize("call", ["fstat", "fchmod"])
 @pytest.mark.parametrize("work", [open_side_file, create_side_file])
 def test_a_failed_call_leaves_no_descriptor(tmp_path, call, work):

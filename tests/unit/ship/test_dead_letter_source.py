@@ -206,3 +206,46 @@ def test_letters_are_read_in_pieces(tmp_path):
     assert [json.loads(letter)["line"] for letter in book.read()] == [each["line"] for each in wanted]
     assert [len(line_of(letter)) for letter in book.read()] == [1, 70_000, 3]
     assert [line_of(text) for text in (b"junk", b"[1]", b'{"lost":[1,2]}', b'{"line":1}')] == [None] * 4
+
+
+def test_a_file_that_was_put_back(refused, stub):
+    """Letters from a backup are sent again, and count no more: no more lines are delivered than were refused."""
+    stub.poison = lambda _: None
+    before = b"".join(letter + b"\n" for letter in letters(refused))
+    assert resend(refused, stub) == Shipped(3, 0, 0)
+    for _ in range(2):
+        with open(refused.hidden("dead-letter", "elasticsearch"), "wb") as file:
+            file.write(before)
+        notices = []
+        assert resend(refused, stub, on_notice=notices.append) == Shipped(0, 0, 0)
+        path = refused.hidden("dead-letter", "elasticsearch")
+        assert notices == [f"{path}: 3 delivered lines count no more, as no more were refused"]
+        assert state(refused) == (10, 1, 2)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_garbage_in_the_file(refused, stub, count):
+    """Lines that are no letters stay in the file, and how many they are is reported."""
+    stub.poison = lambda _: None
+    garbage = [b"\x00\xff", b"{}", b"[" * 100_000, b"7"][: 2 * count]
+    path = refused.hidden("dead-letter", "elasticsearch")
+    with open(path, "ab") as file:
+        file.write(b"\n".join(garbage) + b"\n")
+    notices = []
+    assert resend(refused, stub, on_notice=notices.append) == Shipped(3, 0, 0)
+    assert notices == [f"{path}: {2 * count} of its lines cannot be read, and stay there"]
+    assert letters(refused)[-2 * count :] == garbage
+    assert state(refused) == (10, 1, 2)
+
+
+def test_lines_that_a_server_did_not_name(hand_log, stub):
+    """Refused lines that no letter names stay refused, whatever lines are put into the file."""
+    hand_log.write(2)
+    stub.poison = lambda identity: "no" if identity[1] == 1 else None
+    ship(hand_log, stub, "elasticsearch")
+    path = hand_log.hidden("dead-letter", "elasticsearch")
+    with open(path, "ab") as file:
+        file.write(b'{"at":"x","reason":"no","refused":1,"among":{}}\n{"at":"x","reason":"no","refused":"x"}\n')
+    stub.poison = lambda _: None
+    assert resend(hand_log, stub) == Shipped(0, 0, 0)
+    assert state(hand_log) == (1, 1, 0)

@@ -7,8 +7,9 @@ import pytest
 from support.faults import FaultyFS
 from support.shiplog import compress, line, ship
 
+from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles import checkpoint
-from bamboo_logmetrics.ship import Shipper, status
+from bamboo_logmetrics.ship import Shipper, log_status, status
 from bamboo_logmetrics.ship.entries import entry_of
 from bamboo_logmetrics.ship.follower import GONE
 from bamboo_logmetrics.system import Clock
@@ -154,3 +155,46 @@ def test_no_lock_is_nobody(hand_log):
     hand_log.write(1)
     checkpoint.save(FaultyFS(), hand_log.hidden("checkpoint"), {"to": "loki", "url": "u"})
     assert status(hand_log.path)[0].running is False
+
+
+A = "a" * 20
+ODD = [
+    *({name: value} for name in ("shipped", "refused", "lost", "repeated", "unkept") for value in (-5, 10**30)),
+    *({"place": {name: value}} for name in ("offset", "head_size") for value in (-1, 10**30)),
+    {"place": {"head_size": 10**12}},
+    {"place": {"head_size": 1025}},
+    *({"writers": {A: value}} for value in (-1, 10**30)),
+    *({name: {A: [[-1, 2]]}} for name in ("ahead", "resent")),
+    *({name: {A: [[1, 10**30]]}} for name in ("ahead", "resent")),
+    *({name: {A: [[2, 1]]}} for name in ("ahead", "resent")),
+    *({name: {A: [[1, 5], [5, 6]]}} for name in ("ahead", "resent")),
+    {"shipped": "x"},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_numbers_that_no_shipper_has_saved(hand_log, stub, odd):
+    """A number out of its range is a problem that names the file, for --status and for a shipper, and counts nothing."""
+    hand_log.write(3)
+    ship(hand_log, stub)
+    path = hand_log.hidden("checkpoint")
+    state = checkpoint.load(FaultyFS(), path)
+    place = state["place"] | odd.get("place", {})
+    checkpoint.save(FaultyFS(), path, {**state, **odd, "place": place})
+    (found,) = status(hand_log.path)
+    assert found.error.startswith(f"{path} is not a checkpoint of this version: ")
+    assert (found.shipped, found.refused, found.lost, found.repeated, found.unkept) == (0, 0, 0, 0, 0)
+    with pytest.raises(ConfigError, match="is not a checkpoint of this version: .*remove the file"):
+        ship(hand_log, stub)
+
+
+def test_a_log_that_cannot_be_read(hand_log, stub, monkeypatch):
+    """A file that cannot be read is a problem that names it, in a line that has the counts of the checkpoint."""
+    hand_log.write(3)
+    ship(hand_log, stub)
+    fs = FaultyFS()
+    fs.fail("open", times=None, when=lambda path, *_: path == hand_log.path)
+    monkeypatch.setattr(log_status, "FS", lambda: fs)
+    (found,) = status(hand_log.path)
+    assert (found.shipped, found.lag_bytes) == (3, 0)
+    assert found.error == f"{hand_log.path} cannot be read: [Errno 5] Input/output error"

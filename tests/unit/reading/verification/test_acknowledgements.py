@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 
 import pytest
@@ -159,18 +160,53 @@ def test_the_file(path, lines):
     ids=["empty", "deep", "newer", "large"],
 )
 def test_a_file_of_something_else(path, lines, content, message):
-    """A file that holds anything else is an error in one line that names the remedy."""
-    path.with_name(".a.jsonl.acknowledged").write_bytes(content)
-    with pytest.raises(ConfigError, match=f"is not a file of acknowledged losses: .*{message}.*; remove it"):
-        verify(path)
+    """A file that holds anything else is a problem in one line that names the remedy, and nothing replaces it."""
+    before = verify(path)
+    file = path.with_name(".a.jsonl.acknowledged")
+    file.write_bytes(content)
+    check_unusable(path, before, message)
+    assert file.read_bytes() == content
+
+
+def check_unusable(path, before, message):
+    """Check the report with an unusable file, and that nothing can be acknowledged or withdrawn."""
+    match = f"is not a file of acknowledged losses: .*{message}.*; remove it"
+    report = verify(path)
+    assert report.problems[:-1] == before.problems
+    assert report.writers == before.writers
+    assert (report.problems[-1].kind, report.problems[-1].file) == (
+        "unusable_acknowledgements",
+        acknowledged_path(str(path)),
+    )
+    assert re.match(match, report.problems[-1].text)
+    for arguments in ({"acknowledge": [writer_of(path)]}, {"withdraw": [writer_of(path)]}):
+        with pytest.raises(ConfigError, match=match):
+            verify(path, **arguments)
 
 
 @pytest.mark.parametrize("plant", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/passwd", path)])
 def test_no_regular_file(path, lines, plant):
     """A FIFO, a directory or a link in its place is not opened, followed or waited for."""
+    before = verify(path)
     plant(acknowledged_path(str(path)))
-    with pytest.raises(ConfigError, match="is not a file of acknowledged losses"):
-        verify(path)
+    check_unusable(path, before, "")
+
+
+def test_an_unusable_file_beside_a_whole_log(path):
+    """Beside a log without a loss it is a problem too: somebody has put it there."""
+    write_log(path)
+    path.with_name(".a.jsonl.acknowledged").write_bytes(b"junk")
+    report = verify(path)
+    assert not report.ok
+    assert kinds(report.problems) == ["unusable_acknowledgements"]
+
+
+def test_both_at_once(path, lines):
+    """To acknowledge and to withdraw the loss of one writer at once is an error, and nothing is noted."""
+    writer = writer_of(path)
+    with pytest.raises(ConfigError, match=f"acknowledge or withdraw the loss of writer {writer}"):
+        verify(path, acknowledge=[writer], withdraw=["x", writer])
+    assert not os.path.exists(acknowledged_path(str(path)))
 
 
 def test_a_directory_that_is_not_writable(path, lines, monkeypatch):
