@@ -103,7 +103,7 @@ class LineEncoder:
         """Return the line of one of the log's own events, with more fields; empty if it is too long."""
         timestamp = format_ns(self._clock.time_ns())
         flat = flatten.expand(event, fields, writer=self.writer, seq=self.seq + 1, timestamp=timestamp, own=True)
-        return self._number(self._render_within_limit(flat)) or b""
+        return self._number(self._render_within_limit(flat, own=True)) or b""
 
     def _flatten(self, record: QueuedRecord) -> dict[str, Any]:
         event, bound = record.event, {**unpack(record.context), **unpack(as_dict(record.bound))}
@@ -120,15 +120,18 @@ class LineEncoder:
             flat = flatten.expand_plain(event, bound, level=record.level or "info", **header)
         return flat | {"truncated": ["bound"]} if many else flat
 
-    def _render_within_limit(self, flat: dict[str, Any]) -> bytes:
-        """Return the line of a flat record after redaction and truncation, without its newline."""
+    def _render_within_limit(self, flat: dict[str, Any], *, own: bool = False) -> bytes:
+        """Return the line of a flat record after redaction and truncation, without its newline.
+
+        The application's own rules do not apply to lines of the log itself, by which verify goes.
+        """
         if not (self._usual_rules and is_short_flat(flat) and is_clean_flat(flat)):
             whole = _HEADER_OF_PLAIN if "plain" in flat else unmasked_keys(fixed_fields(flat["event"]))
             clip_flat(flat, _CLIP_FACTOR * self._limit, whole)  # before anything that takes time for each character
             cut = {key for key, value in flat.items() if type(value) is str and len(value) > self._longest}
             if self.redact and not is_clean_flat(flat):
                 redact_flat(flat)
-            if self._rules is not None:
+            if self._rules is not None and not own:
                 self._rules.mask_flat(flat)
             for key in flat.keys() & cut:  # cut at the call; with its secrets masked the rest may fit
                 flat[key] += CUT

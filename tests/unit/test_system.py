@@ -170,3 +170,13 @@ def test_threads_that_were_replaced(monkeypatch):
     assert not system.threads_are_replaced()
     monkeypatch.setattr("_thread.start_new_thread", lambda *_: None)
     assert system.threads_are_replaced()
+
+
+def test_a_machine_without_a_boot_id(monkeypatch):
+    """Where /proc does not have the id of the boot, there is none."""
+
+    def missing(*_, **__):
+        raise FileNotFoundError
+
+    monkeypatch.setattr("builtins.open", missing)
+    assert system.boot_id() is None

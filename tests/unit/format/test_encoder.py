@@ -169,3 +169,13 @@ def test_a_text_that_was_cut_at_the_call_is_marked():
     assert line["event"].endswith("…")
     assert len(line["event"]) < 31_000
     assert "hunter2" not in line["event"]
+
+
+def test_own_lines_are_not_masked_by_the_applications_patterns(path):
+    """The lines of the log itself, by which verify goes, are left alone by patterns that would match them."""
+    with blm.open_log(path, redact=blm.Redact(patterns=[r"[a-z0-9-]{6,}", r"\d"])) as log:
+        log.info("secret 12345", key="abcdefgh")
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert "[redacted]" not in json.dumps([lines[0], lines[-1]])
+    assert "[redacted]" in json.dumps(lines[1])
+    assert blm.verify(str(path)).ok

@@ -236,3 +236,18 @@ def test_a_container_that_changes_while_it_is_copied(make):
     copy = freeze([container])[0]
     assert len(copy) == before < len(container)
     assert sum("adds" in str(item) for item in copy) == 2
+
+
+def test_many_keys_of_one_text():
+    """Keys with equal texts, also those of a name that another key has, stay apart."""
+    nan = [float("nan") for _ in range(3)]
+    copy = freeze(dict.fromkeys(nan, 1) | {"nan'": 2, "nan'3": 3, "nan'4'": 4})
+    assert len(copy) == 6
+
+
+def test_an_enum_at_the_deepest_level():
+    """An enum below the greatest depth is marked as too deep."""
+    value = Colour.RED
+    for _ in range(25):
+        value = [value, object()]
+    assert "<too deep>" in str(freeze(value))
