@@ -11,7 +11,9 @@ from support.tools import flat, tool, typed
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.logger import opening
 from bamboo_logmetrics.logger.target import NamedTarget
+from bamboo_logmetrics.pipeline import diagnostics
 from bamboo_logmetrics.testing import ManualClock
 
 
@@ -243,3 +245,12 @@ def test_a_relative_path_where_the_directory_is_gone(tmp_path, monkeypatch):
     gone.rmdir()
     with pytest.raises(ConfigError, match="give an absolute path"):
         blm.open_log("a.jsonl")
+
+
+def test_an_unpickled_logger_of_long_lines_on_a_pipe(monkeypatch, capsys):
+    """A log whose lines are too long for a pipe of several processes is not opened again elsewhere; stderr has why."""
+    monkeypatch.setattr(opening, "is_pipe", lambda _: True)
+    target = opening._reopened("/dev/stdout", {"max_line_bytes": 32_000})
+    assert target.pipeline is None
+    diagnostics.stderr.report_owed()
+    assert "is for one process: use at most 4096" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from support.sinks import Reentrant, flush_at_last, hold_one
 from support.tools import balanced, dropped, flat, kinds, of_kind, physical, tool, typed
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.pipeline import process
+from bamboo_logmetrics.pipeline import pipeline, process
 from bamboo_logmetrics.testing import FailingSink, GateSink, ManualClock, open_log_on
 
 
@@ -481,3 +481,25 @@ def test_drops_that_are_announced_later_come_before_the_stop(open_log, path):
     assert log.flush()
     assert log.flush()  # the first turn has ended
     assert kinds(path)[-2:] == ["system.metrics_dropped", "system.worker_stopped"]
+
+
+def test_a_log_that_is_collected_while_the_interpreter_ends(open_log, monkeypatch):
+    """A finaliser that runs when the modules are being cleared does nothing."""
+    log = open_log()
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "process", None)
+        log._logger.pipeline.close_unreferenced()
+    assert not log._logger.pipeline.closed
+    assert log.emit(tool())
+
+
+def test_a_log_that_ends_while_it_is_kept(open_log, monkeypatch):
+    """A log that ended before it was kept for its end is not kept."""
+    log = open_log()
+    assert log.flush()
+    kept = log._logger.pipeline
+    monkeypatch.setattr(pipeline.process, "keep", lambda item: item.close())
+    unregistered = []
+    monkeypatch.setattr(pipeline.process, "unregister", unregistered.append)
+    kept.close_unreferenced()
+    assert unregistered[-1] is kept

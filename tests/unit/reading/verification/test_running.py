@@ -10,6 +10,7 @@ from support.tools import tool
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.logfiles.names import lock_path
+from bamboo_logmetrics.reading.verification import processes
 from bamboo_logmetrics.reading.verification.running import find_running
 
 needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/ns/pid"), reason="needs /proc")
@@ -134,3 +135,31 @@ def test_an_old_log_of_another_host(path):
     put(path, [change(lines[0], host="another", boot_id=None), *lines[1:-1]])
     report = blm.verify(path)
     assert "does not run here" in report.problems[0].text
+
+
+def test_a_machine_without_proc(monkeypatch):
+    """Where there is no /proc, or it shows nothing of a process, no process is found and nothing is raised."""
+
+    def missing(*_, **__):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(processes.os, "listdir", missing)
+    monkeypatch.setattr(processes.os, "readlink", missing)
+    assert processes.Processes()._names == []
+    assert processes._shown_namespace() is None
+    assert processes._open_locks_of("/proc/1/fd") is None
+    monkeypatch.setattr("builtins.open", missing)
+    assert processes._own_ids("1") == []
+
+
+@needs_proc
+def test_a_zombie_has_no_ids():
+    """A process that has ended and was not waited for does not run."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    try:
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        assert processes._own_ids(str(child)) == []
+    finally:
+        os.waitpid(child, 0)
