@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.strategies import JSON
 
-from bamboo_logmetrics.record.clip import CUT, LONGEST_KEY, clip, clip_flat, size
+from bamboo_logmetrics.record.clip import CUT, LONGEST_KEY, _common_length, clip, clip_flat, size
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -81,3 +81,8 @@ def test_thousands_of_texts():
     flat = {"list": ["word " * 20_000] * 20_000}
     clip_flat(flat, 64_000, NOTHING)
     assert len(json.dumps(flat)) < 70_000
+
+
+def test_lengths_that_fit():
+    """Where all lengths fit, the common length is that of all."""
+    assert _common_length([1, 2], 10) == 10

@@ -10,6 +10,7 @@ from support.shiplog import HandLog, ship
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.ship import GivenUpError, Shipped, Shipper, status
+from bamboo_logmetrics.ship.dead_letter_source import DeadLetterSource
 from bamboo_logmetrics.ship.dead_letters import DeadLetters, line_of
 from bamboo_logmetrics.ship.log_state import load_state
 
@@ -249,3 +250,20 @@ def test_lines_that_a_server_did_not_name(hand_log, stub):
     stub.poison = lambda _: None
     assert resend(hand_log, stub) == Shipped(0, 0, 0)
     assert state(hand_log) == (1, 1, 0)
+
+
+def test_lines_that_are_noted_before_their_batch_is_over(refused, stub, monkeypatch):
+    """A line that is delivered before the rest of its batch is counted once."""
+    stub.poison = lambda _: None
+    whole = DeadLetterSource.next_batch
+
+    def noted(self, size):
+        batch = whole(self, size)
+        if batch:
+            self.note_delivered(batch.entries[:1])
+        return batch
+
+    monkeypatch.setattr(DeadLetterSource, "next_batch", noted)
+    resend(refused, stub)
+    assert state(refused) == (10, 1, 2)
+    assert resend(refused, stub) == Shipped(0, 0, 0)

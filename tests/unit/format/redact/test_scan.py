@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import runpy
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bamboo_logmetrics.format.redact import scan
 from bamboo_logmetrics.format.redact.named import STEMS
 from bamboo_logmetrics.format.redact.scan import finder
 
@@ -28,3 +32,11 @@ def test_the_automaton_finds_the_same_names(text):
     assert set(places) <= set(each)
     longest = max(map(len, STEMS))
     assert all(any(place <= index < place + longest for place in places) for index in each)
+
+
+def test_without_the_library(monkeypatch):
+    """Where ahocorasick_rs is not installed the module uses none."""
+    monkeypatch.setitem(sys.modules, "ahocorasick_rs", None)
+    names = runpy.run_path(scan.__file__)
+    assert names["BytesAhoCorasick"] is None
+    assert names["finder"]([b"key", b"token"])(b"a key, a token")
