@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 from support.logs import change, kinds, put, write_log
@@ -155,11 +157,9 @@ def test_a_machine_without_proc(monkeypatch):
 @needs_proc
 def test_a_zombie_has_no_ids():
     """A process that has ended and was not waited for does not run."""
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
+    child = subprocess.Popen([sys.executable, "-c", ""])
     try:
-        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-        assert processes._own_ids(str(child)) == []
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert processes._own_ids(str(child.pid)) == []
     finally:
-        os.waitpid(child, 0)
+        child.wait()
