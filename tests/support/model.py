@@ -490,8 +490,10 @@ class World:
             shutil.copy(self.path, self.beside(self.path))
             os.truncate(self.path, 0)
         else:
-            with open(self.path, "ab", buffering=0) as file:
-                file.write(TORN)
+            with open(self.path, "a+b", buffering=0) as file:
+                file.seek(max(0, os.path.getsize(self.path) - len(TORN)))
+                if file.read() != TORN:  # two halves behind each other would be no beginning of a line any more
+                    file.write(TORN)
 
     def fork(self, name, count, how):
         if pid := os.fork():

@@ -10,6 +10,7 @@ from support.faults import FaultyFS
 from support.shiplog import compress, ids_in, line
 
 from bamboo_logmetrics.logfiles.position import Position
+from bamboo_logmetrics.ship import follower
 from bamboo_logmetrics.ship import follower as follow
 from bamboo_logmetrics.ship.follower import GONE, TRUNCATED, Follower
 
@@ -548,3 +549,11 @@ def test_a_default_place_is_the_beginning(hand_log, following):
     """A place that says nothing is the beginning of the oldest file."""
     hand_log.write(1)
     assert following(Position()).read(BIG) == following().read(BIG)
+
+
+def test_a_chunk_has_a_limited_number_of_lines(monkeypatch):
+    """Of data with very many short lines about as many as the limit are taken at a time, and always one."""
+    monkeypatch.setattr(follower, "MOST_LINES", 10)
+    chunk = follower._whole_lines(b"a\n" * 100 + b"half")
+    assert 1 <= chunk.count(b"\n") <= 10
+    assert follower._whole_lines(b"x" * 50 + b"\n" * 40).startswith(b"x" * 50 + b"\n")

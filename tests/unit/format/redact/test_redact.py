@@ -10,6 +10,7 @@ from support.strategies import EXAMPLES
 from support.tools import flat, physical, tool
 
 from bamboo_logmetrics.format import flatten
+from bamboo_logmetrics.format.redact import values
 from bamboo_logmetrics.format.redact.patterns import MASK
 from bamboo_logmetrics.format.redact.values import mask_text, mask_value
 
@@ -367,3 +368,16 @@ def _calls(work):
     finally:
         sys.setprofile(None)
     return count
+
+
+def test_arguments_that_hold_the_separator():
+    """A command whose arguments cannot be told apart in one text is masked argument by argument."""
+    arguments = ["mysql", f"a{values._BETWEEN}b", "--password=hunter2hunter2"]
+    masked = values._mask_arguments(arguments)
+    assert len(masked) == 3
+    assert "hunter2" not in str(masked)
+
+
+def test_a_name_behind_two_colons_is_code():
+    """A name behind ``::``, as in Rust and C++, names no secret."""
+    assert mask_text("let k = Config::key = 5") == "let k = Config::key = 5"

@@ -153,7 +153,7 @@ def test_the_file(path, lines):
     ("content", "message"),
     [
         (b"", "Input data was truncated"),
-        (b'{"x":' + b"[" * 100_000, "recursion"),
+        (b'{"x":' + b"[" * 100_000, "(recursion|truncated)"),
         (b'{"v":2}', "version 2; this package reads version 1"),
         (b" " * 5_000_000, "larger than 4194304 bytes"),
     ],

@@ -75,3 +75,11 @@ def test_empty_lines_are_counted_at_once(path):
     assert not report.ok
     assert len([found for found in report.problems if found.kind == "broken_line"]) < 10
     assert any("45 more" in found.text for found in report.problems)
+
+
+def test_a_file_of_empty_lines(path):
+    """A file of nothing but newlines is named, with the number of its lines."""
+    path.write_bytes(b"\n" * 3_000_000)
+    report = verify(path)
+    assert not report.ok
+    assert any("2,999,995 more" in found.text or "2999995 more" in found.text for found in report.problems)
