@@ -320,3 +320,14 @@ def test_a_file_that_changes_while_it_is_looked_at(tmp_path):
     fs.plan["open"] = lambda *_: (_ for _ in ()).throw(oserror(errno.ELOOP))
     with pytest.raises(blm.ConfigError, match="not a regular file, or a symbolic link"):
         check_path(fs, str(path), OWN_LINES)
+
+
+def test_a_lock_with_another_name(path):
+    """A lock file that is a hard link is refused, and what it leads to keeps its mode."""
+    victim = path.with_name("victim")
+    victim.write_bytes(b"")
+    victim.chmod(0o600)
+    os.link(victim, lock_path(str(path)))
+    with pytest.raises(blm.ConfigError, match="the lock file is a hard link, which may lead to another file; move it"):
+        blm.open_log(path, mode=0o666)
+    assert victim.stat().st_mode & 0o777 == 0o600

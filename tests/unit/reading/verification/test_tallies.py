@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from support.logs import put, write_log
 from support.tools import tool
 
@@ -83,3 +84,9 @@ def test_a_file_of_empty_lines(path):
     report = verify(path)
     assert not report.ok
     assert any("2,999,995 more" in found.text or "2999995 more" in found.text for found in report.problems)
+
+
+def test_a_loss_of_standard_input():
+    """A loss of standard input has no file beside which it could be noted."""
+    with pytest.raises(blm.ConfigError, match="a loss of standard input cannot be acknowledged"):
+        verify("-", acknowledge=["a" * 20])
