@@ -321,7 +321,10 @@ def _pairs_of(value: Model) -> list[tuple[str, Any]]:
 def _datetime_text(value: datetime) -> str | None:
     if type(value) is not datetime and value != value:  # noqa: PLR0124 - NaT of pandas
         return None
-    return value.isoformat() if value.utcoffset() is None else format_utc(value.astimezone(timezone.utc))
+    try:
+        return value.isoformat() if value.utcoffset() is None else format_utc(value.astimezone(timezone.utc))
+    except OverflowError:  # in UTC it would be outside the years 1 to 9999
+        return value.isoformat()
 
 
 def _short_text(to_text: Any, value: Any) -> str:

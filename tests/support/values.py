@@ -223,7 +223,7 @@ VALUES = {
     "enum of a tuple": (Holder.VALUE, [1, [2]]),
     "aware datetime": (dt.datetime(2026, 1, 1, 12, tzinfo=EAST), "2026-01-01T10:00:00.000000Z"),
     "naive datetime": (dt.datetime(2026, 1, 1, 12, 0, 0, 5), "2026-01-01T12:00:00.000005"),
-    "first moment east": (dt.datetime(1, 1, 1, tzinfo=EAST), "<unprintable datetime>"),
+    "first moment east": (dt.datetime(1, 1, 1, tzinfo=EAST), "0001-01-01T00:00:00+02:00"),
     "zone raises": (dt.datetime(2026, 1, 1, tzinfo=BadZone()), "<unprintable datetime>"),
     "date and time": ([dt.date(2026, 1, 2), dt.time(3, 4)], ["2026-01-02", "03:04:00"]),
     "timedelta": (dt.timedelta(seconds=1, milliseconds=500), 1.5),

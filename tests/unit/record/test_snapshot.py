@@ -252,3 +252,10 @@ def test_an_enum_at_the_deepest_level():
     for _ in range(snapshot.MAX_DEPTH):
         value = [value, object()]
     assert str(freeze(value)).startswith("[" * snapshot.MAX_DEPTH + "'<too deep>'")
+
+
+def test_times_at_the_ends_of_the_calendar():
+    """A time that UTC cannot hold keeps its own zone."""
+    east, west = dt.timezone(dt.timedelta(hours=2)), dt.timezone(dt.timedelta(hours=-2))
+    assert freeze(dt.datetime(1, 1, 1, tzinfo=east)) == "0001-01-01T00:00:00+02:00"
+    assert freeze([dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=west)]) == ["9999-12-31T23:59:59-02:00"]
