@@ -35,7 +35,9 @@ def test_own_keys_and_patterns_are_masked_everywhere(open_log, layout):
     write(log)
     assert log.close()
     text = b"".join(physical(log.path)).decode()
-    assert not [part for part in ("EMP-", "s471", "zz7b", "471471471471471", SECRET) if part in text.replace("EMP-\\\\d", "")]
+    assert not [
+        part for part in ("EMP-", "s471", "zz7b", "471471471471471", SECRET) if part in text.replace("EMP-\\\\d", "")
+    ]
     assert log.stats().written == 9
     assert '"redact"' not in text
 
