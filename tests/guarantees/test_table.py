@@ -38,6 +38,7 @@ def test_every_row_is_there():
     assert len(ROWS) >= 40
     assert list(ROWS) == list(range(1, len(ROWS) + 1))
     assert {int(name[9:11]) for _, name in defined()} == set(ROWS)
+    assert f"[{len(ROWS)} kinds of faults]" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(cell.strip() for cells in ROWS.values() for cell in cells)
 
 
