@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import Enum
+from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 ENV_PREFIX = "BAMBOO_LOGMETRICS_"
 
+MOST_LINE_BYTES = 1024 * 1024  # every log shipper can be told to take such a line
 _MAX_SECONDS = 1e9
 _MAX_MODE = 0o777
 
@@ -76,12 +78,13 @@ def one_of(choices: Collection[str | None], normalize: Callable[[Any], Any] = la
     return ValueType("one of ", lambda value: value in list(choices), parse, normalize, choices)
 
 
-def whole_number(least: int, *, or_none: bool = False) -> ValueType:
-    """Return the type of an option that is an int from ``least`` on, or None where ``or_none`` is True."""
-    allowed = f"a whole number from {least} on" + (", or None" if or_none else "")
+def whole_number(least: int, most: float = inf, *, or_none: bool = False) -> ValueType:
+    """Return the type of an option that is an int from ``least`` to ``most``, or None where ``or_none`` is True."""
+    end = f"to {most}" if most < inf else "on"
+    allowed = f"a whole number from {least} {end}" + (", or None" if or_none else "")
     return ValueType(
         allowed,
-        lambda value: (or_none and value is None) or (_is_int(value) and value >= least),
+        lambda value: (or_none and value is None) or (_is_int(value) and least <= value <= most),
         _int_or_none if or_none else int,
     )
 
@@ -223,14 +226,10 @@ class Options:
         "Acknowledge a record when it is queued, when the kernel has it ('write': survives a kill of the process), or "
         "when the disk has it ('fsync': survives a power failure).",
     )
-    flush_interval: float = option(
-        0.05,
-        SECONDS,
-        "Time between two writes while records come.",
-    )
+    flush_interval: float = option(0.05, SECONDS, "Time between two writes while records come.")
     max_line_bytes: int = option(
         32_000,
-        whole_number(NATIVE.min_line_bytes),
+        whole_number(NATIVE.min_line_bytes, MOST_LINE_BYTES),
         "Length of a line in bytes; a longer line is cut. Fluent Bit's default limit is 32 KiB. The layouts 'ecs' and "
         "'otel' need longer lines than 'native'. On a pipe the default is 4,096; more is for one process alone.",
     )
@@ -259,7 +258,8 @@ class Options:
                 _fail(item.name, value, item.value_type.allowed)
         least = LAYOUTS[self.layout].min_line_bytes
         if self.max_line_bytes < least:
-            _fail("max_line_bytes", self.max_line_bytes, f"a whole number from {least} on with layout={self.layout!r}")
+            allowed = f"a whole number from {least} to {MOST_LINE_BYTES} with layout={self.layout!r}"
+            _fail("max_line_bytes", self.max_line_bytes, allowed)
         if self.compress == "zstd":
             compression.need_zstd("option compress='zstd' needs")
 

@@ -6,7 +6,7 @@ Each record is flattened, redacted, laid out and truncated. Most records of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -127,14 +127,16 @@ class LineEncoder:
         """
         if not (self._usual_rules and is_short_flat(flat) and is_clean_flat(flat)):
             whole = _HEADER_OF_PLAIN if "plain" in flat else unmasked_keys(fixed_fields(flat["event"]))
-            clip_flat(flat, _CLIP_FACTOR * self._limit, whole)  # before anything that takes time for each character
-            cut = {key for key, value in flat.items() if type(value) is str and len(value) > self._longest}
+            cut = [key for key, value in flat.items() if type(value) is str and len(value) > self._longest]
+            clipped = clip_flat(flat, _CLIP_FACTOR * self._limit, whole)  # before what takes time for each character
             if self.redact and not is_clean_flat(flat):
                 redact_flat(flat)
             if self._rules is not None and not own:
                 self._rules.mask_flat(flat)
-            for key in flat.keys() & cut:  # cut at the call; with its secrets masked the rest may fit
-                flat[key] += CUT
+            for key in cut:
+                if key in flat and key not in clipped:  # cut at the call; with its secrets masked the rest may fit
+                    flat[key] += CUT
+            _mark_truncated(flat, [*cut, *clipped])
         return cap(flat, self._limit, self._render)[1]
 
     def _render(self, flat: dict[str, Any]) -> bytes:
@@ -170,3 +172,11 @@ class LineEncoder:
             writer=self.writer,
             seq=self.seq + 1,
         )
+
+
+def _mark_truncated(flat: dict[str, Any], keys: Iterable[str]) -> None:
+    """Name the keys of values that were cut, at the end of a flat record."""
+    names = dict.fromkeys([*flat.get("truncated", ()), *(key for key in keys if key in flat)])
+    if names:
+        flat.pop("truncated", None)
+        flat["truncated"] = list(names)

@@ -68,7 +68,7 @@ class _Cut:
         value = self.flat[key]
         text = value if isinstance(value, str) else encode(value).decode()
         # rendered, because layouts write "truncated", lists and mappings at different lengths
-        without = self._render({**self.flat, key: "", "truncated": [*self._names, key]})
+        without = self._render({**self.flat, key: "", "truncated": self._names_with(key)})
         budget = self._limit - len(without) + _size("") - len(CUT.encode())
         kept = _prefix(text, max(budget, least)) + CUT
         if _size(kept) < _size(value):
@@ -84,8 +84,11 @@ class _Cut:
             self._names = [name for name in self._names if name in self.flat and name != "bound"]
             self._mark_truncated("bound")
 
+    def _names_with(self, name: str) -> list[str]:
+        return self._names if name in self._names else [*self._names, name]
+
     def _mark_truncated(self, name: str) -> None:
-        self._names.append(name)
+        self._names = self._names_with(name)
         self.flat.pop("truncated", None)
         self.flat["truncated"] = list(self._names)
         self.line = self._render(self.flat)

@@ -129,6 +129,7 @@ class StreamSink(Sink):
             self._flags: int | None = getattr(os, "RWF_APPEND" if self._regular else "RWF_NOWAIT", None)
             if sync and not self._regular:
                 refuse(path, "durability='fsync' needs a file", "use 'write', with which the stream has each line")
+            self._behind_half_a_line = self._regular and _ends_within_a_line(self._fd)
             self._check_length()
         except BaseException:
             self.close()
@@ -156,6 +157,7 @@ class StreamSink(Sink):
         before = self.stored
         left = lines[self._count(lines) :]  # what an interrupted call has written counts now
         with _without_sigpipe():
+            self._end_half_a_line()
             while left:
                 group = left[: self._group_size(left)]
                 try:
@@ -217,6 +219,15 @@ class StreamSink(Sink):
                 raise OSError(error.errno, error.strerror, self.path) from None
         self._count(group)
 
+    def _end_half_a_line(self) -> None:
+        """Begin a line of a file that ended within one when it was opened, once. Raises OSError."""
+        if self._behind_half_a_line:
+            if self._flags is None:
+                os.write(self._fd, b"\n")
+            else:
+                os.pwritev(self._fd, (b"\n",), -1, self._flags)
+            self._behind_half_a_line = False
+
     def _send(self, data: memoryview) -> None:
         """Write as much of ``data`` as the stream takes now, and note it. Raises OSError if it takes nothing.
 
@@ -274,6 +285,19 @@ def _checked(fd: int) -> int:
     if {1: sys.__stdout__, 2: sys.__stderr__}.get(fd, sys) is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     return fd
+
+
+def _ends_within_a_line(fd: int) -> bool:
+    """Return True if a regular file ends without a newline; False also where it must not be read."""
+    try:
+        size = os.fstat(fd).st_size
+        reader = os.open(f"/dev/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return size > 0 and os.pread(reader, 1, size - 1) != b"\n"
+    finally:
+        os.close(reader)
 
 
 def _has_room(fd: int) -> bool:

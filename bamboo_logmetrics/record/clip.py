@@ -75,10 +75,10 @@ def is_short_flat(flat: Mapping[str, Any]) -> bool:
     return len(flat) <= _MOST_KEYS and max(map(len, flat)) <= LONGEST_KEY
 
 
-def clip_flat(flat: dict[str, Any], most: int, whole: Container[str]) -> None:
+def clip_flat(flat: dict[str, Any], most: int, whole: Container[str]) -> list[str]:
     """Cut the values of a flat record so that they have about ``most`` characters in all, in place.
 
-    The longest values are cut to one length; shorter ones stay as they are.
+    The longest values are cut to one length; shorter ones stay as they are. Return the keys of those that were cut.
 
     Args:
         flat: the flat record.
@@ -92,11 +92,12 @@ def clip_flat(flat: dict[str, Any], most: int, whole: Container[str]) -> None:
             flat[key if key in whole else clip_key(key, flat)] = value
     sizes = {key: size(value, most) for key, value in flat.items() if key not in whole}
     if sum(sizes.values()) <= most:
-        return
+        return []
     longest = _common_length(sorted(sizes.values()), most)
-    for key, length in sizes.items():
-        if length > longest:
-            flat[key] = clip(flat[key], longest)
+    long = [key for key, length in sizes.items() if length > longest]
+    for key in long:
+        flat[key] = clip(flat[key], longest)
+    return long
 
 
 def _common_length(lengths: list[int], most: int) -> int:

@@ -73,8 +73,8 @@ OPTIONS = {
         "seconds, from 0 on", {"1e-2": 0.01}, ["fast", "-1"],
     ),
     "max_line_bytes": (
-        [1_000, 256_000], [999, 0, None, 32_000.0, True, "32000"],
-        "a whole number from 1000 on", {"1000": 1000}, ["32k", "10"],
+        [1_000, 256_000, 1_048_576], [999, 0, 1_048_577, None, 32_000.0, True, "32000"],
+        "a whole number from 1000 to 1048576", {"1000": 1000}, ["32k", "10"],
     ),
     "layout": (
         ["native", "ecs", "otel"], ["ECS", "json", "", None, 1], "one of 'native', 'ecs', 'otel'",
@@ -204,7 +204,7 @@ def test_unknown_options():
 def test_the_shortest_line_of_a_layout(layout, least):
     """A layout with longer lines needs a higher limit, so that no event is too long for it."""
     assert options_of(layout=layout, max_line_bytes=least).max_line_bytes == least
-    with pytest.raises(ConfigError, match=f"max_line_bytes={least - 1} must be a whole number from {least} on"):
+    with pytest.raises(ConfigError, match=f"max_line_bytes={least - 1} must be a whole number from {least} to 1048576"):
         options_of(layout=layout, max_line_bytes=least - 1)
 
 

@@ -13,7 +13,7 @@ from support.tools import record, text_record, tool
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.format.encoder import LineEncoder
 from bamboo_logmetrics.format.parse import parse_line
-from bamboo_logmetrics.record.packed import fit, longest_text
+from bamboo_logmetrics.record.packed import fit, longest_text, pack
 from bamboo_logmetrics.record.queued import QueuedRecord
 from bamboo_logmetrics.system import FS
 from bamboo_logmetrics.testing import ManualClock
@@ -106,6 +106,15 @@ def test_the_limit_is_used_to_the_last_byte():
     assert (len(whole), parse_line(whole).truncated) == (1_000, ())
     assert len(cut) <= 1_000
     assert parse_line(cut).truncated == ("event",)
+
+
+def test_every_value_that_was_cut_is_named():
+    """``truncated`` names each value that is shorter than the call gave it, also within a list or a dict."""
+    bound = {"text": "t" * 60_000, "items": ["i" * 50_000], "deep": {"key": {"more": "d" * 70_000}}, "short": "s"}
+    packed, _ = pack(bound, longest_text(32_000))
+    line = parse_line(line_encoder(32_000).encode(record(tool(), packed)))
+    assert sorted(line.truncated) == ["deep", "items", "text"]
+    assert line.bound["short"] == "s"
 
 
 def test_a_record_that_stays_too_long_has_no_line_and_no_number():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -127,6 +128,16 @@ def attributes(owner):
     return {pair.key: value(pair.value) for pair in owner.attributes}
 
 
+def unexpected_errors(text):
+    """Return the errors that the collector reports, without those of a file that was renamed when it was compressed.
+
+    The collector lists the files of a folder and then opens them one by one. A file may be gone by then; its lines are
+    read under its new name, which the tests check by counting them.
+    """
+    renamed = re.compile(r'Failed to open file.*"error": "open [^"]*: no such file or directory"')
+    return [line for line in text.splitlines() if "\terror\t" in line and not renamed.search(line)]
+
+
 @pytest.fixture
 def collector(tmp_path):
     """Run the collector with the configuration of a log, as often as one likes."""
@@ -148,7 +159,7 @@ def collector(tmp_path):
         process.wait(30)
         text = (tmp_path / f"collector-{len(started) - 1}.log").read_text(encoding="utf-8")
         assert process.returncode == 0, text
-        assert "\terror\t" not in text, text
+        assert not unexpected_errors(text), text
 
     yield running
     for process in started:

@@ -379,6 +379,40 @@ def test_a_redirected_file_is_not_truncated(tmp_path, make):
     assert path.read_bytes() == b"before\na\nprinted\nb\n"
 
 
+@pytest.mark.parametrize("flags", [True, False])
+@pytest.mark.parametrize(("before", "newline"), [(b"", b""), (b"x\n", b""), (b"x\nhalf", b"\n")])
+def test_the_first_line_is_whole_behind_half_a_line(tmp_path, make, monkeypatch, before, newline, flags):  # noqa: PLR0917
+    """A file that ends within a line when the log is opened gets a newline, once, before the log's first line."""
+    if not flags:
+        monkeypatch.delattr(os, "RWF_APPEND", raising=False)
+    path = tmp_path / "file"
+    path.write_bytes(before)
+    with open(path, "ab", buffering=0) as file:
+        sink = make(file.fileno(), 32_000)
+        assert path.read_bytes() == before
+        sink.write(lines("a"))
+        sink.write(lines("b"))
+    assert path.read_bytes() == before + newline + b"a\nb\n"
+    assert sink.stored == 2
+
+
+def test_a_file_that_must_not_be_read_counts_as_whole(tmp_path, make, monkeypatch):
+    """Where the end of the file cannot be read, the log writes as after a whole line."""
+    path = tmp_path / "file"
+    path.write_bytes(b"half")
+    real = os.open
+
+    def refused(name, flags, *rest):
+        if flags & os.O_ACCMODE == os.O_RDONLY and str(name).startswith("/dev/fd/"):
+            raise PermissionError(errno.EACCES, "not for you", name)
+        return real(name, flags, *rest)
+
+    with open(path, "ab", buffering=0) as file:
+        monkeypatch.setattr(os, "open", refused)
+        make(file.fileno(), 32_000).write(lines("a"))
+    assert path.read_bytes() == b"halfa\n"
+
+
 def test_a_file_without_special_writes(tmp_path, make):
     """Where the system cannot append by a flag, a file is written to as it was opened."""
     with open(tmp_path / "file", "ab") as file:
