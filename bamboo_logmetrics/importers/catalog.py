@@ -148,23 +148,31 @@ class Catalog:
             item = self._new_call(call, session)
         else:
             self._merge_call(item, call, file, session)
-        self.store.add_keys(keys.stored(), item)
+        self._identity.note(keys, item)
         if (key := self._identity.key_of_agent(call)) is not None:
             self.store.move_key(key, item)
         for tool in tools:
             self._add_tool(tool, item, session)
 
     def _new_call(self, call: CallFact, session: int) -> int:
-        round_id = _round_id(call)
         item = self.store.new_item()
-        if not self.store.add_key(self._key("round", round_id), item):  # a gateway gives all answers one id
-            round_id = f"{round_id}:{self._key(call.session, _own_mark(call)) & 0xFFFF_FFFF_FFFF:012x}"
+        round_id = self._new_round_id(call, item)
         hold = max(call.holds.values(), default=0)
         self.store.execute(
             "INSERT INTO item VALUES (?, 'call', ?, ?, ?, 0, ?, ?, NULL, ?)",
             (item, session, _start(call), call.last, hold, round_id, _PACK.encode(call)),
         )
         return item
+
+    def _new_round_id(self, call: CallFact, item: int) -> str:
+        """Return an id for a round that no other has: a gateway gives all answers one id, or the same ids again."""
+        name = _round_id(call)
+        mark: tuple[object, ...] = (call.session, _own_mark(call))
+        round_id = name
+        while not self.store.add_key(self._key("round", round_id), item):
+            round_id = f"{name}:{self._key(*mark) & 0xFFFF_FFFF_FFFF:012x}"
+            mark = (*mark, *call.lines[:1], call.first)
+        return round_id
 
     def _merge_call(self, item: int, call: CallFact, file: int, session: int) -> None:
         state, owner, data = self.store.execute(
@@ -311,6 +319,8 @@ def _merged_call(known: CallFact, call: CallFact, file: int) -> CallFact:
         better,
         request_ids=list(dict.fromkeys((*known.request_ids, *call.request_ids))),
         lines=list(dict.fromkeys((*known.lines, *call.lines))),
+        parents=list(dict.fromkeys((*known.parents, *call.parents))),
+        times=list(dict.fromkeys((*known.times, *call.times))),
         first=min(known.first, call.first),
         last=max(known.last, call.last),
         start=min(starts, default=None),
@@ -323,6 +333,7 @@ def _merged_call(known: CallFact, call: CallFact, file: int) -> CallFact:
         error=cut.error,
         files=list(dict.fromkeys((*known.files, *call.files))),
         holds=holds | call.holds,
+        begins=known.begins or call.begins,
     )
 
 

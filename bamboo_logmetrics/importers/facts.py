@@ -88,6 +88,7 @@ class CallFact(msgspec.Struct, array_like=True):
         holds: by file, the time of the last change, while the call may still grow there.
         files: the files that show it.
         tools: its tool calls.
+        begins: True if its file shows what it answers, so that no line of it stands before.
     """
 
     session: str
@@ -115,6 +116,7 @@ class CallFact(msgspec.Struct, array_like=True):
     holds: dict[int, int] = {}
     files: list[int] = []
     tools: list[ToolFact] = []
+    begins: bool = False
 
 
 class PointFact(msgspec.Struct, array_like=True):

@@ -42,12 +42,20 @@ class Chain:
 
 @dataclass(slots=True, eq=False)
 class Seen:
-    """A line that was read: its time, its answer, and of a failed request its attempt and the wait behind it (ms)."""
+    """A line that was read.
+
+    Attributes:
+        at: its time.
+        group: its answer.
+        attempt, wait: of a failed request its attempt, and the wait behind it (ms).
+        opens: True if an answer to the line begins behind it; one that was cut may go on behind a tool's result.
+    """
 
     at: int
     group: Group | None = None
     attempt: int = 0
     wait: int = 0
+    opens: bool = False
 
 
 class Entry(NamedTuple):

@@ -53,17 +53,26 @@ class Groups:
         self._current: dict[tuple[str, str], Group] = {}
         # of other sessions in the same file: a copied history
         self._anywhere: dict[tuple[str, int], Group] = {}
+        self._since_prompt: dict[str, list[Group]] = {}
 
     def find(
-        self, session: str, message: str, request_id: str | None, lines: tuple[str | None, ...], usage: UsageFact | None
+        self,
+        session: str,
+        message: str,
+        request_id: str | None,
+        lines: tuple[str | None, ...],
+        *,
+        at: int,
+        usage: UsageFact | None,
     ) -> Group | None:
         """Return the answer to which a line belongs; ``lines`` are its own id and that of the line before it."""
-        if request_id and (group := self._by_request.get((session, message, request_id))):
-            return group
         for line in lines:
             group = self._by_line.get((session, message, line)) if line else None
-            if group and not (request_id and group.call.request_ids):
+            if group and (not request_id or not group.call.request_ids or request_id in group.call.request_ids):
                 return group
+        if request_id and (group := self._by_request.get((session, message, request_id))):
+            # behind a prompt the same ids are those of another answer, unless the line is a copy
+            return group if not group.closed or at in group.call.times else None
         group = self._current.get((session, message))
         return group if group and group.may_have(usage, request_id=request_id) else None
 
@@ -71,10 +80,16 @@ class Groups:
         """Begin an answer."""
         group = Group(call)
         self.calls.append(call)
+        self._since_prompt.setdefault(call.session, []).append(group)
         copied = self._anywhere.setdefault((message, call.first), group).call
         if copied.session != call.session and copied.usage == usage and not copied.request_ids:
             call.lines += copied.lines  # now both are one call for the catalog
         return group
+
+    def close(self, session: str) -> None:
+        """Note that a prompt came: what follows is none of the answers before it."""
+        for group in self._since_prompt.pop(session, ()):
+            group.closed = True
 
     def note(self, group: Group, message: str, request_id: str | None, line: str | None) -> None:
         """Note a line of an answer."""

@@ -117,10 +117,11 @@ class _Transcript:
         self._apply(Entry(nested, child, uuid, at, child.last_line, uuid in self._seen))
 
     def _apply(self, entry: Entry) -> None:
-        line, chain, uuid, at, _, repeated = entry
-        seen = Seen(at)
+        line, chain, uuid, at, parent, repeated = entry
+        before = self._seen.get(parent or "")
+        seen = Seen(at, opens=before is not None and (before.opens or before.group is not None))
         if line.type == "user":
-            self._user(entry)
+            self._user(entry, seen)
         elif line.type == "assistant":
             seen.group = self._assistant(entry)
         elif line.type == "system" and not repeated:
@@ -133,7 +134,7 @@ class _Transcript:
 
     # -- user lines ---------------------------------------------------------------------------
 
-    def _user(self, entry: Entry) -> None:
+    def _user(self, entry: Entry, seen: Seen) -> None:
         line, chain, uuid, at, _, repeated = entry
         blocks = blocks_of(line.message)
         results = [block for block in blocks if isinstance(block, Block) and block.type == "tool_result"]
@@ -147,7 +148,9 @@ class _Transcript:
             chain.turn = identifier(line.promptId) or uuid or chain.turn
         elif marker in {Marker.INTERRUPT, Marker.TOOL_INTERRUPT}:
             self._point("note", entry, "interrupted by the user")
+        seen.opens = seen.opens or marker is Marker.PROMPT
         if results:
+            seen.opens = all(identifier(block.tool_use_id) in self._uses for block in results)
             chain.end(at, "completed")
         self._mark(marker, entry, None)
 
@@ -216,7 +219,7 @@ class _Transcript:
         usage = usage_fact(message.usage)
         request_id = identifier(line.requestId)
         name = identifier(message.id) or ""
-        group = self._groups.find(chain.session.id, name, request_id, (uuid, parent), usage)
+        group = self._groups.find(chain.session.id, name, request_id, (uuid, parent), at=at, usage=usage)
         if group is None:
             group = self._new_call(entry, name, usage)
         self._groups.note(group, name, request_id, uuid)
@@ -241,6 +244,8 @@ class _Transcript:
             origin=origin_of(line, chain.session.root),
         )  # fmt: skip
         call.agent = chain.session.bound.get("agent_id")
+        before_it = self._seen.get(identifier(line.parentUuid) or "")
+        call.begins = before_it is not None and (before_it.opens or before_it.group is not None)
         group = self._groups.start(call, name, usage)
         chain.open.append(group)
         chain.latest = group
@@ -254,6 +259,8 @@ class _Transcript:
         call.times.append(at)
         if uuid:
             call.lines.append(uuid)
+        if isinstance(line.forkedFrom, dict) and (original := identifier(line.forkedFrom.get("messageUuid"))):
+            call.lines.append(original)
         if parent:
             call.parents.append(parent)
         request_id = identifier(line.requestId)
@@ -354,8 +361,8 @@ class _Transcript:
         if marker is not Marker.NONE:
             for before in chain.open:
                 before.call.followed = True
-                before.closed = before.closed or marker is Marker.PROMPT
             if marker is Marker.PROMPT:
+                self._groups.close(chain.session.id)
                 chain.open.clear()
 
     @staticmethod
