@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from bamboo_logmetrics.pipeline.pipeline import Pipeline
+    from bamboo_logmetrics.pipeline.step import Listener
 
     class Put(Protocol):
         """A call that puts one record into a log and returns True if the record is acknowledged.
@@ -44,8 +45,8 @@ class LogTarget:
     """
 
     __slots__ = (
-        "__weakref__", "_named", "context", "level", "longest", "may_block", "name", "origin", "pipeline", "processors",
-        "put", "put_plain", "time_ns",
+        "__weakref__", "_named", "context", "level", "listeners", "longest", "may_block", "name", "origin", "pipeline",
+        "processors", "put", "put_plain", "time_ns",
     )  # fmt: skip
 
     disabled = False
@@ -60,6 +61,7 @@ class LogTarget:
         self.longest = 0  # characters of a text that a record keeps
         self.may_block = False  # True if put and put_plain may wait for room or for the disk
         self.time_ns: Callable[[], int] | None = None  # None: that of the system
+        self.listeners: list[Listener] = []  # of the batches that are encoded, of each pipeline that follows
         self._named: WeakValueDictionary[str, NamedTarget] = WeakValueDictionary()
         unconfigured = Unconfigured()
         self.put: Put = unconfigured.put
@@ -88,6 +90,7 @@ class LogTarget:
         else:
             self.put = pipeline.channel.put
             self.put_plain = pipeline.channel.put_plain
+        pipeline.set_listeners(self.listeners)
         self.pipeline = pipeline  # last: see NamedTarget.follow
         for target in list(self._named.values()):
             target.follow()
@@ -131,6 +134,7 @@ class NamedTarget(LogTarget):
         self.name = name
         self.context = {"logger": name}
         self.processors = parent.processors
+        self.listeners = parent.listeners
         self.follow()
 
     def __del__(self) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from bamboo_logmetrics.options import Options
     from bamboo_logmetrics.pipeline.statistics import Stats
+    from bamboo_logmetrics.pipeline.step import Listener
     from bamboo_logmetrics.system import Lock
 
 EXIT_TIMEOUT = 5.0  # seconds
@@ -93,6 +94,13 @@ class Pipeline:
         except OSError as error:
             self._step.fail(error)
         self._step.announce_start()
+
+    def set_listeners(self, listeners: list[Listener]) -> None:
+        """Have each listener of a list, which may still grow, called with each batch of records that is encoded.
+
+        It is called by the worker, and by the caller where that writes: with durability ``write`` or ``fsync``.
+        """
+        self._step.listeners = listeners
 
     # -- durable records -----------------------------------------------------------------
 

@@ -8,7 +8,7 @@ is made of plain stores and at most one call (see channel.py), and nothing is ev
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,8 @@ from bamboo_logmetrics.pipeline.drop_reporter import DropReporter
 from bamboo_logmetrics.pipeline.life import ABANDONED, ENDED, OPEN, OVER
 from bamboo_logmetrics.record.queued import Ack, QueuedRecord
 from bamboo_logmetrics.system import Clock, backoff, boot_id, host, pid_namespace, process_started_at
+
+Listener = Callable[[Sequence[QueuedRecord]], None]
 
 BATCH = 4096  # records per step, which is one write
 _FIRST_RETRY, _LONGEST_RETRY = 0.05, 5.0  # seconds
@@ -111,6 +113,7 @@ class Step:
         self._diagnostics = diagnostics
         self._clock = clock
         self.life = OPEN  # here, because both the step and the worker go by it
+        self.listeners: Sequence[Listener] = ()  # called with each batch of records that was encoded
         self.reset()
 
     def reset(self) -> None:
@@ -187,7 +190,7 @@ class Step:
         """Encode what is in hand: all of it, or nothing if something is raised."""
         if not self._hand:
             return
-        seq = self._encoder.seq
+        hand, seq = self._hand, self._encoder.seq
         batch = _Batch(_kind_of(self._hand[0].event), [], [], own=False)
         line_of, add = self._encoder.encode, batch.lines.append
         try:
@@ -210,6 +213,16 @@ class Step:
         if batch.lines:
             self._pending.append(batch)
             self._stop_encoded = False
+        if self.listeners:
+            self._tell_listeners(hand)
+
+    def _tell_listeners(self, records: Sequence[QueuedRecord]) -> None:
+        """Give the records of a batch to each listener. What a listener raises is reported, and costs no record."""
+        for listener in list(self.listeners):
+            try:
+                listener(records)
+            except Exception as error:  # noqa: BLE001 - it is code outside of the log
+                self._diagnostics.report(f"a listener of the log failed: {_text_of(error)}")
 
     def _write(self, deadline: float | None = None) -> None:
         while self._pending and self.life is not ABANDONED and not self.retry_in():

@@ -1,0 +1,1 @@
+"""Everything that touches another library: each module is imported only when it is used."""
