@@ -367,5 +367,5 @@ def _merged_session(known: SessionFact, fact: SessionFact) -> SessionFact:
         later.status_at,
         known.forked_from or fact.forked_from,
         known.implied and fact.implied,
-        {**fact.bound, **known.bound},
+        {**known.bound, **fact.bound} if fact.implied else {**fact.bound, **known.bound},
     )

@@ -3,11 +3,14 @@
 A session is a file of lines that is appended to, or in older versions one JSON object. A message is written again when
 it changes, and again without its tokens when the session is resumed: for each id the first time and the best tokens
 count. Messages that were taken back were made and paid, and count.
+
+A sub-agent has a file of its own, ``chats/<session>/<agent>.jsonl``. It is a session of its own, ``<session>:<agent>``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,16 +29,25 @@ _FIRST_LINES = 5
 _EXIT_CODE = re.compile(rb"Exit Code: (-?\d+)")
 _TEXT = re.compile(rb'"text"\s*:\s*"(?!<session_context>)')
 _LOOKED_AT = 4096  # bytes of a result
+_OF_SUB_AGENTS = "chats"  # the folder above those that are named by sessions and hold their sub-agents
 _FAILED = {"error": "tool_error", "cancelled": "cancelled"}
 
 
+class AgentCall(msgspec.Struct):
+    """The arguments of a tool that runs a sub-agent of any type."""
+
+    agent_name: Any = None
+
+
 class Tool(msgspec.Struct):
-    """A tool call within a message."""
+    """A tool call within a message; with ``agentId`` it is that of a sub-agent."""
 
     id: Any = None
     name: Any = None
     status: Any = None
     timestamp: Any = None
+    agentId: Any = None  # noqa: N815
+    args: Raw = _NOTHING
     result: Raw = _NOTHING
 
 
@@ -57,6 +69,7 @@ class SessionEntry(msgspec.Struct, rename={"set_": "$set"}):
 
 
 _RECORD = msgspec.json.Decoder(SessionEntry)
+_AGENT_CALL = msgspec.json.Decoder(AgentCall)
 
 
 class GeminiCli(CataloguedImporter):
@@ -65,8 +78,18 @@ class GeminiCli(CataloguedImporter):
     name = "gemini-cli"
     agent = "gemini-cli"
     help = "Import Gemini CLI sessions: rounds, tool calls and tokens, with their times, but without their texts."
-    patterns = with_compressed(("session-*.jsonl", "session*.json"))
+    patterns = with_compressed(("session-*.jsonl", "session*.json", "*.jsonl"))
     usual_path = "~/.gemini/tmp"
+
+    def find(self, paths: Iterable[Path]) -> list[Path]:
+        """Return the files to import; of a directory those of sessions and of their sub-agents."""
+        paths = list(paths)
+        named = {path for path in paths if not path.is_dir()}
+        return [
+            file
+            for file in super().find(paths)
+            if file in named or file.name.startswith("session") or _parent_of(file) is not None
+        ]
 
     def scan(self, path: Path, report: ImportReport, *, growing: bool) -> FileFacts:
         """Return the facts of a session."""
@@ -97,6 +120,8 @@ class GeminiCli(CataloguedImporter):
 class _Session:
     def __init__(self, path: Path) -> None:
         self._id = identifier(path.name.split(".json")[0]) or "unknown"
+        self._parent = _parent_of(path)
+        self._agents: list[SessionFact] = []
         self._kind: str | None = None
         self._times: list[int] = []
         self._calls: dict[str, CallFact] = {}
@@ -152,6 +177,8 @@ class _Session:
         if tool_id is None or name is None or ended is None or tool_id in self._tools:
             return
         self._tools.add(tool_id)
+        if agent := identifier(tool.agentId):
+            self._agents.append(_mentioned(agent, tool, tool_id, call.last))
         match = _EXIT_CODE.search(bytes(tool.result)[:_LOOKED_AT])
         error = _FAILED.get(tool.status) if isinstance(tool.status, str) else None
         if error is None and match and int(match[1]) != 0:  # a shell command that fails is a success there
@@ -168,14 +195,36 @@ class _Session:
         session = SessionFact(self._id, self._id, start, max(self._times), start, bound={})
         if self._kind == "subagent":
             session.bound["agent_type"] = self._kind
+            if self._parent:
+                session.id, session.root = f"{self._parent}:{self._id}", self._parent
+                session.bound |= {"agent_id": self._id, "parent_session_id": self._parent}
+        for agent in self._agents:
+            agent.id, agent.root = f"{self._id}:{agent.id}", self._id
+            agent.bound["parent_session_id"] = self._id
         if calls:
             session.model, session.model_at = calls[0].model, calls[0].first
         prompts = list(self._prompts.values())
         for call in calls:
-            call.session = self._id
+            call.session = session.id
         for prompt in prompts:
-            prompt.session = self._id
-        return FileFacts([session], calls, prompts, [])
+            prompt.session = session.id
+        return FileFacts([session, *self._agents], calls, prompts, [])
+
+
+def _parent_of(path: Path) -> str | None:
+    """Return the session in whose folder the file of a sub-agent is, or None."""
+    folder = path.absolute().parent
+    return identifier(folder.name) if folder.parent.name == _OF_SUB_AGENTS else None
+
+
+def _mentioned(agent: str, tool: Tool, tool_id: str, at: int) -> SessionFact:
+    """Return what a tool call tells of the sub-agent that it ran."""
+    try:
+        chosen = label(_AGENT_CALL.decode(tool.args).agent_name)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        chosen = None
+    bound = {"agent_id": agent, "agent_type": chosen or label(tool.name), "parent_tool_call_id": tool_id}
+    return SessionFact(agent, agent, at, at, at, implied=True, bound=bound)
 
 
 def _usage_fact(value: Any) -> UsageFact | None:

@@ -108,6 +108,49 @@ def test_what_is_missing(tmp_path):
     assert imported(tmp_path, {"id": "x", "timestamp": stamp(1), "type": "gemini", "tokens": TOKENS})[0]
 
 
+@pytest.mark.parametrize(
+    ("args", "agent_type"), [({"agent_name": "explorer"}, "explorer"), ({}, "run_agent"), (5, "run_agent")]
+)
+@pytest.mark.parametrize("own_first", [True, False])
+def test_a_sub_agent(tmp_path, args, agent_type, own_first):
+    """A sub-agent is found in the folder of its session, and has that session and its tool call as parents."""
+    tool = {
+        "id": "t1",
+        "name": "run_agent",
+        "status": "success",
+        "timestamp": stamp(9),
+        "agentId": "k3x9ab",
+        "args": args,
+    }
+    chats = tmp_path / "chats"
+    (chats / "s1").mkdir(parents=True)
+    (chats / "notes.jsonl").write_text("{}\n", "utf-8")
+    own = [
+        {**META, "sessionId": "k3x9ab", "startTime": stamp(4), "kind": "subagent"},
+        prompt("k1", 4),
+        said("k2", 6, tokens=TOKENS),
+    ]
+    imported(chats / "s1", *own, name="k3x9ab.jsonl")
+    imported(chats, META, prompt("u1", 1), said("g1", 3, tokens=TOKENS, toolCalls=[tool]), name="session-1.jsonl")
+    files = GEMINI.find([tmp_path])
+    assert [file.name for file in files] == ["k3x9ab.jsonl", "session-1.jsonl"]
+    pairs = list(GEMINI.read(files if own_first else files[::-1], ImportReport()))
+    assert totals(pairs) == (2, 238)
+    starts = {event.session_id: bound for event, bound in pairs if isinstance(event, SessionStarted)}
+    assert list(starts) == ["s1", "s1:k3x9ab"]
+    bound = starts["s1:k3x9ab"]
+    assert (bound["parent_session_id"], bound["parent_tool_call_id"]) == ("s1", "t1")
+    assert (bound["agent_id"], bound["agent_type"]) == ("k3x9ab", agent_type)
+    assert GEMINI.find([chats / "notes.jsonl"]) == [chats / "notes.jsonl"]
+
+
+def test_a_sub_agent_of_which_only_the_parent_tells(tmp_path):
+    """A tool call that names a sub-agent without a file makes no session of it."""
+    tool = {"id": "t1", "name": "run_agent", "timestamp": stamp(9), "agentId": "k3x9ab"}
+    pairs, _ = imported(tmp_path, META, said("g1", 3, tokens=TOKENS, toolCalls=[tool]))
+    assert [event.session_id for event, _ in pairs if isinstance(event, SessionStarted)] == ["s1"]
+
+
 def test_a_growing_file(tmp_path):
     """An unfinished last line is no problem while the file grows."""
     path = tmp_path / "session-1.jsonl"
