@@ -218,7 +218,7 @@ def _parent_of(path: Path) -> str | None:
 
 
 def _mentioned(agent: str, tool: Tool, tool_id: str, at: int) -> SessionFact:
-    """Return what a tool call tells of the sub-agent that it ran."""
+    """Return the fact of the sub-agent that a tool call ran."""
     try:
         chosen = label(_AGENT_CALL.decode(tool.args).agent_name)
     except (msgspec.DecodeError, UnicodeDecodeError):
