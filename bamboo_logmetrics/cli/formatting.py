@@ -14,7 +14,7 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -156,11 +156,21 @@ def _verdict(report: Report) -> str:
     return click.style(f"{report.verdict}: {plural(len(report.problems), 'problem')} in {extent}", fg="red")
 
 
+class _AmountColumn(DownloadColumn):
+    """The amount that is done: of a task with a ``unit`` in that, of others in bytes."""
+
+    def render(self, task: Task) -> Text:
+        """Return the text of a task."""
+        if unit := task.fields.get("unit"):
+            return Text(f"{task.completed:,.0f}/{task.total or 0:,.0f} {unit}", style="progress.download")
+        return super().render(task)
+
+
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Show a progress bar in bytes on stderr, if that is a terminal."""
+    """Show a progress bar on stderr, if that is a terminal."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), _AmountColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     # a disabled bar is not started: before rich 15, its stop would write an empty line
     with progress if console.is_terminal else nullcontext():

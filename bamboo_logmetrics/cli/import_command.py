@@ -203,11 +203,15 @@ def _find(importer: Importer, paths: tuple[Path, ...], log_path: str) -> list[Pa
 
 def _report(progress: Progress) -> ImportReport:
     task = progress.add_task("importing", total=0)
+    writing = progress.add_task("writing", total=0, unit="events", visible=False)
 
     def show(problem: Problem) -> None:
         progress.console.print(Text(printable(str(problem))), soft_wrap=True)
 
-    return ImportReport(show, lambda size: progress.advance(task, size))
+    def written(number: int, total: int) -> None:
+        progress.update(writing, completed=number, total=total, visible=total > 0)
+
+    return ImportReport(show, lambda size: progress.advance(task, size), written)
 
 
 def _cycle(run: ImportRun, files: list[Path], report: ImportReport, progress: Progress | None = None) -> None:

@@ -58,7 +58,7 @@ class Problem:
         return f"{place}: {self.message}"
 
 
-def _ignore(_: object) -> None:
+def _ignore(*_: object) -> None:
     """Ignore a problem or the progress."""
 
 
@@ -68,6 +68,7 @@ class ImportReport:
     Args:
         on_problem: called with each problem.
         on_progress: called with the number of bytes read since its last call.
+        on_written: called now and then with the number of events written so far, and that of all that will be.
 
     Attributes:
         files: the number of files that were begun.
@@ -77,10 +78,14 @@ class ImportReport:
     """
 
     def __init__(
-        self, on_problem: Callable[[Problem], None] = _ignore, on_progress: Callable[[int], None] = _ignore
+        self,
+        on_problem: Callable[[Problem], None] = _ignore,
+        on_progress: Callable[[int], None] = _ignore,
+        on_written: Callable[[int, int], None] = _ignore,
     ) -> None:
         self._on_problem = on_problem
         self._on_progress = on_progress
+        self._on_written = on_written
         self.files = self.unread_files = self.skipped_lines = 0
         self.counts: Counter[str] = Counter()
 
@@ -99,6 +104,10 @@ class ImportReport:
     def progress(self, size: int) -> None:
         """Report the number of bytes read since the last call. All calls add up to the size of all files."""
         self._on_progress(size)
+
+    def written(self, number: int, total: int) -> None:
+        """Report how many of all events of a run are written."""
+        self._on_written(number, total)
 
 
 class Importer(ABC):

@@ -31,6 +31,11 @@ from bamboo_logmetrics.system import FS, Clock
 
 _MICROSECOND = timedelta(microseconds=1)
 _BATCH = 4096  # events between two notes in the store
+# the end of a session is two events
+_PLANNED = """
+SELECT (SELECT count(*) + ifnull(sum(rank = 2), 0) FROM timeline) + (SELECT count(*) FROM spool)
+"""
+_REPORTED = 256  # events between two reports of the progress
 now_ns = time.time_ns
 
 
@@ -138,7 +143,7 @@ class ImportRun:
     def run(self, files: Sequence[tuple[Path, FileState | None]], report: ImportReport) -> None:
         """Read files and write the events that are due."""
         try:
-            self._write(self._due(files, report))
+            self._write(self._due(files, report), report)
         except KeyboardInterrupt:
             self.interrupted = True
         except sqlite3.OperationalError as error:  # the disk is full
@@ -162,9 +167,6 @@ class ImportRun:
     def _spooled(self, events: Iterator[ImportedEvent]) -> Iterator[Due]:
         """Yield the events of a simple importer in order of time, each once."""
         execute = self._store.execute
-        execute(
-            "CREATE TEMP TABLE IF NOT EXISTS spool (number INTEGER PRIMARY KEY, at REAL, key INTEGER UNIQUE, data BLOB)"
-        )
         for event, bound in events:
             at = event.meta.occurred_at
             key = key_of(self._importer.name, "event", event.meta.event_id, at)
@@ -181,13 +183,15 @@ class ImportRun:
 
     # -- writing ------------------------------------------------------------------------------
 
-    def _write(self, events: Iterator[Due]) -> None:
-        first = True
-        for due in events:
-            if first:  # from here on the store may be behind the log
+    def _write(self, events: Iterator[Due], report: ImportReport) -> None:
+        total = 0
+        for number, due in enumerate(events):
+            if number == 0:  # from here on the store may be behind the log
                 self._store.set("complete", 0)
                 self._store.commit()
-                first = False
+                total = self._planned()
+            if number % _REPORTED == 0:
+                report.written(min(number, total), total)
             if not self._store.is_logged(due.imported.event.meta.event_id):
                 if not self._emit(due.imported):
                     self.refused = True  # the log would wait for each further event until the timeout
@@ -198,6 +202,11 @@ class ImportRun:
                 self._marks.append(due.mark)
             if len(self._marks) >= _BATCH and not self._note():
                 return
+        report.written(total, total)
+
+    def _planned(self) -> int:
+        """Return the number of events that will be written, without iterations, which are few."""
+        return int(self._store.execute(_PLANNED).fetchone()[0])
 
     def _emit(self, imported: ImportedEvent) -> bool:
         event, bound = imported

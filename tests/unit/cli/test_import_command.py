@@ -252,6 +252,8 @@ def test_import_shows_a_bar_on_a_terminal(source, tmp_path, monkeypatch):
     assert result.exit_code == 0
     assert "importing" in result.stderr
     assert "importing" not in result.stdout
+    assert "writing" in result.stderr
+    assert re.search(r"(\d+)/\1 events", result.stderr)
 
 
 def test_import_in_a_process(source, tmp_path):

@@ -20,8 +20,8 @@ from support.transcripts import Imported, answer, message, tool_result, tool_use
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.cli.commands import cli
+from bamboo_logmetrics.importers import ImportReport, store
 from bamboo_logmetrics.importers import run as import_run
-from bamboo_logmetrics.importers import store
 
 SETTLE = 600
 
@@ -418,6 +418,16 @@ def test_any_history_gives_the_totals_of_its_distinct_calls(tmp_path_factory, ac
     ids = [line["event_id"] for line in nights.lines()]
     assert len(ids) == len(set(ids))
     assert blm.verify(nights.log).ok
+
+
+def test_what_is_left_to_write_is_reported(nights, monkeypatch):
+    """While events are written, their number and that of all are reported, from the first to the last."""
+    calls = []
+    monkeypatch.setattr(import_run, "_REPORTED", 1)
+    monkeypatch.setattr(ImportReport, "written", lambda _, number, total: calls.append((number, total)))
+    nights.write("s1.jsonl", session())
+    lines = nights.run("--all")
+    assert calls == [(number, len(lines)) for number in range(len(lines) + 1)]
 
 
 def test_the_clock_of_the_log(nights):
