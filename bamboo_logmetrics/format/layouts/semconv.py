@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from bamboo_logmetrics.usage.providers import ENDPOINT_SEMANTICS, EndpointSemantics
+
 OTHER = "_OTHER"  # OpenTelemetry's value for an error of no known type
 LEAST_ERROR_CODE = 400
 
@@ -54,29 +56,6 @@ OUTCOMES: Mapping[str, str] = {  # by status; a session that is running has no o
     "error": "failure",
     "timeout": "failure",
     "cancelled": "unknown",
-}
-
-
-class EndpointSemantics(NamedTuple):
-    """The values that all requests to one endpoint have in common.
-
-    Args:
-        operation: ``gen_ai.operation.name``.
-        openai: ``openai.api.type``; None if OpenAI has no such API.
-    """
-
-    operation: str
-    openai: str | None = None
-
-
-# by the last parts of an endpoint such as "openai.chat_completions" or "/v1/chat/completions", joined by dots
-ENDPOINT_SEMANTICS: Mapping[str, EndpointSemantics] = {
-    ".chat_completions": EndpointSemantics("chat", "chat_completions"),
-    ".chat.completions": EndpointSemantics("chat", "chat_completions"),
-    ".responses": EndpointSemantics("chat", "responses"),
-    ".anthropic.messages": EndpointSemantics("chat"),
-    ".v1.messages": EndpointSemantics("chat"),
-    ".embeddings": EndpointSemantics("embeddings"),
 }
 
 

@@ -14,6 +14,7 @@ from bamboo_logmetrics.format.layouts.ecs import DATASET, ECS_VERSION
 from bamboo_logmetrics.format.layouts.mapping import FieldMapping, Type
 from bamboo_logmetrics.integrations.base import read_text
 from bamboo_logmetrics.integrations.elasticsearch.mapping import Product
+from bamboo_logmetrics.usage import providers
 
 UNREADABLE_TAG = "bamboo_unreadable"
 
@@ -96,7 +97,7 @@ def _table() -> dict[str, Any]:
         "metrics": sorted(semconv.METRICS),
         "with_status": list(semconv.WITH_STATUS),
         "outcomes": dict(semconv.OUTCOMES),
-        "operations": [[end, endpoint.operation] for end, endpoint in semconv.ENDPOINT_SEMANTICS.items()],
+        "operations": [[end, endpoint.operation] for end, endpoint in providers.ENDPOINT_SEMANTICS.items()],
         "other": semconv.OTHER,
         "least_error_code": semconv.LEAST_ERROR_CODE,
     }

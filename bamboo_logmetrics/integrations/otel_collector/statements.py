@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from bamboo_logmetrics.format.layouts import mapping, otel, semconv
 from bamboo_logmetrics.format.layouts.mapping import EVERYWHERE, ONLY_IN, FieldMapping
+from bamboo_logmetrics.usage import providers
 
 _CONDITIONS = {
     mapping.KEYWORD: "IsString({0})",
@@ -75,7 +76,7 @@ def _derived() -> Iterator[str]:
 
 def _endpoints() -> Iterator[str]:
     """Yield statements for the values that depend on the endpoint of a request."""
-    for end, endpoint in semconv.ENDPOINT_SEMANTICS.items():
+    for end, endpoint in providers.ENDPOINT_SEMANTICS.items():
         pattern = end.removeprefix(".").replace(".", "[./]")
         where = (
             'where IsMatch(log.event_name, "^bamboo.forward.request_") and '

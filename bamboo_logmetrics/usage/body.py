@@ -1,0 +1,29 @@
+"""Facts from one whole body."""
+
+from __future__ import annotations
+
+from bamboo_logmetrics.usage.envelope import read_envelopes
+from bamboo_logmetrics.usage.facts import CallFacts
+from bamboo_logmetrics.usage.gathering import Gathering
+from bamboo_logmetrics.usage.providers import Endpoint
+from bamboo_logmetrics.usage.stream import StreamReader
+
+
+def read_body(body: bytes, endpoint: Endpoint | None = None, *, status: int = 200) -> CallFacts:
+    """Return the facts of one JSON body. Never raises; of an unknown shape the usage is None.
+
+    Args:
+        body: The body, decompressed.
+        endpoint: The endpoint that was called, if it is known.
+        status: The HTTP status; from 400 on more is taken for an error message.
+    """
+    envelopes = read_envelopes(body)
+    if not envelopes and body:  # a stream, or nothing that can be read
+        reader = StreamReader(endpoint)
+        reader.feed(body)
+        return reader.facts()
+    gathering = Gathering(endpoint, status)
+    for envelope in envelopes:
+        gathering.absorb(envelope)
+    gathering.ended = True
+    return gathering.facts()

@@ -1,0 +1,119 @@
+"""Server-sent events from bytes that are cut anywhere, in bounded memory."""
+
+from __future__ import annotations
+
+LONGEST_LINE = 4 * 2**20  # bytes; a longer line is passed over without being kept
+_SHORT = 64  # bytes; a last line without a line end is looked at for the end mark
+
+Event = tuple[str, bytes]  # name and data
+
+
+class EventSplitter:
+    """Splits a stream into events. Lines end with CR, LF or both.
+
+    A line of data that is a whole JSON text is an event at once, since some providers end without an empty line.
+    """
+
+    __slots__ = ("_data", "_event", "_is_after_cr", "_is_skipping", "_kept", "_pieces", "limit")
+
+    def __init__(self, limit: int = LONGEST_LINE) -> None:
+        self.limit = limit
+        self._pieces: list[bytes] = []  # of the line that has not ended
+        self._kept = 0  # bytes of the pieces and of the data
+        self._is_skipping = False  # within a line that is too long
+        self._is_after_cr = False
+        self._event = ""
+        self._data: list[bytes] = []
+
+    @property
+    def kept(self) -> int:
+        """The number of bytes that are held."""
+        return self._kept
+
+    def split(self, chunk: bytes) -> list[Event]:
+        """Return the events that end within the chunk."""
+        if self._is_after_cr and chunk[:1] == b"\n":
+            chunk = chunk[1:]
+        if not chunk:
+            return []
+        self._is_after_cr = chunk[-1:] == b"\r"
+        lines = chunk.splitlines()
+        tail = b"" if chunk[-1:] in {b"\n", b"\r"} else lines.pop()
+        events: list[Event] = []
+        for line in lines:
+            self._end_line(line, events)
+        if tail:
+            self._keep(tail)
+        return events
+
+    def last(self) -> Event | None:
+        """Return the event in the line that has not ended, if it is whole already."""
+        events: list[Event] = []
+        name, data, kept = self._event, list(self._data), self._kept
+        if self._pieces and not self._is_skipping:
+            self._read_line(b"".join(self._pieces), events)
+        self._event, self._data, self._kept = name, data, kept
+        return events[0] if events else None
+
+    def is_short(self) -> bool:
+        """Return whether the line that has not ended may be an end mark."""
+        return 0 < self._kept <= _SHORT and bool(self._pieces)
+
+    def _keep(self, piece: bytes) -> None:
+        if self._is_skipping:
+            return
+        if self._kept + len(piece) > self.limit:
+            self._drop()
+            self._is_skipping = True
+            return
+        self._pieces.append(piece)
+        self._kept += len(piece)
+
+    def _drop(self) -> None:
+        self._pieces.clear()
+        self._data.clear()
+        self._kept = 0
+
+    def _end_line(self, line: bytes, events: list[Event]) -> None:
+        if self._is_skipping:
+            self._is_skipping = False
+            return
+        if self._pieces:
+            self._keep(line)
+            if self._is_skipping:
+                self._is_skipping = False
+                return
+            line = b"".join(self._pieces)
+            self._kept -= len(line)
+            self._pieces.clear()
+        elif len(line) > self.limit:
+            return
+        self._read_line(line, events)
+
+    def _read_line(self, line: bytes, events: list[Event]) -> None:
+        if not line:
+            self._end_event(events)
+        elif line.startswith(b"data:"):
+            data = line[6:] if line[5:6] == b" " else line[5:]
+            if not self._data and is_whole(data):
+                events.append((self._event, data))
+            elif self._kept + len(data) <= self.limit:
+                self._data.append(data)
+                self._kept += len(data)
+            else:
+                self._drop()
+        elif line.startswith(b"event:"):
+            self._event = line[6:].strip().decode("utf-8", "replace")
+
+    def _end_event(self, events: list[Event]) -> None:
+        if self._data:
+            data = b"\n".join(self._data)
+            events.append((self._event, data))
+            self._kept -= sum(map(len, self._data))
+            self._data.clear()
+        self._event = ""
+
+
+def is_whole(data: bytes) -> bool:
+    """Return whether data looks like a whole JSON object or an end mark."""
+    return (data[:1] == b"{" and data.rstrip()[-1:] == b"}") or data.strip() == b"[DONE]"
