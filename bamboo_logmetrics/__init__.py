@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from bamboo_logmetrics.logger.formatter import FlatJsonFormatter
     from bamboo_logmetrics.logger.handler import MetricsHandler
     from bamboo_logmetrics.logger.opening import close, configure, flush, get_logger, open_log, stats
+    from bamboo_logmetrics.logger.scope_context import carry
 
 __all__ = [
     "BambooLogError",
@@ -91,6 +92,7 @@ __all__ = [
     "WorkerStopped",
     "WriterReport",
     "__version__",
+    "carry",
     "close",
     "configure",
     "flush",
@@ -106,6 +108,7 @@ _LATE = {
     "BoundLog": "logger.bound_log",
     "FlatJsonFormatter": "logger.formatter",
     "MetricsHandler": "logger.handler",
+    "carry": "logger.scope_context",
     "close": "logger.opening",
     "configure": "logger.opening",
     "flush": "logger.opening",

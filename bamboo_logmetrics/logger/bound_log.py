@@ -19,6 +19,7 @@ from bamboo_logmetrics.logger.context_vars import CONTEXT_VARS, Merged, merge
 from bamboo_logmetrics.logger.control import LogControl
 from bamboo_logmetrics.logger.exceptions import take_exception
 from bamboo_logmetrics.logger.processing import ProcessorChain
+from bamboo_logmetrics.logger.scope_methods import ScopeMethods
 from bamboo_logmetrics.record.levels import LEVEL_NAME, LEVELS, level_at, level_number, name_between
 from bamboo_logmetrics.record.packed import BIG, FEW, LEAST, SHORT, SHORT_TEXT, event_size, fit, is_short, measure, pack
 from bamboo_logmetrics.record.queued import QueuedRecord
@@ -34,7 +35,7 @@ _EMPTY: dict[str, Any] = {}
 _are_texts = frozenset({str}).issuperset
 
 
-class BoundLog(LogControl, BoundLoggerBase):
+class BoundLog(LogControl, ScopeMethods, BoundLoggerBase):
     """A logger: structlog's bound logger, with typed events and a pipeline.
 
     :func:`open_log` and :func:`get_logger` return one, and so does ``structlog.get_logger()`` after
@@ -52,6 +53,8 @@ class BoundLog(LogControl, BoundLoggerBase):
     structlog: a text, whose ``%s`` positional arguments fill in, and values by name. Each also takes an event in place
     of the text. The names with an ``a`` before them (``ainfo`` and so on) are for coroutines: they do not block the
     event loop where the log may wait for room or for the disk.
+
+    ``session``, ``round``, ``tool`` and ``request`` return scopes, which emit the events of a block of code.
 
     Values are copied at the call, so that a later change of a list or a dict is not seen in the line.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
-    from bamboo_logmetrics.pipeline.pipeline import Pipeline
+    from bamboo_logmetrics.pipeline.pipeline import OpenScopes, Pipeline
     from bamboo_logmetrics.pipeline.step import Listener
 
     class Put(Protocol):
@@ -46,7 +46,7 @@ class LogTarget:
 
     __slots__ = (
         "__weakref__", "_named", "context", "level", "listeners", "longest", "may_block", "name", "origin", "pipeline",
-        "processors", "put", "put_plain", "time_ns",
+        "processors", "put", "put_plain", "scopes", "time_ns",
     )  # fmt: skip
 
     disabled = False
@@ -62,6 +62,7 @@ class LogTarget:
         self.may_block = False  # True if put and put_plain may wait for room or for the disk
         self.time_ns: Callable[[], int] | None = None  # None: that of the system
         self.listeners: list[Listener] = []  # of the batches that are encoded, of each pipeline that follows
+        self.scopes: OpenScopes = {}
         self._named: WeakValueDictionary[str, NamedTarget] = WeakValueDictionary()
         unconfigured = Unconfigured()
         self.put: Put = unconfigured.put
@@ -91,6 +92,9 @@ class LogTarget:
             self.put = pipeline.channel.put
             self.put_plain = pipeline.channel.put_plain
         pipeline.set_listeners(self.listeners)
+        if self.pipeline is not None:
+            self.pipeline.scopes = {}  # those that are open go on with the new one
+        pipeline.scopes = self.scopes
         self.pipeline = pipeline  # last: see NamedTarget.follow
         for target in list(self._named.values()):
             target.follow()
@@ -135,6 +139,7 @@ class NamedTarget(LogTarget):
         self.context = {"logger": name}
         self.processors = parent.processors
         self.listeners = parent.listeners
+        self.scopes = parent.scopes
         self.follow()
 
     def __del__(self) -> None:

@@ -21,11 +21,20 @@ from bamboo_logmetrics.record.queued import Ack, QueuedRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, Protocol
+    from weakref import ref
 
     from bamboo_logmetrics.options import Options
     from bamboo_logmetrics.pipeline.statistics import Stats
     from bamboo_logmetrics.pipeline.step import Listener
     from bamboo_logmetrics.system import Lock
+
+    class OpenScope(Protocol):
+        """A block of code whose end is an event."""
+
+        def end_with_log(self) -> None: ...  # noqa: D102
+
+    OpenScopes = dict[int, ref[Any]]  # of OpenScope, by id
 
 EXIT_TIMEOUT = 5.0  # seconds
 _OPEN_TIMEOUT = 0.5  # seconds that opening waits for another process; the first write then tries again
@@ -78,6 +87,8 @@ class Pipeline:
         self.channel = self._worker.channel
         self._step = self._worker.step
         self.durable = options.durability != "queue"
+        self.scopes: OpenScopes = {}  # the target's own, from set_pipeline on
+        self._unreferenced = False
         self._reset()
         self._open()
         process.register(self)
@@ -161,12 +172,13 @@ class Pipeline:
     def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
         """Refuse new records, write what is queued and end the log; return True if all was written in time.
 
-        After ``timeout`` seconds, records that were never taken from the queue are counted as ``shutdown``.
+        Scopes that are open are ended first. After ``timeout`` seconds, records that were never taken from the queue
+        are counted as ``shutdown``.
         A second call waits for the first.
         """
         process.notice_fork()
         worker = self._worker
-        worker.start_closing(timeout)
+        self.start_closing(timeout)
         if not (self._step.life in OVER or worker.request_flush(timeout) or worker.in_step()):
             worker.abandon()
         stats = self.stats()
@@ -174,7 +186,22 @@ class Pipeline:
 
     def start_closing(self, timeout: float) -> None:
         """Refuse new records, and have the worker end the log within ``timeout`` seconds; do not wait for it."""
+        if self.scopes:
+            self._end_scopes()
         self._worker.start_closing(timeout)
+
+    def _end_scopes(self) -> None:
+        """Emit the events that end the open scopes, the innermost first, without waiting for room or for the disk."""
+        ident = get_ident()
+        waiting = [threads for threads in (self._waiting, self.channel._blocked) if ident not in threads]
+        for threads in waiting:
+            threads.add(ident)  # as for a call within another one, which does not wait
+        for reference in reversed(list(self.scopes.values())):
+            scope: OpenScope | None = reference()
+            if scope is not None:
+                scope.end_with_log()
+        for threads in waiting:
+            threads.discard(ident)
 
     @property
     def closed(self) -> bool:
@@ -192,10 +219,18 @@ class Pipeline:
         process.notice_fork()
         if self._step.life in OVER:
             return
+        if self.scopes:  # they are being collected in the same cycle, and each emits its end
+            self._unreferenced = True
+            return
         process.keep(self)
         self._worker.start_closing(None)
         if self._step.life in OVER:  # it may have ended before it was kept
             process.unregister(self)
+
+    def scope_collected(self) -> None:
+        """Close the log if the scope that was collected was the last reason to keep it open."""
+        if self._unreferenced and not self.scopes:
+            self.close_unreferenced()
 
     def write_through(self) -> None:
         """Store every further record before its call returns, because the process may end at any moment.

@@ -81,3 +81,10 @@ def balanced(stats):
         and stats.dropped_total == sum(stats.dropped.values())
         and stats.queued >= 0
     )
+
+
+class Turn:
+    """One turn of an event loop for everything else that is ready: ``await Turn()``."""
+
+    def __await__(self):
+        yield

@@ -1,0 +1,89 @@
+"""The part that scopes of model calls share: usage, calls observed inside, and the time to the first token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bamboo_logmetrics.events import TokenUsage
+from bamboo_logmetrics.logger.scope import Scope
+from bamboo_logmetrics.logger.scope_usage import MISSING, Total, total_of
+from bamboo_logmetrics.pipeline import process
+
+if TYPE_CHECKING:
+    from bamboo_logmetrics.logger.bound_log import BoundLog
+    from bamboo_logmetrics.logger.scope_outcome import Outcome
+    from bamboo_logmetrics.logger.scope_usage import OwnUsage
+    from bamboo_logmetrics.usage import CallFacts
+
+
+class CallScope(Scope):
+    """The part of rounds and requests that concerns the call of a model: usage, and the time to the first token."""
+
+    def __init__(self, log: BoundLog, bound: dict[str, Any]) -> None:
+        super().__init__(log, bound)
+        self._own: list[OwnUsage] = []
+        self._observed: list[CallFacts] | None = []  # None: the scope has ended
+        self._time_to_first_token_ms: int | None = None
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        """The usage so far: what was set, else the sum of the calls observed inside, or None.
+
+        Set a TokenUsage, or what a provider's library answers: its usage, or the whole answer. Raises
+        :class:`~bamboo_logmetrics.usage.UnknownUsage` for anything else.
+        """
+        return total_of(self._own, list(self._observed or ())).usage
+
+    @usage.setter
+    def usage(self, usage: object) -> None:
+        self.check_open("usage")
+        self._own = [] if usage is None else [_facts_of(usage)]
+
+    def add_usage(self, usage: object) -> None:
+        """Add the usage of one more call; it takes what :attr:`usage` takes."""
+        self.check_open("add_usage()")
+        self._own.append(_facts_of(usage))
+
+    def first_token(self) -> None:
+        """Note that the first part of the answer has come; later calls have no effect."""
+        if self._time_to_first_token_ms is None and self.is_open:
+            self._time_to_first_token_ms = max(0, int((self._monotonic() - self._started) * 1000))
+
+    def observe(self, facts: CallFacts) -> bool:
+        """Take a call that was observed inside.
+
+        Returns False if it cannot be counted here: the scope has ended, or belongs to a parent process.
+        """
+        observed = self._observed
+        if observed is not None and self._pid == process._pid:  # no call between this and append: see channel.py
+            observed.append(facts)
+            return True
+        return False
+
+    def _total(self) -> Total:
+        """Return the sum of the calls, and take no more of them."""
+        observed, self._observed = self._observed, None
+        try:
+            return total_of(self._own, observed or [])
+        except Exception as error:  # noqa: BLE001 - such as a sum beyond 64 bits
+            self._report(error)
+            return Total(None, MISSING, 0)
+
+    def _end_values(self, outcome: Outcome, total: Total) -> dict[str, Any]:
+        """Return the values to bind to the event of the end, beside those of the application."""
+        bound = {**total.bound, **outcome.values(text=False)}
+        if total.calls > 1:
+            bound["calls"] = total.calls
+        if self._time_to_first_token_ms is not None:
+            bound["time_to_first_token_ms"] = self._time_to_first_token_ms
+        if outcome.closed:
+            bound.setdefault("stream_end", "closed")
+        return bound
+
+
+def _facts_of(usage: object) -> OwnUsage:
+    if isinstance(usage, TokenUsage):
+        return usage
+    from bamboo_logmetrics.usage import read_usage
+
+    return read_usage(usage)

@@ -1,0 +1,234 @@
+"""The base of scopes: enter, end exactly once, and emit.
+
+Every open scope is in a dictionary of its log's target. Whoever takes it out ends it, in one step: the end of the
+block, the garbage collector, or the closing of the log. So there is one terminal event, without a lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from uuid_utils import uuid4
+
+from bamboo_logmetrics.logger.context_vars import CONTEXT_VARS, merge
+from bamboo_logmetrics.logger.scope_context import Entry
+from bamboo_logmetrics.logger.scope_functions import decorated
+from bamboo_logmetrics.logger.scope_outcome import (
+    ERROR,
+    GARBAGE_COLLECTED,
+    LOG_CLOSED,
+    RETURNED,
+    SUCCESS,
+    Outcome,
+    outcome_of,
+    text_of_error,
+)
+from bamboo_logmetrics.pipeline import process
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from bamboo_logmetrics.events import MetricsEvent
+    from bamboo_logmetrics.logger.bound_log import BoundLog
+
+    Emission = tuple[MetricsEvent, dict[str, Any]]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Scope(Entry):
+    """A block of code whose beginning and end are events: a context manager, plain or asynchronous, and a decorator.
+
+    A scope is entered once. As a decorator it is the pattern of a new scope for each call.
+
+    Args:
+        log: the logger that emits the events.
+        bound: values to write beside the fields of the events.
+    """
+
+    def __init__(self, log: BoundLog, bound: dict[str, Any]) -> None:
+        self.is_open = None
+        self._link = None
+        self._log = log
+        self._bound = bound
+        self._exited = False  # True after the end of the block
+        self._failure: Outcome | None = None
+        self._pid = process._pid  # of the process that it belongs to, as the hooks of forks know it
+
+    # -- for the application -------------------------------------------------------------
+
+    def bind(self, **values: Any) -> Self:
+        """Write ``values`` beside the fields of the events that this scope has still to emit; return the scope."""
+        self._bound = {**self._bound, **values}
+        return self
+
+    def fail(self, error: BaseException | str, *, error_type: str | None = None) -> None:
+        """Mark the scope as failed although its block may end without an exception.
+
+        Args:
+            error: the exception that was handled, or a text.
+            error_type: a short name for the kind of failure; that of the exception when left out.
+        """
+        self.check_open("fail()")
+        if isinstance(error, BaseException):
+            outcome = outcome_of(error)
+            status = ERROR if outcome.status == SUCCESS else outcome.status
+            text = outcome.error or text_of_error(error)
+            name = error_type or outcome.error_type or type(error).__name__
+            self._failure = Outcome(status, name, text, outcome.status_code)
+        else:
+            self._failure = Outcome(ERROR, error_type or "error", str(error))
+
+    def __call__(self, function: F) -> F:  # noqa: D102 - see the class
+        if self.is_open is not None:
+            msg = f"a {self.kind} scope that was entered is no decorator; {self._remedy()}"
+            raise RuntimeError(msg)
+        return decorated(function, self._again)
+
+    def __enter__(self) -> Self:
+        started = self._open()
+        if started is not None:
+            self._emit(*started)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._exited = True
+        for event, bound in self._close(RETURNED if error is None else outcome_of(error)):
+            self._emit(event, bound)
+
+    async def __aenter__(self) -> Self:
+        started = self._open()
+        if started is not None:
+            try:
+                await self._emit_async([started])
+            except BaseException as error:  # cancelled while the disk is waited for: there will be no __aexit__
+                self._end(outcome_of(error))
+                raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._exited = True
+        if isinstance(error, GeneratorExit):  # a coroutine that is being closed must not wait
+            self._end(outcome_of(error))
+        else:
+            await self._emit_async(self._close(RETURNED if error is None else outcome_of(error)))
+
+    def __del__(self) -> None:
+        """End a scope that was entered by hand and dropped."""
+        if getattr(self, "is_open", None):
+            self._end(GARBAGE_COLLECTED)
+            pipeline = self._log._logger.pipeline
+            if pipeline is not None:
+                pipeline.scope_collected()
+
+    # -- what the kinds of scopes define ---------------------------------------------------
+
+    def _begin(self) -> Emission | None:
+        """Find the place of the scope, and return the event of its start, if it has one."""
+        raise NotImplementedError
+
+    def _terminal(self, outcome: Outcome, latency_ms: int) -> list[Emission]:
+        """Return the events of the end."""
+        raise NotImplementedError
+
+    def _again(self) -> Self:
+        """Return a new scope like this one, for one call of a decorated function."""
+        raise NotImplementedError
+
+    # -- one beginning, one end ------------------------------------------------------------
+
+    def _open(self) -> Emission | None:
+        if self.is_open is not None:
+            msg = f"a {self.kind} scope is entered once; {self._remedy()}"
+            raise RuntimeError(msg)
+        started = self._begin()
+        target = self._log._logger
+        pipeline = target.pipeline
+        self._monotonic = time.monotonic if pipeline is None else pipeline.options.clock.monotonic
+        self._pid = process._pid
+        target.scopes[id(self)] = self._push()
+        self._started = self._monotonic()
+        return started
+
+    def _close(self, outcome: Outcome) -> list[Emission]:
+        """Return the events of the end; none if the scope has been ended otherwise, or belongs to a parent process."""
+        self._pop()
+        claimed = self._log._logger.scopes.pop(id(self), None)
+        if claimed is None or self._pid != process._pid:
+            return []
+        if self._failure is not None and outcome.status == SUCCESS:
+            outcome = self._failure
+        try:
+            return self._terminal(outcome, max(0, int((self._monotonic() - self._started) * 1000)))
+        except Exception as error:  # noqa: BLE001 - a block of the application never fails because of its scope
+            self._report(error)
+            return []
+
+    def _end(self, outcome: Outcome) -> None:
+        for event, bound in self._close(outcome):
+            self._emit(event, bound)
+
+    def end_with_log(self) -> None:
+        """End the scope because its log is being closed; the block goes on without it."""
+        self._end(LOG_CLOSED)
+
+    def check_open(self, call: str) -> None:
+        """Raise RuntimeError if the block has ended, so that a call would have no effect."""
+        if self._exited:
+            msg = f"this {self.kind} has ended: use {call} inside its block"
+            raise RuntimeError(msg)
+
+    def _remedy(self) -> str:
+        return f"call log.{self.kind}(...) for each block"
+
+    # -- emitting --------------------------------------------------------------------------
+
+    def _emit(self, event: MetricsEvent, bound: dict[str, Any]) -> None:
+        try:
+            self._log.emit(event, **bound)
+        except Exception as error:  # noqa: BLE001 - of the application's processors
+            self._report(error)
+
+    async def _emit_async(self, emissions: list[Emission]) -> None:
+        """Emit without blocking the event loop where the log may wait for room or for the disk."""
+        left = list(reversed(emissions))
+        try:
+            while left:
+                event, bound = left.pop()
+                if not self._log._logger.may_block:
+                    self._emit(event, bound)
+                    continue
+                try:
+                    await self._log.aemit(event, **bound)
+                except RuntimeError:  # no event loop of asyncio, or it is ending
+                    self._emit(event, bound)
+                except Exception as error:  # noqa: BLE001 - of the application's processors
+                    self._report(error)
+        finally:
+            while left:  # cancelled: the event before is on its way
+                self._emit(*left.pop())
+
+    def _report(self, error: Exception) -> None:
+        self._log._logger.report(f"an event of a {self.kind} scope was not emitted: {type(error).__name__}: {error}")
+
+
+def new_id() -> str:
+    """Return an id that nobody else has."""
+    return str(uuid4())
+
+
+def bound_id(log: BoundLog, name: str) -> str | None:
+    """Return an id that is bound to a logger, or by structlog's context variables."""
+    context: Mapping[str, Any] = log._context
+    if CONTEXT_VARS:
+        context = merge(context, log._merged)[0]
+    value = context.get(name)
+    return value if type(value) is str and value else None

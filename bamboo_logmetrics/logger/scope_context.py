@@ -1,0 +1,188 @@
+"""The scopes that are open in this thread or task, innermost first.
+
+One context variable holds a chain of entries. It refers to each of them weakly, so that a scope that is dropped is
+collected, whatever task or thread still has the context. An entry that has ended is skipped, so nothing depends on the
+order in which scopes end, nor on the context in which they do.
+"""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable
+from contextvars import ContextVar, copy_context
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import TypeAlias
+
+    from typing_extensions import Self
+
+    from bamboo_logmetrics.logger.scopes import RequestScope, RoundScope, SessionScope, ToolScope
+
+    Chain: TypeAlias = "tuple[weakref.ref[Entry], Chain] | None"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_chain: ContextVar[Chain] = ContextVar("bamboo_logmetrics_scopes", default=None)
+
+SESSION, ROUND, TOOL, REQUEST, OBSERVER = "session", "round", "tool", "request", "observer"
+# the kinds inside which an entry further out is not seen
+_SEEN_FROM = {SESSION: (), ROUND: (SESSION,), TOOL: (SESSION,), REQUEST: (SESSION, ROUND, TOOL)}
+_OUTSIDE_OF_CALL = (SESSION, ROUND, TOOL)
+
+
+class Entry:
+    """An entry of the chain: a scope, or the mark of :func:`observing`."""
+
+    kind: ClassVar[str]
+
+    def __init__(self) -> None:
+        self.is_open: bool | None = None  # None: not entered yet
+        self._link: Chain = None
+
+    def _push(self) -> weakref.ref[Entry]:
+        """Become the innermost entry of this context, and return a reference to it."""
+        self.is_open = True
+        outer = _chain.get()
+        if outer is not None:
+            outer = _first_open(outer)
+        ref = weakref.ref(self)
+        self._link = (ref, outer)
+        _chain.set(self._link)
+        return ref
+
+    @property
+    def around(self) -> Chain:
+        """The chain of the context in which the entry was entered."""
+        return None if self._link is None else self._link[1]
+
+    def _pop(self) -> None:
+        """Leave the chain, here and wherever else it is."""
+        self.is_open = False
+        link = _chain.get()
+        if link is not None and link is self._link:
+            _chain.set(link[1])
+
+
+def swap(chain: Chain) -> Chain:
+    """Set the chain of this context, and return the one before, to be put back."""
+    before = _chain.get()
+    _chain.set(chain)
+    return before
+
+
+def _first_open(link: Chain) -> Chain:
+    while link is not None:
+        entry = link[0]()
+        if entry is not None and entry.is_open:
+            break
+        link = link[1]
+    return link
+
+
+def _innermost(kind: str) -> Any:
+    link, borders = _chain.get(), _SEEN_FROM[kind]
+    while link is not None:
+        entry = link[0]()
+        if entry is not None and entry.is_open:
+            if entry.kind == kind:
+                return entry
+            if entry.kind in borders:
+                return None
+        link = link[1]
+    return None
+
+
+def current_session() -> SessionScope | None:
+    """Return the innermost open session of this context, or None."""
+    return cast("SessionScope | None", _innermost(SESSION))
+
+
+def current_round() -> RoundScope | None:
+    """Return the innermost open round of this context's session, or None."""
+    return cast("RoundScope | None", _innermost(ROUND))
+
+
+def current_tool() -> ToolScope | None:
+    """Return the innermost open tool call of this context's session, or None."""
+    return cast("ToolScope | None", _innermost(TOOL))
+
+
+def current_request() -> RequestScope | None:
+    """Return the request scope that a call made now belongs to, or None.
+
+    A session, a round or a tool that was opened inside a request is outside of its call.
+    """
+    return cast("RequestScope | None", _innermost(REQUEST))
+
+
+class _Observer(Entry):
+    kind = OBSERVER
+
+    def __enter__(self) -> Self:
+        self._push()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._pop()
+
+
+def observing() -> _Observer:
+    """Return a context manager inside which :func:`is_observed` is True: its owner counts the call.
+
+    ::
+
+        with observing():
+            response = send(request)  # transports below leave this call alone
+    """
+    return _Observer()
+
+
+def is_observed() -> bool:
+    """Return True if an outer observer counts the call that is being made, so that nobody else may.
+
+    That is a request scope, or whoever is :func:`observing`.
+    """
+    link = _chain.get()
+    while link is not None:
+        entry = link[0]()
+        if entry is not None and entry.is_open:
+            return entry.kind not in _OUTSIDE_OF_CALL
+        link = link[1]
+    return False
+
+
+def carry(function: F) -> F:
+    """Return ``function`` so that it runs with the open scopes, and all other context variables, of this call.
+
+    For threads and executors, which begin without them; tasks and ``asyncio.to_thread`` need no help::
+
+        with log.session(model="gpt-5-mini"):
+            executor.map(carry(work), items)
+
+    The result may be called any number of times, also at the same time in several threads.
+
+    Args:
+        function: a function, or a coroutine function that another thread's event loop will run.
+    """
+    context = copy_context()
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def carried_coroutine(*args: Any, **kw: Any) -> Any:
+            for variable, value in context.items():
+                variable.set(value)
+            return await function(*args, **kw)
+
+        return cast("F", carried_coroutine)
+
+    @wraps(function)
+    def carried(*args: Any, **kw: Any) -> Any:
+        return context.copy().run(function, *args, **kw)
+
+    return cast("F", carried)
