@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.format import flatten
-from bamboo_logmetrics.format.layouts import LAYOUTS, flat_of
-from bamboo_logmetrics.format.layouts.mapping import ROWS
+from bamboo_logmetrics.format.layouts import LAYOUTS, flat_of, mapping
+from bamboo_logmetrics.format.layouts.mapping import LONG, NUMBER, ROWS
 from bamboo_logmetrics.format.strict_json import encode
 from support import TESTS
 from support.records import AT, NOW, PROOF_FIELDS, RECORDS, REQUEST, ROUND, STARTED_FIELDS, TOOL
@@ -36,7 +36,21 @@ def _more():
         {"big": 2**64 - 1, "nested": {"a": [2**63, -0.0, {}]}},
     )
 
+    usage = blm.TokenUsage(prompt_tokens=5, completion_tokens=3, total_tokens=8, cache_write_tokens=2)
+    done = {"request_id": "q", "status_code": 200, "status": "success", "latency_ms": 9, "usage": usage}
+    yield blm.RequestCompleted(meta=meta(6), **done), WELL_KNOWN
+    yield blm.RequestCompleted(meta=meta(7), **done), {"round_id": "r", "session_id": "s", "error_type": "unused"}
+    yield blm.RoundStarted(meta=meta(8), round_id="r", session_id="s", model="m"), {"provider": "gcp.gemini"}
+    tool = {"tool_call_id": "c", "round_id": "r", "session_id": "s", "tool_name": "t", "latency_ms": 1}
+    yield blm.ToolCalled(meta=meta(9), success=False, **tool), {"error_type": "rejected", "wait_ms": 2.5}
+    yield blm.RequestCompleted(meta=meta(10), request_id="q", status_code=0, status="error", latency_ms=1), {
+        "error_type": "ConnectError", "time_to_first_token_ms": "unknown", "attempt": 1.5
+    }  # fmt: skip
 
+
+WELL_KNOWN = {
+    row.key: 7 if row.type is LONG else 12.5 if row.type is NUMBER else f"a {row.key}" for row in mapping.WELL_KNOWN
+}
 MORE = [flatten.expand(event, bound, seq=number, **AT) for number, (event, bound) in enumerate(_more(), 1)]
 FIXED = [*RECORDS, *MORE]
 

@@ -14,7 +14,7 @@ import msgspec
 from bamboo_logmetrics.format.header import LineHeader, make_header
 from bamboo_logmetrics.format.layouts import semconv
 from bamboo_logmetrics.format.layouts.base import Layout
-from bamboo_logmetrics.format.layouts.mapping import ROWS, FieldMapping, rows_of
+from bamboo_logmetrics.format.layouts.mapping import OLD_NAMES, ROWS, FieldMapping, rows_of
 
 ECS_VERSION = "9.4.0"
 DATASET = "bamboo.events"
@@ -22,7 +22,8 @@ DATASET = "bamboo.events"
 _HEADER = frozenset({"timestamp", "level", "event"})
 _ROWS = {row.ecs or row.otel: row for row in ROWS}
 _PATHS = {row.otel: tuple(path.split(".")) for path, row in _ROWS.items()}
-_OBJECTS = {".".join(path[:depth]) for path in _PATHS.values() for depth in range(1, len(path))}
+_ROWS |= {old: _ROWS[new] for old, new in OLD_NAMES.items()}
+_OBJECTS = {path.rsplit(".", depth)[0] for path in _ROWS for depth in range(1, path.count(".") + 1)}
 
 
 class EcsLayout(Layout):

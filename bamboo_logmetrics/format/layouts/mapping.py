@@ -7,6 +7,7 @@ is a field of the event or was bound. Any other value keeps its native key in th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -24,6 +25,11 @@ def is_text(value: Any) -> bool:
 
 def _is_bool(value: Any) -> bool:
     return type(value) is bool
+
+
+def is_number(value: Any) -> bool:
+    """Return True if a value is a finite number that Elasticsearch's type double and OTLP hold."""
+    return math.isfinite(value) if type(value) is float else is_long(value)
 
 
 def _is_integer(value: Any) -> bool:
@@ -78,6 +84,7 @@ LONG = Type("long", is_long)
 INTEGER = Type("integer", _is_integer)
 CODE = Type("long", _is_code)  # not 0, which a request without a response has
 MILLIS = Type("long", _is_millis)  # as nanoseconds they are still a long
+NUMBER = Type("double", is_number)
 BOOL = Type("boolean", _is_bool)
 TIME = Type("date", _is_time)
 OBJECT = Type("flattened", _is_object)
@@ -125,7 +132,7 @@ EVERYWHERE = (
     FieldMapping("completion_tokens", INTEGER, "gen_ai.usage.output_tokens"),
     FieldMapping("total_tokens", LONG, "bamboo.usage.total_tokens"),
     FieldMapping("cache_read_tokens", LONG, "gen_ai.usage.cache_read.input_tokens"),
-    FieldMapping("cache_write_tokens", LONG, "gen_ai.usage.cache_creation.input_tokens"),
+    FieldMapping("cache_write_tokens", LONG, "gen_ai.usage.cache_write.input_tokens"),
     FieldMapping("cache_write_1h_tokens", LONG, "bamboo.usage.cache_write_1h_tokens"),
     FieldMapping("reasoning_tokens", LONG, "gen_ai.usage.reasoning.output_tokens"),
     FieldMapping("latency_ms", MILLIS, "bamboo.duration_ms", "event.duration", _NS_OF_MS),
@@ -135,6 +142,52 @@ EVERYWHERE = (
     FieldMapping("error", TEXT, "exception.message", "error.message"),
     FieldMapping("exception", TRACE, "exception.stacktrace", "error.stack_trace"),
     FieldMapping("truncated", KEYWORDS, "bamboo.truncated"),
+)
+
+# well-known names that are bound to events, for all lines; docs/reference/line-format.md says what each means
+WELL_KNOWN = (
+    FieldMapping("response_model", KEYWORD, "gen_ai.response.model"),
+    FieldMapping("response_id", KEYWORD, "gen_ai.response.id"),
+    FieldMapping("provider_request_id", KEYWORD, "bamboo.provider_request_id"),
+    FieldMapping("service_tier", KEYWORD, "bamboo.service_tier"),
+    FieldMapping("speed", KEYWORD, "bamboo.speed"),
+    FieldMapping("usage_source", KEYWORD, "bamboo.usage.source"),
+    FieldMapping("latency_source", KEYWORD, "bamboo.latency_source"),
+    FieldMapping("round_source", KEYWORD, "bamboo.round.source"),
+    FieldMapping("stream_end", KEYWORD, "bamboo.stream_end"),
+    FieldMapping("stop_reason", KEYWORD, "bamboo.stop_reason"),
+    FieldMapping("time_to_first_token_ms", NUMBER, "bamboo.time_to_first_token_ms"),
+    FieldMapping("attempt", LONG, "bamboo.attempt"),
+    FieldMapping("retry_wait_ms", NUMBER, "bamboo.retry_wait_ms"),
+    FieldMapping("iteration", KEYWORD, "bamboo.iteration"),
+    FieldMapping("parent_round_id", KEYWORD, "bamboo.round.parent_id"),
+    FieldMapping("calls", LONG, "bamboo.calls"),
+    FieldMapping("fallback_from", KEYWORD, "bamboo.fallback_from"),
+    FieldMapping("web_searches", LONG, "bamboo.web_searches"),
+    FieldMapping("web_fetches", LONG, "bamboo.web_fetches"),
+    FieldMapping("billed_input_tokens", NUMBER, "bamboo.usage.billed_input_tokens"),
+    FieldMapping("billed_output_tokens", NUMBER, "bamboo.usage.billed_output_tokens"),
+    FieldMapping("cost_usd", NUMBER, "bamboo.cost_usd"),
+    FieldMapping("cost_usd_estimate", NUMBER, "bamboo.cost_usd_estimate"),
+    FieldMapping("error_type", KEYWORD, "bamboo.error_type"),
+    FieldMapping("side", KEYWORD, "bamboo.side"),
+    FieldMapping("agent", KEYWORD, "gen_ai.agent.name"),
+    FieldMapping("agent_type", KEYWORD, "bamboo.agent_type"),
+    FieldMapping("parent_session_id", KEYWORD, "bamboo.session.parent_id"),
+    FieldMapping("parent_tool_call_id", KEYWORD, "bamboo.tool.parent_call_id"),
+    FieldMapping("forked_from", KEYWORD, "bamboo.session.forked_from"),
+    FieldMapping("turn_id", KEYWORD, "bamboo.turn.id"),
+    FieldMapping("turn_duration_ms", NUMBER, "bamboo.turn.duration_ms"),
+    FieldMapping("client_round_id", KEYWORD, "bamboo.round.client_id"),
+    FieldMapping("project", KEYWORD, "bamboo.project"),
+    FieldMapping("git_branch", KEYWORD, "bamboo.git_branch"),
+    FieldMapping("mcp_server", KEYWORD, "bamboo.mcp_server"),
+    FieldMapping("skill", KEYWORD, "bamboo.skill"),
+    FieldMapping("plugin", KEYWORD, "bamboo.plugin"),
+    FieldMapping("entrypoint", KEYWORD, "bamboo.entrypoint"),
+    FieldMapping("client_version", KEYWORD, "bamboo.client_version"),
+    FieldMapping("wait_ms", NUMBER, "bamboo.wait_ms"),
+    FieldMapping("execution_ms", NUMBER, "bamboo.execution_ms"),
 )
 
 _REPAIRED = FieldMapping("repaired_bytes", LONG, "bamboo.worker.repaired_bytes")
@@ -169,13 +222,26 @@ ONLY_IN: Mapping[str, tuple[FieldMapping, ...]] = {
     ),
 }
 
-# each row once, in the order of the keys of a record that is read back
-ROWS: tuple[FieldMapping, ...] = tuple(
-    dict.fromkeys((*EVERYWHERE, *(row for rows in ONLY_IN.values() for row in rows)))
-)
+ALL_LINES = (*EVERYWHERE, *WELL_KNOWN)  # the rows that apply to lines of any kind
 
-_PLAIN_ROWS: Mapping[str, FieldMapping] = {row.key: row for row in EVERYWHERE}
-_TYPED_ROWS = {kind: {row.key: row for row in (*EVERYWHERE, *rows)} for kind, rows in ONLY_IN.items()}
+# each row once, in the order of the keys of a record that is read back
+ROWS: tuple[FieldMapping, ...] = tuple(dict.fromkeys((*ALL_LINES, *(row for rows in ONLY_IN.values() for row in rows))))
+
+# names that are read back as well, by the name that is written now: those of OpenTelemetry's conventions 1.41
+OLD_NAMES: Mapping[str, str] = {
+    "gen_ai.usage.cache_creation.input_tokens": "gen_ai.usage.cache_write.input_tokens",
+}
+
+# In the layout otel the usage of a request within a round stands here, so that a sum of "gen_ai.usage" over all lines
+# counts one call once.
+USAGE_WITHIN_ROUND: Mapping[str, str] = {
+    row.otel: row.otel.replace("gen_ai.usage.", "bamboo.usage.", 1)
+    for row in EVERYWHERE
+    if row.otel.startswith("gen_ai.usage.")
+}
+
+_PLAIN_ROWS: Mapping[str, FieldMapping] = {row.key: row for row in ALL_LINES}
+_TYPED_ROWS = {kind: {row.key: row for row in (*ALL_LINES, *rows)} for kind, rows in ONLY_IN.items()}
 
 
 def rows_of(flat: Mapping[str, Any]) -> Mapping[str, FieldMapping]:

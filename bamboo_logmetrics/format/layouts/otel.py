@@ -17,7 +17,7 @@ from bamboo_logmetrics.events.times import EPOCH, format_ns, format_utc, parse_u
 from bamboo_logmetrics.format.header import LineHeader, make_header
 from bamboo_logmetrics.format.layouts import semconv
 from bamboo_logmetrics.format.layouts.base import Layout
-from bamboo_logmetrics.format.layouts.mapping import ROWS, is_long, rows_of
+from bamboo_logmetrics.format.layouts.mapping import OLD_NAMES, ROWS, USAGE_WITHIN_ROUND, is_long, rows_of
 from bamboo_logmetrics.record.integers import integer
 
 EVENT = "bamboo."  # prefix of a kind
@@ -28,9 +28,12 @@ UID = "log.record.uid"
 SEVERITIES = {"debug": 5, "info": 9, "warning": 13, "error": 17, "critical": 21}
 
 _HEADER = frozenset({"timestamp", "level", "event"})
-_KEYS = {row.otel: row.key for row in ROWS}
+KEYS = {row.otel: row.key for row in ROWS}  # by the name of an attribute, of either generation
+KEYS |= {old: KEYS[new] for old, new in OLD_NAMES.items()}
+KEYS |= {within: KEYS[name] for name, within in USAGE_WITHIN_ROUND.items()}
 _TRACE_ID = re.compile(r"(?!0{32})[0-9a-fA-F]{32}", re.ASCII)
 _MICROSECOND = timedelta(microseconds=1)
+_AS_THEY_ARE: dict[str, str] = {}
 
 
 class OtelLayout(Layout):
@@ -57,6 +60,7 @@ class OtelLayout(Layout):
         if "plain" not in flat:
             record["eventName"] = EVENT + flat["event"]
         rows = rows_of(flat)
+        names = USAGE_WITHIN_ROUND if semconv.is_request_within_round(flat) else _AS_THEY_ARE
         for key, value in flat.items():
             if key in _HEADER:
                 continue
@@ -66,10 +70,9 @@ class OtelLayout(Layout):
             elif key == "trace_id" and _TRACE_ID.fullmatch(value):
                 record["traceId"] = value
             else:
-                values[row.otel] = value
+                values[names.get(row.otel, row.otel)] = value
         values.update(semconv.common(flat))
-        if openai_api := semconv.openai_api(flat):
-            values["openai.api.type"] = openai_api
+        values.update(semconv.otel_only(flat))
         record["attributes"] = _pairs(values)
         record["body"] = {"stringValue": flat["event"]}  # after the ids: files of different writers begin differently
         return record
@@ -87,8 +90,8 @@ class OtelLayout(Layout):
             timestamp = format_ns(nanoseconds)
         flat = {"timestamp": timestamp, "level": decoded["severityText"], "event": event}
         for name, value in values.items():
-            if name in _KEYS:
-                flat[_KEYS[name]] = value
+            if name in KEYS:
+                flat[KEYS[name]] = value
             elif name.startswith(BOUND):
                 flat[name.removeprefix(BOUND)] = value
         if "traceId" in decoded:

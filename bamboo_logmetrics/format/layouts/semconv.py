@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from bamboo_logmetrics.format.layouts.mapping import is_number
 from bamboo_logmetrics.usage.providers import ENDPOINT_SEMANTICS, EndpointSemantics
 
 OTHER = "_OTHER"  # OpenTelemetry's value for an error of no known type
@@ -32,10 +33,10 @@ class KindSemantics(NamedTuple):
 
 
 KIND_SEMANTICS: Mapping[str, KindSemantics] = {
-    "chat.session_started": KindSemantics("session", "start"),
-    "chat.session_completed": KindSemantics("session", "end"),
-    "chat.round_started": KindSemantics("api", "start", operation="invoke_agent"),
-    "chat.round_completed": KindSemantics("api", "end", operation="invoke_agent"),
+    "chat.session_started": KindSemantics("session", "start", operation="invoke_agent"),
+    "chat.session_completed": KindSemantics("session", "end", operation="invoke_agent"),
+    "chat.round_started": KindSemantics("api", "start", operation="chat"),
+    "chat.round_completed": KindSemantics("api", "end", operation="chat"),
     "chat.tool_called": KindSemantics("api", "end", operation="execute_tool"),
     "chat.message_count_updated": KindSemantics("session", "info"),
     "forward.request_started": KindSemantics("api", "start", outcome="unknown"),
@@ -46,9 +47,15 @@ KIND_SEMANTICS: Mapping[str, KindSemantics] = {
     "system.worker_stopped": KindSemantics("process", "end"),
 }
 
+GEMINI = ("gcp.gemini", "gcp.gen_ai")  # providers of whose rounds the operation is GENERATE_CONTENT
+GENERATE_CONTENT = "generate_content"
+ROUNDS = ("chat.round_started", "chat.round_completed")  # kinds
+
 METRICS = frozenset({"chat.message_count_updated"})  # their ECS event.kind is "metric"; all others have "event"
 
 WITH_STATUS = ("chat.session_completed", "chat.round_completed", "forward.request_completed")  # kinds
+
+WITH_USAGE = ("chat.round_completed", "forward.request_completed")  # kinds
 
 OUTCOMES: Mapping[str, str] = {  # by status; a session that is running has no outcome
     "success": "success",
@@ -78,20 +85,22 @@ def reason(flat: Mapping[str, Any]) -> str | None:
 
 
 def error_type(flat: Mapping[str, Any]) -> str | None:
-    """Return ``error.type`` of a failure: the status code of a response, else the status."""
+    """Return ``error.type`` of a failure: the status code of a response, else the bound type, else the status."""
     status = _status(flat)
     if OUTCOMES.get(status) != "failure":
         return None
-    if kind_of(flat) == "chat.tool_called":
-        return OTHER
     code = flat.get("status_code") if kind_of(flat) == "forward.request_completed" else None
-    return str(code) if type(code) is int and code >= LEAST_ERROR_CODE else status
+    if type(code) is int and code >= LEAST_ERROR_CODE:
+        return str(code)
+    return _text(flat, "error_type") or (OTHER if kind_of(flat) == "chat.tool_called" else status)
 
 
 def common(flat: Mapping[str, Any]) -> dict[str, str | bool]:
     """Return the fields that have the same name and value in both layouts."""
     kind, endpoint = KIND_SEMANTICS.get(kind_of(flat)), _endpoint(flat)
     operation = endpoint.operation if endpoint else kind.operation if kind else None
+    if kind_of(flat) in ROUNDS and flat.get("provider") in GEMINI:
+        operation = GENERATE_CONTENT
     fields: dict[str, str | bool] = {}
     if operation:
         fields["gen_ai.operation.name"] = operation
@@ -102,10 +111,24 @@ def common(flat: Mapping[str, Any]) -> dict[str, str | bool]:
     return fields
 
 
-def openai_api(flat: Mapping[str, Any]) -> str | None:
-    """Return ``openai.api.type``, or None if it does not follow from the endpoint."""
+def otel_only(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that only the layout ``otel`` has."""
+    fields: dict[str, Any] = {}
     endpoint = _endpoint(flat)
-    return endpoint.openai if endpoint else None
+    if endpoint and endpoint.openai:
+        fields["openai.api.type"] = endpoint.openai
+    if kind_of(flat) in WITH_USAGE:
+        first = flat.get("time_to_first_token_ms")
+        if first is not None and is_number(first):
+            fields["gen_ai.response.time_to_first_chunk"] = first / 1000
+        if reason := _text(flat, "stop_reason"):
+            fields["gen_ai.response.finish_reasons"] = [reason]
+    return fields
+
+
+def is_request_within_round(flat: Mapping[str, Any]) -> bool:
+    """Return True for a request whose tokens are counted with its round."""
+    return kind_of(flat) == "forward.request_completed" and bool(_text(flat, "round_id"))
 
 
 def _endpoint(flat: Mapping[str, Any]) -> EndpointSemantics | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from bamboo_logmetrics.format.layouts.mapping import ROWS
+from bamboo_logmetrics.format.layouts.mapping import OLD_NAMES, ROWS
 
 Product = Literal["elasticsearch", "opensearch"]
 Field = dict[str, Any]
@@ -53,6 +53,7 @@ _OPENSEARCH = {"flattened": "flat_object"}
 def declared_fields(product: Product) -> Mapping[str, Field]:
     """Return the definition of each field by its path with dots."""
     rows = {row.ecs or row.otel: row.type.elastic for row in ROWS}
+    rows |= {old: rows[new] for old, new in OLD_NAMES.items()}
     types = {**rows, **_DERIVED, **_FROM_SHIPPERS, **_OVERRIDDEN}
     definitions = {path: _definition(types[path], product) for path in sorted(types)}
     return {"@timestamp": {"type": "date"}, **definitions}

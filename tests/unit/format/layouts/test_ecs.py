@@ -39,6 +39,7 @@ RIGHT = {
     "wildcard": _text,
     "long": _whole(63),
     "integer": _whole(31),
+    "double": lambda value: type(value) is float or _whole(63)(value),
     "boolean": lambda value: type(value) is bool,
     "date": lambda value: re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", value),
     "flattened": lambda value: type(value) is dict,
@@ -99,22 +100,23 @@ def test_the_header_comes_first(flat):
 def test_an_event():
     """The parts of an event stand where ECS and OpenTelemetry have them; a kind is the action and the message."""
     document = ecs(
-        dataclasses.replace(ROUND, error="e"), {"model": "m", "project": "p", "service_name": "x", "env": "e"}
+        dataclasses.replace(ROUND, error="e"),
+        {"model": "m", "project": "p", "colour": "c", "service_name": "x", "env": "e"},
     )
     assert document["message"] == "chat.round_completed"
     assert document["bamboo"] == {
         "v": 1, "writer": AT["writer"], "seq": 1, "round": {"id": "r-1", "status": "success"},
-        "usage": {"total_tokens": 1801}, "bound": {"project": "p"},
+        "usage": {"total_tokens": 1801}, "project": "p", "bound": {"colour": "c"},
     }  # fmt: skip
     assert document["event"] == {
         "kind": "event", "id": ROUND.meta.event_id, "dataset": "bamboo.events", "action": "chat.round_completed",
         "duration": 2_345_000_000, "category": ["api"], "type": ["end"], "outcome": "success",
     }  # fmt: skip
     assert document["gen_ai"] == {
-        "conversation": {"id": "s-1"}, "request": {"model": "m"}, "operation": {"name": "invoke_agent"},
+        "conversation": {"id": "s-1"}, "request": {"model": "m"}, "operation": {"name": "chat"},
         "usage": {
             "input_tokens": 1234, "output_tokens": 567, "cache_read": {"input_tokens": 1000},
-            "cache_creation": {"input_tokens": 0}, "reasoning": {"output_tokens": 64},
+            "cache_write": {"input_tokens": 0}, "reasoning": {"output_tokens": 64},
         },
     }  # fmt: skip
     assert document["trace"] == {"id": "req-1"}

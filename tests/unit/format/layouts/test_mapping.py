@@ -5,7 +5,7 @@ from support import ROOT
 from support.flats import NOW
 from support.strategies import EVENT_CLASSES, HEADER, fields_in_line
 
-from bamboo_logmetrics.format.layouts.mapping import EVERYWHERE, ONLY_IN, ROWS
+from bamboo_logmetrics.format.layouts.mapping import EVERYWHERE, OLD_NAMES, ONLY_IN, ROWS, USAGE_WITHIN_ROUND
 
 
 def test_each_place_has_one_key():
@@ -15,7 +15,8 @@ def test_each_place_has_one_key():
     derived_fields = {
         "event.kind", "event.dataset", "event.action", "event.category", "event.type", "event.outcome", "event.reason",
         "error.type", "gen_ai.operation.name", "gen_ai.request.stream", "log.record.uid", "openai.api.type",
-        "bamboo.bound", "bamboo.timestamp",
+        "bamboo.bound", "bamboo.timestamp", "gen_ai.response.time_to_first_chunk", "gen_ai.response.finish_reasons",
+        *USAGE_WITHIN_ROUND.values(), *OLD_NAMES,
     }  # fmt: skip
     assert not derived_fields & {*paths, *(row.otel for row in ROWS)}
     assert not [path for path in paths for other in paths if other.startswith(path + ".")]
@@ -38,6 +39,7 @@ def test_every_field_of_an_event_has_a_place():
         ("total_tokens", [2**63 - 1, -(2**63)], [2**63, 2**64 - 1, 0.5, False]),
         ("status_code", [1, 200, 65_535], [0, -1, "200", True, 200.0, 2**63]),
         ("latency_ms", [0, 9_223_372_036_854], [-1, 9_223_372_036_855, 1.5, True, "1"]),
+        ("time_to_first_token_ms", [0, 120, 0.5, -1.0], [True, "1", None, 2**63]),
         ("is_stream", [True, False], [0, 1, "true", None]),
         ("truncated", [[], ["a", "b"]], [["a", 1], "a", None]),
         ("started_at", [NOW], [NOW[:-1], "2026-11-22T15:47:16Z", "soon", 5, None, "0000-11-22T15:47:16.000000Z"]),

@@ -21,7 +21,9 @@ json_format = pytest.importorskip("google.protobuf.json_format")
 LogRecord = pytest.importorskip("opentelemetry.proto.logs.v1.logs_pb2").LogRecord
 
 ATTRIBUTES = fields("otel-attributes.txt")
-VALUE_OF = {"string": "stringValue", "int": "intValue", "boolean": "boolValue"}
+VALUE_OF = {
+    "string": "stringValue", "int": "intValue", "double": "doubleValue", "boolean": "boolValue", "strings": "arrayValue"
+}  # fmt: skip
 
 
 def of(event, bound=None, **more):
@@ -84,11 +86,47 @@ def test_protobuf_reads_an_event():
         "bamboo.event_id": event.meta.event_id, "bamboo.round.id": "r-1", "gen_ai.conversation.id": "s-1",
         "bamboo.round.status": "error", "gen_ai.usage.input_tokens": 1234, "gen_ai.usage.output_tokens": 567,
         "bamboo.usage.total_tokens": 1801, "gen_ai.usage.cache_read.input_tokens": 1000,
-        "gen_ai.usage.cache_creation.input_tokens": 0, "gen_ai.usage.reasoning.output_tokens": 64,
+        "gen_ai.usage.cache_write.input_tokens": 0, "gen_ai.usage.reasoning.output_tokens": 64,
         "bamboo.duration_ms": 2345, "exception.message": "e", "gen_ai.request.model": "m",
         "bamboo.bound.tags": ["a", 1, None, 0.5, {"b": True}], "exception.stacktrace": "T",
-        "gen_ai.operation.name": "invoke_agent", "error.type": "error",
+        "gen_ai.operation.name": "chat", "error.type": "error",
     }  # fmt: skip
+
+
+def test_the_tokens_of_a_call_stand_once_under_gen_ai():
+    """A request within a round has its usage under the package's own names, since the round has it under gen_ai."""
+    usage = blm.TokenUsage(prompt_tokens=5, completion_tokens=3, total_tokens=8, reasoning_tokens=1)
+    request = blm.RequestCompleted(request_id="q", status_code=200, status="success", latency_ms=9, usage=usage)
+    alone, within = values(of(request)), values(of(request, {"round_id": "r-1"}))
+    own = {"input_tokens": 5, "output_tokens": 3, "reasoning.output_tokens": 1}
+    assert {name: int(alone[f"gen_ai.usage.{name}"]["intValue"]) for name in own} == own
+    assert {name: int(within[f"bamboo.usage.{name}"]["intValue"]) for name in own} == own
+    assert not [name for name in within if name.startswith("gen_ai.usage.")]
+    assert otel.OTEL.read_back(of(request, {"round_id": "r-1"}))["prompt_tokens"] == 5
+
+
+@pytest.mark.parametrize(
+    ("bound", "expected"),
+    [
+        ({"time_to_first_token_ms": 250, "stop_reason": "end_turn"}, ({"doubleValue": 0.25}, ["end_turn"])),
+        ({"time_to_first_token_ms": 0.5}, ({"doubleValue": 0.0005}, None)),
+        ({"time_to_first_token_ms": True, "stop_reason": 5}, (None, None)),
+    ],
+)
+def test_what_only_otel_has_of_a_response(bound, expected):
+    """The time to the first chunk is in seconds, and the reason of the stop is a list, as the conventions say."""
+    found = values(of(ROUND, bound))
+    reasons = found.get("gen_ai.response.finish_reasons")
+    reasons = reasons and [item["stringValue"] for item in reasons["arrayValue"]["values"]]
+    assert (found.get("gen_ai.response.time_to_first_chunk"), reasons) == expected
+
+
+def test_names_of_the_generation_before_are_read():
+    """A line with the names of OpenTelemetry's conventions 1.41 reads as one with today's."""
+    data = of(ROUND)
+    old = json.loads(json.dumps(data).replace("gen_ai.usage.cache_write.", "gen_ai.usage.cache_creation."))
+    assert old != data
+    assert otel.OTEL.read_back(old) == otel.OTEL.read_back(data)
 
 
 def test_protobuf_reads_a_plain_line():
@@ -121,8 +159,8 @@ def check_by_protobuf(flat):
     for key, value in native.items():
         if key in {"timestamp", "level", "event"} or (key == "trace_id" and "traceId" in data):
             continue
-        names = [row.otel for row in ROWS if row.key == key and row.otel in attributes]
-        name = names[0] if names and f"bamboo.bound.{key}" not in attributes else f"bamboo.bound.{key}"
+        places = [name for name, native_key in otel.KEYS.items() if native_key == key and name in attributes]
+        name = places[0] if places and f"bamboo.bound.{key}" not in attributes else f"bamboo.bound.{key}"
         assert attributes[name] == held(value), key
         assert type(attributes[name]) is type(held(value)), key
     assert read.severity_text == native["level"]
