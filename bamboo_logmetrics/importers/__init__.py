@@ -13,6 +13,7 @@ from bamboo_logmetrics.importers.claude_code.importer import CLAUDE_CODE
 from bamboo_logmetrics.importers.codex.importer import CODEX
 from bamboo_logmetrics.importers.gemini_cli import GEMINI_CLI
 from bamboo_logmetrics.importers.mini_swe_agent import MINI_SWE_AGENT
+from bamboo_logmetrics.importers.opencode.importer import OPENCODE
 
 __all__ = [
     "AUTO",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 _importers: dict[str, Importer] = {
-    importer.name: importer for importer in (CLAUDE_CODE, CODEX, GEMINI_CLI, MINI_SWE_AGENT)
+    importer.name: importer for importer in (CLAUDE_CODE, CODEX, GEMINI_CLI, MINI_SWE_AGENT, OPENCODE)
 }
 AUTO = Auto(_importers)
 _importers[AUTO.name] = AUTO

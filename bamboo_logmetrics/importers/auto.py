@@ -59,6 +59,11 @@ class Auto(CataloguedImporter):
         """Return True if one of the tools wrote a file."""
         return self.source_of(path) is not None
 
+    def state(self, path: Path) -> FileState:
+        """Return the state of a file as the tool that wrote it sees it. Raises OSError."""
+        source = self.source_of(path)
+        return super().state(path) if source is None else source.state(path)
+
     def scan(self, path: Path, report: ImportReport, *, growing: bool) -> FileFacts:
         """Return the facts of a file. Raises OSError if no tool is known that wrote it."""
         source = self.source_of(path)

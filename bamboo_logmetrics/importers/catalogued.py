@@ -30,6 +30,10 @@ class CataloguedImporter(Importer):
         ``growing`` is True if the file changed a short time ago: then its last line may be unfinished.
         """
 
+    def state(self, path: Path) -> FileState:
+        """Return the state of a file, which differs after a change. Raises OSError."""
+        return state_of(path)
+
     def read(self, files: Sequence[Path], report: ImportReport) -> Iterator[ImportedEvent]:
         """Yield the events of all files in order of time, each once."""
         store = Store()
@@ -52,7 +56,7 @@ class CataloguedImporter(Importer):
         for path, known in files:
             report.begin(path)
             try:
-                state = known or state_of(path)
+                state = known or self.state(path)
                 facts = self.scan(path, report, growing=is_growing(state))
             except OSError as error:
                 report.problem(path, error.strerror or str(error))

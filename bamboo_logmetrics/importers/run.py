@@ -138,7 +138,7 @@ class ImportRun:
             report.begin(path)
             report.problem(path, error.strerror or str(error))
 
-        return list(self._store.changed(files, on_error))
+        return list(self._store.changed(files, on_error, self._importer.state))
 
     def run(self, files: Sequence[tuple[Path, FileState | None]], report: ImportReport) -> None:
         """Read files and write the events that are due."""

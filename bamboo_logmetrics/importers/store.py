@@ -182,7 +182,10 @@ class Store:
     # -- files --------------------------------------------------------------------------------
 
     def changed(
-        self, files: Sequence[Path], on_error: Callable[[Path, OSError], None]
+        self,
+        files: Sequence[Path],
+        on_error: Callable[[Path, OSError], None],
+        state_of: Callable[[Path], FileState] = state_of,
     ) -> Iterator[tuple[Path, FileState]]:
         """Yield the files that are new or changed since they were read, with their states."""
         for path in files:

@@ -1,0 +1,1 @@
+"""Sessions of OpenCode, from its database or from the JSON files of older versions."""
