@@ -18,18 +18,14 @@ from bamboo_logmetrics.importers.facts import (
     SessionFact,
     ToolFact,
 )
-from bamboo_logmetrics.importers.identity import Identity, Keys
+from bamboo_logmetrics.importers.identity import Identity
+from bamboo_logmetrics.importers.items import FOREVER, WAITING, WRITTEN, Item, Items
 from bamboo_logmetrics.importers.sources import FileState
 from bamboo_logmetrics.importers.store import Store, key_of
 
 _PACK = msgspec.msgpack.Encoder()
-_CALL = msgspec.msgpack.Decoder(CallFact)
-_TOOL = msgspec.msgpack.Decoder(ToolFact)
-_POINT = msgspec.msgpack.Decoder(PointFact)
 _SESSION = msgspec.msgpack.Decoder(SessionFact)
-WAITING, WRITTEN = 0, 1
 _CACHED = 10_000  # numbers of sessions
-FOREVER = 2**62  # the hold of a tool without a result
 
 
 class Tally:
@@ -59,9 +55,9 @@ class Catalog:
         self.name = name
         self.agent = agent or name
         self.tally = tally
-        self._identity = Identity(store, name)
+        self._items = Items(store)
+        self._identity = Identity(store, self._items, name)
         self._sessions: dict[str, int] = {}
-        self._first_new = 0
 
     def of_source(self, name: str, agent: str) -> Catalog:
         """Return a catalog in the same store for the facts of another importer."""
@@ -75,23 +71,24 @@ class Catalog:
         file, changed = self.store.file_id(path), state.mtime_ns // 1000
         for session in facts.sessions:
             self._add_session(session, changed)
-        self._first_new = self.store.newest_item + 1
-        keys = [self._identity.keys(call) for call in facts.calls]
+        keys = [self._key("round", _round_id(call)) for call in facts.calls]
         self._expect(facts, keys)
-        for call, its_keys in zip(facts.calls, keys, strict=True):
-            self._add_call(call, its_keys, file, changed)
+        for call, key in zip(facts.calls, keys, strict=True):
+            self._add_call(call, key, file, changed)
         for tool in facts.results:
             self._add_result(tool)
         for point in facts.points:
             self._add_point(point)
+        self._items.flush()
         self.store.flush()
         self.store.file_read(path, state)
 
-    def _expect(self, facts: FileFacts, keys: list[Keys]) -> None:
+    def _expect(self, facts: FileFacts, keys: list[int]) -> None:
         """Look up most of the keys that will be asked for, at once."""
-        expected = [key for its_keys in keys for kind in its_keys for key in kind]
-        expected += [self._key("round", _round_id(call)) for call in facts.calls]
-        expected += [self._key("tool id", tool.id) for call in facts.calls for tool in call.tools]
+        expected = [*keys]
+        for call in facts.calls:
+            expected += self._identity.expected(call)
+            expected += [self._key("tool id", tool.id) for tool in call.tools]
         expected += [self._key(point.kind, point.id) for point in facts.points]
         self.store.expect(expected)
 
@@ -137,60 +134,49 @@ class Catalog:
 
     # -- calls --------------------------------------------------------------------------------
 
-    def _add_call(self, call: CallFact, keys: Keys, file: int, changed: int) -> None:
+    def _add_call(self, call: CallFact, key: int, file: int, changed: int) -> None:
         call.holds = {} if call.followed else {file: changed}
         call.files = [file]
         tools, call.tools = call.tools, []
         call.used_tools = bool(tools)
-        item = self._identity.find(call, keys)
+        named = self.store.item_of(key)
+        number = self._identity.find(call, named)
         session = self.session_id(call.session)
-        if item is None:
-            item = self._new_call(call, session)
+        if number is None:
+            number = self._new_call(call, session, key)
         else:
-            self._merge_call(item, call, file, session)
-        self._identity.note(keys, item)
-        if (key := self._identity.key_of_agent(call)) is not None:
-            self.store.move_key(key, item)
+            self._merge_call(number, call, file, session)
+        self._identity.note(call, number, named)
         for tool in tools:
-            self._add_tool(tool, item, session)
+            self._add_tool(tool, number, session)
 
-    def _new_call(self, call: CallFact, session: int) -> int:
-        item = self.store.new_item()
-        round_id = self._new_round_id(call, item)
-        hold = max(call.holds.values(), default=0)
-        self.store.execute(
-            "INSERT INTO item VALUES (?, 'call', ?, ?, ?, 0, ?, ?, NULL, ?)",
-            (item, session, _start(call), call.last, hold, round_id, _PACK.encode(call)),
-        )
-        return item
-
-    def _new_round_id(self, call: CallFact, item: int) -> str:
-        """Return an id for a round that no other has: a gateway gives all answers one id, or the same ids again."""
-        name = _round_id(call)
+    def _new_call(self, call: CallFact, session: int, key: int) -> int:
+        number = self.store.new_item()
+        name = round_id = _round_id(call)
         mark: tuple[object, ...] = (call.session, _own_mark(call))
-        round_id = name
-        while not self.store.add_key(self._key("round", round_id), item):
+        while not self.store.add_key(key, number):  # a gateway gives all answers one id, or the same ids again
             round_id = f"{name}:{self._key(*mark) & 0xFFFF_FFFF_FFFF:012x}"
             mark = (*mark, *call.lines[:1], call.first)
-        return round_id
+            key = self._key("round", round_id)
+        hold = max(call.holds.values(), default=0)
+        self._items.add(Item(number, "call", session, _start(call), call.last, call, hold=hold, name=round_id))
+        return number
 
-    def _merge_call(self, item: int, call: CallFact, file: int, session: int) -> None:
-        state, owner, data = self.store.execute(
-            "SELECT state, session, data FROM item WHERE id = ?", (item,)
-        ).fetchone()
-        known = _CALL.decode(data)
+    def _merge_call(self, number: int, call: CallFact, file: int, session: int) -> None:
+        item = self._items.get(number)
+        known: CallFact = item.fact
         new_place = file not in known.files
-        if owner != session:
-            new_place |= self._show(item, owner, session)
+        if item.session != session:
+            new_place |= self._show(number, item.session, session)
         self.tally.repeated += new_place
         merged = _merged_call(known, call, file)
-        if state == WRITTEN:
+        if item.state == WRITTEN:
             self._compare(known, merged)
-            merged = msgspec.structs.replace(known, files=merged.files)
-        self.store.execute(
-            "UPDATE item SET at = ?, until = ?, hold = ?, data = ? WHERE id = ?",
-            (_start(merged), merged.last, max(merged.holds.values(), default=0), _PACK.encode(merged), item),
-        )
+            ids = {name: getattr(merged, name) for name in ("files", "request_ids", "lines", "parents", "times")}
+            merged = msgspec.structs.replace(known, **ids)
+        item.fact, item.at, item.until = merged, _start(merged), merged.last
+        item.hold = max(merged.holds.values(), default=0)
+        self._items.change(item)
 
     def _show(self, item: int, owner: int, session: int) -> bool:
         """Note that another session shows an item too; return True if that is new."""
@@ -208,38 +194,39 @@ class Catalog:
     # -- tools --------------------------------------------------------------------------------
 
     def _add_tool(self, tool: ToolFact, call: int, session: int) -> None:
-        key = self._key("tool", call, tool.id)
-        item = self.store.item_of(key, is_new=call >= self._first_new)
+        key = self._key("tool id", tool.id)
+        own_key = None
+        named = self.store.item_of(key)
+        if named is not None:
+            own_key = self._key("tool", call, tool.id)
+            number = named if self._items.get(named).call == call else self.store.item_of(own_key)
+        else:
+            number = None
         if tool.ended is None:
             orphan = self.store.item_of(self._key("result", tool.id))
             if orphan is not None:
-                _take_result(tool, self._tool(orphan))
-        if item is not None:
-            self._complete_tool(item, tool)
+                _take_result(tool, self._items.get(orphan).fact)
+        if number is not None:
+            self._complete_tool(number, tool)
             return
-        item = self.store.new_item()
-        self.store.add_key(key, item)
+        number = self.store.new_item()
         mark = None
-        if not self.store.add_key(self._key("tool id", tool.id), item):  # a gateway counts them from 0 in each answer
-            mark = f"{key & 0xFFFF_FFFF_FFFF:012x}"
+        if own_key is None:
+            self.store.add_key(key, number)
+        else:  # a gateway counts them from 0 in each answer
+            self.store.add_key(own_key, number)
+            mark = f"{own_key & 0xFFFF_FFFF_FFFF:012x}"
         until, hold = (tool.at, FOREVER) if tool.ended is None else (tool.ended, 0)
-        self.store.execute(
-            "INSERT INTO item VALUES (?, 'tool', ?, ?, ?, 0, ?, ?, ?, ?)",
-            (item, session, tool.at, until, hold, mark, call, _PACK.encode(tool)),
-        )
+        self._items.add(Item(number, "tool", session, tool.at, until, tool, hold=hold, name=mark, call=call))
         if tool.ended is None:
-            self.store.move_key(self._key("use", tool.id), item)
+            self.store.move_key(self._key("use", tool.id), number)
 
-    def _complete_tool(self, item: int, tool: ToolFact) -> None:
-        known = self._tool(item)
-        if known.ended is None and tool.ended is not None:
-            _take_result(known, tool)
-            self.store.execute(
-                "UPDATE item SET hold = 0, until = ?, data = ? WHERE id = ?", (known.ended, _PACK.encode(known), item)
-            )
-
-    def _tool(self, item: int) -> ToolFact:
-        return _TOOL.decode(self.store.data_of(item))
+    def _complete_tool(self, number: int, tool: ToolFact) -> None:
+        item = self._items.get(number)
+        if item.fact.ended is None and tool.ended is not None:
+            _take_result(item.fact, tool)
+            item.hold, item.until = 0, tool.ended
+            self._items.change(item)
 
     def _add_result(self, tool: ToolFact) -> None:
         """Take a result whose use stands in another file."""
@@ -249,45 +236,25 @@ class Catalog:
             return
         key = self._key("result", tool.id)
         if self.store.item_of(key) is None:
-            item = self.store.new_item()
-            self.store.execute(
-                "INSERT INTO item VALUES (?, 'result', 0, ?, ?, 1, 0, NULL, NULL, ?)",
-                (item, tool.at, tool.at, _PACK.encode(tool)),
-            )
-            self.store.add_key(key, item)
+            number = self.store.new_item()
+            self._items.add(Item(number, "result", 0, tool.at, tool.at, tool, WRITTEN))
+            self.store.add_key(key, number)
 
     # -- prompts, failed requests, notes ------------------------------------------------------
 
     def _add_point(self, point: PointFact) -> None:
         key = self._key(point.kind, point.id)
         session = self.session_id(point.session)
-        item = self.store.item_of(key)
-        if item is None:
+        known = self.store.item_of(key)
+        if known is None:
+            number = self.store.new_item()
             state = WRITTEN if point.kind == "prompt" else WAITING
-            item = self.store.new_item()
-            self.store.execute(
-                "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, 0, NULL, NULL, ?)",
-                (item, point.kind, session, point.at, point.at, state, _PACK.encode(point)),
-            )
-            self.store.add_key(key, item)
+            self._items.add(Item(number, point.kind, session, point.at, point.at, point, state))
+            self.store.add_key(key, number)
             return
-        owner = self.store.execute("SELECT session FROM item WHERE id = ?", (item,)).fetchone()[0]
+        owner = self._items.get(known).session
         if owner != session:
-            self._show(item, owner, session)
-
-    def point(self, data: bytes) -> PointFact:
-        """Decode a point."""
-        return _POINT.decode(data)
-
-
-def decode_call(data: bytes) -> CallFact:
-    """Decode a call that waits in the store."""
-    return _CALL.decode(data)
-
-
-def decode_tool(data: bytes) -> ToolFact:
-    """Decode a tool call that waits in the store."""
-    return _TOOL.decode(data)
+            self._show(known, owner, session)
 
 
 def _round_id(call: CallFact) -> str:

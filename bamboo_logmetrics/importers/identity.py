@@ -6,36 +6,32 @@ answers. A line that follows a line of the other fact, under the same message id
 
 A provider that is made up, or was started again, gives ids a second time. So two facts that agree on both ids are two
 calls if they share no line, no time and no neighbour, and something tells them apart: see :func:`_are_apart`.
+
+The first call with a message id is found by that. Only the others, and calls without one, have keys of their own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
-import msgspec
-
 from bamboo_logmetrics.importers.facts import CallFact, Quality
+from bamboo_logmetrics.importers.items import Items
 from bamboo_logmetrics.importers.store import Store, hash_of, key_of, mixed
 
 _REQUEST, _LINE, _AFTER, _TIME = range(1, 5)  # kinds of keys
 _LONGEST = 3_600_000_000  # microseconds; no answer takes longer, so that its lines are not farther apart
-_CALL = msgspec.msgpack.Decoder(CallFact)
 
 
 class Keys(NamedTuple):
-    """The numbers by which a call is found; those of one kind together."""
+    """The numbers by which a call is found besides its message id; those of one kind together."""
 
     requests: list[int]
     lines: list[int]
     before: list[int]  # of the lines that this call's lines follow
     after: list[int]  # of lines that follow this call's lines
     times: list[int]
-    agent: list[int]
     follows: list[int]  # under which the lines that this call's lines follow find it
-
-    def others(self) -> list[int]:
-        """Return the keys under which the call is stored, besides those of its requests."""
-        return [*self.lines, *self.times, *self.follows]
 
 
 class Identity:
@@ -43,83 +39,111 @@ class Identity:
 
     Args:
         store: the store.
+        items: the items that are read and not written yet.
         name: the name of the importer.
     """
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: Store, items: Items, name: str) -> None:
         self._store = store
+        self._items = items
         self._name = name
+        self._latest: tuple[CallFact | None, Keys | None] = (None, None)
 
-    def find(self, call: CallFact, keys: Keys) -> int | None:
-        """Return the item that is the same call, or None."""
+    def find(self, call: CallFact, named: int | None) -> int | None:
+        """Return the item that is the same call, or None.
+
+        Args:
+            call: the fact.
+            named: the first item with the message id of the call, if it has one.
+        """
+        if named is not None or call.message_id is None:
+            if named is not None and _are_linked(self._call(named), call):
+                return named
+            item = self._find_by_keys(call, self._keys(call), named)
+            if item is not None:
+                return item
+        agent = self._agent_key(call, described=not call.described)
+        item = None if agent is None else self._store.item_of(agent)
+        return item if item is not None and _one_call(self._call(item), call) else None
+
+    def note(self, call: CallFact, item: int, named: int | None) -> None:
+        """Note the keys of a call, so that it is found by them; ``named`` as for :meth:`find`."""
+        if call.message_id is None or named not in {None, item}:
+            self._note_keys(self._keys(call), item)
+        if (key := self._agent_key(call, described=call.described)) is not None:
+            self._store.move_key(key, item)  # the latest call of a sub-agent with these counts takes it over
+
+    def expected(self, call: CallFact) -> Iterator[int]:
+        """Yield keys of a call that :meth:`find` will look up."""
+        if call.message_id is None:
+            for keys in self._keys(call):
+                yield from keys
+        if (key := self._agent_key(call, described=not call.described)) is not None:
+            yield key
+
+    def _find_by_keys(self, call: CallFact, keys: Keys, named: int | None) -> int | None:
+        fitting = [] if named is None or not _share_a_request(self._call(named), call) else [named]
         for key in keys.requests:
-            if (item := self._of_request(key, call)) is not None:
+            fitting += self._items_of_request(key)
+        for item in fitting:
+            if _are_linked(self._call(item), call):
                 return item
-        for key in (*keys.lines, *keys.before, *keys.after):
-            item = self._store.item_of(key)
-            if item is not None and not (call.request_ids and self._call(item).request_ids):
-                return item
-        for key in keys.times:
-            if (item := self._store.item_of(key)) is not None:
-                other = self._call(item)
-                if not (call.request_ids and other.request_ids) and not (call.lines and other.lines):
-                    return item
-        for key in keys.agent:
-            if (item := self._store.item_of(key)) is not None and _one_call(self._call(item), call):
-                return item
+        fitting = [item for item in fitting if not _are_apart(self._call(item), call)]
+        if fitting:  # of several with the same ids the nearest
+            return min(fitting, key=lambda item: (_distance(self._call(item), call), item))
+        for key in (*keys.lines, *keys.before, *keys.after, *keys.times):
+            found = self._store.item_of(key)
+            if found is not None and _are_linked(self._call(found), call):
+                return found
         return None
 
-    def _of_request(self, key: int, call: CallFact) -> int | None:
-        """Return the call with a message id and a request id; of several with the same ids the nearest that fits."""
+    def _items_of_request(self, key: int) -> Iterator[int]:
+        """Yield all items with a message id and a request id, besides the first one with the message id."""
         number = 0
-        fitting: list[tuple[int, int]] = []
         while (item := self._store.item_of(_of_another(key, number))) is not None:
-            known = self._call(item)
-            if _share_a_line(known, call):
-                return item
-            if not _are_apart(known, call):
-                fitting.append((_distance(known, call), item))
+            yield item
             number += 1
-        return min(fitting)[1] if fitting else None
 
-    def note(self, keys: Keys, item: int) -> None:
-        """Note the keys of a call, so that it is found by them."""
+    def _note_keys(self, keys: Keys, item: int) -> None:
         for key in keys.requests:
             number = 0
             while not self._store.add_key(other := _of_another(key, number), item):
                 if self._store.item_of(other) == item:
                     break
                 number += 1
-        self._store.add_keys(keys.others(), item)
+        self._store.add_keys((*keys.lines, *keys.times, *keys.follows), item)
 
-    def key_of_agent(self, call: CallFact) -> int | None:
-        """Return the key of the last call of a sub-agent with these counts; the latest call takes it over."""
-        return self._agent_key(call, described=call.described) if call.agent and call.usage else None
+    def _keys(self, call: CallFact) -> Keys:
+        known, keys = self._latest  # they are asked for twice in a row
+        if known is not call or keys is None:
+            keys = self._new_keys(call)
+            self._latest = call, keys
+        return keys
 
-    def keys(self, call: CallFact) -> Keys:
-        """Return the keys of a call."""
+    def _new_keys(self, call: CallFact) -> Keys:
         message = hash_of(f"{self._name}\0{call.message_id or ''}")
         lines = [hash_of(line) for line in call.lines]
         parents = [hash_of(parent) for parent in call.parents]
         times = [] if call.described else dict.fromkeys(call.times)
-        agent = call.agent is not None and call.usage is not None
         return Keys(
             [mixed(message, hash_of(request), _REQUEST) for request in call.request_ids],
             [mixed(message, line, _LINE) for line in lines],
             [mixed(message, parent, _LINE) for parent in parents],
             [mixed(message, line, _AFTER) for line in lines],
             [mixed(message, time, _TIME) for time in times],
-            [self._agent_key(call, described=not call.described)] if agent else [],
             [mixed(message, parent, _AFTER) for parent in parents],
         )
 
-    def _agent_key(self, call: CallFact, *, described: bool) -> int:
+    def _agent_key(self, call: CallFact, *, described: bool) -> int | None:
         usage = call.usage
-        prompt = usage and (usage.prompt, usage.cache_read, usage.cache_write)
+        if call.agent is None or usage is None:
+            return None
+        prompt = (usage.prompt, usage.cache_read, usage.cache_write)
         return key_of(self._name, "described" if described else "agent", call.agent, prompt)
 
     def _call(self, item: int) -> CallFact:
-        return _CALL.decode(self._store.data_of(item))
+        call: CallFact = self._items.get(item).fact
+        return call
 
 
 def _of_another(key: int, number: int) -> int:
@@ -127,13 +151,22 @@ def _of_another(key: int, number: int) -> int:
     return key if number == 0 else mixed(key, number, _REQUEST)
 
 
-def _share_a_line(known: CallFact, call: CallFact) -> bool:
-    """Return True if two facts have a line or a time in common, or lines that follow each other."""
-    return not (
-        set(known.times).isdisjoint(call.times)
-        and set(known.lines).isdisjoint((*call.lines, *call.parents))
-        and set(known.parents).isdisjoint(call.lines)
-    )
+def _share_a_request(known: CallFact, call: CallFact) -> bool:
+    return not set(known.request_ids).isdisjoint(call.request_ids)
+
+
+def _are_linked(known: CallFact, call: CallFact) -> bool:
+    """Return True if two facts with the same message id are one call by their lines.
+
+    They share a line, or lines that follow each other, or a time. Where neither names its request that time must be all
+    they have.
+    """
+    both_requests = bool(known.request_ids and call.request_ids)
+    if both_requests and not _share_a_request(known, call):
+        return False
+    if (both_requests or not (known.lines and call.lines)) and not set(known.times).isdisjoint(call.times):
+        return not (known.described or call.described)
+    return not (set(known.lines).isdisjoint((*call.lines, *call.parents)) and set(known.parents).isdisjoint(call.lines))
 
 
 def _are_apart(known: CallFact, call: CallFact) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bamboo_logmetrics.importers.catalog import WAITING, Catalog, decode_call
+from bamboo_logmetrics.importers.catalog import Catalog
 from bamboo_logmetrics.importers.facts import SessionFact
+from bamboo_logmetrics.importers.items import WAITING, decode
 
 _NEVER = -(2**62)
 _Rank = tuple[int, int, str]
@@ -26,9 +27,7 @@ class Owners:
         for item, kind, data in items:
             numbers = [row[0] for row in self._execute("SELECT session FROM shown WHERE item = ?", (item,))]
             facts = {number: self._catalog.session(number) for number in numbers}
-            origin = decode_call(data).origin if kind == "call" else self._catalog.point(data).origin if kind in {
-                "prompt", "request", "note",
-            } else None  # fmt: skip
+            origin = None if kind == "tool" else decode(kind, data).origin
             owner = min(facts, key=lambda number: (facts[number].root != origin, *self._rank(facts[number])))
             self._execute("UPDATE item SET session = ? WHERE id = ?", (owner, item))
             if kind == "call":
@@ -89,7 +88,7 @@ class Owners:
     def first_model(self, session: int) -> str:
         """Return the model of the first call of a session; ``""`` if it has none."""
         rows = self._execute("SELECT data FROM item WHERE session = ? AND kind = 'call' ORDER BY at, id", (session,))
-        calls = (decode_call(data) for (data,) in rows)
+        calls = (decode("call", data) for (data,) in rows)
         return next((call.model for call in calls if call.model), "")
 
     def messages(self, session: int) -> int:

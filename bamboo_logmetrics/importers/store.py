@@ -162,10 +162,10 @@ class Store:
         """Add a key, or give it to another item."""
         self._near[key] = self._moved[key] = item
 
-    def item_of(self, key: int, *, is_new: bool = False) -> int | None:
-        """Return the item with a key, or None; with ``is_new`` the key cannot be older than the last flush."""
+    def item_of(self, key: int) -> int | None:
+        """Return the item with a key, or None."""
         item = self._near.get(key)
-        if item is not None or is_new or key in self._expected:
+        if item is not None or key in self._expected:
             return item
         row = self.execute("SELECT item FROM key WHERE hash = ?", (key,)).fetchone()
         return row[0] if row else None
@@ -174,10 +174,6 @@ class Store:
         """Return the number for another item."""
         self.newest_item += 1
         return self.newest_item
-
-    def data_of(self, item: int) -> bytes:
-        """Return the encoded fact of an item."""
-        return bytes(self.execute("SELECT data FROM item WHERE id = ?", (item,)).fetchone()[0])
 
     # -- files --------------------------------------------------------------------------------
 

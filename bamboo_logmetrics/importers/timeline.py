@@ -19,12 +19,9 @@ from bamboo_logmetrics.events import (
     ToolCalled,
 )
 from bamboo_logmetrics.importers.base import ImportedEvent, Note
-from bamboo_logmetrics.importers.catalog import (
-    Catalog,
-    decode_call,
-    decode_tool,
-)
-from bamboo_logmetrics.importers.facts import CallFact, PartFact, Quality, SessionFact
+from bamboo_logmetrics.importers.catalog import Catalog
+from bamboo_logmetrics.importers.facts import CallFact, PartFact, PointFact, Quality, SessionFact, ToolFact
+from bamboo_logmetrics.importers.items import decode
 from bamboo_logmetrics.importers.owners import Owners
 from bamboo_logmetrics.importers.values import datetime_of
 
@@ -108,7 +105,7 @@ class Timeline:
             elif rank == _LAST:
                 yield from self._session_end(number, again=bool(step))
             else:
-                *before, last = makers[kind](data, session, name or "", of if kind == "tool" else step)
+                *before, last = makers[kind](decode(kind, data), session, name or "", of if kind == "tool" else step)
                 yield from (Due(imported, None) for imported in before)
                 done = kind != "call" or step == 1
                 yield Due(last, ("UPDATE item SET state = 1 WHERE id = ?", (number,)) if done else None)
@@ -176,8 +173,7 @@ class Timeline:
 
     # -- calls, tools, failures ---------------------------------------------------------------
 
-    def _call(self, data: bytes, number: int, round_id: str, step: int) -> Iterator[ImportedEvent]:
-        call = decode_call(data)
+    def _call(self, call: CallFact, number: int, round_id: str, step: int) -> Iterator[ImportedEvent]:
         session, bound = self._session(number)
         start = call.first if call.start is None else call.start
         bound = {**bound, **call.bound}
@@ -230,8 +226,7 @@ class Timeline:
             bound["usage_source"] = "missing" if usage is None else "partial"
         return ImportedEvent(event, bound)
 
-    def _tool(self, data: bytes, number: int, mark: str, round_id: str) -> Iterator[ImportedEvent]:
-        tool = decode_tool(data)
+    def _tool(self, tool: ToolFact, number: int, mark: str, round_id: str) -> Iterator[ImportedEvent]:
         session, bound = self._session(number)
         ended = tool.at if tool.ended is None else tool.ended
         latency = max(0, ended - tool.at) // 1000
@@ -249,8 +244,7 @@ class Timeline:
         )
         yield ImportedEvent(event, bound)
 
-    def _point(self, data: bytes, number: int, _: str, _step: int) -> Iterator[ImportedEvent]:
-        point = self._catalog.point(data)
+    def _point(self, point: PointFact, number: int, _: str, _step: int) -> Iterator[ImportedEvent]:
         session, bound = self._session(number)
         bound = {**bound, **point.bound}
         if point.kind == "note":

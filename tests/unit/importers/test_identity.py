@@ -105,6 +105,26 @@ def test_ids_that_come_a_second_time_in_one_file(tmp_path):
     assert Imported(write(tmp_path / "b.jsonl", *lines, *lines[:6], *renamed)).totals == (4, 2 * 526)
 
 
+@pytest.mark.parametrize("message_id", ["msg_0", None])
+@pytest.mark.parametrize("requests", [True, False])
+def test_copies_of_calls_that_share_one_message_id(tmp_path, message_id, requests):
+    """Where all answers have one message id, or none, a copy is found by its requests or by its lines."""
+    lines = run_of()
+    for line, request in ((lines[1], "q1"), (lines[2], "q1"), (lines[4], "q2"), (lines[5], "q2")):
+        line["message"]["id"] = message_id
+        line["requestId"] = request if requests else None
+    copy = [{**line, "sessionId": "s2"} for line in lines]
+    files = [
+        write(tmp_path / "a.jsonl", *lines),
+        write(tmp_path / "b.jsonl", *copy[:4]),
+        write(tmp_path / "c.jsonl", *copy),
+    ]
+    for order in itertools.permutations(files):
+        imported = Imported(*order)
+        assert imported.totals == (2, 526)
+        assert len(imported.all(ToolCalled)) == 1
+
+
 @pytest.mark.skipif(not NEWEST.is_dir(), reason=f"the newest samples are not at {NEWEST}")
 def test_the_newest_samples_in_one_run():
     """Two of the samples were made with the same ids; in one run each call counts as often as it was made."""

@@ -35,7 +35,6 @@ def test_settings_and_keys(tmp_path):
     store.expect([*many, key_of("none")])
     assert {store.item_of(key) for key in many} == {9}
     assert store.item_of(key_of("none")) is None
-    assert store.item_of(key_of("x"), is_new=True) is None
     store.close()
 
 

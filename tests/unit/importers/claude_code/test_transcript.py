@@ -172,6 +172,16 @@ def test_the_own_time_of_a_tool(file, more, execution, wait):
     )
 
 
+def test_a_result_before_its_use(file):
+    """A result that stands before the use of its tool, and a failure that is repeated, count once."""
+    use = answer("a1", 3, "u1", message("m1", tool_use("t1")), requestId="q1")
+    fault = answer("e1", 5, "r1", message("x", model="<synthetic>"), isApiErrorMessage=True, error="overloaded")
+    early = user("r1", 2, [tool_result("t1", is_error=True)])
+    imported = Imported(write(file, user("u1", 1), early, use, fault, fault))
+    assert [call.success for call in imported.all(ToolCalled)] == [False]
+    assert len(imported.all(RequestCompleted)) == 1
+
+
 def test_names_of_tools_and_of_what_uses_them(file):
     """The server of an MCP tool, a skill and a plugin are bound, and nothing else of their input."""
     skill = {**tool_use("t2", "Skill"), "input": {"skill": "review", "args": "secret"}}

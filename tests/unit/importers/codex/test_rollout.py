@@ -335,3 +335,13 @@ def test_running_totals_of_real_rollouts(rollout):
     assert totals(pairs)[1] == known[-1] - before
     times = [event.meta.occurred_at for event, _ in pairs]
     assert times == sorted(times)
+
+
+def test_a_growing_rollout(tmp_path):
+    """An unfinished last line is no problem while the file grows, and one afterwards."""
+    path = tmp_path / "rollout-x.jsonl"
+    path.write_text(json.dumps(meta()) + '\n{"timestamp"', "utf-8")
+    for growing in (True, False):
+        problems = []
+        CODEX.scan(path, ImportReport(problems.append), growing=growing)
+        assert len(problems) == (0 if growing else 1)
