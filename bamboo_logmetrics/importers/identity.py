@@ -92,9 +92,9 @@ class Identity:
         if fitting:  # of several with the same ids the nearest
             return min(fitting, key=lambda item: (_distance(self._call(item), call), item))
         for key in (*keys.lines, *keys.before, *keys.after, *keys.times):
-            found = self._store.item_of(key)
-            if found is not None and _are_linked(self._call(found), call):
-                return found
+            other = self._store.item_of(key)
+            if other is not None and _are_linked(self._call(other), call):
+                return other
         return None
 
     def _items_of_request(self, key: int) -> Iterator[int]:
