@@ -43,5 +43,5 @@ def iterations(usage: Mapping[str, Any]) -> list[tuple[Iteration, Mapping[str, A
     return [
         (Iteration(OUTSIDE[part["type"]], name(part.get("model")) or ""), part)
         for part in parts
-        if isinstance(part, Mapping) and isinstance(part.get("type"), str) and part["type"] in OUTSIDE
+        if isinstance(part, dict) and isinstance(part.get("type"), str) and part["type"] in OUTSIDE
     ]

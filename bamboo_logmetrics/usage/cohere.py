@@ -16,7 +16,7 @@ def tokens(counts: Counts) -> Tokens:
     if prompt is None and completion is None:
         prompt = counts.within(("billed_units",), "input_tokens")
         completion = counts.within(("billed_units",), "output_tokens")
-        counts.malformed = True
+        counts.malformed = completion is not None  # an embedding has no more than what is billed
     if prompt is not None and completion is None:
         completion = 0  # of an embedding
     return Tokens(prompt, completion, None, counts.get("cached_tokens"))
@@ -25,7 +25,7 @@ def tokens(counts: Counts) -> Tokens:
 def billed(usage: Mapping[str, Any]) -> dict[str, int]:
     """Return the units that are paid for, as bound names."""
     units = usage.get("billed_units")
-    if not isinstance(units, Mapping):
+    if not isinstance(units, dict):
         return {}
     names = {"billed_input_tokens": "input_tokens", "billed_output_tokens": "output_tokens"}
     values = {bound: count(units.get(key)) for bound, key in names.items()}

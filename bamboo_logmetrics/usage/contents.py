@@ -11,7 +11,7 @@ _RESPONSES = (b'{"type":"response.', b'{"type": "response.')
 _ANTHROPIC = (b'{"type":"content_block_delta"', b'{"type": "content_block_delta"')
 _DELTA = b'.delta"'
 _TYPES = re.compile(
-    r"(?:.*[._-])?delta|text-generation|content_block_delta|.*partial_image"
+    r"(?:.*[._-])?delta|text-generation|.*partial_image|response.output_item.done"
 )  # of events that carry content
 _ANY_CONTENT = re.compile(
     rb'"(?:content|text|thinking|reasoning|reasoning_content|reasoning_details|arguments|refusal|response|parts'

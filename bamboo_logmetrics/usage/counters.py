@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bamboo_logmetrics.usage.values import Counts, Tokens
+from bamboo_logmetrics.usage.envelope import Envelope
+from bamboo_logmetrics.usage.values import Counts, Tokens, count
 
 # the counter of the prompt and that of the completion
 PAIRS = (
@@ -22,12 +23,26 @@ WITHOUT_COMPLETION = frozenset(
 )  # embeddings have these alone
 
 
+def in_lists(envelope: Envelope) -> dict[str, int]:
+    """Return the counters that are spread over lists: the results of Titan, the embeddings of Vertex AI."""
+    results = [count(result.get("tokenCount")) for result in envelope.get("results", ())]
+    inputs = [_statistics(prediction) for prediction in envelope.get("predictions", ())]
+    lists = {"totalOutputTextTokenCount": results, "token_count": inputs}
+    return {key: sum(filter(None, values)) for key, values in lists.items() if set(values) - {None}}
+
+
+def _statistics(prediction: Envelope) -> int | None:
+    embeddings = prediction.get("embeddings")
+    statistics = embeddings.get("statistics") if isinstance(embeddings, dict) else None
+    return count(statistics.get("token_count")) if isinstance(statistics, dict) else None
+
+
 def tokens(counts: Counts) -> Tokens:
-    """Return the tokens by the first pair of which a counter is there."""
-    for asked, answered in PAIRS:
-        prompt, completion = counts.get(asked), counts.get(answered)
-        if prompt is not None or completion is not None:
-            if completion is None and asked in WITHOUT_COMPLETION:
-                completion = 0
-            return Tokens(prompt, completion)
-    return Tokens()
+    """Return the tokens by the pair of which both counters are there, else by the first of which one is."""
+    keys = counts.usage.keys()
+    pairs = [pair for pair in PAIRS if not keys.isdisjoint(pair)]
+    asked, answered = next((pair for pair in pairs if keys >= set(pair)), pairs[0])
+    prompt, completion = counts.get(asked), counts.get(answered)
+    if completion is None and asked in WITHOUT_COMPLETION:
+        completion = 0
+    return Tokens(prompt, completion)

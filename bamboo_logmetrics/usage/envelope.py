@@ -9,19 +9,20 @@ import msgspec
 
 # a text or a number; anything else is passed over
 SCALARS = frozenset({
-    "__type", "code", "custom_id", "detail", "done", "done_reason", "error_description", "eval_count", "event_type",
-    "finishReason", "finish_reason", "generated_token_count", "generated_tokens", "generation_token_count", "id",
-    "inputTextTokenCount", "input_length", "input_token_count", "is_finished", "message", "model", "modelVersion",
-    "model_version", "name", "num_tokens_generated", "num_tokens_prompt_total", "object", "prompt_eval_count",
-    "prompt_token_count", "requestId", "request_id", "responseId", "response_id", "run_id", "serviceTier",
-    "service_tier", "status", "statusCode", "status_code", "stop", "stopReason", "stop_reason", "success", "title",
-    "tokenCount", "token_count", "tokens_evaluated", "tokens_predicted", "totalOutputTextTokenCount", "type",
+    "__type", "amazon-bedrock-guardrailAction", "code", "completionReason", "custom_id", "detail", "done",
+    "done_reason", "error_description", "eval_count", "event_type", "finishReason", "finish_reason",
+    "generated_token_count", "generated_tokens", "generation_token_count", "id", "inputTextTokenCount",
+    "input_length", "input_token_count", "is_finished", "message", "model", "modelVersion", "model_version", "name",
+    "num_tokens_generated", "num_tokens_prompt_total", "object", "prompt_eval_count", "prompt_token_count",
+    "requestId", "request_id", "responseId", "response_id", "run_id", "serviceTier", "service_tier", "status",
+    "statusCode", "status_code", "stop", "stopReason", "stop_reason", "success", "title", "tokenCount",
+    "token_count", "tokens_evaluated", "tokens_predicted", "totalOutputTextTokenCount", "type",
 })  # fmt: skip
 # read as a whole: small
 VALUES = frozenset({
     "amazon-bedrock-invocationMetrics", "error", "incomplete_details", "last_error", "meta", "metrics",
-    "promptFeedback", "prompt_feedback", "serviceTier", "statistics", "usage", "usageMetadata", "usage_metadata",
-    "x_groq",
+    "promptFeedback", "prompt_feedback", "serviceTier", "statistics", "tool_usage", "usage", "usageMetadata",
+    "usage_metadata", "x_groq",
 })  # fmt: skip
 # an envelope within the envelope
 NESTED = frozenset({
@@ -30,7 +31,9 @@ NESTED = frozenset({
 # a list of envelopes
 LISTS = frozenset({"candidates", "choices", "errors", "output", "predictions", "results"})
 
+_SCALARS_OR_VALUES = SCALARS | VALUES
 _KNOWN = SCALARS | VALUES | NESTED | LISTS
+_OBJECT, _LIST = b"{["
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ANY = msgspec.json.Decoder()
@@ -69,27 +72,25 @@ def _if_object(item: msgspec.Raw) -> Envelope | None:
 
 
 def _envelope(data: bytes | msgspec.Raw, depth: int) -> Envelope:
-    fields = _FIELDS.decode(data)
     envelope: Envelope = {}
-    for key in fields.keys() & _KNOWN:
-        value = _value(key, fields[key], depth)
-        if value is not None:
+    for key, raw in _FIELDS.decode(data).items():
+        if key in _KNOWN and (value := _value(key, raw, depth)) is not None:
             envelope[key] = value
     return envelope
 
 
 def _value(key: str, raw: msgspec.Raw, depth: int) -> Any:
-    size = len(memoryview(raw))
-    first = bytes(memoryview(raw)[:1])
-    if first == b"{":
+    view = memoryview(raw)
+    first = view[0]
+    if first == _OBJECT:
         if key in NESTED:
             return _envelope(raw, depth - 1) if depth else None
-        return _ANY.decode(raw) if key in VALUES and size <= _LARGEST_VALUE else None
-    if first == b"[":
+        return _ANY.decode(raw) if key in VALUES and len(view) <= _LARGEST_VALUE else None
+    if first == _LIST:
         return _list(raw, depth - 1) if key in LISTS and depth else None
-    return _ANY.decode(raw) if key in SCALARS | VALUES and size <= _LONGEST_SCALAR else None
+    return _ANY.decode(raw) if key in _SCALARS_OR_VALUES and len(view) <= _LONGEST_SCALAR else None
 
 
 def _list(raw: msgspec.Raw, depth: int) -> list[Envelope]:
     items = _ITEMS.decode(raw)[:_MOST_ITEMS]
-    return [_envelope(item, depth) for item in items if bytes(memoryview(item)[:1]) == b"{"]
+    return [_envelope(item, depth) for item in items if memoryview(item)[0] == _OBJECT]

@@ -24,7 +24,7 @@ def failure(envelope: Envelope, event: str = "", status: int = 200) -> tuple[str
     kind = envelope.get("type") or envelope.get("object") or event
     for key in ("error", "last_error"):
         error = envelope.get(key)
-        if isinstance(error, Mapping) and error:
+        if isinstance(error, dict) and error:
             return _described(error, envelope)
         if isinstance(error, str) and error:
             return message(error) or "", _code(envelope, "code", "error_type")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bamboo_logmetrics.usage import anthropic, shapes
+from bamboo_logmetrics.usage import anthropic, counters, shapes
 from bamboo_logmetrics.usage.envelope import Envelope
 from bamboo_logmetrics.usage.facts import CallFacts
 from bamboo_logmetrics.usage.failures import failure
 from bamboo_logmetrics.usage.providers import Endpoint
-from bamboo_logmetrics.usage.values import name
+from bamboo_logmetrics.usage.values import count, name
 
 _ANSWERS = {"response", "thread.run", "thread.run.step", "interaction"}  # objects that may be polled again
 _LAST_EVENTS = frozenset({
@@ -18,13 +18,38 @@ _LAST_EVENTS = frozenset({
     "stream-end", "thread.run.completed", "thread.run.failed", "thread.run.cancelled", "thread.run.expired",
     "thread.run.incomplete", "thread.run.requires_action", "interaction.complete", "interaction.completed",
     "conversation.response.done", "image_generation.completed", "image_edit.completed", "transcript.text.done",
-    "speech.audio.done",
+    "speech.audio.done", "done", "metadata",
 })  # fmt: skip
+# events and keys of streams that have a last event, or a stop reason
+_FIRST_EVENTS = frozenset({
+    "message_start", "message-start", "stream-start", "response.created", "messageStart", "chunk", "thread.run.created",
+    "conversation.response.started", "interaction.start", "interaction.created",
+})  # fmt: skip
+_ENDING = frozenset({"choices", "candidates", "done", "is_finished"})
 _NESTED = ("message", "response", "delta", "result", "output", "interaction")
-_MODELS = ("model", "modelVersion", "model_version")
-_IDS = ("id", "responseId", "response_id")
-_REQUEST_IDS = ("request_id", "requestId")
-_STOPS = ("stop_reason", "finish_reason", "finishReason", "stopReason", "done_reason")
+# bound names by the keys of envelopes
+_BOUND = {
+    "model": "response_model",
+    "modelVersion": "response_model",
+    "model_version": "response_model",
+    "id": "response_id",
+    "responseId": "response_id",
+    "response_id": "response_id",
+    "request_id": "provider_request_id",
+    "requestId": "provider_request_id",
+    "stop_reason": "stop_reason",
+    "finish_reason": "stop_reason",
+    "finishReason": "stop_reason",
+    "stopReason": "stop_reason",
+    "done_reason": "stop_reason",
+    "completionReason": "stop_reason",
+    "blockReason": "stop_reason",
+    "block_reason": "stop_reason",
+    "service_tier": "service_tier",
+    "serviceTier": "service_tier",
+}
+_STOPS = frozenset(key for key, bound in _BOUND.items() if bound == "stop_reason")
+_NO_VALUES = {"null", "not_finished", "FINISH_REASON_UNSPECIFIED"}  # of DashScope, watsonx and Gemini
 _BEDROCK_METRICS = "amazon-bedrock-invocationMetrics"
 
 
@@ -47,11 +72,14 @@ class Gathering:
         self.is_final = False  # the usage came with the stop reason or behind it
         self.last_event = False  # nothing more can come
         self.ended = False  # the answer is whole
+        self.has_end = False  # it is of a kind whose end can be told
+        self.is_begun = False  # an envelope was there
         self.is_of_many = False  # an envelope says that more follow
         self.is_unreadable = False  # a part of the answer could not be read
 
     def absorb(self, envelope: Envelope, event: str = "") -> None:
         """Take the facts from an envelope."""
+        self.is_begun = True
         kind = str(envelope.get("type") or envelope.get("event_type") or event)
         if _is_beside(envelope, event):
             return
@@ -65,25 +93,21 @@ class Gathering:
             if isinstance(nested, dict) and not (key == "response" and "custom_id" in nested):
                 self.absorb(nested)
         self._take_choices(envelope)
-        usage = shapes.usage_in(envelope)
-        if usage:
-            self.usage.update((key, value) for key, value in usage.items() if value is not None)
-            self.is_final = "stop_reason" in self.bound
+        self._take_searches(envelope)
+        self._take_usage(shapes.usage_in(envelope))
         self.failure = failure(envelope, event, self.status) or self.failure
         self._take_end(envelope, kind, event)
 
     def _take_names(self, envelope: Envelope) -> None:
         bound = self.bound
-        _bind(bound, "response_model", envelope, _MODELS)
-        _bind(bound, "response_id", envelope, _IDS)
-        _bind(bound, "provider_request_id", envelope, _REQUEST_IDS)
-        _bind(bound, "stop_reason", envelope, _STOPS)
-        tier = envelope.get("service_tier") or envelope.get("serviceTier")
-        tier = tier.get("type") if isinstance(tier, Mapping) else tier
-        if text := name(tier):
+        for key, value in envelope.items():
+            if key in _BOUND and (text := name(value)) and text not in _NO_VALUES:
+                bound[_BOUND[key]] = text
+        tier = envelope.get("serviceTier")
+        if isinstance(tier, dict) and (text := name(tier.get("type"))):  # Bedrock
             bound["service_tier"] = text
         incomplete = envelope.get("incomplete_details")
-        if isinstance(incomplete, Mapping) and (reason := name(incomplete.get("reason"))):
+        if isinstance(incomplete, dict) and (reason := name(incomplete.get("reason"))):
             bound["stop_reason"] = reason
         kind = envelope.get("object")
         identity = envelope.get("run_id" if kind == "thread.run.step" else "id")
@@ -93,46 +117,81 @@ class Gathering:
     def _take_choices(self, envelope: Envelope) -> None:
         """Take the stop reason and a usage within the choices."""
         for choice in [*envelope.get("choices", ()), *envelope.get("candidates", ()), *envelope.get("results", ())]:
-            _bind(self.bound, "stop_reason", choice, _STOPS)
-            usage = shapes.usage_in(choice)
-            if usage:  # Moonshot
-                self.usage.update((key, value) for key, value in usage.items() if value is not None)
-                self.is_final = "stop_reason" in self.bound
-            self.failure = failure(choice) or self.failure
+            self._take_stop(choice)
+            self._take_usage(shapes.usage_in(choice))  # Moonshot, watsonx
+            if "error" in choice:
+                self.failure = failure(choice) or self.failure
         feedback = envelope.get("promptFeedback") or envelope.get("prompt_feedback")
-        if isinstance(feedback, Mapping):
-            _bind(self.bound, "stop_reason", feedback, ("blockReason", "block_reason"))
+        if isinstance(feedback, dict):
+            self._take_stop(feedback)
+
+    def _take_stop(self, envelope: Envelope) -> None:
+        for key in _STOPS & envelope.keys():
+            if (text := name(envelope[key])) and text not in _NO_VALUES:
+                self.bound["stop_reason"] = text
+
+    def _take_usage(self, usage: Mapping[str, Any]) -> None:
+        """Merge a usage. The last value of each key counts; of counters, which watsonx sets back, the largest."""
+        if not usage:
+            return
+        for key, value in usage.items():
+            largest = key in counters.KEYS and (count(value) or 0) < (count(self.usage.get(key)) or 0)
+            if value is not None and not largest:
+                self.usage[key] = value
+        self.is_final = "stop_reason" in self.bound
+
+    def _take_searches(self, envelope: Envelope) -> None:
+        """Take the number of web searches of a response: as counted there, else the calls in its output."""
+        usage = envelope.get("tool_usage")
+        counted = usage.get("web_search") if isinstance(usage, dict) else None
+        searches = count(counted.get("num_requests")) if isinstance(counted, dict) else None
+        output = envelope.get("output")
+        if searches is None and isinstance(output, list):
+            searches = sum(map(_is_search, output))
+        if searches:
+            self.bound["web_searches"] = searches
 
     def _take_end(self, envelope: Envelope, kind: str, event: str) -> None:
-        said = envelope.get("done") is True or envelope.get("is_finished") is True
-        if said or kind in _LAST_EVENTS or event in _LAST_EVENTS or _BEDROCK_METRICS in envelope:
+        self.has_end = (
+            self.has_end or kind in _FIRST_EVENTS or event in _FIRST_EVENTS or not _ENDING.isdisjoint(envelope)
+        )
+        said = envelope.get("done") is True or envelope.get("is_finished") is True or _BEDROCK_METRICS in envelope
+        if said or kind in _LAST_EVENTS or event in _LAST_EVENTS:
             self.last_event = self.ended = True
+        elif event == "chunk" and envelope.get("amazon-bedrock-guardrailAction") == "INTERVENED":
+            self.ended = True
         elif "usageMetadata" in envelope or "candidates" in envelope:  # Gemini has no last event
             self.ended = self.ended or "stop_reason" in self.bound
             self.last_event = self.ended and bool(self.usage)
+        elif "results" in envelope:  # nor has watsonx
+            self.ended = "stop_reason" in self.bound
+        elif "choices" in envelope or event == "chunk":
+            # some who answer like OpenAI send no end mark; a usage behind the stop reason is the end of what they say
+            self.ended = self.ended or (self.is_final and bool(self.usage))
 
     def facts(self) -> CallFacts:
         """Return the facts so far."""
-        facts = CallFacts(bound=dict(self.bound), complete=self.ended, calls_id=self.calls_id)
+        whole = self.ended or (self.is_begun and not self.has_end)
+        facts = CallFacts(bound=dict(self.bound), complete=whole, calls_id=self.calls_id)
         if self.failure is not None:
             facts.error, facts.error_type = self.failure
         shapes.fill(facts, self.usage, is_anthropic=self.is_anthropic, endpoint=self.endpoint)
-        if facts.usage is not None and (self.is_unreadable or not (self.ended or self.is_final)):
+        if facts.usage is not None and (self.is_unreadable or not (whole or self.is_final)):
             facts.usage_source = "partial"
         return facts
 
 
 def _is_beside(envelope: Envelope, event: str) -> bool:
-    """Return whether an envelope is not the call's own: a batch, or a part of a thread beside its run."""
+    """Return whether an envelope is not the call's own: a batch, a stored cache, or a part of a thread."""
     kind = str(envelope.get("object") or "")
+    if str(envelope.get("name") or "").startswith("cachedContents/"):
+        return True
     if kind in {"batch", "message_batch"} or envelope.get("type") == "message_batch" or "custom_id" in envelope:
         return True
     return kind.startswith("thread") and kind != "thread.run" and (bool(event) or kind != "thread.run.step")
 
 
-def _bind(bound: dict[str, Any], key: str, envelope: Mapping[str, Any], names: tuple[str, ...]) -> None:
-    """Bind the first of the names that has a usable value."""
-    for each in names:
-        if text := name(envelope.get(each)):
-            bound[key] = text
-            return
+def _is_search(item: Envelope) -> bool:
+    action = item.get("action")
+    kind = action.get("type") if isinstance(action, dict) else None
+    return item.get("type") == "web_search_call" and kind in {None, "search"}

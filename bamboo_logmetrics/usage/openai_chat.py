@@ -40,9 +40,9 @@ def including(counts: Counts, prompt: int | None, completion: int | None) -> Tok
     tokens.reasoning = _first(counts.within(_COMPLETION_DETAILS, *_THOUGHT), counts.get(*_THOUGHT))
     if prompt is None or completion is None:
         return tokens
-    cached = (tokens.cache_read or 0) + (tokens.cache_write or 0)
-    if cached > prompt or (cached and tokens.total == prompt + completion + cached):
-        tokens.prompt = prompt + cached
+    read, written = tokens.cache_read or 0, tokens.cache_write or 0
+    if max(read, written) > prompt or (read + written and tokens.total == prompt + completion + read + written):
+        tokens.prompt = prompt + read + written
     elif tokens.reasoning and tokens.total == prompt + completion + tokens.reasoning:
         tokens.completion = completion + tokens.reasoning
     return tokens
@@ -52,7 +52,12 @@ def written_for_an_hour(counts: Counts, written: int | None) -> int | None:
     """Return the part of the cache that lives for an hour; the parts count only where they add up to their sum."""
     if written is None:
         return None
-    hour, minutes = counts.within(_CREATION, _HOUR), counts.within(_CREATION, _MINUTES)
+    inner = counts
+    for group in _PROMPT_DETAILS:  # LiteLLM
+        details = counts.usage.get(group)
+        if isinstance(details, dict) and not details.keys().isdisjoint(_CREATION):
+            inner = Counts(details)
+    hour, minutes = inner.within(_CREATION, _HOUR), inner.within(_CREATION, _MINUTES)
     return hour if hour is not None and hour + (minutes or 0) == written else None
 
 

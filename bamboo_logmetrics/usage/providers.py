@@ -112,6 +112,7 @@ HOSTS: Mapping[str, str] = {
     "heroku.com": "heroku",
     "elevenlabs.io": "elevenlabs",
     "cursor.com": "cursor",
+    "crusoecloud.com": "crusoe",
 }
 # hosts that have a region in their middle or their beginning
 _BEDROCK = re.compile(

@@ -16,6 +16,10 @@ _DEPTH = 5  # of objects within each other
 _MOST_ITEMS = 1_000  # of one list or mapping
 # attributes of a class with the names of its fields: msgspec, dataclasses, named tuples, attrs and others with slots
 _FIELDS = ("__struct_fields__", "__dataclass_fields__", "_fields", "__slots__")
+_UNKNOWN = (
+    "{} is not a usage: pass a TokenUsage, or a usage or an answer of OpenAI, Anthropic, Gemini, Cohere, Bedrock, "
+    "Ollama or LiteLLM, as a dict or an object"
+)
 _USAGES = ("usage", "usage_metadata", "usageMetadata", "x_groq", "meta")
 
 
@@ -33,21 +37,18 @@ def read_usage(obj: object) -> CallFacts:
         return obj
     if isinstance(obj, TokenUsage):
         return CallFacts(usage=obj, usage_source="reported", complete=True)
-    fields = _fields(obj)
     gathering = Gathering()
-    if fields is not None and any(key in fields for key in _USAGES):
+    fields = _fields(obj) or {}
+    if any(key in fields for key in _USAGES):
         gathering.absorb(_envelope(fields, _DEPTH))
-    elif fields is not None and shapes.is_usage(fields):
-        usage = _plain(fields, _DEPTH)
-        gathering.absorb({"usage_metadata": usage} if gemini.SNAKE_KEYS & usage.keys() else {"usage": usage})
-    elif fields is not None and shapes.usage_in(fields):
-        gathering.absorb(_envelope(fields, _DEPTH))
+    elif gemini.SNAKE_KEYS & fields.keys():
+        gathering.absorb({"usage_metadata": _plain(fields, _DEPTH)})
     else:
-        msg = (
-            f"{type(obj).__name__} is not a usage: pass a TokenUsage, or a usage or an answer of OpenAI, Anthropic, "
-            "Gemini, Cohere, Bedrock, Ollama or LiteLLM, as a dict or an object"
-        )
-        raise UnknownUsage(msg)
+        gathering.absorb(_envelope(fields, _DEPTH))
+        if not gathering.usage:
+            if not shapes.is_usage(fields):
+                raise UnknownUsage(_UNKNOWN.format(type(obj).__name__))
+            gathering.absorb({"usage": _plain(fields, _DEPTH)})
     gathering.ended = True
     return gathering.facts()
 

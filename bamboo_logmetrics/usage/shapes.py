@@ -27,12 +27,15 @@ _READERS: tuple[tuple[frozenset[str], Reader], ...] = (
     (counters.KEYS, counters.tokens),
 )
 _TICK = 1e-10  # USD, of xAI
-_USAGES = ("usage", "usageMetadata", "usage_metadata", "amazon-bedrock-invocationMetrics", "statistics")
+_USAGES = ("usage", "usageMetadata", "usage_metadata", "amazon-bedrock-invocationMetrics")
+_PLACES = frozenset(_USAGES) | counters.KEYS | {"x_groq", "meta", "metrics", "details", "results", "predictions"}
 
 
 def usage_in(envelope: Envelope) -> dict[str, Any]:
     """Return the usage that an envelope holds itself. Empty if there is none."""
     usage: dict[str, Any] = {}
+    if _PLACES.isdisjoint(envelope):
+        return usage
     for key in _USAGES:
         value = envelope.get(key)
         if isinstance(value, dict):
@@ -42,6 +45,8 @@ def usage_in(envelope: Envelope) -> dict[str, Any]:
     groq = envelope.get("x_groq")
     if isinstance(groq, dict) and isinstance(groq.get("usage"), dict):
         usage = {**groq["usage"], **usage}
+    if "results" in envelope or "predictions" in envelope:
+        usage.update(counters.in_lists(envelope))
     for key in ("meta", "metrics"):  # Cohere v1 and embeddings; Replicate
         value = envelope.get(key)
         if isinstance(value, dict) and not usage and (cohere.KEYS | counters.KEYS) & value.keys():
@@ -120,7 +125,7 @@ def _details(usage: Mapping[str, Any]) -> dict[str, Any]:
     if speed := name(usage.get("speed")):
         values["speed"] = speed
     server = usage.get("server_tool_use")
-    server = server if isinstance(server, Mapping) else {}
+    server = server if isinstance(server, dict) else {}
     searches = count(server.get("web_search_requests")) or count(usage.get("num_search_queries"))
     if searches:
         values["web_searches"] = searches
@@ -138,6 +143,6 @@ def _cost(usage: Mapping[str, Any]) -> float | None:
     if ticks is not None:
         return ticks * _TICK
     cost = usage.get("cost")
-    if isinstance(cost, Mapping):
+    if isinstance(cost, dict):
         cost = cost.get("total_cost")
     return amount(usage.get("estimated_cost") if cost is None else cost)

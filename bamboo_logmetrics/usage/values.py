@@ -69,7 +69,7 @@ class Counts:
         """Return the first of these counts that is reported in one of the nested mappings."""
         for group in groups:
             nested = self.usage.get(group)
-            if isinstance(nested, Mapping):
+            if isinstance(nested, dict):
                 value = self._first(nested, keys)
                 if value is not None:
                     return value

@@ -355,3 +355,273 @@ STREAMS = {
         tokens(20, 5),
     ),
 }  # fmt: skip
+
+COHERE, OLLAMA = "/v2/chat", "/api/chat"
+
+BODIES |= {
+    "cohere": Exchange(
+        COHERE,
+        {"id": "c-1", "finish_reason": "COMPLETE", "message": {"role": "assistant", "content": [{"type": "text", "text": "hi"}]},
+         "usage": {"billed_units": {"input_tokens": 7, "output_tokens": 5}, "tokens": {"input_tokens": 69, "output_tokens": 6},
+                   "cached_tokens": 64}},
+        tokens(69, 6, read=64),
+        {"billed_input_tokens": 7, "billed_output_tokens": 5, "stop_reason": "COMPLETE", "response_id": "c-1"},
+    ),
+    "cohere v1": Exchange(
+        "/v1/chat",
+        {"response_id": "r-1", "text": "hi", "meta": {"api_version": {"version": "1"}, "tokens": {"input_tokens": 69, "output_tokens": 6},
+                                                      "billed_units": {"input_tokens": 7, "output_tokens": 5}}},
+        tokens(69, 6),
+        {"billed_input_tokens": 7, "response_id": "r-1"},
+    ),
+    "cohere, billed alone": Exchange(
+        "/v1/generate", {"id": "g", "meta": {"billed_units": {"input_tokens": 7, "output_tokens": 129}}}, tokens(7, 129),
+        {"billed_output_tokens": 129}, "partial",
+    ),
+    "cohere embeddings": Exchange(
+        "/v2/embed", {"id": "e", "embeddings": {"float": [[0.1]]}, "meta": {"billed_units": {"input_tokens": 2}}}, tokens(2, 0),
+        {"billed_input_tokens": 2},
+    ),
+    "rerank by searches": Exchange(
+        "/v2/rerank", {"id": "r", "results": [{"index": 0}], "meta": {"billed_units": {"search_units": 1}}}, None, {}, "missing"
+    ),
+    "converse": Exchange(
+        "/model/m/converse",
+        {"output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}}, "stopReason": "end_turn",
+         "metrics": {"latencyMs": 5}, "serviceTier": {"type": "flex"},
+         "usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 335, "cacheReadInputTokens": 200,
+                   "cacheWriteInputTokens": 120, "cacheDetails": [{"ttl": "5m", "inputTokens": 100}, {"ttl": "1h", "inputTokens": 20}]}},
+        tokens(330, 5, read=200, written=120, hour=20),
+        {"stop_reason": "end_turn", "service_tier": "flex"},
+    ),
+    "nova": Exchange(
+        "/model/m/invoke",
+        {"output": {"message": {"content": []}}, "stopReason": "end_turn",
+         "usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15, "cacheReadInputTokenCount": 0, "cacheWriteInputTokenCount": 0}},
+        tokens(10, 5, read=0, written=0),
+    ),
+    "titan": Exchange(
+        "/model/m/invoke",
+        {"inputTextTokenCount": 6, "results": [{"tokenCount": 30, "outputText": "a", "completionReason": "FINISH"}, {"tokenCount": 4}]},
+        tokens(6, 34),
+    ),
+    "titan embedding": Exchange("/model/m/invoke", {"embedding": [0.1], "inputTextTokenCount": 6}, tokens(6, 0)),
+    "llama on bedrock": Exchange(
+        "/model/m/invoke", {"generation": "hi", "prompt_token_count": 9, "generation_token_count": 8, "stop_reason": "stop"},
+        tokens(9, 8), {"stop_reason": "stop"},
+    ),
+    "ollama": Exchange(
+        OLLAMA,
+        {"model": "l", "message": {"role": "assistant", "content": "hi"}, "done": True, "done_reason": "stop",
+         "prompt_eval_count": 26, "eval_count": 298, "total_duration": 5},
+        tokens(26, 298), {"response_model": "l", "stop_reason": "stop"},
+    ),
+    "ollama with a cached prompt": Exchange(
+        OLLAMA, {"model": "l", "message": {}, "done": True, "eval_count": 298}, tokens(0, 298), {}, "partial"
+    ),
+    "ollama embeddings": Exchange("/api/embed", {"model": "l", "embeddings": [[0.1]], "prompt_eval_count": 8}, tokens(8, 0)),
+    "llama.cpp": Exchange(
+        "/completion", {"content": "hi", "stop": True, "tokens_evaluated": 5, "tokens_predicted": 7, "tokens_cached": 11}, tokens(5, 7)
+    ),
+    "text generation inference": Exchange(
+        "/generate", [{"generated_text": "hi", "details": {"finish_reason": "length", "generated_tokens": 20, "input_length": 4,
+                                                         "prefill": [], "tokens": [{"id": 1}] * 5000}}],
+        tokens(4, 20),
+    ),
+    "watsonx": Exchange(
+        "/ml/v1/text/generation",
+        {"model_id": "g", "results": [{"generated_text": "hi", "generated_token_count": 11, "input_token_count": 8, "stop_reason": "eos_token"}]},
+        tokens(8, 11), {"stop_reason": "eos_token"},
+    ),
+    "embeddings of vertex": Exchange(
+        "/v1/publishers/google/models/e:predict",
+        {"predictions": [{"embeddings": {"statistics": {"token_count": 4}, "values": [0.1]}},
+                         {"embeddings": {"statistics": {"token_count": 5}}}, {"embeddings": {"statistics": 5}}, {"bytes": ""}]},
+        tokens(9, 0),
+    ),
+    "replicate": Exchange(
+        "/v1/predictions/p", {"id": "p", "status": "succeeded", "output": ["h", "i"],
+                              "metrics": {"input_token_count": 9, "output_token_count": 8, "predict_time": 0.5}},
+        tokens(9, 8),
+    ),
+    "cloudflare": Exchange(
+        "/client/v4/accounts/a/ai/run/@cf/meta/llama",
+        {"result": {"response": "hi", "usage": {"prompt_tokens": 9, "completion_tokens": 8, "total_tokens": 17}}, "success": True,
+         "errors": [], "messages": []},
+        tokens(9, 8),
+    ),
+    "dashscope": Exchange(
+        "/api/v1/services/aigc/text-generation/generation",
+        {"output": {"finish_reason": "stop", "text": "hi"}, "request_id": "q-1",
+         "usage": {"input_tokens": 9, "output_tokens": 8, "total_tokens": 17, "prompt_tokens_details": {"cached_tokens": 4}}},
+        tokens(9, 8, read=4), {"stop_reason": "stop", "provider_request_id": "q-1"},
+    ),
+    "conversation of mistral": Exchange(
+        "/v1/conversations",
+        {"object": "conversation.response", "conversation_id": "conv", "outputs": [],
+         "usage": {"prompt_tokens": 9, "completion_tokens": 8, "total_tokens": 20, "connector_tokens": 3}},
+        tokens(9, 8, 20),
+    ),
+    "interaction": Exchange(
+        "/v1beta/interactions",
+        {"id": "i-1", "object": "interaction", "status": "completed", "model": "g-3",
+         "usage": {"total_input_tokens": 7, "total_output_tokens": 20, "total_thought_tokens": 22, "total_tool_use_tokens": 2,
+                   "total_cached_tokens": 3, "total_tokens": 51}},
+        tokens(9, 42, 51, read=3, reasoning=22), {"response_model": "g-3", "response_id": "i-1"},
+    ),
+    "interaction with thoughts within": Exchange(
+        "/v1beta/interactions",
+        {"id": "i-1", "object": "interaction",
+         "usage": {"total_input_tokens": 7, "total_output_tokens": 42, "total_thought_tokens": 22, "total_tokens": 49}},
+        tokens(7, 42, reasoning=22),
+    ),
+    "gemini within a response": Exchange(
+        "/v1internal:generateContent",
+        {"response": {"candidates": [{"finishReason": "STOP"}], "modelVersion": "g",
+                      "usageMetadata": {"promptTokenCount": 4, "candidatesTokenCount": 5, "totalTokenCount": 9}}},
+        tokens(4, 5), {"response_model": "g"},
+    ),
+    "stored cache of gemini": Exchange(
+        "/v1beta/cachedContents", {"name": "cachedContents/x", "usageMetadata": {"totalTokenCount": 3512}}, None, {}, "missing"
+    ),
+    "searches of responses": Exchange(
+        RESPONSES,
+        {"id": "resp_1", "object": "response", "usage": {"input_tokens": 9, "output_tokens": 8, "total_tokens": 17},
+         "output": [{"type": "web_search_call", "action": {"type": "search"}}, {"type": "web_search_call", "action": {"type": "open_page"}},
+                    {"type": "web_search_call"}, {"type": "message", "content": []}]},
+        tokens(9, 8), {"web_searches": 2},
+    ),
+    "searches as counted by responses": Exchange(
+        RESPONSES,
+        {"id": "resp_1", "object": "response", "usage": {"input_tokens": 9, "output_tokens": 8, "total_tokens": 17},
+         "output": [{"type": "web_search_call"}], "tool_usage": {"web_search": {"num_requests": 4}}},
+        tokens(9, 8), {"web_searches": 4},
+    ),
+    "cache within the prompt, once read and once written": Exchange(
+        CHAT,
+        chat({"prompt_tokens": 2168, "completion_tokens": 100, "total_tokens": 2268,
+              "prompt_tokens_details": {"cached_tokens": 2161, "cache_write_tokens": 2161}}),
+        tokens(2168, 100, read=2161, written=2161),
+    ),
+    "an hour's part from litellm": Exchange(
+        CHAT,
+        chat({"prompt_tokens": 105, "completion_tokens": 6, "total_tokens": 111, "prompt_tokens_details": {
+            "cached_tokens": 0, "cache_creation_tokens": 30,
+            "cache_creation_token_details": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20}}}),
+        tokens(105, 6, read=0, written=30, hour=20),
+    ),
+}  # fmt: skip
+
+STREAMS |= {
+    "cohere": Exchange(
+        COHERE,
+        events(
+            ("message-start", '{"id":"c-1","type":"message-start","delta":{"message":{"role":"assistant","content":[]}}}'),
+            ("content-delta", '{"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"hi"}}}}'),
+            ("message-end", '{"type":"message-end","delta":{"finish_reason":"COMPLETE","usage":{"billed_units":{"input_tokens":7,"output_tokens":5},"tokens":{"input_tokens":69,"output_tokens":6}}}}'),
+        ),
+        tokens(69, 6), {"response_id": "c-1", "stop_reason": "COMPLETE", "billed_input_tokens": 7},
+    ),
+    "cohere v1": Exchange(
+        "/v1/chat",
+        '{"is_finished":false,"event_type":"stream-start","generation_id":"g"}\n'
+        '{"is_finished":false,"event_type":"text-generation","text":"h\u00e9"}\n'
+        '{"is_finished":true,"event_type":"stream-end","finish_reason":"COMPLETE","response":{"response_id":"r-1","text":"hi","meta":{"tokens":{"input_tokens":69,"output_tokens":6}}}}\n',
+        tokens(69, 6), {"stop_reason": "COMPLETE", "response_id": "r-1"},
+    ),
+    "ollama": Exchange(
+        OLLAMA,
+        '{"model":"l","message":{"role":"assistant","content":"h"},"done":false}\n'
+        '{"model":"l","message":{"role":"assistant","content":"\u4f60 {\\"usage\\":1}"},"done":false}\n'
+        '{"model":"l","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","prompt_eval_count":26,"eval_count":298}\n',
+        tokens(26, 298), {"response_model": "l", "stop_reason": "stop"},
+    ),
+    "watsonx": Exchange(
+        "/ml/v1/text/generation_stream",
+        events(
+            ("message", '{"results":[{"generated_text":"","generated_token_count":0,"input_token_count":8,"stop_reason":"not_finished"}]}'),
+            ("message", '{"results":[{"generated_text":"x","generated_token_count":3,"input_token_count":0,"stop_reason":"not_finished"}]}'),
+            ("message", '{"results":[{"generated_text":"","generated_token_count":11,"input_token_count":0,"stop_reason":"eos_token"}]}'),
+        ),
+        tokens(8, 11), {"stop_reason": "eos_token"},
+    ),
+    "dashscope": Exchange(
+        "/api/v1/services/aigc/text-generation/generation",
+        events(
+            ("result", '{"output":{"finish_reason":"null","text":"h"},"usage":{"total_tokens":10,"input_tokens":9,"output_tokens":1},"request_id":"q"}'),
+            ("result", '{"output":{"finish_reason":"stop","text":"hi"},"usage":{"total_tokens":11,"input_tokens":9,"output_tokens":2},"request_id":"q"}'),
+        ),
+        tokens(9, 2), {"stop_reason": "stop"},
+    ),
+    "run": Exchange(
+        "/v1/threads/runs",
+        events(
+            ("thread.run.created", '{"id":"run_1","object":"thread.run","status":"queued","model":"m","usage":null}'),
+            ("thread.message.delta", '{"id":"msg_1","object":"thread.message.delta","delta":{"content":[{"type":"text","text":{"value":"hi"}}]}}'),
+            ("thread.run.step.completed", '{"id":"step_1","object":"thread.run.step","run_id":"run_1","usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}'),
+            ("thread.run.completed", '{"id":"run_1","object":"thread.run","status":"completed","model":"m","usage":{"prompt_tokens":20,"completion_tokens":11,"total_tokens":31}}'),
+            ("done", "[DONE]"),
+        ),
+        tokens(20, 11), {"response_id": "run_1", "response_model": "m"},
+    ),
+    "image": Exchange(
+        "/v1/images/generations",
+        events(
+            ("image_generation.partial_image", '{"type":"image_generation.partial_image","b64_json":"aaaa","partial_image_index":0}'),
+            ("image_generation.completed", '{"type":"image_generation.completed","b64_json":"aaaa","usage":{"total_tokens":100,"input_tokens":50,"output_tokens":50,"input_tokens_details":{"text_tokens":10,"image_tokens":40}}}'),
+        ),
+        tokens(50, 50),
+    ),
+    "interaction": Exchange(
+        "/v1beta/interactions",
+        events(
+            ("interaction.start", '{"event_type":"interaction.start","interaction":{"id":"i-1","object":"interaction","status":"in_progress"}}'),
+            ("content.delta", '{"event_type":"content.delta","delta":{"type":"text","text":"hi"}}'),
+            ("interaction.complete", '{"event_type":"interaction.complete","interaction":{"id":"i-1","object":"interaction","model":"g-3","usage":{"total_input_tokens":7,"total_output_tokens":20,"total_thought_tokens":22,"total_tokens":49}}}'),
+            ("done", "[DONE]"),
+        ),
+        tokens(7, 42, reasoning=22), {"response_model": "g-3", "response_id": "i-1"},
+    ),
+    "conversation of mistral": Exchange(
+        "/v1/conversations",
+        events(
+            ("conversation.response.started", '{"type":"conversation.response.started","conversation_id":"conv"}'),
+            ("message.output.delta", '{"type":"message.output.delta","content":"hi"}'),
+            ("conversation.response.done", '{"type":"conversation.response.done","usage":{"prompt_tokens":9,"completion_tokens":8,"total_tokens":17}}'),
+        ),
+        tokens(9, 8),
+    ),
+    "Groq's own place": Exchange(
+        CHAT,
+        events(
+            '{"model":"m","choices":[{"delta":{"content":"x"},"finish_reason":null}],"x_groq":{"id":"r"}}',
+            '{"model":"m","choices":[{"delta":{},"finish_reason":"stop"}],"x_groq":{"id":"r","usage":{"prompt_tokens":5,"completion_tokens":6,"total_tokens":11}}}',
+            "[DONE]",
+        ),
+        tokens(5, 6),
+    ),
+}  # fmt: skip
+
+# streams of which no event says that it is the last
+ENDLESS = {
+    "chat without an end mark": Exchange(
+        "/v1/chat",
+        events(
+            '{"object":"chat.completion.chunk","choices":[{"delta":{"content":"x"},"finish_reason":null}]}',
+            '{"object":"chat.completion.chunk","choices":[{"delta":{},"finish_reason":"stop"}]}',
+            '{"object":"chat.completion.chunk","choices":[],"model":"w","usage":{"prompt_tokens":39,"total_tokens":76,"completion_tokens":37}}',
+        ),
+        tokens(39, 37),
+    ),
+    "text generation inference": Exchange(
+        "/generate_stream",
+        events(
+            '{"index":1,"token":{"id":1,"text":"h"},"generated_text":null,"details":null}',
+            '{"index":2,"token":{"id":2,"text":"i"},"generated_text":"hi","details":{"finish_reason":"length","generated_tokens":20,"input_length":4}}',
+        ),
+        tokens(4, 20),
+    ),
+    "unknown": Exchange("/v1/words", events('{"value":"a"}', '{"value":"b"}'), None, {}, "missing"),
+}  # fmt: skip
+for _name in ("watsonx", "dashscope"):
+    ENDLESS[_name] = STREAMS.pop(_name)

@@ -108,6 +108,8 @@ def test_an_answer_without_usage():
     """An answer whose usage is None has none."""
     facts = read_usage(SimpleNamespace(id="c", object="chat.completion.chunk", model="m", choices=[], usage=None))
     assert (facts.usage, facts.usage_source, facts.bound["response_model"]) == (None, "missing", "m")
+    facts = read_usage({"prompt_tokens": None, "completion_tokens": None})
+    assert (facts.usage, facts.usage_source) == (None, "missing")
 
 
 Point = namedtuple("Point", "x y")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import DATA
-from support.exchanges import CHAT, MESSAGES, STREAMS, events, tokens
+from support.exchanges import CHAT, ENDLESS, MESSAGES, STREAMS, events, tokens
 
 from bamboo_logmetrics.usage import StreamReader, read_body
 from bamboo_logmetrics.usage.providers import endpoint_of
@@ -78,6 +78,25 @@ def test_damaged_streams_never_raise(name, place, damage, removed):
     place %= len(body)
     reader = read([body[:place], damage, body[place + removed :]], STREAMS[name].path)
     assert reader.facts().usage_source in {"reported", "partial", "missing"}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_streams_without_a_last_event(name):
+    """Where no event says that it is the last, the facts are whole when the bytes end, and nothing is said before."""
+    exchange = ENDLESS[name]
+    reader = read([exchange.body.encode()], exchange.path)
+    facts = reader.facts()
+    assert (facts.usage, facts.usage_source) == (exchange.usage, exchange.source)
+    assert (facts.complete, reader.complete) == (True, False)
+
+
+def test_empty_streams():
+    """A stream without an event is not whole; nor is one that ends before its last event."""
+    assert not read([]).facts().complete
+    assert not read([b": ping\n\n"]).facts().complete
+    for name in ("chat", "message", "responses", "cohere", "ollama", "gemini", "run"):
+        body = STREAMS[name].body.encode()
+        assert not read([body[: len(body) // 3]], STREAMS[name].path).facts().complete
 
 
 def test_a_stream_that_has_not_ended():
