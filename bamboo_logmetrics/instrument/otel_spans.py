@@ -28,6 +28,7 @@ from bamboo_logmetrics.logger.call_scope import CallScope
 from bamboo_logmetrics.logger.opening import get_logger
 from bamboo_logmetrics.logger.scope import Scope
 from bamboo_logmetrics.logger.scope_context import current_request, current_round, current_session, is_observed
+from bamboo_logmetrics.logger.scope_usage import NO_USAGE
 from bamboo_logmetrics.usage import CallFacts
 
 if TYPE_CHECKING:
@@ -39,10 +40,9 @@ Attributes = Mapping[str, Any]
 
 SESSION, ROUND, TOOL = "session", "round", "tool"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_NO_USAGE = TokenUsage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
 
 # what a span is, by gen_ai.operation.name, OpenInference's span kind and OpenLLMetry's request type
-_KINDS = {
+_SPAN_KINDS = {
     "invoke_agent": SESSION,
     "AGENT": SESSION,
     "chat": ROUND,
@@ -202,42 +202,72 @@ class MetricsSpanProcessor(SpanProcessor):
         if kind == ROUND and (is_observed() or current_round() is not None):
             return
         log = (self._log or get_logger()).bind(**_bound(attributes, context))
-        own_id, trace = format_span_id(context.span_id), format_trace_id(context.trace_id)
-        began, ended = _meta(span.start_time), _meta(span.end_time)
-        latency_ms = (span.end_time - span.start_time) / 1e6
-        session_id = _text(attributes, _CONVERSATION) or (own_id if kind == SESSION else trace)
-        failed, error_type, error = _failure(span, attributes)
-        failure = {"error_type": error_type} if failed else {}
-        model = _text(attributes, _MODEL)
-        if kind == SESSION:
-            log.emit(SessionStarted(session_id=session_id, model=model, meta=began))
-            status = "error" if failed else "completed"
-            log.emit(SessionCompleted(session_id=session_id, status=status, meta=ended), **failure)
-        elif kind == ROUND:
-            facts = _facts(attributes)
-            source = {} if facts.usage_source == "reported" else {"usage_source": facts.usage_source}
-            log.emit(RoundStarted(round_id=own_id, session_id=session_id, model=model, meta=began))
-            completed = RoundCompleted(
-                round_id=own_id,
-                session_id=session_id,
-                status="error" if failed else "success",
-                usage=facts.usage or _NO_USAGE,
-                latency_ms=latency_ms,
-                error=error,
-                meta=ended,
-            )
-            log.emit(completed, model=model, **facts.bound, **source, **failure)
-        else:
-            event = ToolCalled(
-                tool_call_id=_text(attributes, _TOOL_CALL) or own_id,
-                round_id="",
-                session_id=session_id,
-                tool_name=_text(attributes, _TOOL_NAME) or "unknown",
-                latency_ms=latency_ms,
-                success=not failed,
-                meta=ended,
-            )
-            log.emit(event, round_source="missing", **failure)
+        late = _LateSpan(
+            log=log,
+            attributes=attributes,
+            own_id=format_span_id(context.span_id),
+            trace_id=format_trace_id(context.trace_id),
+            began=_meta(span.start_time),
+            ended=_meta(span.end_time),
+            latency_ms=max(0, span.end_time - span.start_time) / 1e6,
+            failure=_failure(span, attributes),
+        )
+        {SESSION: late.session, ROUND: late.round, TOOL: late.tool}[kind]()
+
+
+class _LateSpan(NamedTuple):
+    """A span that has ended, and the logger for its events."""
+
+    log: BoundLog
+    attributes: Attributes
+    own_id: str
+    trace_id: str
+    began: EventMeta
+    ended: EventMeta
+    latency_ms: float
+    failure: tuple[bool, str, str | None]
+
+    def session(self) -> None:
+        """Emit the events of a session."""
+        session_id = _text(self.attributes, _CONVERSATION) or self.own_id
+        started = SessionStarted(session_id=session_id, model=_text(self.attributes, _MODEL), meta=self.began)
+        self.log.emit(started)
+        status = "error" if self.failure[0] else "completed"
+        self.log.emit(SessionCompleted(session_id=session_id, status=status, meta=self.ended), **self._error_type())
+
+    def round(self) -> None:
+        """Emit the events of a round."""
+        failed, _, error = self.failure
+        facts, model = _facts(self.attributes), _text(self.attributes, _MODEL)
+        ids = {"round_id": self.own_id, "session_id": _text(self.attributes, _CONVERSATION) or self.trace_id}
+        self.log.emit(RoundStarted(**ids, model=model, meta=self.began))
+        source = {} if facts.usage_source == "reported" else {"usage_source": facts.usage_source}
+        completed = RoundCompleted(
+            **ids,
+            status="error" if failed else "success",
+            usage=facts.usage or NO_USAGE,
+            latency_ms=self.latency_ms,
+            error=error,
+            meta=self.ended,
+        )
+        self.log.emit(completed, **{"model": model, **facts.bound, **source, **self._error_type()})
+
+    def tool(self) -> None:
+        """Emit the event of a tool call."""
+        event = ToolCalled(
+            tool_call_id=_text(self.attributes, _TOOL_CALL) or self.own_id,
+            round_id="",
+            session_id=_text(self.attributes, _CONVERSATION) or self.trace_id,
+            tool_name=_text(self.attributes, _TOOL_NAME) or "unknown",
+            latency_ms=self.latency_ms,
+            success=not self.failure[0],
+            meta=self.ended,
+        )
+        self.log.emit(event, round_source="missing", **self._error_type())
+
+    def _error_type(self) -> dict[str, str]:
+        failed, error_type, _ = self.failure
+        return {"error_type": error_type} if failed else {}
 
 
 def add_trace_id(logger: Any, method: str, event_dict: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001
@@ -269,8 +299,8 @@ def _finish(scope: Scope, span: ReadableSpan, attributes: Attributes) -> None:
 def _kind(attributes: Attributes) -> str | None:
     for name in _KIND_NAMES:
         value = attributes.get(name)
-        if isinstance(value, str) and value in _KINDS:
-            return _KINDS[value]
+        if isinstance(value, str) and value in _SPAN_KINDS:
+            return _SPAN_KINDS[value]
     return None
 
 
@@ -292,7 +322,7 @@ def _bound(attributes: Attributes, context: Any) -> dict[str, Any]:
 
 
 def _facts(attributes: Attributes) -> CallFacts:
-    """Return what the attributes of an ended span tell of its call."""
+    """Return the facts about a call that the attributes of its span tell at the end."""
     facts = CallFacts(complete=True)
     for name, names in _BOUND.items():
         if value := _text(attributes, names):

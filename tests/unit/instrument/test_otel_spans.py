@@ -29,11 +29,6 @@ ANSWER = {
 
 
 @pytest.fixture
-def log(open_log):
-    return open_log()
-
-
-@pytest.fixture
 def tracer(log):
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(MetricsSpanProcessor(log))
@@ -197,7 +192,7 @@ def test_spans_of_tasks_and_threads(log, tracer):
 
     async def call(number):
         with tracer.start_as_current_span("chat", attributes={**CHAT, "gen_ai.conversation.id": f"s-{number}"}) as span:
-            await asyncio.sleep(0)
+            await asyncio.to_thread(int)  # the other tasks begin
             span.set_attribute("gen_ai.usage.input_tokens", number)
             span.set_attribute("gen_ai.usage.output_tokens", 0)
 
