@@ -55,6 +55,7 @@ class Catalog:
         self.name = name
         self.agent = agent or name
         self.tally = tally
+        self._prefix = f"{name}\0"
         self._items = Items(store)
         self._identity = Identity(store, self._items, name)
         self._sessions: dict[str, int] = {}
@@ -63,8 +64,9 @@ class Catalog:
         """Return a catalog in the same store for the facts of another importer."""
         return Catalog(self.store, name, self.tally, agent)
 
-    def _key(self, *parts: object) -> int:
-        return key_of(self.name, *parts)
+    def _key(self, kind: str, *parts: object) -> int:
+        text = parts[0] if len(parts) == 1 else "\0".join(map(str, parts))
+        return key_of(f"{self._prefix}{kind}\0{text}")
 
     def add(self, path: Path, state: FileState, facts: FileFacts) -> None:
         """Take the facts of a file."""
@@ -155,7 +157,7 @@ class Catalog:
         name = round_id = _round_id(call)
         mark: tuple[object, ...] = (call.session, _own_mark(call))
         while not self.store.add_key(key, number):  # a gateway gives all answers one id, or the same ids again
-            round_id = f"{name}:{self._key(*mark) & 0xFFFF_FFFF_FFFF:012x}"
+            round_id = f"{name}:{key_of(self.name, *mark) & 0xFFFF_FFFF_FFFF:012x}"
             mark = (*mark, *call.lines[:1], call.first)
             key = self._key("round", round_id)
         hold = max(call.holds.values(), default=0)

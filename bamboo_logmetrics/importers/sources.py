@@ -85,6 +85,9 @@ def lines_of(path: Path, report: ImportReport) -> Iterator[tuple[int, bytes]]:
 
     The last line has no newline if the file ends without one. Raises OSError, also for damaged data.
     """
+    if kind_of(path.name) is None:
+        yield from _plain_lines(path, report)
+        return
     number, parts, size = 0, [], 0
     for chunk in _chunks(path, report):
         first, *pieces = chunk.split(b"\n")
@@ -103,16 +106,29 @@ def lines_of(path: Path, report: ImportReport) -> Iterator[tuple[int, bytes]]:
         yield number + 1, b"".join(parts)
 
 
+def _plain_lines(path: Path, report: ImportReport) -> Iterator[tuple[int, bytes]]:
+    number = size = 0
+    with path.open("rb", buffering=_CHUNK) as file:
+        while line := file.readline(LONGEST_LINE + 1):
+            number += 1
+            size += len(line)
+            if size >= _CHUNK:
+                report.progress(size)
+                size = 0
+            if len(line) <= LONGEST_LINE or line.endswith(b"\n"):
+                yield number, line
+                continue
+            report.problem(path, f"longer than {LONGEST_LINE:,} bytes", number)
+            while line and not line.endswith(b"\n"):
+                line = file.readline(LONGEST_LINE)
+                report.progress(len(line))
+    report.progress(size)
+
+
 def _chunks(path: Path, report: ImportReport) -> Iterator[bytes]:
     with path.open("rb") as file:
-        kind = kind_of(path.name)
-        if kind is None:
-            while chunk := file.read(_CHUNK):
-                report.progress(len(chunk))
-                yield chunk
-            return
         try:
-            yield from decompress(_CountingFS(report), file.fileno(), kind)
+            yield from decompress(_CountingFS(report), file.fileno(), kind_of(path.name) or "")
         except ConfigError as error:  # no library for this kind
             raise OSError(str(error)) from None
 

@@ -40,7 +40,9 @@ CREATE TABLE IF NOT EXISTS session (
 );
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TEMP TABLE logged (hash INTEGER PRIMARY KEY);
-CREATE TEMP TABLE timeline (at INTEGER, rank INTEGER, item INTEGER, step INTEGER);
+CREATE TEMP TABLE timeline (
+    at INTEGER, rank INTEGER, item INTEGER, step INTEGER, PRIMARY KEY (at, rank, item, step)
+) WITHOUT ROWID;
 CREATE TEMP TABLE spool (number INTEGER PRIMARY KEY, at REAL, key INTEGER UNIQUE, data BLOB);
 """
 _CACHE_KIB = 16_384
@@ -51,8 +53,9 @@ _PAUSE = 0.2  # seconds
 
 def key_of(*parts: object) -> int:
     """Return the number that stands for an id in the store."""
-    text = "\0".join(map(str, parts)).encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
+    text = parts[0] if len(parts) == 1 else "\0".join(map(str, parts))
+    digest = blake2b(str(text).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
 
 
 @lru_cache(maxsize=8192)

@@ -13,6 +13,7 @@ from bamboo_logmetrics.events import (
     RequestCompleted,
     RoundCompleted,
     RoundStarted,
+    RoundStatus,
     SessionCompleted,
     SessionStarted,
     TokenUsage,
@@ -29,6 +30,7 @@ _NAMESPACE = uuid.UUID("3f0f6d3a-8a53-4f0e-9c0f-52a1a0c7d9b4").bytes  # must nev
 _NO_USAGE = TokenUsage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
 _FIRST, _BETWEEN, _LAST = range(3)  # at one time: starts of sessions, then everything else, then their ends
 _CACHED = 4096  # sessions
+_ROUND_STATUSES = {status.value: status for status in RoundStatus}
 _OF_THE_END = {
     "stop_reason",
     "turn_duration_ms",
@@ -52,7 +54,9 @@ INSERT INTO timeline SELECT at, 1, id, 0 FROM item WHERE state = 0 AND hold <= :
 UNION ALL SELECT until, 1, id, 1 FROM item WHERE state = 0 AND hold <= :before AND kind <> 'tool'
 UNION ALL SELECT until, 1, id, 0 FROM item WHERE state = 0 AND hold <= :before AND kind = 'tool'
     AND NOT EXISTS (SELECT 1 FROM item AS of WHERE of.id = item.call AND of.state = 0 AND of.hold > :before)
+ORDER BY 1, 2, 3, 4
 """
+# the timeline is stored in this order, so that nothing is sorted together with the facts
 _IN_ORDER = """
 SELECT rank, timeline.item, step, item.kind, item.session, item.round_id, item.data, of.round_id FROM timeline
 LEFT JOIN item ON rank = 1 AND item.id = timeline.item LEFT JOIN item AS of ON of.id = item.call
@@ -93,7 +97,7 @@ class Timeline:
         self._execute("DELETE FROM timeline")
         self._plan_items()
         self._plan_sessions()
-        makers: dict[str, Callable[..., Iterator[ImportedEvent]]] = {
+        makers: dict[str, Callable[..., list[ImportedEvent]]] = {
             "call": self._call,
             "tool": self._tool,
             "request": self._point,
@@ -105,8 +109,10 @@ class Timeline:
             elif rank == _LAST:
                 yield from self._session_end(number, again=bool(step))
             else:
-                *before, last = makers[kind](decode(kind, data), session, name or "", of if kind == "tool" else step)
-                yield from (Due(imported, None) for imported in before)
+                imported_events = makers[kind](decode(kind, data), session, name or "", of if kind == "tool" else step)
+                last = imported_events.pop()
+                for imported in imported_events:
+                    yield Due(imported, None)
                 done = kind != "call" or step == 1
                 yield Due(last, ("UPDATE item SET state = 1 WHERE id = ?", (number,)) if done else None)
 
@@ -173,7 +179,7 @@ class Timeline:
 
     # -- calls, tools, failures ---------------------------------------------------------------
 
-    def _call(self, call: CallFact, number: int, round_id: str, step: int) -> Iterator[ImportedEvent]:
+    def _call(self, call: CallFact, number: int, round_id: str, step: int) -> list[ImportedEvent]:
         session, bound = self._session(number)
         start = call.first if call.start is None else call.start
         bound = {**bound, **call.bound}
@@ -184,13 +190,12 @@ class Timeline:
                 model=call.asked or call.model,
                 meta=self._meta(RoundStarted.kind, start, session.id, round_id),
             )
-            yield ImportedEvent(started, {key: value for key, value in bound.items() if key not in _OF_THE_END})
-            return
+            return [ImportedEvent(started, {key: value for key, value in bound.items() if key not in _OF_THE_END})]
         complete = call.quality == Quality.FINAL or call.status == "success"
         completed = RoundCompleted(
             round_id=round_id,
             session_id=session.id,
-            status="success" if complete else call.status,
+            status=RoundStatus.SUCCESS if complete else _ROUND_STATUSES[call.status],
             usage=call.usage.tokens() if call.usage else _NO_USAGE,
             latency_ms=0 if call.start is None else max(0, call.last - start) // 1000,
             error=None if complete else call.error,
@@ -201,9 +206,8 @@ class Timeline:
             bound["usage_source"] = "missing" if call.usage is None else "partial"
         if call.start is None:
             bound["latency_source"] = "missing"
-        yield ImportedEvent(completed, bound)
-        for index, part in enumerate(call.parts, 1):
-            yield self._part(part, call, session, round_id, index)
+        parts = [self._part(part, call, session, round_id, index) for index, part in enumerate(call.parts, 1)]
+        return [ImportedEvent(completed, bound), *parts]
 
     def _part(self, part: PartFact, call: CallFact, session: SessionFact, parent: str, index: int) -> ImportedEvent:
         """Return an iteration that is outside the usage of its call, as a round of its own."""
@@ -212,7 +216,7 @@ class Timeline:
         event = RoundCompleted(
             round_id=round_id,
             session_id=session.id,
-            status="success",
+            status=RoundStatus.SUCCESS,
             usage=usage.tokens() if usage else _NO_USAGE,
             latency_ms=0,
             meta=self._meta(RoundCompleted.kind, call.last, session.id, round_id),
@@ -226,7 +230,7 @@ class Timeline:
             bound["usage_source"] = "missing" if usage is None else "partial"
         return ImportedEvent(event, bound)
 
-    def _tool(self, tool: ToolFact, number: int, mark: str, round_id: str) -> Iterator[ImportedEvent]:
+    def _tool(self, tool: ToolFact, number: int, mark: str, round_id: str) -> list[ImportedEvent]:
         session, bound = self._session(number)
         ended = tool.at if tool.ended is None else tool.ended
         latency = max(0, ended - tool.at) // 1000
@@ -242,14 +246,13 @@ class Timeline:
             success=not tool.failed,
             meta=self._meta(ToolCalled.kind, ended, session.id, tool.id, *([mark] if mark else [])),
         )
-        yield ImportedEvent(event, bound)
+        return [ImportedEvent(event, bound)]
 
-    def _point(self, point: PointFact, number: int, _: str, _step: int) -> Iterator[ImportedEvent]:
+    def _point(self, point: PointFact, number: int, _: str, _step: int) -> list[ImportedEvent]:
         session, bound = self._session(number)
         bound = {**bound, **point.bound}
         if point.kind == "note":
-            yield ImportedEvent(Note(point.text or "", session.id, self._meta("note", point.at, point.id)), bound)
-            return
+            return [ImportedEvent(Note(point.text or "", session.id, self._meta("note", point.at, point.id)), bound)]
         text = point.text or "api_error"
         event = RequestCompleted(
             request_id=point.id,
@@ -259,7 +262,7 @@ class Timeline:
             error=text,
             meta=self._meta(RequestCompleted.kind, point.at, point.id),
         )
-        yield ImportedEvent(event, {**bound, "session_id": session.id})
+        return [ImportedEvent(event, {**bound, "session_id": session.id})]
 
 
 def _uuid5(name: str) -> str:

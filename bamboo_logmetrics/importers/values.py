@@ -79,21 +79,19 @@ def moment(value: Any) -> int | None:
 
 
 def _parsed(text: str) -> int | None:
-    if len(text) == _USUAL and text[19] == "." and text[23] == "Z":  # such as 2026-11-22T15:47:13.417Z
-        try:
-            return _second(text[:19]) + 1000 * int(text[20:23])
-        except ValueError:
-            return None
+    # such as 2026-11-22T15:47:13.417Z
+    if len(text) == _USUAL and text[19] == "." and text[23] == "Z" and text[16] == ":" and text.isascii():
+        seconds, thousandths = text[17:19], text[20:23]
+        if seconds.isdigit() and thousandths.isdigit() and seconds < "60":
+            minute = _minute(text[:16])
+            return None if minute is None else minute + 1_000_000 * int(seconds) + 1000 * int(thousandths)
     return _parsed_slowly(text)
 
 
 @lru_cache(maxsize=256)
-def _second(text: str) -> int:
-    """Return the microseconds of a whole second; the same second comes again and again."""
-    microseconds = _parsed_slowly(f"{text}Z")
-    if microseconds is None:
-        raise ValueError(text)
-    return microseconds
+def _minute(text: str) -> int | None:
+    """Return the microseconds at the begin of a minute; the same minute comes again and again."""
+    return _parsed_slowly(f"{text}:00Z")
 
 
 def _parsed_slowly(text: str) -> int | None:

@@ -40,20 +40,21 @@ def origin_of(line: Line, root: str) -> str | None:
 def call_values(line: Line) -> dict[str, Any]:
     """Return the values of a line that are bound to its event, besides those of its session."""
     values = (line.version, line.gitBranch, line.attributionSkill, line.attributionPlugin)
-    return dict(_call_values(*(value if isinstance(value, str) else None for value in values)))
+    try:
+        return _call_values(*values).copy()
+    except TypeError:  # a value that is no text, and cannot be looked up
+        return _call_values(*(value if isinstance(value, str) else None for value in values)).copy()
 
 
 @lru_cache(maxsize=256)
-def _call_values(
-    version: str | None, git_branch: str | None, skill: str | None, plugin: str | None
-) -> tuple[tuple[str, str], ...]:
+def _call_values(version: Any, git_branch: Any, skill: Any, plugin: Any) -> dict[str, Any]:
     values = {
         "client_version": label(version),
         "git_branch": branch(git_branch),
         "skill": label(skill),
         "plugin": label(plugin),
     }
-    return tuple((key, value) for key, value in values.items() if value is not None)
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def tool_values(name: str, block: Block, line: Line) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def tool_values(name: str, block: Block, line: Line) -> dict[str, Any]:
     if name.startswith("mcp__") and (server := name.removeprefix("mcp__").partition("__")[0]):
         bound["mcp_server"] = server
     if name == "Skill":
-        skill = decode_object(block.input, _SkillInput)
+        skill = decode_object(block.input, _SKILL_INPUT)
         if skill is not None and (chosen := label(skill.skill) or label(skill.command)):
             bound["skill"] = chosen
     return bound
@@ -71,6 +72,9 @@ def tool_values(name: str, block: Block, line: Line) -> dict[str, Any]:
 class _SkillInput(msgspec.Struct):
     skill: Any = None
     command: Any = None
+
+
+_SKILL_INPUT = msgspec.json.Decoder(_SkillInput)
 
 
 def agent_file(path: Path) -> dict[str, Any]:

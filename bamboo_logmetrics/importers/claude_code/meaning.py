@@ -21,7 +21,6 @@ _NOTIFICATION = "<task-notification>"
 # Commands that the CLI answered itself (/model, /exit, !ls) went to no model. A slash command that is a prompt starts
 # with <command-message> instead, and counts.
 _LOCAL = ("<command-name>", "<local-command-", "<bash-", _NOTIFICATION)
-_NOT_WRITTEN_BY_THE_USER = ("isMeta", "isCompactSummary", "isVisibleInTranscriptOnly")
 _REJECTED = ("The user doesn't want to proceed", "The user doesn't want to take this action", "User rejected tool use")
 _EXIT_CODE = re.compile(r"(?:Error: )?(?:Exit code|Command failed with exit code|exit code:?) ?\d")
 _BEGINNING = 200  # characters of an error that are looked at
@@ -54,7 +53,9 @@ def marker_of(line: Line, blocks: list[Block | str]) -> Marker:
             return Marker.TOOL_INTERRUPT if _FOR_TOOL_USE in text[:80] else Marker.INTERRUPT
     if label(line.interruptedMessageId) and not any(texts):
         return Marker.INTERRUPT
-    if any(getattr(line, mark) is True for mark in _NOT_WRITTEN_BY_THE_USER) or not _by_a_person(line):
+    if line.isMeta is True or line.isCompactSummary is True or line.isVisibleInTranscriptOnly is True:
+        return Marker.NONE
+    if not texts or not _by_a_person(line):
         return Marker.NONE
     written = any(text and not text.startswith(_LOCAL) for text in texts)
     return Marker.PROMPT if written else Marker.NONE

@@ -156,6 +156,8 @@ class ToolResult(msgspec.Struct):
     usage: Usage | None = None
 
 
+TOOL_RESULT = msgspec.json.Decoder(ToolResult)
+
 _TYPES_WITHOUT_SESSION = ("summary", "file-history-snapshot")
 _TYPES = ("user", "assistant", "system", "progress", "attachment", "mode", "queue-operation", *_TYPES_WITHOUT_SESSION)
 
@@ -292,12 +294,12 @@ def decode_text(raw: Raw) -> str:
     return value if isinstance(value, str) else ""
 
 
-def decode_object(raw: Raw, cls: type[Any]) -> Any:
+def decode_object(raw: Raw, decoder: Any) -> Any:
     """Return a Struct of what fits of an object that was skipped at first; None if it is none."""
-    if not bytes(raw).startswith(b"{"):
+    if bytes(memoryview(raw)[:1]) != b"{":
         return None
     try:
-        return msgspec.json.decode(raw, type=cls)
+        return decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         values, _ = split(bytes(raw))
-        return _fit(values[0], cls) if values else None
+        return _fit(values[0], decoder.type) if values else None

@@ -27,6 +27,7 @@ from bamboo_logmetrics.importers.claude_code.meaning import (
     tool_error,
 )
 from bamboo_logmetrics.importers.claude_code.records import (
+    TOOL_RESULT,
     Block,
     Line,
     Message,
@@ -160,7 +161,7 @@ class _Transcript:
         if tool_id is None:
             self._report.counts["tool results without an id, left out"] += 1
             return
-        result = decode_object(line.toolUseResult, ToolResult)
+        result = decode_object(line.toolUseResult, TOOL_RESULT)
         failed = block.is_error is True
         bound: dict[str, Any] = {"error_type": tool_error(line, block)} if failed else {}
         if result is not None:
@@ -350,6 +351,8 @@ class _Transcript:
 
     def _mark(self, marker: Marker, entry: Entry, cause: str | None) -> None:
         """Note what a line means for its session and for the answer before it."""
+        if marker is Marker.NONE:
+            return
         chain = entry.chain
         if marker in _SESSION_ENDS:
             chain.end(entry.at, _SESSION_ENDS[marker], cause)
@@ -358,12 +361,11 @@ class _Transcript:
             group = (seen.group if seen else None) or self._named(chain, label(entry.line.interruptedMessageId))
             if group and group.call.quality != Quality.FINAL:
                 group.call.status, group.call.error = _ROUND_ENDS[marker], cause
-        if marker is not Marker.NONE:
-            for before in chain.open:
-                before.call.followed = True
-            if marker is Marker.PROMPT:
-                self._groups.close(chain.session.id)
-                chain.open.clear()
+        for before in chain.open:
+            before.call.followed = True
+        if marker is Marker.PROMPT:
+            self._groups.close(chain.session.id)
+            chain.open.clear()
 
     @staticmethod
     def _named(chain: Chain, message: str | None) -> Group | None:
