@@ -102,7 +102,9 @@ def lines_of(path: Path, report: ImportReport) -> Iterator[tuple[int, bytes]]:
             parts, size = [piece], len(piece)
         if size > LONGEST_LINE:
             parts = []
-    if size and size <= LONGEST_LINE:
+    if size > LONGEST_LINE:
+        report.problem(path, f"longer than {LONGEST_LINE:,} bytes", number + 1)
+    elif size:
         yield number + 1, b"".join(parts)
 
 

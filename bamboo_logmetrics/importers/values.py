@@ -7,7 +7,6 @@ import os
 import re
 from datetime import datetime, timedelta
 from functools import lru_cache
-from math import isfinite
 from typing import Any
 
 import msgspec
@@ -63,7 +62,7 @@ def count(value: Any) -> int | None:
 
 def milliseconds(value: Any) -> int | None:
     """Return a duration in milliseconds, floored."""
-    if type(value) not in {int, float} or not isfinite(value) or not 0 <= value <= _LARGEST_COUNT:
+    if type(value) not in {int, float} or not 0 <= value <= _LARGEST_COUNT:
         return None
     return int(value)
 
@@ -72,7 +71,7 @@ def moment(value: Any) -> int | None:
     """Return a time in microseconds since the epoch, from an RFC 3339 text or a number of seconds or milliseconds."""
     if isinstance(value, str):
         return _parsed(value)
-    if type(value) not in {int, float} or not isfinite(value) or value <= 0:
+    if type(value) not in {int, float} or not 0 < value <= _LAST:  # false for what is no number, too
         return None
     microseconds = int(value * (1_000 if value >= _MS_FROM else 1_000_000))
     return microseconds if microseconds <= _LAST else None

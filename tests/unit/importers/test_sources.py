@@ -12,19 +12,28 @@ from bamboo_logmetrics.importers.base import ImportReport
 from bamboo_logmetrics.logfiles import compression
 
 
-def test_lines(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["a", "a.gz"])
+def test_lines(tmp_path, monkeypatch, name):
     """Lines come with their numbers whatever the chunks; the last may have no newline, and one too long is reported."""
     monkeypatch.setattr(sources, "_CHUNK", 7)
+    monkeypatch.setattr(compression, "MOST_PLAIN", 7)
     monkeypatch.setattr(sources, "LONGEST_LINE", 10)
-    path = tmp_path / "a"
-    path.write_bytes(b"one\n\n" + b"x" * 30 + b"\nfour\nend")
+    path = tmp_path / name
+
+    def write(data):
+        path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+
+    write(b"one\n\n" + b"x" * 30 + b"\nfour\nend")
     problems = []
     assert list(sources.lines_of(path, ImportReport(problems.append))) == [
         (1, b"one\n"), (2, b"\n"), (4, b"four\n"), (5, b"end"),
     ]  # fmt: skip
     assert [str(problem) for problem in problems] == [f"{path}:3: longer than 10 bytes"]
-    path.write_bytes(b"x" * 30)
-    assert list(sources.lines_of(path, ImportReport())) == []
+    write(b"x" * 30)
+    problems, sizes = [], []
+    assert list(sources.lines_of(path, ImportReport(problems.append, sizes.append))) == []
+    assert [str(problem) for problem in problems] == [f"{path}:1: longer than 10 bytes"]
+    assert sum(sizes) == path.stat().st_size
 
 
 def test_a_compressed_file_without_its_library(tmp_path, monkeypatch):

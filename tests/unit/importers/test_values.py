@@ -24,6 +24,8 @@ from bamboo_logmetrics.importers import values
         (-5, None),
         (float("nan"), None),
         (1e300, None),
+        (1.797693134862316e305, None),
+        (10**400, None),
         (None, None),
     ],
 )
@@ -58,7 +60,8 @@ def test_counts(value, count):
 
 
 @pytest.mark.parametrize(
-    ("value", "number"), [(5, 5), (5.9, 5), (-1, None), (float("inf"), None), (True, None), ("5", None)]
+    ("value", "number"),
+    [(5, 5), (5.9, 5), (-1, None), (float("inf"), None), (10**400, None), (True, None), ("5", None)],
 )
 def test_milliseconds(value, number):
     """A duration is floored; what is none is None."""
