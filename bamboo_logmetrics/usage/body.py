@@ -17,6 +17,13 @@ def read_body(body: bytes, endpoint: Endpoint | None = None, *, status: int = 20
         endpoint: The endpoint that was called, if it is known.
         status: The HTTP status; from 400 on more is taken for an error message.
     """
+    try:
+        return _read(body, endpoint, status)
+    except Exception:  # noqa: BLE001 -- an answer that cannot be read must not disturb the call
+        return CallFacts()
+
+
+def _read(body: bytes, endpoint: Endpoint | None, status: int) -> CallFacts:
     envelopes = read_envelopes(body)
     if not envelopes and body:  # a stream, or nothing that can be read
         reader = StreamReader(endpoint)

@@ -9,6 +9,8 @@ from bamboo_logmetrics.usage.envelope import Envelope
 from bamboo_logmetrics.usage.values import message, name
 
 LEAST_ERROR_STATUS = 400
+_ENDS = frozenset({"failed", "cancelled", "expired"})  # values of status
+_POLLED = frozenset({"response", "thread.run", "interaction"})  # objects that have such a status
 _TEXTS = ("message", "error", "detail", "reason", "title")
 _PLAIN_TEXTS = ("message", "detail", "error_description", "title")  # of an error that has no object of its own
 
@@ -21,7 +23,6 @@ def failure(envelope: Envelope, event: str = "", status: int = 200) -> tuple[str
         event: The name of the event in a stream.
         status: The HTTP status. From 400 on, a bare text is an error too.
     """
-    kind = envelope.get("type") or envelope.get("object") or event
     for key in ("error", "last_error"):
         error = envelope.get(key)
         if isinstance(error, dict) and error:
@@ -31,14 +32,11 @@ def failure(envelope: Envelope, event: str = "", status: int = 200) -> tuple[str
     errors = envelope.get("errors")
     if isinstance(errors, list) and errors and envelope.get("success") is not True:
         return _described(errors[0], envelope)
-    if "error" in {kind, event}:
+    if "error" in {envelope.get("type"), envelope.get("object"), event}:
         return _described(envelope, {})
-    if envelope.get("status") in {"failed", "cancelled", "expired"} and kind in {
-        "response",
-        "thread.run",
-        "interaction",
-    }:
-        return str(envelope["status"]), str(envelope["status"])
+    end = envelope.get("status")
+    if end in _ENDS and envelope.get("object") in _POLLED:
+        return str(end), str(end)
     return _plain(envelope) if status >= LEAST_ERROR_STATUS else None
 
 

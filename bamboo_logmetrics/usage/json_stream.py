@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from bamboo_logmetrics.usage.oversize import Oversize
 from bamboo_logmetrics.usage.sse import LONGEST_LINE
 
 _STRUCTURE = re.compile(rb'["{}\[\]]')
@@ -22,8 +23,8 @@ class ObjectSplitter:
         "_depth",
         "_is_escaped",
         "_is_in_text",
-        "_is_skipping",
         "_kept",
+        "_oversize",
         "_pieces",
         "is_closed",
         "is_list",
@@ -36,12 +37,13 @@ class ObjectSplitter:
         self._pieces: list[bytes] = []
         self._kept = 0
         self._depth = 0
-        self._is_in_text = self._is_escaped = self.is_list = self._is_skipping = False
+        self._is_in_text = self._is_escaped = self.is_list = False
+        self._oversize: Oversize | None = None  # within an object that is too long
 
     @property
     def kept(self) -> int:
         """The number of bytes that are held."""
-        return self._kept
+        return self._kept if self._oversize is None else self._kept + self._oversize.kept
 
     def split(self, chunk: bytes) -> list[bytes]:
         """Return the objects that end within the chunk."""
@@ -93,20 +95,25 @@ class ObjectSplitter:
         return match.end()
 
     def _keep(self, piece: bytes) -> None:
-        if self._is_skipping or self._kept + len(piece) > self.limit:
-            self._is_skipping = True
+        """Keep a piece of an object; where the object is too long, only its beginning and its end."""
+        if self._oversize is not None:
+            self._oversize.add(piece)
+        elif self._kept + len(piece) > self.limit:
+            self._oversize = Oversize(b"".join((*self._pieces, piece)))
             self._pieces.clear()
             self._kept = 0
-            return
-        self._pieces.append(piece)
-        self._kept += len(piece)
+        else:
+            self._pieces.append(piece)
+            self._kept += len(piece)
 
     def _end(self, piece: bytes, objects: list[bytes]) -> None:
         self._keep(piece)
-        if not self._is_skipping:
+        if self._oversize is None:
             objects.append(b"".join(self._pieces))
+        elif (essence := self._oversize.essence()) is not None:
+            objects.append(essence)
         self._pieces.clear()
         self._kept = 0
-        self._is_skipping = False
+        self._oversize = None
         if not self.is_list:
             self.is_closed = True

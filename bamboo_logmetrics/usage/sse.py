@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from bamboo_logmetrics.usage.oversize import Oversize
+
 LONGEST_LINE = 4 * 2**20  # bytes; a longer line is passed over without being kept
+_LONGEST_NAME = 200  # bytes of the field with the name of an event
 _SHORT = 64  # bytes; a last line without a line end is looked at for the end mark
+
+_DATA = b"data:"
 
 Event = tuple[str, bytes]  # name and data
 
@@ -14,13 +19,13 @@ class EventSplitter:
     A line of data that is a whole JSON text is an event at once, since some providers end without an empty line.
     """
 
-    __slots__ = ("_data", "_event", "_is_after_cr", "_is_skipping", "_kept", "_pieces", "limit")
+    __slots__ = ("_data", "_event", "_is_after_cr", "_kept", "_oversize", "_pieces", "limit")
 
     def __init__(self, limit: int = LONGEST_LINE) -> None:
         self.limit = limit
         self._pieces: list[bytes] = []  # of the line that has not ended
         self._kept = 0  # bytes of the pieces and of the data
-        self._is_skipping = False  # within a line that is too long
+        self._oversize: Oversize | None = None  # within a line that is too long
         self._is_after_cr = False
         self._event = ""
         self._data: list[bytes] = []
@@ -28,7 +33,7 @@ class EventSplitter:
     @property
     def kept(self) -> int:
         """The number of bytes that are held."""
-        return self._kept
+        return self._kept if self._oversize is None else self._kept + self._oversize.kept
 
     def split(self, chunk: bytes) -> list[Event]:
         """Return the events that end within the chunk."""
@@ -48,62 +53,55 @@ class EventSplitter:
 
     def last(self) -> Event | None:
         """Return the event in the line that has not ended, if it is whole already."""
-        events: list[Event] = []
-        name, data, kept = self._event, list(self._data), self._kept
-        if self._pieces and not self._is_skipping:
-            self._read_line(b"".join(self._pieces), events)
-        self._event, self._data, self._kept = name, data, kept
-        return events[0] if events else None
+        if not self._pieces or self._data:
+            return None
+        line = b"".join(self._pieces)
+        data = _data_of(line) if line.startswith(_DATA) else b""
+        return (self._event, data) if is_whole(data) else None
 
     def is_short(self) -> bool:
         """Return whether the line that has not ended may be an end mark."""
         return 0 < self._kept <= _SHORT and bool(self._pieces)
 
     def _keep(self, piece: bytes) -> None:
-        if self._is_skipping:
-            return
-        if self._kept + len(piece) > self.limit:
-            self._drop()
-            self._is_skipping = True
-            return
-        self._pieces.append(piece)
-        self._kept += len(piece)
-
-    def _drop(self) -> None:
-        self._pieces.clear()
-        self._data.clear()
-        self._kept = 0
+        """Keep a piece of a line; where the line is too long, only its beginning and its end."""
+        if self._oversize is not None:
+            self._oversize.add(piece)
+        elif self._kept + len(piece) > self.limit:
+            self._oversize = Oversize(b"".join((*self._pieces, piece)))
+            self._pieces.clear()
+            self._data.clear()
+            self._kept = 0
+        else:
+            self._pieces.append(piece)
+            self._kept += len(piece)
 
     def _end_line(self, line: bytes, events: list[Event]) -> None:
-        if self._is_skipping:
-            self._is_skipping = False
-            return
-        if self._pieces:
+        if self._pieces or self._oversize is not None or len(line) > self.limit:
             self._keep(line)
-            if self._is_skipping:
-                self._is_skipping = False
-                return
             line = b"".join(self._pieces)
             self._kept -= len(line)
             self._pieces.clear()
-        elif len(line) > self.limit:
+        if self._oversize is None:
+            self._read_line(line, events)
             return
-        self._read_line(line, events)
+        essence = self._oversize.essence()
+        self._oversize = None
+        if essence is not None:
+            events.append((self._event, essence))
 
     def _read_line(self, line: bytes, events: list[Event]) -> None:
         if not line:
             self._end_event(events)
-        elif line.startswith(b"data:"):
-            data = line[6:] if line[5:6] == b" " else line[5:]
+        elif line.startswith(_DATA):
+            data = _data_of(line)
             if not self._data and is_whole(data):
                 events.append((self._event, data))
             elif self._kept + len(data) <= self.limit:
                 self._data.append(data)
                 self._kept += len(data)
-            else:
-                self._drop()
         elif line.startswith(b"event:"):
-            self._event = line[6:].strip().decode("utf-8", "replace")
+            self._event = line[6:_LONGEST_NAME].strip().decode("utf-8", "replace")
 
     def _end_event(self, events: list[Event]) -> None:
         if self._data:
@@ -112,6 +110,10 @@ class EventSplitter:
             self._kept -= sum(map(len, self._data))
             self._data.clear()
         self._event = ""
+
+
+def _data_of(line: bytes) -> bytes:
+    return line[6:] if line[5:6] == b" " else line[5:]
 
 
 def is_whole(data: bytes) -> bool:

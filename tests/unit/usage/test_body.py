@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.exchanges import BODIES, CHAT, MESSAGES, STREAMS, chat, message, tokens
 
-from bamboo_logmetrics.usage import read_body
+from bamboo_logmetrics.usage import CallFacts, StreamReader, read_body
 from bamboo_logmetrics.usage.providers import endpoint_of
 
 
@@ -104,6 +104,29 @@ def test_bodies_that_are_no_answer(body):
     """A body that is no JSON object gives empty facts, and raises nothing."""
     facts = read_body(body)
     assert (facts.usage, facts.usage_source, facts.bound, facts.error) == (None, "missing", {}, None)
+
+
+@pytest.mark.parametrize("body", [None, "text", 5, object()])
+def test_bodies_that_are_no_bytes(body):
+    """Whatever is given in place of bytes raises nothing."""
+    assert read_body(body) == CallFacts()
+    reader = StreamReader()
+    reader.feed(body)
+    assert reader.facts() == CallFacts()
+
+
+@pytest.mark.parametrize(("body", "usage"), [
+    (message({"cache_read_input_tokens": 5, "output_tokens": 2}), tokens(5, 2, read=5)),
+    (chat({"completion_tokens": 2, "total_tokens": 7}), tokens(5, 2)),
+    (chat({"completion_tokens": 2}), tokens(0, 2)),
+    ({"usageMetadata": {"candidatesTokenCount": 2, "totalTokenCount": 7}}, tokens(5, 2)),
+    ({"usageMetadata": {"candidatesTokenCount": 2}}, tokens(0, 2)),
+])  # fmt: skip
+def test_usages_with_a_count_alone(body, usage):
+    """A count that is left out is what the total tells, else 0, and then the usage is partial."""
+    facts = facts_of(body)
+    told = usage.prompt_tokens == 5 and "cache_read_input_tokens" not in str(body)
+    assert (facts.usage, facts.usage_source) == (usage, "reported" if told else "partial")
 
 
 def test_bodies_that_are_not_strict():

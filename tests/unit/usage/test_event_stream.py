@@ -120,17 +120,17 @@ def test_damaged_frames_never_raise(place, damage):
 
 
 def test_a_guardrail_ends_a_stream():
-    """A stream that a guardrail ends has no metrics; it is whole with its reason and its usage."""
+    """A stream that a guardrail ends has no metrics; it is whole with its usage."""
     last = chunk(
         {
             "outputText": "no",
             "inputTextTokenCount": 6.0,
             "totalOutputTextTokenCount": 3.0,
-            "completionReason": "GUARDRAIL",
+            "amazon-bedrock-guardrailAction": "INTERVENED",
         }
     )
     facts = read([last]).facts()
-    assert (facts.usage, facts.complete, facts.bound["stop_reason"]) == (tokens(6, 3), True, "GUARDRAIL")
+    assert (facts.usage, facts.usage_source, facts.complete) == (tokens(6, 3), "reported", True)
 
 
 def test_errors_in_frames():

@@ -217,6 +217,33 @@ def test_recorded_exchanges(row):
 
 
 @pytest.mark.skipif(not REAL, reason=f"the shared exchanges are not at {EXCHANGES}")
+def test_a_second_opinion():
+    """On every recorded JSON body that it can read, genai-prices gives the same counts."""
+    extract_usage = pytest.importorskip("genai_prices").__dict__.get("extract_usage")
+    if extract_usage is None:
+        pytest.skip("this version of genai-prices reads no usage")
+    agreed = 0
+    for row in REAL:
+        if row["usage"] is None or row["is_sse"] or row["provider"] == "deepseek":  # of DeepSeek it knows no Responses
+            continue
+        body, endpoint = body_of(row["name"]), endpoint_of_row(row["name"])
+        url = json.loads((EXCHANGES / f"{row['name']}.request.json").read_text())["url"]
+        flavors = {"openai_responses": ("responses", "default"), "anthropic": ("default",), "gemini": ("default",)}
+        for flavor in flavors.get(endpoint.shape, ("chat", "default")):
+            try:
+                theirs = extract_usage(json.loads(body), provider_api_url=url, api_flavor=flavor).usage
+            except (LookupError, ValueError):
+                continue
+            ours = read_body(body, endpoint).usage
+            assert (ours.prompt_tokens, ours.completion_tokens) == (theirs.input_tokens or 0, theirs.output_tokens or 0)
+            assert (ours.cache_write_tokens or 0) == (theirs.cache_write_tokens or 0)
+            assert (ours.reasoning_tokens or 0) == (theirs.output_reasoning_tokens or 0)
+            agreed += 1
+            break
+    assert agreed >= 20
+
+
+@pytest.mark.skipif(not REAL, reason=f"the shared exchanges are not at {EXCHANGES}")
 @settings(deadline=None, max_examples=50)
 @given(st.data())
 def test_any_cut_of_recorded_streams(data):

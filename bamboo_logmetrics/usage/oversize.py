@@ -1,0 +1,50 @@
+"""The usage at the end of a text that is too long to be kept, such as an event that holds a whole image."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+_HEAD = 1_024  # bytes that are kept of the beginning: the type of an event and its ids
+_TAIL = 65_536  # bytes that are kept of the end
+# names that are keys: a quote within a text has a backslash before it
+_USAGE = re.compile(rb'(?<!\\)"(usage|usageMetadata)"\s*:\s*(?=\{)')
+_NAME = re.compile(rb'(?<!\\)"(type|object|id|model|status)"\s*:\s*"([\w.:/-]{1,200})"')
+
+
+class Oversize:
+    """Beginning and end of a text that is passed over.
+
+    Args:
+        head: The beginning, or more.
+    """
+
+    __slots__ = ("_head", "_tail")
+
+    def __init__(self, head: bytes) -> None:
+        self._head = head[:_HEAD]
+        self._tail = head[-_TAIL:]
+
+    @property
+    def kept(self) -> int:
+        """The number of bytes that are held."""
+        return len(self._head) + len(self._tail)
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece of the text."""
+        self._tail = (self._tail + piece[-_TAIL:])[-_TAIL:]
+
+    def essence(self) -> bytes | None:
+        """Return a small JSON text with the names at the beginning and the usage at the end; None without a usage."""
+        places = list(_USAGE.finditer(self._tail))
+        if not places:
+            return None
+        try:
+            usage, _ = json.JSONDecoder().raw_decode(self._tail[places[-1].end() :].decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            return None
+        names: dict[str, Any] = {key.decode(): value.decode() for key, value in reversed(_NAME.findall(self._head))}
+        return msgspec.json.encode({**names, places[-1][1].decode(): usage})
