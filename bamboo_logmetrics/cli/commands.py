@@ -10,6 +10,7 @@ from bamboo_logmetrics._version import __version__
 from bamboo_logmetrics.cli.config_command import config
 from bamboo_logmetrics.cli.demo_command import demo
 from bamboo_logmetrics.cli.exit_codes import INTERRUPTED, UNUSABLE
+from bamboo_logmetrics.cli.export_command import export
 from bamboo_logmetrics.cli.formatting import printable
 from bamboo_logmetrics.cli.import_command import import_group
 from bamboo_logmetrics.cli.ship_command import ship
@@ -40,6 +41,7 @@ def cli() -> None:
     See how it works:    bamboo-logmetrics demo
     Find missing lines:  bamboo-logmetrics verify logs/agent.jsonl
     Deliver to a server: bamboo-logmetrics ship logs/agent.jsonl --to loki --url http://localhost:3100
+    Export the events:   bamboo-logmetrics export logs/agent.jsonl --format tagged -o events.jsonl
     Import transcripts:  bamboo-logmetrics import claude-code ~/.claude/projects -o history.jsonl
 
     \b
@@ -48,5 +50,5 @@ def cli() -> None:
     """  # noqa: D301 - click wants the character \b itself
 
 
-for _command in (config, demo, import_group, ship, verify):
+for _command in (config, demo, export, import_group, ship, verify):
     cli.add_command(_command)

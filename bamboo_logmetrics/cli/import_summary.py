@@ -38,8 +38,10 @@ def show_summary(run: ImportRun, report: ImportReport, log: BoundLog, *, stopped
 
 def _show_what_is_not_whole(run: ImportRun) -> None:
     rounds = plural(run.imported[RoundCompleted], "round")
-    if run.imported[RequestCompleted]:
-        click.echo(f"failed requests: {run.imported[RequestCompleted]:,}")
+    if run.imported[RequestCompleted] > run.failed:
+        click.echo(f"requests: {run.imported[RequestCompleted]:,}")
+    if run.failed:
+        click.echo(f"failed requests: {run.failed:,}")
     if run.partial:
         click.echo(
             f"PARTIAL: {run.partial:,} of {rounds} have usage from before the answer was complete, a lower bound"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bamboo_logmetrics.importers.auto import Auto
+from bamboo_logmetrics.importers.bamboo import BAMBOO
 from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportReport, Note, Problem, read_each
 from bamboo_logmetrics.importers.claude_code.importer import CLAUDE_CODE
 from bamboo_logmetrics.importers.codex.importer import CODEX
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 _importers: dict[str, Importer] = {
-    importer.name: importer for importer in (CLAUDE_CODE, CODEX, GEMINI_CLI, MINI_SWE_AGENT, OPENCODE)
+    importer.name: importer for importer in (CLAUDE_CODE, CODEX, GEMINI_CLI, MINI_SWE_AGENT, OPENCODE, BAMBOO)
 }
 AUTO = Auto(_importers)
 _importers[AUTO.name] = AUTO

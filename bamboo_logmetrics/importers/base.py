@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from bamboo_logmetrics.events import ChatEvent, EventMeta, ForwardEvent
+from bamboo_logmetrics.events import ChatEvent, EventMeta, ForwardEvent, MetricsEvent
 from bamboo_logmetrics.importers.sources import files_below, identity
 
 
@@ -26,6 +26,25 @@ class Note:
     text: str
     session_id: str
     meta: EventMeta
+    kind: ClassVar[str] = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An event without a meta, such as one of a kind that this version does not know, with an id and a time.
+
+    Args:
+        event: the event, which is written as it is.
+        meta: the id by which it is known again, which is not written, and the time of its line.
+    """
+
+    event: MetricsEvent
+    meta: EventMeta
+
+    @property
+    def kind(self) -> str:
+        """The kind of the event."""
+        return self.event.kind
 
 
 class ImportedEvent(NamedTuple):
@@ -35,7 +54,7 @@ class ImportedEvent(NamedTuple):
     again has the same id again.
     """
 
-    event: ChatEvent | ForwardEvent | Note
+    event: ChatEvent | ForwardEvent | Note | Placed
     bound: Mapping[str, object]
 
 

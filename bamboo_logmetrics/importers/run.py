@@ -11,14 +11,14 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from bamboo_logmetrics.events import ChatEvent, ForwardEvent, MetricsEvent, RoundCompleted
+from bamboo_logmetrics.events import ChatEvent, ForwardEvent, MetricsEvent, RequestCompleted, RoundCompleted
 from bamboo_logmetrics.events.times import EPOCH
-from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportReport, Note
+from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportReport, Note, Placed
 from bamboo_logmetrics.importers.catalog import Catalog, Tally
 from bamboo_logmetrics.importers.catalogued import CataloguedImporter
 from bamboo_logmetrics.importers.sources import FileState
@@ -98,6 +98,7 @@ class ImportRun:
         known: events that were in the log already.
         unchanged: files that were not read again.
         partial, missing: rounds with such a usage.
+        failed: requests that failed.
         held: the number of calls and of sessions that may go on, and are not written yet.
         interrupted: True after Ctrl-C or SIGTERM.
         refused: True if the log takes no more.
@@ -123,7 +124,7 @@ class ImportRun:
         self.imported: Counter[type[MetricsEvent]] = Counter()
         self.tally = Tally()
         self._catalog = Catalog(store, importer.name, self.tally, getattr(importer, "agent", ""))
-        self.tokens = self.known = self.unchanged = self.partial = self.missing = 0
+        self.tokens = self.known = self.unchanged = self.partial = self.missing = self.failed = 0
         self.interrupted = self.refused = False
         self.held = (0, 0)
 
@@ -169,7 +170,7 @@ class ImportRun:
         execute = self._store.execute
         for event, bound in events:
             at = event.meta.occurred_at
-            key = key_of(self._importer.name, "event", event.meta.event_id, at)
+            key = key_of(self._importer.name, "event", event.meta.event_id, at, event.kind)
             row = ((at - EPOCH).total_seconds(), key, pickle.dumps((event, dict(bound))))
             if (
                 self._store.item_of(key) is not None
@@ -210,20 +211,29 @@ class ImportRun:
 
     def _emit(self, imported: ImportedEvent) -> bool:
         event, bound = imported
-        if isinstance(event, Note):
-            self._clock.moment_ns = (event.meta.occurred_at - EPOCH) // _MICROSECOND * 1000
-            try:
-                self._log.info(event.text, event_id=event.meta.event_id, session_id=event.session_id, **bound)
-            finally:
-                self._clock.moment_ns = None
-            return True
+        if isinstance(event, (Note, Placed)):
+            return self._emit_at_its_time(event, bound)
         if not self._log.emit(event, **bound):
             return False
         self.imported[type(event)] += 1
+        if isinstance(event, RequestCompleted):
+            self.failed += event.status != "success"
         if isinstance(event, RoundCompleted):
             self.tokens += event.usage.total_tokens
             self.partial += bound.get("usage_source") == "partial"
             self.missing += bound.get("usage_source") == "missing"
+        return True
+
+    def _emit_at_its_time(self, event: Note | Placed, bound: Mapping[str, object]) -> bool:
+        """Write what has no meta, from which a line would take its time."""
+        self._clock.moment_ns = (event.meta.occurred_at - EPOCH) // _MICROSECOND * 1000
+        try:
+            if isinstance(event, Placed):
+                self.imported[type(event.event)] += 1
+                return self._log.emit(event.event, **bound)
+            self._log.info(event.text, event_id=event.meta.event_id, session_id=event.session_id, **bound)
+        finally:
+            self._clock.moment_ns = None
         return True
 
     def _note(self) -> bool:

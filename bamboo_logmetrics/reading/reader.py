@@ -32,16 +32,23 @@ def read(path: AnyPath, *, on_error: Literal["raise", "skip"] = "raise") -> Iter
 
 
 def _read(log: str, *, skip: bool) -> Iterator[Line]:
-    for file in open_files(FS(), log, skip_removed=True):
+    for item in read_all(log):
+        if isinstance(item, Line):
+            yield item
+        elif not skip:
+            raise item
+
+
+def read_all(path: AnyPath) -> Iterator[Line | DecodeError]:
+    """Yield the lines of a log, as :func:`read`, and an error in the place of each that is invalid."""
+    for file in open_files(FS(), find_log(path), skip_removed=True):
         for number, item in enumerate(_lines(file), 1):
             try:
                 line = _parse(item)
             except DecodeError as error:
-                if skip:
-                    continue
-                msg = f"{file.path}:{number}: {error}"
-                raise DecodeError(msg) from None
-            yield line
+                yield DecodeError(f"{file.path}:{number}: {error}")
+            else:
+                yield line
 
 
 def _lines(file: LogFile) -> Iterator[bytes | OSError]:

@@ -19,7 +19,9 @@ def test_version(run):
     assert blm.__version__ in result.stdout
 
 
-@pytest.mark.parametrize("command", [[], ["verify"], ["import"], ["import", "claude-code"], ["demo"]], ids=str)
+@pytest.mark.parametrize(
+    "command", [[], ["verify"], ["import"], ["import", "claude-code"], ["export"], ["demo"]], ids=str
+)
 def test_every_command_has_help(run, command):
     """Each command explains itself, on lines that fit a terminal."""
     result = run(*command, "--help")
