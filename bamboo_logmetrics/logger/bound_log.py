@@ -197,7 +197,9 @@ class BoundLog(LogControl, ScopeMethods, BoundLoggerBase):
         if not self._logger.may_block:
             return put(record)
         context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(None, context.run, self._put_in_thread, put, record)
+        loop = asyncio.get_running_loop()
+        # shielded: a cancelled task would otherwise cancel a call that still waits for a thread, and lose the record
+        return await asyncio.shield(loop.run_in_executor(None, context.run, self._put_in_thread, put, record))
 
     def _put_in_thread(self, put: Put, record: QueuedRecord) -> bool:
         """Call ``put`` as a method of this logger, so that the log is not closed as unreferenced meanwhile."""

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from bamboo_logmetrics.events import TokenUsage
 from bamboo_logmetrics.logger.scope import Scope
+from bamboo_logmetrics.logger.scope_outcome import RETURNED
 from bamboo_logmetrics.logger.scope_usage import MISSING, Total, total_of
 from bamboo_logmetrics.pipeline import process
 
 if TYPE_CHECKING:
-    from bamboo_logmetrics.logger.bound_log import BoundLog
+    from collections.abc import Sequence
+
     from bamboo_logmetrics.logger.scope_outcome import Outcome
     from bamboo_logmetrics.logger.scope_usage import OwnUsage
     from bamboo_logmetrics.usage import CallFacts
@@ -19,11 +21,11 @@ if TYPE_CHECKING:
 class CallScope(Scope):
     """The part of rounds and requests that concerns the call of a model: usage, and the time to the first token."""
 
-    def __init__(self, log: BoundLog, bound: dict[str, Any]) -> None:
-        super().__init__(log, bound)
-        self._own: list[OwnUsage] = []
-        self._observed: list[CallFacts] | None = []  # None: the scope has ended
-        self._time_to_first_token_ms: int | None = None
+    model: str
+
+    _own: Sequence[OwnUsage] = ()
+    _observed: list[CallFacts] | None = None  # a list while the scope is open
+    _time_to_first_token_ms: int | None = None
 
     @property
     def usage(self) -> TokenUsage | None:
@@ -32,22 +34,23 @@ class CallScope(Scope):
         Set a TokenUsage, or what a provider's library answers: its usage, or the whole answer. Raises
         :class:`~bamboo_logmetrics.usage.UnknownUsage` for anything else.
         """
-        return total_of(self._own, list(self._observed or ())).usage
+        return total_of(self._own, tuple(self._observed or ())).usage
 
     @usage.setter
     def usage(self, usage: object) -> None:
-        self.check_open("usage")
-        self._own = [] if usage is None else [_facts_of(usage)]
+        if self._exited:
+            self.check_open("usage")
+        self._own = () if usage is None else (_facts_of(usage) if type(usage) is not TokenUsage else usage,)
 
     def add_usage(self, usage: object) -> None:
         """Add the usage of one more call; it takes what :attr:`usage` takes."""
         self.check_open("add_usage()")
-        self._own.append(_facts_of(usage))
+        self._own = (*self._own, _facts_of(usage))
 
     def first_token(self) -> None:
         """Note that the first part of the answer has come; later calls have no effect."""
         if self._time_to_first_token_ms is None and self.is_open:
-            self._time_to_first_token_ms = max(0, int((self._monotonic() - self._started) * 1000))
+            self._time_to_first_token_ms = int((self._monotonic() - self._started) * 1000)
 
     def observe(self, facts: CallFacts) -> bool:
         """Take a call that was observed inside.
@@ -64,20 +67,23 @@ class CallScope(Scope):
         """Return the sum of the calls, and take no more of them."""
         observed, self._observed = self._observed, None
         try:
-            return total_of(self._own, observed or [])
+            return total_of(self._own, observed or ())
         except Exception as error:  # noqa: BLE001 - such as a sum beyond 64 bits
             self._report(error)
             return Total(None, MISSING, 0)
 
     def _end_values(self, outcome: Outcome, total: Total) -> dict[str, Any]:
-        """Return the values to bind to the event of the end, beside those of the application."""
-        bound = {**total.bound, **outcome.values(text=False)}
+        """Return the values to bind to the event of the end, those of the application among them."""
+        bound = {"model": self.model, **total.bound}
+        if outcome is not RETURNED:
+            bound.update(outcome.values(text=False))
         if total.calls > 1:
             bound["calls"] = total.calls
         if self._time_to_first_token_ms is not None:
             bound["time_to_first_token_ms"] = self._time_to_first_token_ms
         if outcome.closed:
             bound.setdefault("stream_end", "closed")
+        bound.update(self._bound)
         return bound
 
 

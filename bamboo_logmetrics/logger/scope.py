@@ -7,6 +7,7 @@ block, the garbage collector, or the closing of the log. So there is one termina
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
 
     from bamboo_logmetrics.events import MetricsEvent
     from bamboo_logmetrics.logger.bound_log import BoundLog
+    from bamboo_logmetrics.logger.scopes import SessionScope
 
     Emission = tuple[MetricsEvent, dict[str, Any]]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Scope(Entry):
+class Scope(Entry, ABC):
     """A block of code whose beginning and end are events: a context manager, plain or asynchronous, and a decorator.
 
     A scope is entered once. As a decorator it is the pattern of a new scope for each call.
@@ -50,14 +52,14 @@ class Scope(Entry):
         bound: values to write beside the fields of the events.
     """
 
+    # values of the class as defaults: most scopes never set these
+    _exited = False  # True after the end of the block
+    _failure: Outcome | None = None
+    _pid = 0  # of the process that it belongs to, as the hooks of forks know it
+
     def __init__(self, log: BoundLog, bound: dict[str, Any]) -> None:
-        self.is_open = None
-        self._link = None
         self._log = log
         self._bound = bound
-        self._exited = False  # True after the end of the block
-        self._failure: Outcome | None = None
-        self._pid = process._pid  # of the process that it belongs to, as the hooks of forks know it
 
     # -- for the application -------------------------------------------------------------
 
@@ -81,7 +83,7 @@ class Scope(Entry):
             name = error_type or outcome.error_type or type(error).__name__
             self._failure = Outcome(status, name, text, outcome.status_code)
         else:
-            self._failure = Outcome(ERROR, error_type or "error", str(error))
+            self._failure = Outcome(ERROR, error_type or "error", str(error), described=True)
 
     def __call__(self, function: F) -> F:  # noqa: D102 - see the class
         if self.is_open is not None:
@@ -92,15 +94,15 @@ class Scope(Entry):
     def __enter__(self) -> Self:
         started = self._open()
         if started is not None:
-            self._emit(*started)
+            self._emit(started)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self._exited = True
-        for event, bound in self._close(RETURNED if error is None else outcome_of(error)):
-            self._emit(event, bound)
+        for emission in self._close(RETURNED if error is None else outcome_of(error)):
+            self._emit(emission)
 
     async def __aenter__(self) -> Self:
         started = self._open()
@@ -123,7 +125,7 @@ class Scope(Entry):
 
     def __del__(self) -> None:
         """End a scope that was entered by hand and dropped."""
-        if getattr(self, "is_open", None):
+        if self.is_open:
             self._end(GARBAGE_COLLECTED)
             pipeline = self._log._logger.pipeline
             if pipeline is not None:
@@ -131,17 +133,24 @@ class Scope(Entry):
 
     # -- what the kinds of scopes define ---------------------------------------------------
 
+    @abstractmethod
     def _begin(self) -> Emission | None:
         """Find the place of the scope, and return the event of its start, if it has one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _terminal(self, outcome: Outcome, latency_ms: int) -> list[Emission]:
         """Return the events of the end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _again(self) -> Self:
         """Return a new scope like this one, for one call of a decorated function."""
-        raise NotImplementedError
+
+    def _find_session(self, session_id: str | None, session: SessionScope | None) -> str:
+        """Return the id of the session that a scope belongs to, and bind a word about one that has to be made."""
+        found_id = session_id or (session.session_id if session is not None else bound_id(self._log, "session_id"))
+        if not found_id:
+            self._bound.setdefault("session_source", "missing")
+        return found_id or str(uuid4())
 
     # -- one beginning, one end ------------------------------------------------------------
 
@@ -167,14 +176,14 @@ class Scope(Entry):
         if self._failure is not None and outcome.status == SUCCESS:
             outcome = self._failure
         try:
-            return self._terminal(outcome, max(0, int((self._monotonic() - self._started) * 1000)))
+            return self._terminal(outcome, int((self._monotonic() - self._started) * 1000))
         except Exception as error:  # noqa: BLE001 - a block of the application never fails because of its scope
             self._report(error)
             return []
 
     def _end(self, outcome: Outcome) -> None:
-        for event, bound in self._close(outcome):
-            self._emit(event, bound)
+        for emission in self._close(outcome):
+            self._emit(emission)
 
     def end_with_log(self) -> None:
         """End the scope because its log is being closed; the block goes on without it."""
@@ -191,9 +200,13 @@ class Scope(Entry):
 
     # -- emitting --------------------------------------------------------------------------
 
-    def _emit(self, event: MetricsEvent, bound: dict[str, Any]) -> None:
+    def _emit(self, emission: Emission) -> None:
+        event, bound = emission
         try:
-            self._log.emit(event, **bound)
+            if bound:
+                self._log.emit(event, **bound)
+            else:
+                self._log.emit(event)
         except Exception as error:  # noqa: BLE001 - of the application's processors
             self._report(error)
 
@@ -202,27 +215,23 @@ class Scope(Entry):
         left = list(reversed(emissions))
         try:
             while left:
-                event, bound = left.pop()
+                emission = left.pop()
                 if not self._log._logger.may_block:
-                    self._emit(event, bound)
+                    self._emit(emission)
                     continue
+                event, bound = emission
                 try:
                     await self._log.aemit(event, **bound)
                 except RuntimeError:  # no event loop of asyncio, or it is ending
-                    self._emit(event, bound)
+                    self._emit(emission)
                 except Exception as error:  # noqa: BLE001 - of the application's processors
                     self._report(error)
         finally:
             while left:  # cancelled: the event before is on its way
-                self._emit(*left.pop())
+                self._emit(left.pop())
 
     def _report(self, error: Exception) -> None:
         self._log._logger.report(f"an event of a {self.kind} scope was not emitted: {type(error).__name__}: {error}")
-
-
-def new_id() -> str:
-    """Return an id that nobody else has."""
-    return str(uuid4())
 
 
 def bound_id(log: BoundLog, name: str) -> str | None:

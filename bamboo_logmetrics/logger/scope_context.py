@@ -29,19 +29,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 _chain: ContextVar[Chain] = ContextVar("bamboo_logmetrics_scopes", default=None)
 
 SESSION, ROUND, TOOL, REQUEST, OBSERVER = "session", "round", "tool", "request", "observer"
-# the kinds inside which an entry further out is not seen
-_SEEN_FROM = {SESSION: (), ROUND: (SESSION,), TOOL: (SESSION,), REQUEST: (SESSION, ROUND, TOOL)}
-_OUTSIDE_OF_CALL = (SESSION, ROUND, TOOL)
+_OF_THE_CALL = (REQUEST, OBSERVER)
 
 
 class Entry:
     """An entry of the chain: a scope, or the mark of :func:`observing`."""
 
     kind: ClassVar[str]
-
-    def __init__(self) -> None:
-        self.is_open: bool | None = None  # None: not entered yet
-        self._link: Chain = None
+    is_open: bool | None = None  # None: not entered yet
+    _link: Chain = None
 
     def _push(self) -> weakref.ref[Entry]:
         """Become the innermost entry of this context, and return a reference to it."""
@@ -50,8 +46,8 @@ class Entry:
         if outer is not None:
             outer = _first_open(outer)
         ref = weakref.ref(self)
-        self._link = (ref, outer)
-        _chain.set(self._link)
+        link = self._link = (ref, outer)
+        _chain.set(link)
         return ref
 
     @property
@@ -83,32 +79,37 @@ def _first_open(link: Chain) -> Chain:
     return link
 
 
-def _innermost(kind: str) -> Any:
-    link, borders = _chain.get(), _SEEN_FROM[kind]
+def surroundings() -> tuple[SessionScope | None, RoundScope | None, ToolScope | None]:
+    """Return the innermost open session of this context, and within it the innermost open round and tool, or None."""
+    call = tool = None
+    link = _chain.get()
     while link is not None:
-        entry = link[0]()
+        entry: Any = link[0]()
         if entry is not None and entry.is_open:
-            if entry.kind == kind:
-                return entry
-            if entry.kind in borders:
-                return None
+            kind = entry.kind
+            if kind == SESSION:
+                return entry, call, tool
+            if kind == ROUND:
+                call = call or entry
+            elif kind == TOOL:
+                tool = tool or entry
         link = link[1]
-    return None
+    return None, call, tool
 
 
 def current_session() -> SessionScope | None:
     """Return the innermost open session of this context, or None."""
-    return cast("SessionScope | None", _innermost(SESSION))
+    return surroundings()[0]
 
 
 def current_round() -> RoundScope | None:
     """Return the innermost open round of this context's session, or None."""
-    return cast("RoundScope | None", _innermost(ROUND))
+    return surroundings()[1]
 
 
 def current_tool() -> ToolScope | None:
     """Return the innermost open tool call of this context's session, or None."""
-    return cast("ToolScope | None", _innermost(TOOL))
+    return surroundings()[2]
 
 
 def current_request() -> RequestScope | None:
@@ -116,7 +117,13 @@ def current_request() -> RequestScope | None:
 
     A session, a round or a tool that was opened inside a request is outside of its call.
     """
-    return cast("RequestScope | None", _innermost(REQUEST))
+    link = _chain.get()
+    while link is not None:
+        entry: Any = link[0]()
+        if entry is not None and entry.is_open and entry.kind != OBSERVER:
+            return entry if entry.kind == REQUEST else None
+        link = link[1]
+    return None
 
 
 class _Observer(Entry):
@@ -148,13 +155,9 @@ def is_observed() -> bool:
 
     That is a request scope, or whoever is :func:`observing`.
     """
-    link = _chain.get()
-    while link is not None:
-        entry = link[0]()
-        if entry is not None and entry.is_open:
-            return entry.kind not in _OUTSIDE_OF_CALL
-        link = link[1]
-    return False
+    link = _first_open(_chain.get())
+    entry = None if link is None else link[0]()
+    return entry is not None and entry.kind in _OF_THE_CALL
 
 
 def carry(function: F) -> F:

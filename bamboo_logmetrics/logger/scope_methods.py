@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from bamboo_logmetrics.logger.scopes import RequestScope, RoundScope, SessionScope, ToolScope
-
-if TYPE_CHECKING:
-    from bamboo_logmetrics.logger.bound_log import BoundLog
 
 
 class ScopeMethods:
@@ -17,7 +14,7 @@ class ScopeMethods:
     the same thread or task, in tasks created inside, and in functions that :func:`bamboo_logmetrics.carry` returned.
     """
 
-    def session(self, *, model: str, session_id: str | None = None, **bound: Any) -> SessionScope:
+    def session(self: Any, *, model: str, session_id: str | None = None, **bound: Any) -> SessionScope:
         """Return a scope for a conversation: SessionStarted at its beginning, SessionCompleted at its end.
 
         Args:
@@ -25,10 +22,10 @@ class ScopeMethods:
             session_id: the id; when left out that which the logger has bound, else a new one.
             bound: values to write beside the fields of its events.
         """
-        return SessionScope(cast("BoundLog", self), model, session_id, bound)
+        return SessionScope(self, model, session_id, bound)
 
     def round(
-        self, *, model: str, round_id: str | None = None, session_id: str | None = None, **bound: Any
+        self: Any, *, model: str, round_id: str | None = None, session_id: str | None = None, **bound: Any
     ) -> RoundScope:
         """Return a scope for one model call: RoundStarted at its beginning, RoundCompleted at its end.
 
@@ -38,10 +35,10 @@ class ScopeMethods:
             session_id: the session; when left out the one around, else the one bound, else a new one.
             bound: values to write beside the fields of its events.
         """
-        return RoundScope(cast("BoundLog", self), model, round_id, session_id, bound)
+        return RoundScope(self, model, round_id, session_id, bound)
 
     def tool(
-        self,
+        self: Any,
         name: str,
         /,
         *,
@@ -59,10 +56,10 @@ class ScopeMethods:
             session_id: the session; as for :meth:`round`.
             bound: values to write beside the fields of its event.
         """
-        return ToolScope(cast("BoundLog", self), name, tool_call_id, round_id, session_id, bound)
+        return ToolScope(self, name, tool_call_id, round_id, session_id, bound)
 
     def request(
-        self, *, endpoint: str, model: str, is_stream: bool = False, request_id: str | None = None, **bound: Any
+        self: Any, *, endpoint: str, model: str, is_stream: bool = False, request_id: str | None = None, **bound: Any
     ) -> RequestScope:
         """Return a scope for one request to a provider: RequestStarted at its beginning, RequestCompleted at its end.
 
@@ -73,4 +70,4 @@ class ScopeMethods:
             request_id: the id; a new one when left out.
             bound: values to write beside the fields of its events.
         """
-        return RequestScope(cast("BoundLog", self), endpoint, model, is_stream, request_id, bound)
+        return RequestScope(self, endpoint, model, is_stream, request_id, bound)

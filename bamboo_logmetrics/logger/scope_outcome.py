@@ -16,6 +16,7 @@ class Outcome(NamedTuple):
         error: the exception's text.
         status_code: the HTTP status that the exception has, or 0.
         closed: True if a generator was closed before its end.
+        described: True if the application gave the text itself.
     """
 
     status: str
@@ -23,6 +24,7 @@ class Outcome(NamedTuple):
     error: str | None = None
     status_code: int = 0
     closed: bool = False
+    described: bool = False
 
     def values(self, *, text: bool = True) -> dict[str, Any]:
         """Return the values to bind that say why a scope failed; without the text where a field has it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bamboo_logmetrics.events import TokenUsage
@@ -36,27 +37,29 @@ class Total:
         iterations: what is outside the usage.
     """
 
-    __slots__ = ("bound", "calls", "error", "error_type", "iterations", "source", "usage")
+    bound: Mapping[str, Any] = MappingProxyType({})
+    error_type: str | None = None
+    error: str | None = None
+    iterations: Sequence[Iteration] = ()
 
     def __init__(self, usage: TokenUsage | None, source: str, calls: int) -> None:
         self.usage = usage
         self.source = source
         self.calls = calls
-        self.bound: dict[str, Any] = {}
-        self.error_type: str | None = None
-        self.error: str | None = None
-        self.iterations: list[Iteration] = []
 
 
-def total_of(own: list[OwnUsage], observed: list[CallFacts]) -> Total:
+def total_of(own: Sequence[OwnUsage], observed: Sequence[CallFacts]) -> Total:
     """Return the sum of the calls of a scope.
 
     Args:
         own: what the application set, which takes precedence.
         observed: the calls that were seen inside.
     """
-    if not observed and len(own) <= 1 and all(type(item) is TokenUsage for item in own):  # nearly all rounds
-        return Total(own[0], REPORTED, 1) if own else Total(None, MISSING, 0)  # type: ignore[arg-type]
+    if not observed:  # most rounds
+        if not own:
+            return Total(None, MISSING, 0)
+        if len(own) == 1 and isinstance(usage := own[0], TokenUsage):
+            return Total(usage, REPORTED, 1)
     facts = [item for item in own if not isinstance(item, TokenUsage)]
     answered = _once([call for call in observed if not _has_failed(call)])
     usages = [(item, REPORTED) if isinstance(item, TokenUsage) else (item.usage, item.usage_source) for item in own]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from uuid_utils import uuid4
+
 from bamboo_logmetrics.events import (
     MessageCountUpdated,
     RequestCompleted,
@@ -17,11 +19,11 @@ from bamboo_logmetrics.events import (
     SessionStarted,
     ToolCalled,
 )
-from bamboo_logmetrics.events.validators import U16_MAX, optional, text, unsigned
+from bamboo_logmetrics.events.validators import U16_MAX, text, unsigned
 from bamboo_logmetrics.logger import scope_context
 from bamboo_logmetrics.logger.call_scope import CallScope
-from bamboo_logmetrics.logger.scope import Scope, bound_id, new_id
-from bamboo_logmetrics.logger.scope_context import current_request, current_round, current_session, current_tool
+from bamboo_logmetrics.logger.scope import Scope, bound_id
+from bamboo_logmetrics.logger.scope_context import current_request, surroundings
 from bamboo_logmetrics.logger.scope_outcome import CANCELLED, ERROR, SUCCESS, TIMEOUT, Outcome
 from bamboo_logmetrics.logger.scope_usage import MISSING, NO_USAGE, REPORTED, Total
 
@@ -37,7 +39,6 @@ _ROUND_STATUS = {SUCCESS: "success", ERROR: "error", TIMEOUT: "error", CANCELLED
 _REQUEST_STATUS = {SUCCESS: "success", ERROR: "error", TIMEOUT: "timeout", CANCELLED: "error"}
 
 _FIRST_ERROR, _OK = 400, 200
-_id_text = optional(text)
 _status_code = unsigned(U16_MAX, "Pass an HTTP status code; 0 means no response.")
 
 
@@ -45,14 +46,14 @@ class SessionScope(Scope):
     """A conversation. ``session_id`` is its id; ``log.session`` describes the arguments."""
 
     kind = scope_context.SESSION
+    last_round_id: str | None = None
+    _message_count = 0
 
     def __init__(self, log: BoundLog, model: str, session_id: str | None, bound: dict[str, Any]) -> None:
         super().__init__(log, bound)
         self.model = model
         self._id = session_id
         self.session_id = session_id or ""
-        self.last_round_id: str | None = None
-        self._message_count = 0
 
     @property
     def message_count(self) -> int:
@@ -66,20 +67,18 @@ class SessionScope(Scope):
             raise RuntimeError(msg)
         event = MessageCountUpdated(session_id=self.session_id, message_count=count)
         self._message_count = event.message_count
-        self._emit(event, self._bound)
+        self._emit((event, self._bound))
 
     def _begin(self) -> Emission:
-        outer = current_session()
+        outer, _, tool = surroundings()
         session_id = self._id or bound_id(self._log, "session_id")
         if outer is not None:
             if self._id is None and session_id == outer.session_id:  # of the logger, which both use
                 session_id = None
-            tool = current_tool()
-            place = {"parent_session_id": outer.session_id}
+            self._bound.setdefault("parent_session_id", outer.session_id)
             if tool is not None:
-                place["parent_tool_call_id"] = tool.tool_call_id
-            self._bound = {**place, **self._bound}
-        self.session_id = session_id or new_id()
+                self._bound.setdefault("parent_tool_call_id", tool.tool_call_id)
+        self.session_id = session_id or str(uuid4())
         return SessionStarted(session_id=self.session_id, model=self.model), self._bound
 
     def _terminal(self, outcome: Outcome, _: int) -> list[Emission]:
@@ -87,7 +86,7 @@ class SessionScope(Scope):
         return [(event, {**outcome.values(), **self._bound})]
 
     def _again(self) -> Self:
-        return type(self)(self._log, self.model, self._id, self._bound)
+        return type(self)(self._log, self.model, self._id, dict(self._bound))
 
 
 class RoundScope(CallScope):
@@ -100,15 +99,14 @@ class RoundScope(CallScope):
     ) -> None:
         super().__init__(log, bound)
         self.model = model
-        self._id, self._session = round_id, session_id
+        self._id, self._session_id = round_id, session_id
         self.round_id, self.session_id = round_id or "", session_id or ""
 
     def _begin(self) -> Emission:
-        self.round_id = self._id or new_id()
-        session = current_session()
-        self.session_id, source = _session_of(self._log, self._session, session)
-        if source is not None:
-            self._bound = {"session_source": source, **self._bound}
+        self._observed = []
+        self.round_id = self._id or str(uuid4())
+        session, _, _ = surroundings()
+        self.session_id = self._find_session(self._session_id, session)
         event = RoundStarted(round_id=self.round_id, session_id=self.session_id, model=self.model)
         if session is not None and session.session_id == self.session_id:
             session.last_round_id = self.round_id
@@ -116,10 +114,11 @@ class RoundScope(CallScope):
 
     def _terminal(self, outcome: Outcome, latency_ms: int) -> list[Emission]:
         total = self._total()
-        outcome = _with_error_of(outcome, total)
-        bound = {"model": self.model, **self._end_values(outcome, total)}
+        if total.error_type is not None and outcome.status == SUCCESS:  # an error in an answer that came
+            outcome = Outcome(ERROR, total.error_type, total.error)
+        bound = self._end_values(outcome, total)
         if total.source != REPORTED:
-            bound["usage_source"] = total.source
+            bound.setdefault("usage_source", total.source)
         event = RoundCompleted(
             round_id=self.round_id,
             session_id=self.session_id,
@@ -128,11 +127,11 @@ class RoundScope(CallScope):
             latency_ms=latency_ms,
             error=outcome.error,
         )
-        return [(event, {**bound, **self._bound}), *(self._iteration(item) for item in total.iterations)]
+        return [(event, bound), *map(self._iteration, total.iterations)]
 
     def _iteration(self, item: Iteration) -> Emission:
         event = RoundCompleted(
-            round_id=new_id(),
+            round_id=str(uuid4()),
             session_id=self.session_id,
             status="success",
             usage=item.usage or NO_USAGE,
@@ -141,13 +140,16 @@ class RoundScope(CallScope):
         return event, {**self._bound, **_iteration_values(item, self.round_id)}
 
     def _again(self) -> Self:
-        return type(self)(self._log, self.model, self._id, self._session, self._bound)
+        return type(self)(self._log, self.model, self._id, self._session_id, dict(self._bound))
 
 
 class RequestScope(CallScope):
     """One request to a provider. ``request_id`` is its id; ``log.request`` describes the arguments."""
 
     kind = scope_context.REQUEST
+    _code: int | None = None
+    _round: CallScope | None = None  # that counts it too; of one inside another request, that request
+    _silent = False  # True if only others count it
 
     def __init__(  # noqa: PLR0917 - for ScopeMethods alone
         self,
@@ -162,9 +164,6 @@ class RequestScope(CallScope):
         self.endpoint, self.model, self.is_stream = endpoint, model, is_stream
         self._id = request_id
         self.request_id = request_id or ""
-        self._code: int | None = None
-        self._round: CallScope | None = None
-        self._silent = False
 
     @property
     def status_code(self) -> int | None:
@@ -177,7 +176,8 @@ class RequestScope(CallScope):
         self._code = _status_code("status_code", code)
 
     def _begin(self) -> Emission | None:
-        self.request_id = self._id or new_id()
+        self._observed = []
+        self.request_id = self._id or str(uuid4())
         event = RequestStarted(
             request_id=self.request_id, endpoint=self.endpoint, model=self.model, is_stream=self.is_stream
         )
@@ -185,30 +185,33 @@ class RequestScope(CallScope):
             self._silent = True
             self._round = current_request()
             return None
-        call, session = current_round(), current_session()
+        session, call, _ = surroundings()
         self._round = call
         if call is not None:
-            self._bound = {"round_id": call.round_id, "session_id": call.session_id, **self._bound}
+            self._bound.setdefault("round_id", call.round_id)
+            self._bound.setdefault("session_id", call.session_id)
         elif session is not None:
-            self._bound = {"session_id": session.session_id, **self._bound}
+            self._bound.setdefault("session_id", session.session_id)
         return event, self._bound
 
     def _terminal(self, outcome: Outcome, latency_ms: int) -> list[Emission]:
         total = self._total()
-        outcome = _with_error_of(outcome, total)
+        if total.error_type is not None and outcome.status == SUCCESS:  # an error in an answer that came
+            outcome = Outcome(ERROR, total.error_type, total.error)
         code = self._code if self._code is not None else outcome.status_code
         if outcome.status == SUCCESS:
             code = _OK if self._code is None else code
             if code >= _FIRST_ERROR:
                 outcome = Outcome(ERROR, str(code))
-        bound = {"model": self.model, **self._end_values(outcome, total)}
+        bound = self._end_values(outcome, total)
         if total.source != REPORTED and (total.usage is not None or outcome.status == SUCCESS):
-            bound["usage_source"] = total.source
+            bound.setdefault("usage_source", total.source)
         counted_outside = self._round is not None and self._round.observe(_handed_on(total, outcome))
         if self._silent:
             return []
         if self._round is not None and not counted_outside:  # the round has ended without it: it counts by itself
-            self._bound = {name: value for name, value in self._bound.items() if name != "round_id"}
+            for values in (bound, self._bound):
+                values.pop("round_id", None)
         event = RequestCompleted(
             request_id=self.request_id,
             status_code=code,
@@ -217,22 +220,23 @@ class RequestScope(CallScope):
             latency_ms=latency_ms,
             error=outcome.error,
         )
-        return [(event, {**bound, **self._bound}), *(self._iteration(item, code) for item in total.iterations)]
+        return [(event, bound), *(self._iteration(item, code) for item in total.iterations)]
 
     def _iteration(self, item: Iteration, code: int) -> Emission:
         event = RequestCompleted(
-            request_id=new_id(), status_code=code, status="success", usage=item.usage, latency_ms=0
+            request_id=str(uuid4()), status_code=code, status="success", usage=item.usage, latency_ms=0
         )
         return event, {**self._bound, **_iteration_values(item, self._bound.get("round_id"))}
 
     def _again(self) -> Self:
-        return type(self)(self._log, self.endpoint, self.model, self.is_stream, self._id, self._bound)
+        return type(self)(self._log, self.endpoint, self.model, self.is_stream, self._id, dict(self._bound))
 
 
 class ToolScope(Scope):
     """One call of a tool. ``tool_call_id`` is its id; ``log.tool`` describes the arguments."""
 
     kind = scope_context.TOOL
+    tool_call_id = round_id = session_id = ""
 
     def __init__(  # noqa: PLR0917 - for ScopeMethods alone
         self,
@@ -244,33 +248,26 @@ class ToolScope(Scope):
         bound: dict[str, Any],
     ) -> None:
         super().__init__(log, bound)
-        # now, because the event is made only at the end
-        self.tool_name = text("the name of a tool", name)
-        self._id = _id_text("tool_call_id", tool_call_id)
-        self._ids = _id_text("round_id", round_id), _id_text("session_id", session_id)
-        self.tool_call_id = tool_call_id or ""
-        self.round_id, self.session_id = round_id or "", session_id or ""
+        self.tool_name = name
+        self._id, self._round_id, self._session_id = tool_call_id, round_id, session_id
 
     def _begin(self) -> None:
-        self.tool_call_id = self._id or new_id()
-        round_id, session_id = self._ids
-        call, session = current_round(), current_session()
-        place: dict[str, Any] = {}
-        if call is not None and session_id in (None, call.session_id):
-            self.session_id, source = call.session_id, None
-            round_id = round_id or call.round_id
+        self.tool_call_id = self._id or str(uuid4())
+        session, call, _ = surroundings()
+        if call is not None and self._session_id in (None, call.session_id):
+            self.session_id, round_id = call.session_id, call.round_id
         else:
-            self.session_id, source = _session_of(self._log, session_id, session)
-        if source is not None:
-            place["session_source"] = source
-        if round_id is None and session is not None and session.session_id == self.session_id:
-            round_id = session.last_round_id
-        self.round_id = round_id or bound_id(self._log, "round_id") or ""
+            self.session_id, round_id = self._find_session(self._session_id, session), None
+            if session is not None and session.session_id == self.session_id:
+                round_id = session.last_round_id
+        self.round_id = self._round_id or round_id or bound_id(self._log, "round_id") or ""
         if not self.round_id:
-            place["round_source"] = MISSING
+            self._bound.setdefault("round_source", MISSING)
+        for name in ("tool_name", "tool_call_id", "round_id", "session_id"):
+            if type(getattr(self, name)) is not str:  # now, because the event is made only at the end
+                text(f"{name} of a tool", getattr(self, name))
         if self.tool_name.startswith("mcp__") and (server := self.tool_name[5:].partition("__")[0]):
-            place["mcp_server"] = server
-        self._bound = {**place, **self._bound}
+            self._bound.setdefault("mcp_server", server)
 
     def _terminal(self, outcome: Outcome, latency_ms: int) -> list[Emission]:
         event = ToolCalled(
@@ -281,33 +278,25 @@ class ToolScope(Scope):
             latency_ms=latency_ms,
             success=outcome.status == SUCCESS,
         )
-        # not the text of the exception, which often quotes the arguments of the tool
-        return [(event, {**outcome.values(text=False), **self._bound})]
+        # not the text of an exception, which often quotes the arguments of the tool
+        return [(event, {**outcome.values(text=outcome.described), **self._bound})]
 
     def _again(self) -> Self:
-        return type(self)(self._log, self.tool_name, self._id, *self._ids, self._bound)
-
-
-def _session_of(log: BoundLog, session_id: str | None, session: SessionScope | None) -> tuple[str, str | None]:
-    """Return the session's id of a round or a tool, and ``missing`` if one had to be made."""
-    found_id = session_id or (session.session_id if session is not None else bound_id(log, "session_id"))
-    return (found_id, None) if found_id else (new_id(), MISSING)
-
-
-def _with_error_of(outcome: Outcome, total: Total) -> Outcome:
-    """Return the outcome of a block that ended without exception although the provider answered with an error."""
-    if outcome.status == SUCCESS and total.error_type is not None:
-        return Outcome(ERROR, total.error_type, total.error)
-    return outcome
+        return type(self)(self._log, self.tool_name, self._id, self._round_id, self._session_id, dict(self._bound))
 
 
 def _handed_on(total: Total, outcome: Outcome) -> CallFacts:
     """Return the facts of a request for the round, or the request further out, that counts it."""
     from bamboo_logmetrics.usage import CallFacts
 
-    facts = CallFacts(usage=total.usage, usage_source=total.source, bound=total.bound, iterations=total.iterations)
-    facts.error, facts.error_type = outcome.error, outcome.error_type
-    return facts
+    return CallFacts(
+        usage=total.usage,
+        usage_source=total.source,
+        bound=dict(total.bound),
+        error=outcome.error,
+        error_type=outcome.error_type,
+        iterations=list(total.iterations),
+    )
 
 
 def _iteration_values(item: Iteration, round_id: str | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from bamboo_logmetrics.pipeline.worker import Worker
 from bamboo_logmetrics.record.queued import Ack, QueuedRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, Protocol
     from weakref import ref
 
@@ -194,14 +194,15 @@ class Pipeline:
         """Emit the events that end the open scopes, the innermost first, without waiting for room or for the disk."""
         ident = get_ident()
         waiting = [threads for threads in (self._waiting, self.channel._blocked) if ident not in threads]
-        for threads in waiting:
-            threads.add(ident)  # as for a call within another one, which does not wait
-        for reference in reversed(list(self.scopes.values())):
-            scope: OpenScope | None = reference()
-            if scope is not None:
+        try:
+            for threads in waiting:
+                threads.add(ident)  # as for a call within another one, which does not wait
+            scopes: Iterator[OpenScope | None] = (ref() for ref in reversed(list(self.scopes.values())))
+            for scope in filter(None, scopes):
                 scope.end_with_log()
-        for threads in waiting:
-            threads.discard(ident)
+        finally:
+            for threads in waiting:
+                threads.discard(ident)
 
     @property
     def closed(self) -> bool:

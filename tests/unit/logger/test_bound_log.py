@@ -3,12 +3,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
 import freezegun
 import pytest
 import structlog
-from support.tools import flat, tool, typed
+from support.tools import Turn, flat, tool, typed
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.testing import GateSink, open_log_on
@@ -405,6 +406,28 @@ def test_async_calls_of_a_log_that_may_block(open_log, path):
 
     asyncio.run(use())
     assert [line["task"] for line in flat(path)[1:-1]] == [7, 7]
+
+
+def test_a_call_that_is_cancelled_before_a_thread_is_free(open_log, path):
+    """A coroutine that is cancelled while its event waits for a thread of the executor loses nothing."""
+    log = open_log(durability="write")
+    free = threading.Event()
+
+    async def use():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        busy = loop.run_in_executor(None, free.wait, 30)
+        calls = [asyncio.ensure_future(log.aemit(tool())), asyncio.ensure_future(log.ainfo("text"))]
+        await Turn()
+        for call in calls:
+            call.cancel()
+        free.set()
+        await asyncio.gather(*calls, busy, return_exceptions=True)
+        assert all(call.cancelled() for call in calls)
+
+    asyncio.run(use())
+    log.close()
+    assert [line["event"] for line in flat(path)[1:-1]] == ["chat.tool_called", "text"]
 
 
 def test_an_application_system_event_is_marked(log, lines):

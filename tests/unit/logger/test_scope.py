@@ -8,6 +8,7 @@ import contextlib
 import gc
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ import bamboo_logmetrics as blm
 from bamboo_logmetrics.logger.scope_context import current_round, current_session
 from bamboo_logmetrics.pipeline import process
 from bamboo_logmetrics.testing import GateSink, capture_events, open_log_on
+from bamboo_logmetrics.usage import CallFacts, Iteration
 
 SCOPES = {
     "session": lambda log: log.session(model="m"),
@@ -196,6 +198,40 @@ def test_cancelled_while_the_disk_is_waited_for(path, moment):
     log.close()
     found = sorted(line["event"] for line in typed(path))
     assert found == ["chat.session_completed", "chat.session_started"]
+
+
+def test_cancelled_before_a_thread_is_free(open_log, path):
+    """A task that is cancelled while no thread of the executor is free has all events of its scope written."""
+    log = open_log(durability="write")
+    free = threading.Event()
+    iteration = Iteration(name="compaction", model="m", usage=None)
+
+    async def work(entered):
+        async with log.round(model="m") as call:
+            call.observe(CallFacts(iterations=[iteration]))
+            entered.set()
+            await asyncio.Event().wait()
+
+    async def main():
+        entered = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        task = asyncio.ensure_future(work(entered))
+        await entered.wait()
+        busy = loop.run_in_executor(None, free.wait, 30)
+        for _ in range(2):  # the block, and then the wait for a thread
+            task.cancel()
+            await Turn()
+            await Turn()
+        free.set()
+        await asyncio.gather(task, busy, return_exceptions=True)
+        assert task.cancelled()
+
+    asyncio.run(main())
+    log.close()
+    names = sorted((line["event"], line.get("iteration", "")) for line in typed(path))
+    ended = "chat.round_completed"
+    assert names == [(ended, ""), (ended, "compaction"), ("chat.round_started", "")]
 
 
 @pytest.mark.parametrize("options", [{}, {"durability": "write"}], ids=["queue", "write"])

@@ -494,7 +494,7 @@ def test_fail(log, path):
     with log.request(endpoint="e", model="m") as request:
         request.fail(asyncio.CancelledError())
     found = lines(log, path)
-    assert (found[0]["success"], found[0]["error_type"]) == (False, "exit_code")
+    assert (found[0]["success"], found[0]["error_type"], found[0]["error"]) == (False, "exit_code", "exit code 1")
     assert picked(found[2], status="", error="", error_type="") == {
         "status": "error", "error": "division by zero", "error_type": "ZeroDivisionError"
     }  # fmt: skip
@@ -530,6 +530,45 @@ def test_a_processor_that_raises(open_log, path, capfd):
     assert inside
     assert lines(log, path) == []
     assert "LookupError: no such thing" in capfd.readouterr().err
+
+
+def test_a_processor_that_raises_in_a_coroutine(open_log, path, capfd):
+    """The same where the log waits for the disk; a RuntimeError of a processor is no sign of a missing event loop."""
+
+    def processor(_, __, fields):
+        raise LookupError("one") if fields["event"].kind == "chat.session_started" else RuntimeError("two")
+
+    log = open_log(processors=[processor], durability="write")
+
+    async def main():
+        async with log.session(model="m"):
+            pass
+
+    asyncio.run(main())
+    assert lines(log, path) == []
+    err = capfd.readouterr().err
+    assert "LookupError: one" in err
+
+
+def test_a_durable_log_without_asyncio(open_log, path):
+    """A coroutine that another library than asyncio runs has its events written all the same."""
+    log = open_log(durability="write")
+
+    async def work():
+        async with log.round(model="m"):
+            pass
+
+    with pytest.raises(StopIteration):
+        work().send(None)
+    assert short(lines(log, path)) == ["round_started", "round_completed"]
+
+
+def test_an_id_that_the_application_spoils(log, path, capfd):
+    """An attribute that is replaced by nonsense costs the event of the end, not the block, and is reported."""
+    with log.round(model="m") as call:
+        call.session_id = 5
+    assert short(lines(log, path)) == ["round_started"]
+    assert "RoundCompleted.session_id must be a str" in capfd.readouterr().err
 
 
 def test_texts_of_errors_are_masked(log, path):
