@@ -57,7 +57,7 @@ def export(ctx: click.Context, files: tuple[str, ...], form: str, output: str | 
         with _opened(output) as file:
             for log in logs:
                 for line in _events(log, counts):
-                    file.write(tagged_form(line).encode() + b"\n")
+                    file.write(tagged_form(line) + b"\n")
         _show_counts(counts)
     ctx.exit(FAILED if counts["broken"] else OK)
 

@@ -16,6 +16,7 @@ import msgspec
 
 from bamboo_logmetrics.errors import DecodeError
 from bamboo_logmetrics.events import ChatEvent, EventMeta, ForwardEvent, MetricsEvent, UnknownEvent
+from bamboo_logmetrics.events.tagged_lines import from_line
 from bamboo_logmetrics.events.times import from_ns, parse_utc
 from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportReport, Placed, read_each
 from bamboo_logmetrics.importers.sources import lines_of, with_compressed
@@ -85,7 +86,7 @@ def _events(path: Path, report: ImportReport) -> Iterator[MetricsEvent]:
         if not raw.strip():
             continue
         try:
-            yield MetricsEvent.from_json(raw)
+            yield from_line(raw)
         except (DecodeError, UnicodeDecodeError):
             report.problem(path, "not an event in tagged form", number)
 

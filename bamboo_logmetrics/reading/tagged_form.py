@@ -6,18 +6,19 @@ import json
 from typing import Any
 
 from bamboo_logmetrics.events import MetricsEvent, UnknownEvent, tagged
+from bamboo_logmetrics.events.tagged_lines import to_line
 from bamboo_logmetrics.events.times import format_utc
 from bamboo_logmetrics.format.fields import USAGE
 from bamboo_logmetrics.format.parse import Line
 
 
-def tagged_form(line: Line) -> str:
+def tagged_form(line: Line) -> bytes:
     """Return the tagged JSON of the event of a line."""
     event = line.event
     if isinstance(event, UnknownEvent):
-        return tagged.dumps(_unknown_form(event, line))
+        return tagged.dumps(_unknown_form(event, line)).encode()
     assert isinstance(event, MetricsEvent)
-    return event.to_json()
+    return to_line(event)
 
 
 def _unknown_form(event: UnknownEvent, line: Line) -> dict[str, Any]:
