@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import click
 import pytest
@@ -144,6 +145,22 @@ def test_every_row_is_documented():
     page = reference("line-format.md")
     for row in mapping.ROWS:
         assert f"| `{row.key}` | `{row.otel}` |" in page
+
+
+def test_well_known_names_are_documented():
+    """Each well-known bound name is on the page of the line, with the type that it has in the layouts."""
+    section = reference("line-format.md").partition("## Well-known bound names")[2].partition("\n## ")[0]
+    types = {}
+    for line in section.splitlines():
+        names, kind = ([*line.split("|"), "", ""])[1:3]
+        types |= dict.fromkeys(re.findall(r"`(\w+)`", names), kind.strip())
+    ours = {"keyword": "text", "long": "integer", "double": "number"}
+    rows = {row.key: ours.get(row.type.elastic) for row in mapping.ROWS}
+    assert len(types) > 40
+    assert types == {name: rows[name] for name in types}
+    of_events = set().union(*(fields_in_line(cls) for cls in EVENT_CLASSES.values()), HEADER)
+    others = {"service_name", "env", "exception", "truncated"}  # of any line
+    assert {row.key for row in mapping.EVERYWHERE} - of_events - others <= set(types)
 
 
 # -- what the command line offers ------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bamboo_logmetrics.usage.values import Counts, Tokens, count
+from bamboo_logmetrics.usage.values import Counts, Tokens, amount, count
 
 KEYS = frozenset({"tokens", "billed_units"})
 
@@ -22,11 +22,12 @@ def tokens(counts: Counts) -> Tokens:
     return Tokens(prompt, completion, None, counts.get("cached_tokens"))
 
 
-def billed(usage: Mapping[str, Any]) -> dict[str, int]:
-    """Return the units that are paid for, as bound names."""
+def billed(usage: Mapping[str, Any]) -> dict[str, float]:
+    """Return the units that are paid for, as bound names. They may be fractions."""
     units = usage.get("billed_units")
     if not isinstance(units, dict):
         return {}
     names = {"billed_input_tokens": "input_tokens", "billed_output_tokens": "output_tokens"}
-    values = {bound: count(units.get(key)) for bound, key in names.items()}
-    return {bound: value for bound, value in values.items() if value is not None}
+    values = {bound: units.get(key) for bound, key in names.items()}
+    numbers = {bound: amount(value) if count(value) is None else count(value) for bound, value in values.items()}
+    return {bound: number for bound, number in numbers.items() if number is not None}

@@ -240,6 +240,14 @@ ENDPOINT_SEMANTICS: Mapping[str, EndpointSemantics] = {
     ".anthropic.messages": EndpointSemantics("chat"),
     ".v1.messages": EndpointSemantics("chat"),
     ".embeddings": EndpointSemantics("embeddings"),
+    ".openai.completions": EndpointSemantics("text_completion"),
+    ".gemini.generate_content": EndpointSemantics("generate_content"),
+    ".gemini.stream_generate_content": EndpointSemantics("generate_content"),
+    ".gemini.embed_content": EndpointSemantics("embeddings"),
+    ".bedrock.converse": EndpointSemantics("chat"),
+    ".bedrock.converse_stream": EndpointSemantics("chat"),
+    ".cohere.chat": EndpointSemantics("chat"),
+    ".ollama.chat": EndpointSemantics("chat"),
 }
 
 

@@ -375,7 +375,7 @@ BODIES |= {
         {"billed_input_tokens": 7, "response_id": "r-1"},
     ),
     "cohere, billed alone": Exchange(
-        "/v1/generate", {"id": "g", "meta": {"billed_units": {"input_tokens": 7, "output_tokens": 129}}}, tokens(7, 129),
+        "/v1/generate", {"id": "g", "meta": {"billed_units": {"input_tokens": 7.0, "output_tokens": 129, "search_units": 0.5}}}, tokens(7, 129),
         {"billed_output_tokens": 129}, "partial",
     ),
     "cohere embeddings": Exchange(

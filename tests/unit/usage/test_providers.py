@@ -116,6 +116,15 @@ def test_every_host_is_reached():
         assert provider_of("api." + host) == provider
 
 
-def test_semantics_for_layouts():
-    """The values that the layouts write for an endpoint."""
-    assert ENDPOINT_SEMANTICS[".chat_completions"].operation == "chat"
+@pytest.mark.parametrize("path", [
+    "/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/embeddings", "/v1/completions", "/m:generateContent",
+    "/m:streamGenerateContent", "/m:embedContent", "/model/m/converse", "/model/m/converse-stream", "/v2/chat", "/api/chat",
+])  # fmt: skip
+def test_semantics_for_layouts(path):
+    """The layouts write the operation of an endpoint by its name."""
+    endpoint = endpoint_of(path)
+    (semantics,) = {semantics for end, semantics in ENDPOINT_SEMANTICS.items() if f".{endpoint.name}".endswith(end)}
+    assert semantics.operation == endpoint.operation
+    assert semantics.openai == (
+        endpoint.name.partition(".")[2] if path.startswith(("/v1/chat", "/v1/responses")) else None
+    )
