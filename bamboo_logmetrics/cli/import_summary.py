@@ -26,8 +26,8 @@ def show_summary(run: ImportRun, report: ImportReport, log: BoundLog, *, stopped
         click.echo(f"{printable(name)}: {count:,}")
     if run.unchanged:
         click.echo(f"unchanged: {plural(run.unchanged, 'file')}, not read again")
-    if run.known:
-        click.echo(f"already there: {plural(run.known, 'event')}")
+    if run.tally.known:
+        click.echo(f"already there: {plural(run.tally.known, 'event')}")
     if report.skipped_lines:
         click.echo(f"skipped: {plural(report.skipped_lines, 'line')} that cannot be used, named above")
     if report.unread_files:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -11,13 +13,15 @@ from bamboo_logmetrics.importers.catalog import Catalog
 from bamboo_logmetrics.importers.catalogued import CataloguedImporter
 from bamboo_logmetrics.importers.facts import FileFacts
 from bamboo_logmetrics.importers.sources import FileState
+from bamboo_logmetrics.importers.spool import add_events, take_events
+from bamboo_logmetrics.importers.timeline import Due
 
 
 class Auto(CataloguedImporter):
     """The files of all tools that are known.
 
     Args:
-        importers: the importers by name; those that count calls take part.
+        importers: the importers by name; those that recognise their files take part.
     """
 
     name = "auto"
@@ -28,8 +32,12 @@ class Auto(CataloguedImporter):
         self._importers = importers
 
     @property
-    def _sources(self) -> list[CataloguedImporter]:
-        return [one for one in self._importers.values() if isinstance(one, CataloguedImporter) and one is not self]
+    def _sources(self) -> list[Importer]:
+        return [
+            one
+            for one in self._importers.values()
+            if one is not self and type(one).recognises is not Importer.recognises
+        ]
 
     @property
     def patterns(self) -> tuple[str, ...]:  # type: ignore[override]  # they grow when an importer is registered
@@ -46,7 +54,7 @@ class Auto(CataloguedImporter):
         paths = [path for source in self._sources for path in source.usual_paths()]
         return tuple(path for path in paths if path.exists())
 
-    def source_of(self, path: Path) -> CataloguedImporter | None:
+    def source_of(self, path: Path) -> Importer | None:
         """Return the importer that recognises a file, or None."""
         sources = self._sources
         usual = [source for source in sources if any(fnmatch(path.name, pattern) for pattern in source.patterns)]
@@ -62,12 +70,12 @@ class Auto(CataloguedImporter):
     def state(self, path: Path) -> FileState:
         """Return the state of a file as the tool that wrote it sees it. Raises OSError."""
         source = self.source_of(path)
-        return super().state(path) if source is None else source.state(path)
+        return source.state(path) if isinstance(source, CataloguedImporter) else super().state(path)
 
     def scan(self, path: Path, report: ImportReport, *, growing: bool) -> FileFacts:
-        """Return the facts of a file. Raises OSError if no tool is known that wrote it."""
+        """Return the facts of a file. Raises OSError if no tool is known that wrote it, or it tells no facts."""
         source = self.source_of(path)
-        if source is None:
+        if not isinstance(source, CataloguedImporter):
             msg = "of no tool that is known"
             raise OSError(msg)
         return source.scan(path, report, growing=growing)
@@ -80,10 +88,24 @@ class Auto(CataloguedImporter):
         is_growing: Callable[[FileState], bool],
     ) -> None:
         """Read files into a catalog, each as a file of its tool, and count those that are not recognised."""
+        simple: dict[Importer, list[Path]] = {}
         for path, state in files:
             source = self.source_of(path)
             if source is None:
                 report.counts["files that are not recognised, left out"] += 1
-            else:
-                report.counts[f"files of {source.name}"] += 1
+                continue
+            report.counts[f"files of {source.name}"] += 1
+            if isinstance(source, CataloguedImporter):
                 source.collect(catalog.of_source(source.name, source.agent), [(path, state)], report, is_growing)
+            else:
+                simple.setdefault(source, []).append(path)
+        for source, paths in simple.items():
+            catalog.tally.known += add_events(catalog.store, source.name, source.read(paths, report))
+
+    def due(self, catalog: Catalog, before: int | None) -> Iterator[Due]:
+        """Yield the events that are due in order of time, those of all tools together."""
+        return heapq.merge(super().due(catalog, before), take_events(catalog.store), key=_time_of)
+
+
+def _time_of(due: Due) -> datetime:
+    return due.imported.event.meta.occurred_at

@@ -33,11 +33,12 @@ class Tally:
 
     Attributes:
         repeated: calls that were seen in another place too, and counted once.
+        known: events that were in the log already.
         differing, differing_tokens: calls already written whose numbers differ by now, and by how many tokens.
     """
 
     def __init__(self) -> None:
-        self.repeated = self.differing = self.differing_tokens = 0
+        self.repeated = self.known = self.differing = self.differing_tokens = 0
 
 
 class Catalog:

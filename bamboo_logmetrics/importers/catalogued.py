@@ -40,7 +40,7 @@ class CataloguedImporter(Importer):
         try:
             catalog = Catalog(store, self.name, Tally(), self.agent)
             self.collect(catalog, [(path, None) for path in files], report, lambda _: False)
-            for due in Timeline(catalog, None).events():
+            for due in self.due(catalog, None):
                 yield due.imported
         finally:
             store.close()

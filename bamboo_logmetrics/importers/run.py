@@ -6,7 +6,6 @@ The store is behind the log, never ahead of it: what is not noted as written is 
 from __future__ import annotations
 
 import os
-import pickle
 import sqlite3
 import threading
 import time
@@ -22,7 +21,8 @@ from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportRepo
 from bamboo_logmetrics.importers.catalog import Catalog, Tally
 from bamboo_logmetrics.importers.catalogued import CataloguedImporter
 from bamboo_logmetrics.importers.sources import FileState
-from bamboo_logmetrics.importers.store import Store, key_of
+from bamboo_logmetrics.importers.spool import add_events, take_events
+from bamboo_logmetrics.importers.store import Store
 from bamboo_logmetrics.importers.timeline import Due
 from bamboo_logmetrics.logfiles.side_files import MODE, mode_of, open_side_file
 from bamboo_logmetrics.logger.bound_log import BoundLog
@@ -95,7 +95,6 @@ class ImportRun:
     Attributes:
         imported: the number of events by class.
         tally: counts of what was seen in several places.
-        known: events that were in the log already.
         unchanged: files that were not read again.
         partial, missing: rounds with such a usage.
         failed: requests that failed.
@@ -124,7 +123,7 @@ class ImportRun:
         self.imported: Counter[type[MetricsEvent]] = Counter()
         self.tally = Tally()
         self._catalog = Catalog(store, importer.name, self.tally, getattr(importer, "agent", ""))
-        self.tokens = self.known = self.unchanged = self.partial = self.missing = self.failed = 0
+        self.tokens = self.unchanged = self.partial = self.missing = self.failed = 0
         self.interrupted = self.refused = False
         self.held = (0, 0)
 
@@ -158,29 +157,14 @@ class ImportRun:
     def _due(self, files: Sequence[tuple[Path, FileState | None]], report: ImportReport) -> Iterator[Due]:
         importer = self._importer
         if not isinstance(importer, CataloguedImporter):
-            return self._spooled(importer.read([path for path, _ in files], report))
+            events = importer.read([path for path, _ in files], report)
+            self.tally.known += add_events(self._store, importer.name, events)
+            return take_events(self._store)
         before = None if self._settle_seconds is None else now_ns() // 1000 - int(self._settle_seconds * 1e6)
         importer.collect(
             self._catalog, files, report, lambda state: before is not None and state.mtime_ns // 1000 > before
         )
         return importer.due(self._catalog, before)
-
-    def _spooled(self, events: Iterator[ImportedEvent]) -> Iterator[Due]:
-        """Yield the events of a simple importer in order of time, each once."""
-        execute = self._store.execute
-        for event, bound in events:
-            at = event.meta.occurred_at
-            key = key_of(self._importer.name, "event", event.meta.event_id, at, event.kind)
-            row = ((at - EPOCH).total_seconds(), key, pickle.dumps((event, dict(bound))))
-            if (
-                self._store.item_of(key) is not None
-                or not execute("INSERT OR IGNORE INTO spool (at, key, data) VALUES (?, ?, ?)", row).rowcount
-            ):
-                self.known += 1
-        for key, data in execute("SELECT key, data FROM spool ORDER BY at, number"):
-            imported = ImportedEvent(*pickle.loads(data))  # noqa: S301 - made above, in a private file
-            yield Due(imported, ("INSERT OR IGNORE INTO key VALUES (?, 0)", (key,)))
-        execute("DELETE FROM spool")
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -198,7 +182,7 @@ class ImportRun:
                     self.refused = True  # the log would wait for each further event until the timeout
                     return
             else:
-                self.known += 1
+                self.tally.known += 1
             if due.mark:
                 self._marks.append(due.mark)
             if len(self._marks) >= _BATCH and not self._note():

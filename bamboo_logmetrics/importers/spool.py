@@ -1,0 +1,37 @@
+"""Events of simple importers, which tell no facts: each once over files and runs, and in order of time."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator
+
+from bamboo_logmetrics.events.times import EPOCH
+from bamboo_logmetrics.importers.base import ImportedEvent
+from bamboo_logmetrics.importers.store import Store, key_of
+from bamboo_logmetrics.importers.timeline import Due
+
+
+def add_events(store: Store, name: str, events: Iterable[ImportedEvent]) -> int:
+    """Put the events of an importer aside, but for those that are known; return how many are.
+
+    Events are one event when their ids, times and kinds are equal.
+    """
+    known = 0
+    for event, bound in events:
+        at = event.meta.occurred_at
+        key = key_of(name, "event", event.meta.event_id, at, event.kind)
+        row = ((at - EPOCH).total_seconds(), key, pickle.dumps((event, dict(bound))))
+        if (
+            store.item_of(key) is not None
+            or not store.execute("INSERT OR IGNORE INTO spool (at, key, data) VALUES (?, ?, ?)", row).rowcount
+        ):
+            known += 1
+    return known
+
+
+def take_events(store: Store) -> Iterator[Due]:
+    """Yield the events in order of time, and forget them."""
+    for key, data in store.execute("SELECT key, data FROM spool ORDER BY at, number"):
+        imported = ImportedEvent(*pickle.loads(data))  # noqa: S301 - made above, in a private file
+        yield Due(imported, ("INSERT OR IGNORE INTO key VALUES (?, 0)", (key,)))
+    store.execute("DELETE FROM spool")
