@@ -1,0 +1,105 @@
+"""``instrument`` and ``uninstrument``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar, overload
+
+from bamboo_logmetrics.instrument import everywhere
+from bamboo_logmetrics.instrument.finding import http_clients
+from bamboo_logmetrics.instrument.settings import Settings
+from bamboo_logmetrics.instrument.wrapping import unwrap, wrap
+from bamboo_logmetrics.logger.bound_log import BoundLog
+from bamboo_logmetrics.logger.opening import get_logger
+
+_Client = TypeVar("_Client")
+
+
+@overload
+def instrument(client: _Client, *, log: BoundLog | None = None, provider: str | None = None) -> _Client: ...
+
+
+@overload
+def instrument(
+    client: None = None, *, log: BoundLog | None = None, provider: str | None = None, hosts: Iterable[str] = ()
+) -> None: ...
+
+
+def instrument(
+    client: object = None, *, log: BoundLog | None = None, provider: str | None = None, hosts: Iterable[str] = ()
+) -> object:
+    """Emit an event as each request of a client begins and ends, and return the same client.
+
+    ::
+
+        client = instrument(openai.OpenAI())
+
+    Without a client, every client of httpx and httpx2 that is made from now on is instrumented, by whatever SDK, for
+    the hosts of known providers.
+
+    Args:
+        client: the client of an SDK that uses httpx or httpx2, such as ``openai.OpenAI``, ``AsyncAnthropic``,
+            ``google.genai.Client`` or ``mistralai.Mistral``, or such a client itself. Twice is once; the second call's
+            log and provider are used.
+        log: the log for the events; the one of :func:`configure` if left out, also when it is configured later.
+        provider: the provider behind a host that is not known, such as a gateway; by the path if left out.
+        hosts: without a client: further hosts to observe, such as ``gateway.example.com``.
+
+    Raises:
+        TypeError: no client of httpx or httpx2 is in ``client``, or ``log`` is not a log.
+        ValueError: ``hosts`` together with a client, all of whose requests are observed.
+    """
+    target = get_logger() if log is None else log
+    if not isinstance(target, BoundLog):
+        msg = f"log must be what open_log() or get_logger() returns; got {type(log).__name__}"
+        raise TypeError(msg)
+    if client is None:
+        everywhere.enable(Settings(target, provider, _checked(hosts)))
+        return None
+    if tuple(hosts):
+        msg = "hosts is for instrument() without a client: all requests of a client are observed"
+        raise ValueError(msg)
+    for http_client in _found_in(client):
+        wrap(http_client, Settings(target, provider))
+    return client
+
+
+def uninstrument(client: object = None) -> None:
+    """Undo :func:`instrument` for a client, or without one for all that ``instrument()`` has covered.
+
+    A call that is under way still gets its completed event.
+
+    Raises:
+        TypeError: no client of httpx or httpx2 is in ``client``.
+    """
+    if client is None:
+        everywhere.disable()
+        return
+    for http_client in _found_in(client):
+        unwrap(http_client)
+
+
+def _checked(hosts: Iterable[str]) -> frozenset[str]:
+    """Return hosts in lower case, without a port."""
+    names = (hosts,) if isinstance(hosts, str) else tuple(hosts)
+    for name in names:
+        if not name or "/" in name:
+            msg = f"hosts must be names of hosts such as 'gateway.example.com'; got {name!r}"
+            raise ValueError(msg)
+    return frozenset(_without_port(name).lower() for name in names)
+
+
+def _without_port(name: str) -> str:
+    host, colon, port = name.rpartition(":")
+    return host if colon and port.isdecimal() and ":" not in host else name
+
+
+def _found_in(client: object) -> list[object]:
+    clients = http_clients(client)
+    if not clients:
+        msg = (
+            f"{type(client).__name__} has no HTTP client of httpx or httpx2; pass the client of an SDK, such as"
+            " openai.OpenAI(), or an httpx.Client; for anything else use: with log.request(...)"
+        )
+        raise TypeError(msg)
+    return clients

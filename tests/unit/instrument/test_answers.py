@@ -1,0 +1,108 @@
+"""Answers, read beside the application."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.provider_server import CHAT, CHAT_STREAM
+
+from bamboo_logmetrics.instrument import answers
+from bamboo_logmetrics.instrument.answers import AnswerReader
+from bamboo_logmetrics.usage.providers import endpoint_of
+
+CHAT_ENDPOINT = endpoint_of("/v1/chat/completions")
+
+
+def reader_of(content_type="application/json", *, status=200, encoding="", stream=False, endpoint=CHAT_ENDPOINT):
+    headers = {"content-type": content_type, "content-encoding": encoding}
+    return AnswerReader(endpoint, status, headers, asked_for_stream=stream)
+
+
+def test_a_body():
+    """A body that is no stream is read as a whole."""
+    reader = reader_of()
+    for byte in json.dumps(CHAT).encode():
+        reader.feed(bytes([byte]))
+    assert (reader.is_stream, reader.is_complete, reader.has_content) == (False, False, False)
+    assert reader.facts().usage.total_tokens == 42
+
+
+def test_a_body_beyond_the_limit(monkeypatch):
+    """Of a body beyond the limit nothing is kept, and its usage is missing."""
+    monkeypatch.setattr(answers, "_MOST_KEPT", 1_000)
+    reader = reader_of()
+    for _ in range(100):
+        reader.feed(bytes(100))
+    assert reader._body == []
+    assert (reader.facts().usage, reader.facts().usage_source) == (None, "missing")
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/event-stream", "TEXT/EVENT-STREAM; charset=utf-8", "application/x-ndjson"]
+)
+def test_streams_by_their_type(content_type):
+    """An answer is a stream by its content type."""
+    assert reader_of(content_type).is_stream
+    assert not reader_of(content_type, status=400).is_stream
+
+
+def test_a_list_as_a_stream():
+    """A JSON list in answer to a request for a stream is read as one."""
+    chunks = [
+        {"candidates": [{"content": {"parts": [{"text": "a"}]}}], "usageMetadata": {"promptTokenCount": 3}},
+        {
+            "candidates": [{"finishReason": "STOP"}],
+            "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 4, "totalTokenCount": 7},
+        },
+    ]
+    reader = reader_of(stream=True, endpoint=endpoint_of("/v1beta/models/g:streamGenerateContent"))
+    text = json.dumps(chunks, indent=1).encode()
+    for start in range(0, len(text), 5):
+        reader.feed(text[start : start + 5])
+    assert reader.is_complete
+    assert reader.facts().usage.total_tokens == 7
+
+
+def test_an_error_in_place_of_a_stream():
+    """An error in answer to a request for a stream is plain JSON."""
+    reader = reader_of(status=400, stream=True)
+    reader.feed(b'{"error":{"message":"bad","type":"invalid_request_error"}}')
+    facts = reader.facts()
+    assert (reader.is_stream, facts.error, facts.error_type) == (False, "bad", "invalid_request_error")
+
+
+def test_a_compressed_stream():
+    """A compressed stream is decoded for the reader."""
+    reader = reader_of("text/event-stream", encoding="gzip")
+    for byte in gzip.compress(b"".join(CHAT_STREAM)):
+        reader.feed(bytes([byte]))
+    assert reader.is_complete
+    assert reader.facts().usage.total_tokens == 42
+
+
+@pytest.mark.parametrize("encoding", ["unknown", "gzip"])
+def test_an_encoding_that_cannot_be_read(encoding):
+    """An answer that cannot be decoded has no usage, and is not taken for a broken one."""
+    reader = reader_of("text/event-stream", encoding=encoding)
+    reader.feed(b"not gzip")
+    reader.feed(b"more")
+    assert reader.facts().usage_source == "missing"
+    assert not reader.ends_early(reader.facts())
+
+
+@given(st.lists(st.integers(0, sum(map(len, CHAT_STREAM))), max_size=20))
+def test_any_cut_gives_the_same(cuts):
+    """The chunks' borders make no difference."""
+    text = b"".join(CHAT_STREAM)
+    borders = [0, *sorted(cuts), len(text)]
+    reader = reader_of("text/event-stream")
+    for start, end in pairwise(borders):
+        reader.feed(text[start:end])
+    assert reader.is_complete
+    assert reader.facts().usage.total_tokens == 42
+    assert not reader.ends_early(reader.facts())

@@ -1,0 +1,31 @@
+"""Answers that can be asked for again."""
+
+from __future__ import annotations
+
+import pytest
+
+from bamboo_logmetrics.instrument import polls
+
+
+@pytest.fixture(autouse=True)
+def nothing_seen(monkeypatch):
+    monkeypatch.setattr(polls, "_seen", polls._Seen())
+    monkeypatch.setattr(polls, "_MOST", 3)
+
+
+def test_the_first_report_counts():
+    """Only the first report of an answer counts; the call that made it always does."""
+    assert polls.first_report("a", is_poll=True)
+    assert not polls.first_report("a", is_poll=True)
+    assert polls.first_report("a", is_poll=False)
+    assert polls.first_report("b", is_poll=False)
+    assert not polls.first_report("b", is_poll=True)
+
+
+def test_memory_is_bounded():
+    """The oldest ids are forgotten."""
+    for number in range(100):
+        assert polls.first_report(str(number), is_poll=True)
+    assert not polls.first_report("98", is_poll=True)
+    assert polls.first_report("1", is_poll=True)
+    assert len(polls._seen._newer) + len(polls._seen._older) <= 6
