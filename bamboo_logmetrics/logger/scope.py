@@ -123,6 +123,12 @@ class Scope(Entry, ABC):
         else:
             await self._emit_async(self._close(RETURNED if error is None else outcome_of(error)))
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # a copy of an agent is within the same block
+
     def __del__(self) -> None:
         """End a scope that was entered by hand and dropped."""
         if self.is_open:

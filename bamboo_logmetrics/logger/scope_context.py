@@ -172,7 +172,13 @@ def carry(function: F) -> F:
 
     Args:
         function: a function, or a coroutine function that another thread's event loop will run.
+
+    Raises:
+        TypeError: it is a generator function, whose steps run in the context of the consumer.
     """
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        msg = f"carry() takes a function; got the generator {function.__name__}. Carry the function that runs it."
+        raise TypeError(msg)
     context = copy_context()
     if inspect.iscoroutinefunction(function):
 

@@ -39,6 +39,7 @@ _ROUND_STATUS = {SUCCESS: "success", ERROR: "error", TIMEOUT: "error", CANCELLED
 _REQUEST_STATUS = {SUCCESS: "success", ERROR: "error", TIMEOUT: "timeout", CANCELLED: "error"}
 
 _FIRST_ERROR, _OK = 400, 200
+_FIRST_TOKEN = "time_to_first_token_ms"  # noqa: S105 - the name of a value
 _status_code = unsigned(U16_MAX, "Pass an HTTP status code; 0 means no response.")
 
 
@@ -150,6 +151,7 @@ class RequestScope(CallScope):
     _code: int | None = None
     _round: CallScope | None = None  # that counts it too; of one inside another request, that request
     _silent = False  # True if only others count it
+    _handed_on: CallFacts | None = None  # what the round was given
 
     def __init__(  # noqa: PLR0917 - for ScopeMethods alone
         self,
@@ -164,6 +166,18 @@ class RequestScope(CallScope):
         self.endpoint, self.model, self.is_stream = endpoint, model, is_stream
         self._id = request_id
         self.request_id = request_id or ""
+
+    def observe(self, facts: CallFacts) -> bool:
+        """Take a call as :meth:`CallScope.observe`; one that comes after the end, as of a stream, is for the round."""
+        if super().observe(facts):
+            return True
+        counted = self._handed_on
+        if counted is None or counted.usage is not None or self._round is None or not self._round.is_open:
+            return False
+        counted.usage, counted.usage_source = facts.usage, facts.usage_source
+        counted.bound.update(facts.bound)
+        counted.iterations += facts.iterations
+        return True
 
     @property
     def status_code(self) -> int | None:
@@ -206,7 +220,10 @@ class RequestScope(CallScope):
         bound = self._end_values(outcome, total)
         if total.source != REPORTED and (total.usage is not None or outcome.status == SUCCESS):
             bound.setdefault("usage_source", total.source)
-        counted_outside = self._round is not None and self._round.observe(_handed_on(total, outcome))
+        counted_outside = False
+        if self._round is not None:
+            facts = self._handed_on = _facts_of(total, outcome, bound)
+            counted_outside = self._round.observe(facts)
         if self._silent:
             return []
         if self._round is not None and not counted_outside:  # the round has ended without it: it counts by itself
@@ -285,14 +302,14 @@ class ToolScope(Scope):
         return type(self)(self._log, self.tool_name, self._id, self._round_id, self._session_id, dict(self._bound))
 
 
-def _handed_on(total: Total, outcome: Outcome) -> CallFacts:
+def _facts_of(total: Total, outcome: Outcome, bound: dict[str, Any]) -> CallFacts:
     """Return the facts of a request for the round, or the request further out, that counts it."""
     from bamboo_logmetrics.usage import CallFacts
 
     return CallFacts(
         usage=total.usage,
         usage_source=total.source,
-        bound=dict(total.bound),
+        bound={name: bound[name] for name in (*total.bound, _FIRST_TOKEN) if name in bound},
         error=outcome.error,
         error_type=outcome.error_type,
         iterations=list(total.iterations),

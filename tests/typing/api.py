@@ -11,6 +11,7 @@ from pathlib import Path
 from typing_extensions import assert_never, assert_type
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.logger.scopes import RequestScope, RoundScope, SessionScope, ToolScope
 from bamboo_logmetrics.processors import Cap, expand, redact
 from bamboo_logmetrics.testing import capture_events
 
@@ -201,3 +202,32 @@ def emit_own_event(log: blm.BoundLog) -> bool:
     CacheWarmed(session_id=1)  # type: ignore[arg-type]
     CacheWarmed(entries=1)  # type: ignore[call-arg]
     return log.emit(warmed)
+
+
+# -- scopes ---------------------------------------------------------------------------------
+
+
+@blm.get_logger().tool("add")
+def add(a: int, b: int = 0) -> int:
+    return a + b
+
+
+assert_type(add(1), int)
+add("1")  # type: ignore[arg-type]
+
+
+async def use_scopes() -> None:
+    scoped = blm.get_logger()
+    with scoped.session(model="m", project="p") as session, scoped.round(model="m") as call:
+        assert_type(session, SessionScope)
+        assert_type(call, RoundScope)
+        assert_type(call.usage, blm.TokenUsage | None)
+        call.usage = usage
+        session.message_count = 7
+        session.message_count = "7"  # type: ignore[assignment]
+    async with scoped.request(endpoint="e", model="m", is_stream=True) as request, scoped.tool("t") as tool:
+        assert_type(request, RequestScope)
+        assert_type(tool, ToolScope)
+        request.status_code = 200
+    scoped.round()  # type: ignore[call-arg]
+    assert_type(blm.carry(add)(1), int)

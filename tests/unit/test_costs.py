@@ -71,6 +71,26 @@ def test_calls_of_making_an_event():
     assert python == 4
 
 
+def test_calls_of_a_scope(queueing_log):
+    """A scope adds few calls to those that its events take."""
+    log, usage = queueing_log, blm.TokenUsage(prompt_tokens=1, completion_tokens=1, total_tokens=2)
+
+    def emits():
+        log.emit(blm.RoundStarted(round_id="r", session_id="s", model="m"))
+        event = blm.RoundCompleted(round_id="r", session_id="s", status="success", usage=usage, latency_ms=1)
+        log.emit(event, model="m")
+
+    def scope():
+        with log.round(model="m", session_id="s") as call:
+            call.usage = usage
+
+    for work in (emits, scope):
+        work()  # what is done once
+    of_emits, of_scope = calls_of(emits), calls_of(scope)
+    assert of_scope[0] - of_emits[0] <= 24
+    assert of_scope[1] - of_emits[1] <= 20
+
+
 def test_calls_of_a_plain_line(queueing_log):
     """A plain call with scalars looks at their types, reads the clock and puts."""
     python, c = calls_of(lambda: queueing_log.info("cache warmed", entries=312, hits=4, name="abc", ratio=0.5, ok=True))
@@ -141,7 +161,8 @@ log.emit(event)
 mark = lambda name: os.access("/" + name, os.F_OK)
 numbers = range({EVENTS})
 mark("emit")
-for _ in numbers: log.emit(event)
+for _ in numbers:
+    WORK
 mark("flush")
 log.flush()
 mark("end")
@@ -149,12 +170,16 @@ log.close()
 """
 
 
-def test_system_calls_of_a_thousand_events(tmp_path):
-    """A caller that emits a thousand events asks the system for nothing but memory; all of them are one write."""
+@pytest.mark.parametrize("work", ["log.emit(event)", "with log.tool('t'): pass"])
+def test_system_calls_of_a_thousand_events(tmp_path, work):
+    """A caller that emits a thousand events, or runs as many tools in scopes, asks the system for nothing but memory.
+
+    All of the events are one write.
+    """
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     trace, path = tmp_path / "trace", tmp_path / "a.jsonl"
-    command = ["strace", "-f", "-o", trace, sys.executable, "-c", TRACED, path]
+    command = ["strace", "-f", "-o", trace, sys.executable, "-c", TRACED.replace("WORK", work), path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "ptrace" in done.stderr.lower():
         pytest.skip("strace may not trace here")

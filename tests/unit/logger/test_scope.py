@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import copy
 import gc
 import os
 import threading
@@ -286,6 +287,19 @@ def test_dropped_together_with_its_log(path):
 
 
 @every_kind
+def test_copied(log, path, kind):
+    """A copy of an object that holds a scope holds the same scope: it ends once."""
+    with SCOPES[kind](log) as scope:
+        copies = copy.deepcopy({"scope": scope}), copy.copy(scope)
+        assert (copies[0]["scope"], copies[1]) == (scope, scope)
+        del copies
+        gc.collect()
+        assert scope.is_open
+    log.close()
+    ending(path, kind)
+
+
+@every_kind
 def test_never_entered(log, path, kind):
     """A scope that was never entered has no events."""
     SCOPES[kind](log)
@@ -449,7 +463,7 @@ inside.wait()
     assert result(ending(path, "tool")) == (False, "log_closed", None)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_fork_inside(log, path):
     """Of a scope that is open at a fork only the parent emits the end; the child's own scopes have its ids."""
     with log.session(model="m") as session, log.round(model="m") as call:
@@ -476,7 +490,7 @@ def test_fork_inside(log, path):
     assert blm.verify([path], complete=True).ok
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_forked_child_that_closes_or_drops(log, path):
     """A child that closes the log, or drops the scope, does not end the parent's scope."""
     scope = log.session(model="m").__enter__()

@@ -9,6 +9,7 @@ import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import structlog
 from support.tools import Turn
 
@@ -90,6 +91,20 @@ def test_carry_a_coroutine_function(log):
         assert inspect.iscoroutinefunction(carried)
         assert in_thread(lambda: asyncio.run(carried())) is session
         assert in_thread(lambda: asyncio.run(work())) is None
+
+
+def test_carry_takes_no_generator(log):
+    """A generator function, whose steps run where they are asked for, is an error that names the way."""
+
+    def steps():
+        yield
+
+    async def async_steps():
+        yield
+
+    for function in (steps, async_steps):
+        with pytest.raises(TypeError, match=f"got the generator {function.__name__}"):
+            blm.carry(function)
 
 
 def test_tasks_and_to_thread_need_no_help(log):

@@ -9,6 +9,7 @@ import inspect
 import pytest
 from support.tools import Turn, typed
 
+import bamboo_logmetrics as blm
 from bamboo_logmetrics.logger.scope_context import current_round, current_session, current_tool
 
 
@@ -46,6 +47,19 @@ def test_a_method_that_calls_itself(log, path):
     assert found == [("session_started", None)] * 2 + [("session_completed", "completed")] * 2
     assert typed(path)[1]["parent_session_id"] == typed(path)[0]["session_id"]
     assert {line["user"] for line in typed(path)} == {"u"}
+
+
+def test_decorated_before_configure(unconfigured, path):
+    """A function that is decorated at import writes to the log that is configured later."""
+
+    @blm.get_logger().tool("t")
+    def work():
+        return current_tool().tool_name
+
+    blm.configure(path)
+    assert work() == "t"
+    blm.close()
+    assert [line["event"] for line in typed(path)] == ["chat.tool_called"]
 
 
 def test_a_coroutine_function(log, path):

@@ -425,6 +425,28 @@ def test_a_request_that_outlives_its_round(log, path):
     assert found[4]["session_id"] == found[2]["session_id"]
 
 
+def test_a_stream_that_is_read_after_its_request(log, path):
+    """Usage that comes after the end of the request's block is still the round's; a second one is not counted."""
+    with log.round(model="m"):
+        with log.request(endpoint="e", model="m") as request:
+            request.first_token()
+        assert request.observe(facts(3, 4, bound={"stop_reason": "end"}))
+        assert not request.observe(facts())
+    assert not request.observe(facts())
+    found = lines(log, path)
+    assert found[2]["usage_source"] == "missing"
+    expected = {"prompt_tokens": 3, "total_tokens": 7, "stop_reason": "end", "usage_source": None, "calls": None}
+    assert picked(found[3], **expected) == expected
+    assert found[3]["time_to_first_token_ms"] == found[2]["time_to_first_token_ms"]
+
+
+def test_a_request_alone_that_has_ended(log):
+    """A request without a round takes no call after its end."""
+    with log.request(endpoint="e", model="m") as request:
+        pass
+    assert not request.observe(facts())
+
+
 # -- misuse --------------------------------------------------------------------------------
 
 
