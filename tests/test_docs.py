@@ -159,10 +159,12 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS)
-def test_every_command_of_a_page_is_understood(page, line, tmp_path):
+def test_every_command_of_a_page_is_understood(page, line, tmp_path, monkeypatch):
     """A command that a page shows has only arguments and options that there are."""
     from bamboo_logmetrics.cli.commands import cli
 
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "events.jsonl").touch()
     arguments = shlex.split(line.partition(" > ")[0].replace("~/.claude/projects", str(tmp_path)))[2:]
     command, context = cli, None
     while isinstance(command, click.Group):
