@@ -9,7 +9,7 @@ from bamboo_logmetrics.instrument.outcomes import LEAST_ERROR
 from bamboo_logmetrics.usage import CallFacts, StreamReader, read_body
 from bamboo_logmetrics.usage.providers import Endpoint
 
-_MOST_KEPT = 8 * 1024 * 1024  # bytes of a body that is not a stream
+_MOST_KEPT = 1024 * 1024  # bytes of a body that is not a stream; a longer one is read as one, of which little is kept
 _STREAM_TYPES = ("text/event-stream", "application/x-ndjson", "application/jsonl", "application/stream+json",
                  "application/vnd.amazon.eventstream")  # fmt: skip
 
@@ -33,6 +33,7 @@ class AnswerReader:
         self._status = status
         kind = content_type.partition(";")[0].strip().lower()
         self.is_stream = status < LEAST_ERROR and (asked_for_stream or kind in _STREAM_TYPES)
+        self._content_type = content_type
         self._stream = StreamReader(endpoint, content_type) if self.is_stream else None
         self._body: list[bytes] = []
         self._size = 0
@@ -61,11 +62,12 @@ class AnswerReader:
         if self._stream is not None:
             self._stream.feed(chunk)
             return
+        self._body.append(chunk)
         self._size += len(chunk)
         if self._size > _MOST_KEPT:
-            self._give_up()
-        elif self._is_readable:
-            self._body.append(chunk)
+            self._stream = StreamReader(self._endpoint, self._content_type)
+            self._stream.feed(b"".join(self._body))
+            self._body.clear()
 
     def _give_up(self) -> None:
         """Read no further: the usage stays unknown."""
@@ -75,12 +77,12 @@ class AnswerReader:
     @property
     def is_complete(self) -> bool:
         """True once the provider's own last event has come."""
-        return self._stream is not None and self._stream.complete
+        return self.is_stream and self._stream is not None and self._stream.complete
 
     @property
     def has_content(self) -> bool:
         """True from the first event that carries content."""
-        return self._stream is not None and self._stream.first_content
+        return self.is_stream and self._stream is not None and self._stream.first_content
 
     def facts(self) -> CallFacts:
         """Return the facts so far."""
@@ -92,6 +94,6 @@ class AnswerReader:
 
     def ends_early(self, facts: CallFacts) -> bool:
         """Return True if bytes that end here lack the last event of such a stream."""
-        if self._stream is None or not self._is_readable or facts.complete:
+        if not self.is_stream or not self._is_readable or facts.complete:
             return False
         return bool(self._endpoint.shape or facts.bound or facts.usage)

@@ -160,8 +160,6 @@ class Call:
             if stream_end == outcomes.COMPLETE and reader is not None and reader.ends_early(facts):
                 stream_end = outcomes.BROKEN
                 outcome = _BROKEN if outcome.status == "success" else outcome
-        if stream_end != outcomes.COMPLETE and facts.usage is not None and reader is not None and not reader.is_stream:
-            facts.usage_source = "partial"
         facts.error, facts.error_type = outcome.error, outcome.error_type
         self._hand_on(facts, outcome, stream_end)
 

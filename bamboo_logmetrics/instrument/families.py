@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -88,7 +88,7 @@ class AsyncStream(_Stream):
             call.failed(error)
             raise
         finally:
-            if hasattr(chunks, "aclose"):  # as httpx2 does; a generator that is only dropped is closed later
+            if isinstance(chunks, AsyncGenerator):  # as httpx2 does; one that is only dropped is closed later
                 await chunks.aclose()
         call.ended()
 

@@ -60,14 +60,12 @@ def _attributes(thing: object) -> Iterator[object]:
     for cls in type(thing).__mro__:
         slots = vars(cls).get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else tuple(slots):
-            member = vars(cls).get(name)
-            if member is not None and hasattr(thing, "__class__"):
-                values.append(_slot(member, thing))
+            values.append(_slot(vars(cls).get(name), thing))
     yield from values
 
 
 def _slot(member: Any, thing: object) -> object:
     try:
         return member.__get__(thing)
-    except AttributeError:  # nothing is there
+    except AttributeError:  # nothing is there, or the name is a private one, which the class has in another form
         return None

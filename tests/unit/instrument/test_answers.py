@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.provider_server import CHAT, CHAT_STREAM
 
-from bamboo_logmetrics.instrument import answers
 from bamboo_logmetrics.instrument.answers import AnswerReader
 from bamboo_logmetrics.usage.providers import endpoint_of
 
@@ -32,14 +31,18 @@ def test_a_body():
     assert reader.facts().usage.total_tokens == 42
 
 
-def test_a_body_beyond_the_limit(monkeypatch):
-    """Of a body beyond the limit nothing is kept, and its usage is missing."""
-    monkeypatch.setattr(answers, "_MOST_KEPT", 1_000)
-    reader = reader_of()
-    for _ in range(100):
-        reader.feed(bytes(100))
+def test_a_long_body():
+    """Of a long body little is kept, and its usage is read even so."""
+    vectors = [{"object": "embedding", "index": number, "embedding": [0.0123456789] * 1536} for number in range(300)]
+    text = json.dumps({"data": vectors, "model": "e-1", "usage": {"prompt_tokens": 9, "total_tokens": 9}}).encode()
+    reader = reader_of(endpoint=endpoint_of("/v1/embeddings"))
+    for start in range(0, len(text), 65_536):
+        reader.feed(text[start : start + 65_536])
     assert reader._body == []
-    assert (reader.facts().usage, reader.facts().usage_source) == (None, "missing")
+    assert reader._stream.kept < 1_100_000
+    assert (reader.is_stream, reader.is_complete, reader.has_content) == (False, False, False)
+    assert reader.facts().usage.total_tokens == 9
+    assert reader.facts().usage_source == "reported"
 
 
 @pytest.mark.parametrize(

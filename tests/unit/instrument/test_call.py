@@ -596,6 +596,19 @@ def test_closing_the_log_completes_its_calls(server, client, log, path):
     assert log.stats().dropped_total == 0
 
 
+def test_closing_the_log_before_the_answer(log, path):
+    """A request that has no answer when its log is closed is an error of its own type; the application gets the answer."""
+
+    def answering(request):
+        log.close()
+        return httpx.Response(200, json=CHAT)
+
+    with httpx.Client(transport=httpx.MockTransport(answering)) as plain:
+        assert instrument(plain, log=log).post("http://localhost/v1/chat/completions", json={}).json() == CHAT
+    completed = [line for line in blm.read(path) if line.event.kind == COMPLETED]
+    assert [(line.event.status_code, line.bound["error_type"]) for line in completed] == [(0, "log_closed")]
+
+
 def test_a_forked_child_leaves_the_parents_calls(run_python, server, path):
     """A child that is forked while a call is open emits nothing for it."""
     server.answer(stream_answer(CHAT_STREAM))

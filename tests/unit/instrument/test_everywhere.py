@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import httpx
 import pytest
 from support.observed import STARTED, call_of, calls_of, lines_of
@@ -164,8 +166,46 @@ def test_packages_that_are_imported_later(server, run_python, path):
     assert path.read_text(encoding="utf-8").count("forward.request_completed") == 1
 
 
-def test_packages_that_are_imported_after_uninstrument(server, run_python, path):
+TOY = """
+import httpx
+from httpx import AsyncBaseTransport, AsyncByteStream, BaseTransport, SyncByteStream
+
+class Client(httpx.Client):
+    def _transport_for_url(self, url):
+        return super()._transport_for_url(url)
+"""
+
+
+def test_a_family_that_is_imported_later(log, monkeypatch, tmp_path):
+    """A package like httpx is changed as soon as it is imported, and only once."""
+    (tmp_path / "toyhttp.py").write_text(TOY, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(everywhere, "_FAMILIES", ("toyhttp",))
+    instrument(log=log)
+    import toyhttp
+
+    with toyhttp.Client(transport=httpx.MockTransport(answering)) as http:
+        http.post("https://api.openai.com/v1/responses", json={})
+    uninstrument()
+    del everywhere.sys.modules["toyhttp"]
+    assert call_of(log)[0]["provider"] == "openai"
+
+
+def test_a_family_that_is_executed_after_uninstrument(monkeypatch, tmp_path, log):
     """A package that is found before uninstrument, and executed after it, is left alone."""
+    (tmp_path / "toyhttp.py").write_text(TOY, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(everywhere, "_FAMILIES", ("toyhttp",))
+    instrument(log=log)
+    spec = importlib.util.find_spec("toyhttp")
+    uninstrument()
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.Client.__init__ is httpx.Client.__init__
+
+
+def test_packages_that_are_imported_after_uninstrument(server, run_python, path):
+    """httpx is left alone if it is executed after uninstrument."""
     before = "import importlib.util; spec = importlib.util.find_spec('httpx'); uninstrument()\n"
     before += "sys.modules['httpx'] = module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)"
     done = run_python(LATE.format(path=str(path), url=server.chat, before=before))
