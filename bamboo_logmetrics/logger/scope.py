@@ -65,6 +65,7 @@ class Scope(Entry, ABC):
 
     def bind(self, **values: Any) -> Self:
         """Write ``values`` beside the fields of the events that this scope has still to emit; return the scope."""
+        self.check_open("bind()")
         self._bound = {**self._bound, **values}
         return self
 
@@ -169,8 +170,8 @@ class Scope(Entry, ABC):
         pipeline = target.pipeline
         self._monotonic = time.monotonic if pipeline is None else pipeline.options.clock.monotonic
         self._pid = process._pid
-        target.scopes[id(self)] = self._push()
         self._started = self._monotonic()
+        target.scopes[id(self)] = self._push()  # from here on another thread may end it
         return started
 
     def _close(self, outcome: Outcome) -> list[Emission]:
@@ -237,7 +238,9 @@ class Scope(Entry, ABC):
                 self._emit(left.pop())
 
     def _report(self, error: Exception) -> None:
-        self._log._logger.report(f"an event of a {self.kind} scope was not emitted: {type(error).__name__}: {error}")
+        self._log._logger.report(
+            f"an event of a {self.kind} scope was not emitted: {type(error).__name__}: {text_of_error(error)}"
+        )
 
 
 def bound_id(log: BoundLog, name: str) -> str | None:

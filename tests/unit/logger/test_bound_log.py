@@ -421,6 +421,8 @@ def test_a_call_that_is_cancelled_before_a_thread_is_free(open_log, path):
         await Turn()
         for call in calls:
             call.cancel()
+        for _ in range(3):
+            await Turn()
         free.set()
         await asyncio.gather(*calls, busy, return_exceptions=True)
         assert all(call.cancelled() for call in calls)

@@ -137,11 +137,12 @@ def test_a_task_that_outlives_its_session(log):
             await ended.wait()
             return current_session()
 
-        async with log.session(model="m"):
+        async with log.session(model="m") as session:
             task = asyncio.ensure_future(late())
             await Turn()
         ended.set()
         assert await task is None
+        assert not session.is_open
 
     asyncio.run(main())
 

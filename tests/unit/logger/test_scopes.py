@@ -315,7 +315,13 @@ def test_usage_after_the_block(log):
     """Usage that is set after the end of the block is an error, because it would be lost."""
     with log.round(model="m") as call:
         pass
-    for late in (lambda: setattr(call, "usage", USAGE), lambda: call.add_usage(USAGE), lambda: call.fail("x")):
+    late_calls = [
+        lambda: setattr(call, "usage", USAGE),
+        lambda: call.add_usage(USAGE),
+        lambda: call.fail("x"),
+        lambda: call.bind(a=1),
+    ]
+    for late in late_calls:
         with pytest.raises(RuntimeError, match="this round has ended"):
             late()
     call.first_token()
@@ -540,18 +546,28 @@ def test_processors_and_options_hold(open_log, path):
     assert [(line["project"], line["extra"]) for line in lines(log, path)] == [("p", True)] * 2
 
 
-def test_a_processor_that_raises(open_log, path, capfd):
+class Unprintable(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [(LookupError("no such thing"), "LookupError: no such thing"), (Unprintable(), "<unprintable Unprintable>")],
+    ids=["printable", "unprintable"],
+)
+def test_a_processor_that_raises(open_log, path, capfd, error, text):
     """A processor's exception never reaches the block; it is reported."""
 
     def processor(_, __, fields):
-        raise LookupError("no such thing")
+        raise error
 
     log = open_log(processors=[processor])
     with log.session(model="m") as session:
         inside = session.is_open
     assert inside
     assert lines(log, path) == []
-    assert "LookupError: no such thing" in capfd.readouterr().err
+    assert text in capfd.readouterr().err
 
 
 def test_a_processor_that_raises_in_a_coroutine(open_log, path, capfd):
