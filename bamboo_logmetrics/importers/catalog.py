@@ -143,12 +143,13 @@ class Catalog:
         tools, call.tools = call.tools, []
         call.used_tools = bool(tools)
         named = self.store.item_of(key)
-        number = self._identity.find(call, named)
+        numbers = self._identity.find(call, named)
         session = self.session_id(call.session)
-        if number is None:
-            number = self._new_call(call, session, key)
-        else:
+        if numbers:
+            number = self._joined(numbers)
             self._merge_call(number, call, file, session)
+        else:
+            number = self._new_call(call, session, key)
         self._identity.note(call, number, named)
         for tool in tools:
             self._add_tool(tool, number, session)
@@ -172,7 +173,11 @@ class Catalog:
         if item.session != session:
             new_place |= self._show(number, item.session, session)
         self.tally.repeated += new_place
-        merged = _merged_call(known, call, file)
+        self._take(item, _merged_call(known, call, file))
+
+    def _take(self, item: Item, merged: CallFact) -> None:
+        """Take another form of a call, if it is not written yet."""
+        known: CallFact = item.fact
         if item.state == WRITTEN:
             self._compare(known, merged)
             ids = {name: getattr(merged, name) for name in ("files", "request_ids", "lines", "parents", "times")}
@@ -180,6 +185,28 @@ class Catalog:
         item.fact, item.at, item.until = merged, _start(merged), merged.last
         item.hold = max(merged.holds.values(), default=0)
         self._items.change(item)
+
+    def _joined(self, numbers: list[int]) -> int:
+        """Make one call of items that turn out to be one, as far as they are not written, and return its number."""
+        first, *others = sorted((self._items.get(number) for number in numbers), key=lambda item: -item.state)
+        for other in others:
+            if other.state == WAITING:
+                self._join(other, first)
+        return first.number
+
+    def _join(self, item: Item, to: Item) -> None:
+        for tool in self._items.tools_of(item.number):
+            tool.call, tool.session = to.number, to.session
+            self._items.change(tool)
+            self.store.move_key(self._key("tool", to.number, tool.fact.id), tool.number)
+        shown = [row[0] for row in self.store.execute("SELECT session FROM shown WHERE item = ?", (item.number,))]
+        for session in {item.session, *shown} - {to.session}:
+            self._show(to.number, to.session, session)
+        self.store.execute("DELETE FROM shown WHERE item = ?", (item.number,))
+        self._identity.move(item.fact, item.number, to.number)
+        self.store.move_key(self._key("round", item.name or ""), to.number)
+        self._take(to, _merged_call(to.fact, item.fact, -1))
+        self._items.remove(item)
 
     def _show(self, item: int, owner: int, session: int) -> bool:
         """Note that another session shows an item too; return True if that is new."""

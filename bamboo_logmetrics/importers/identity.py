@@ -19,7 +19,7 @@ from bamboo_logmetrics.importers.facts import CallFact, Quality
 from bamboo_logmetrics.importers.items import Items
 from bamboo_logmetrics.importers.store import Store, hash_of, key_of, mixed
 
-_REQUEST, _LINE, _AFTER, _TIME = range(1, 5)  # kinds of keys
+_REQUEST, _LINE, _AFTER, _TIME, _SHARED = range(1, 6)  # kinds of keys
 _LONGEST = 3_600_000_000  # microseconds; no answer takes longer, so that its lines are not farther apart
 
 
@@ -49,29 +49,55 @@ class Identity:
         self._name = name
         self._latest: tuple[CallFact | None, Keys | None] = (None, None)
 
-    def find(self, call: CallFact, named: int | None) -> int | None:
-        """Return the item that is the same call, or None.
+    def find(self, call: CallFact, named: int | None) -> list[int]:
+        """Return the items that are the same call: more than one if only this fact shows that they are.
 
         Args:
             call: the fact.
             named: the first item with the message id of the call, if it has one.
         """
+        if named is not None and _are_linked(self._call(named), call):
+            is_shared = self._store.item_of(self._shared_key(call)) is not None
+            return [named, *self._linked(call, {named})] if is_shared else [named]
         if named is not None or call.message_id is None:
-            if named is not None and _are_linked(self._call(named), call):
-                return named
-            item = self._find_by_keys(call, self._keys(call), named)
-            if item is not None:
-                return item
+            items = self._linked(call, set()) or self._nearest(call, named)
+            if items:
+                return items
         agent = self._agent_key(call, described=not call.described)
         item = None if agent is None else self._store.item_of(agent)
-        return item if item is not None and _one_call(self._call(item), call) else None
+        return [item] if item is not None and _one_call(self._call(item), call) else []
+
+    def _linked(self, call: CallFact, known: set[int]) -> list[int]:
+        """Return the items with keys of their own that are one call with a fact by its lines, besides those known."""
+        keys = self._keys(call)
+        others = (*keys.lines, *keys.before, *keys.after, *keys.times)
+        items = dict.fromkeys(item for key in keys.requests for item in self._items_of_request(key))
+        items |= dict.fromkeys(item for item in map(self._store.item_of, others) if item is not None)
+        return [item for item in items if item not in known and _are_linked(self._call(item), call)]
+
+    def _nearest(self, call: CallFact, named: int | None) -> list[int]:
+        """Return the call with the same ids of which a fact may be a piece; of several the nearest."""
+        items = [] if named is None or not _share_a_request(self._call(named), call) else [named]
+        items += [item for key in self._keys(call).requests for item in self._items_of_request(key)]
+        items = [item for item in items if not _are_apart(self._call(item), call)]
+        return [min(items, key=lambda item: (_distance(self._call(item), call), item))] if items else []
 
     def note(self, call: CallFact, item: int, named: int | None) -> None:
         """Note the keys of a call, so that it is found by them; ``named`` as for :meth:`find`."""
         if call.message_id is None or named not in {None, item}:
             self._note_keys(self._keys(call), item)
+            self._store.add_key(self._shared_key(call), item)
         if (key := self._agent_key(call, described=call.described)) is not None:
             self._store.move_key(key, item)  # the latest call of a sub-agent with these counts takes it over
+
+    def move(self, call: CallFact, item: int, to: int) -> None:
+        """Give the keys of an item, whose fact is ``call``, to another."""
+        keys, agent = self._keys(call), self._agent_key(call, described=call.described)
+        requests = [_of_another(key, n) for key in keys.requests for n, _ in enumerate(self._items_of_request(key))]
+        for key in (*requests, *keys.lines, *keys.times, *keys.follows, *([] if agent is None else [agent])):
+            if self._store.item_of(key) == item:
+                self._store.move_key(key, to)
+        self._note_keys(keys, to)
 
     def expected(self, call: CallFact) -> Iterator[int]:
         """Yield keys of a call that :meth:`find` will look up."""
@@ -80,22 +106,6 @@ class Identity:
                 yield from keys
         if (key := self._agent_key(call, described=not call.described)) is not None:
             yield key
-
-    def _find_by_keys(self, call: CallFact, keys: Keys, named: int | None) -> int | None:
-        fitting = [] if named is None or not _share_a_request(self._call(named), call) else [named]
-        for key in keys.requests:
-            fitting += self._items_of_request(key)
-        for item in fitting:
-            if _are_linked(self._call(item), call):
-                return item
-        fitting = [item for item in fitting if not _are_apart(self._call(item), call)]
-        if fitting:  # of several with the same ids the nearest
-            return min(fitting, key=lambda item: (_distance(self._call(item), call), item))
-        for key in (*keys.lines, *keys.before, *keys.after, *keys.times):
-            other = self._store.item_of(key)
-            if other is not None and _are_linked(self._call(other), call):
-                return other
-        return None
 
     def _items_of_request(self, key: int) -> Iterator[int]:
         """Yield all items with a message id and a request id, besides the first one with the message id."""
@@ -133,6 +143,10 @@ class Identity:
             [mixed(message, time, _TIME) for time in times],
             [mixed(message, parent, _AFTER) for parent in parents],
         )
+
+    def _shared_key(self, call: CallFact) -> int:
+        """Return the key that tells that more than one call has a message id."""
+        return mixed(hash_of(f"{self._name}\0{call.message_id or ''}"), 0, _SHARED)
 
     def _agent_key(self, call: CallFact, *, described: bool) -> int | None:
         usage = call.usage

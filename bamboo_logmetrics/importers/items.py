@@ -89,6 +89,19 @@ class Items:
         """Note that an item was changed."""
         self._changed[item.number] = item
 
+    def tools_of(self, call: int) -> list[Item]:
+        """Return the tool calls of a call."""
+        rows = self._store.execute("SELECT id FROM item WHERE call = ? AND kind = 'tool'", (call,))
+        numbers = {number for (number,) in rows} | {one.number for one in self._added if one.call == call}
+        return [item for item in map(self.get, sorted(numbers)) if item.call == call]
+
+    def remove(self, item: Item) -> None:
+        """Remove an item."""
+        self._added = [one for one in self._added if one is not item]
+        self._changed.pop(item.number, None)
+        self._known.pop(item.number, None)
+        self._store.execute("DELETE FROM item WHERE id = ?", (item.number,))
+
     def flush(self) -> None:
         """Write everything to the store."""
         self._store.executemany(
@@ -102,8 +115,11 @@ class Items:
         for one in self._added:
             self._changed.pop(one.number, None)
         self._store.executemany(
-            "UPDATE item SET at = ?, until = ?, hold = ?, data = ? WHERE id = ?",
-            [(one.at, one.until, one.hold, _PACK.encode(one.fact), one.number) for one in self._changed.values()],
+            "UPDATE item SET session = ?, call = ?, at = ?, until = ?, hold = ?, data = ? WHERE id = ?",
+            [
+                (one.session, one.call, one.at, one.until, one.hold, _PACK.encode(one.fact), one.number)
+                for one in self._changed.values()
+            ],
         )
         for known in (self._known, self._added, self._changed):
             known.clear()

@@ -48,14 +48,20 @@ class Seen:
         at: its time.
         group: its answer.
         attempt, wait: of a failed request its attempt, and the wait behind it (ms).
-        opens: True if an answer to the line begins behind it; one that was cut may go on behind a tool's result.
+        behind: the answer that goes on behind the line, if any does.
+        opens: True if that is known; in a file that was cut it may not be.
     """
 
     at: int
     group: Group | None = None
     attempt: int = 0
     wait: int = 0
+    behind: Group | None = None
     opens: bool = False
+
+    def opens_an_answer(self, message: str) -> bool:
+        """Return True if an answer behind the line, with this message id, begins there."""
+        return self.opens and not (self.behind and message and self.behind.call.message_id == message)
 
 
 class Entry(NamedTuple):

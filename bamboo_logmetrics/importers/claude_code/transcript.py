@@ -10,13 +10,7 @@ from typing import Any
 
 from bamboo_logmetrics.importers.base import ImportReport
 from bamboo_logmetrics.importers.claude_code.chains import Chain, Chains, Entry, Seen
-from bamboo_logmetrics.importers.claude_code.details import (
-    call_values,
-    extend,
-    origin_of,
-    quality_of,
-    tool_values,
-)
+from bamboo_logmetrics.importers.claude_code.details import call_values, extend, origin_of, quality_of, tool_values
 from bamboo_logmetrics.importers.claude_code.grouping import Group, Groups
 from bamboo_logmetrics.importers.claude_code.meaning import (
     Marker,
@@ -39,14 +33,7 @@ from bamboo_logmetrics.importers.claude_code.records import (
     read_records,
 )
 from bamboo_logmetrics.importers.claude_code.usage import details, parts_outside, usage_fact
-from bamboo_logmetrics.importers.facts import (
-    CallFact,
-    FileFacts,
-    PointFact,
-    Quality,
-    ToolFact,
-    UsageFact,
-)
+from bamboo_logmetrics.importers.facts import CallFact, FileFacts, PointFact, Quality, ToolFact, UsageFact
 from bamboo_logmetrics.importers.values import count, identifier, label, milliseconds, moment
 
 _CONTENT = ("user", "assistant")
@@ -120,11 +107,13 @@ class _Transcript:
     def _apply(self, entry: Entry) -> None:
         line, chain, uuid, at, parent, repeated = entry
         before = self._seen.get(parent or "")
-        seen = Seen(at, opens=before is not None and (before.opens or before.group is not None))
+        seen = Seen(at) if before is None else Seen(at, behind=before.behind, opens=before.opens)
         if line.type == "user":
             self._user(entry, seen)
         elif line.type == "assistant":
             seen.group = self._assistant(entry)
+            if seen.group is not None:
+                seen.behind, seen.opens = seen.group, True
         elif line.type == "system" and not repeated:
             self._system(entry, seen)
         elif line.type == "attachment" and not repeated and is_queued_prompt(line):
@@ -141,17 +130,21 @@ class _Transcript:
         results = [block for block in blocks if isinstance(block, Block) and block.type == "tool_result"]
         for block in results:
             self._result(entry, block)
-        if repeated:
-            return
         marker = marker_of(line, blocks)
+        if repeated:
+            if marker is Marker.PROMPT:  # the copy of another session in the same file
+                self._groups.close(chain.session.id)
+            return
         if marker is Marker.PROMPT:
             self._point("prompt", entry)
             chain.turn = identifier(line.promptId) or uuid or chain.turn
         elif marker in {Marker.INTERRUPT, Marker.TOOL_INTERRUPT}:
             self._point("note", entry, "interrupted by the user")
-        seen.opens = seen.opens or marker is Marker.PROMPT
+        if marker is Marker.PROMPT:
+            seen.behind, seen.opens = None, True
         if results:
-            seen.opens = all(identifier(block.tool_use_id) in self._uses for block in results)
+            uses = [self._uses.get(identifier(block.tool_use_id) or "") for block in results]
+            seen.behind, seen.opens = next((use[0] for use in uses if use), None), all(uses)
             chain.end(at, "completed")
         self._mark(marker, entry, None)
 
@@ -173,6 +166,8 @@ class _Transcript:
         group, tool = self._uses.get(tool_id, (None, None))
         if tool is None or group is None:
             self._orphans.setdefault(tool_id, ToolFact(tool_id, "", at, at, failed, bound))
+            if entry.chain.latest:  # the use may be of a line that is not here
+                entry.chain.latest.answered = True
             return
         group.answered = True
         if tool.ended is None:
@@ -245,8 +240,8 @@ class _Transcript:
             origin=origin_of(line, chain.session.root),
         )  # fmt: skip
         call.agent = chain.session.bound.get("agent_id")
-        before_it = self._seen.get(identifier(line.parentUuid) or "")
-        call.begins = before_it is not None and (before_it.opens or before_it.group is not None)
+        seen = self._seen.get(identifier(line.parentUuid) or "")
+        call.begins = seen is not None and seen.opens_an_answer(name)
         group = self._groups.start(call, name, usage)
         chain.open.append(group)
         chain.latest = group

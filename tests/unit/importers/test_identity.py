@@ -155,3 +155,114 @@ def test_any_runs_with_the_same_ids_count_each_call(tmp_path_factory, count, pie
     order = data.draw(st.permutations(files))
     paths = [write(folder / f"{place}-{name}.jsonl", *lines) for place, (name, lines) in enumerate(order)]
     assert Imported(*paths).totals == (2 * count, 526 * count)
+
+
+@pytest.mark.parametrize("message_id", ["m1", None])
+def test_pieces_that_a_third_file_joins(tmp_path, message_id):
+    """Two pieces of an answer without request ids are one call as soon as a file shows the lines between them."""
+    lines = [
+        user("u1", 1),
+        answer("a1", 2, "u1", message(message_id, tool_use("t1"), usage=usage(1), stop_reason=None)),
+        answer("a2", 3, "a1", message(message_id, tool_use("t2"), usage=usage(1), stop_reason=None)),
+        answer("a3", 4, "a2", message(message_id, tool_use("t3"), usage=usage(40))),
+        *(user(f"r{number}", 4 + number, [tool_result(f"t{number}")], "a3") for number in range(1, 4)),
+    ]
+    fork = [{**line, "sessionId": "s2"} for line in lines[3:]]
+    pieces = [lines[:2], fork, lines[1:4], lines[3:]]
+    for order in itertools.permutations(range(4)):
+        imported = Imported(*(write(tmp_path / f"{place}.jsonl", *pieces[n]) for place, n in enumerate(order)))
+        assert imported.totals == (1, 153)
+        assert sorted(call.tool_call_id for call in imported.all(ToolCalled)) == ["t1", "t2", "t3"]
+        assert {call.round_id for call in imported.all(ToolCalled)} == {imported.one(RoundCompleted).round_id}
+
+
+def test_a_fork_in_the_file_of_its_parent_behind_a_gateway(tmp_path):
+    """The answers of a copied session stay apart in the file of the other, also where all have one message id."""
+    lines = [
+        line
+        for number in range(3)
+        for line in (
+            user(f"u{number}", 10 * number + 1, parent=f"a{number - 1}"),
+            answer(f"a{number}", 10 * number + 2, f"u{number}", message("msg_0", usage=usage(number))),
+        )
+    ]
+    fork = [{**line, "sessionId": "s2"} for line in lines]
+    assert Imported(write(tmp_path / "a.jsonl", *fork[:4], *lines)).totals == (3, 3 * 113 + 3)
+
+
+def test_a_result_of_a_line_that_is_not_there_behind_a_gateway(tmp_path):
+    """Behind a tool's result the counts decide, also where the use of the tool stands in another file."""
+    first, second = usage(5), usage(7, input_tokens=9)
+    lines = [
+        user("u1", 1),
+        answer("a1", 2, "u1", message("msg_0", tool_use("t1"), usage=usage(1), stop_reason=None)),
+        answer("a2", 3, "a1", message("msg_0", usage=first)),
+        user("r1", 4, [tool_result("t1")], "a2"),
+        answer("a3", 5, "r1", message("msg_0", usage=second)),
+    ]
+    files = [write(tmp_path / "a.jsonl", *lines[:2]), write(tmp_path / "b.jsonl", *lines[2:])]
+    assert Imported(*files).totals == Imported(*files[::-1]).totals == (2, 118 + 126)
+
+
+CALLS = st.lists(
+    st.tuples(
+        st.integers(1, 3),  # lines of the answer
+        st.booleans(),  # each of them uses a tool
+        st.booleans(),  # a prompt stands before it
+    ),
+    min_size=1,
+    max_size=3,
+)
+PARTS = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 12), st.booleans()), max_size=4)
+
+
+def session_of(name, calls, ids, start):
+    """Return the lines of a session, and the tokens of its calls."""
+    lines, tokens, at, parent = [], 0, start, None
+
+    def add(line):
+        nonlocal at, parent
+        at += 0.25
+        lines.append({**line, "timestamp": f"2026-01-01T00:{int(at) // 60:02}:{at % 60:06.3f}Z", "sessionId": name})
+        lines[-1]["parentUuid"], parent = parent, line["uuid"]
+
+    for number, (size, uses, prompt) in enumerate(calls):
+        if prompt or not lines or lines[-1]["type"] == "assistant":
+            add(user(f"{name}-u{number}", 0))
+        more = {} if ids == "lines" else {"requestId": f"{name}-q{number}"}
+        label = "msg_0" if ids == "gateway" else f"{name}-m{number}"
+        for line in range(size):
+            blocks = [tool_use(f"{name}-t{number}-{line}")] if uses else []
+            last = line == size - 1
+            counts = usage(50 + number if last else 1, input_tokens=3 + number)
+            said = message(label, *blocks, usage=counts, stop_reason="end_turn" if last else None)
+            add(answer(f"{name}-a{number}-{line}", 0, None, said, **more))
+        for line in range(size if uses else 0):
+            add(user(f"{name}-r{number}-{line}", 0, [tool_result(f"{name}-t{number}-{line}")]))
+        tokens += 163 + 2 * number
+    return lines, tokens
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(st.tuples(CALLS, st.sampled_from(["requests", "lines", "gateway"]), PARTS), min_size=1, max_size=3),
+    st.integers(0, 12),
+    st.data(),
+)
+def test_any_sessions_cut_copied_and_forked(tmp_path_factory, sessions, cut, data):
+    """Sessions that are cut anywhere, copied and forked, in files of any order, give each call and each tool call once."""
+    files, calls, tokens, tools = [], 0, 0, 0
+    for number, (answers, ids, parts) in enumerate(sessions):
+        lines, its_tokens = session_of(f"s{number}", answers, ids, 7 * number)
+        calls, tokens = calls + len(answers), tokens + its_tokens
+        tools += sum(size for size, uses, _ in answers if uses)
+        files += [lines[:cut], lines[cut:]]
+        for start, size, fork in parts:
+            part = lines[start : start + size]
+            files.append([{**line, "sessionId": f"f{len(files)}"} for line in part] if fork else part)
+    folder = tmp_path_factory.mktemp("sessions")
+    order = data.draw(st.permutations([lines for lines in files if lines]))
+    imported = Imported(*(write(folder / f"{place}.jsonl", *lines) for place, lines in enumerate(order)))
+    assert imported.totals == (calls, tokens)
+    assert len(imported.all(ToolCalled)) == tools
+    assert len({event.meta.event_id for event, _ in imported.pairs}) == len(imported.pairs)

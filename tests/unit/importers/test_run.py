@@ -183,6 +183,26 @@ def test_a_written_call_that_has_other_numbers_later(nights):
     assert "PARTIAL" not in nights.output
 
 
+@pytest.mark.parametrize("apart", [True, False])
+def test_pieces_of_an_answer_that_are_joined_after_they_were_written(nights, apart):
+    """What turns out to be one call later stays as it is written; a piece that was not written yet joins the other."""
+    first = answer("a1", 2, "u1", message("m1", usage=usage(1), stop_reason=None))
+    between = answer("a2", 3, "a1", message("m1", usage=usage(1), stop_reason=None))
+    last = answer("a3", 4, "a2", message("m1", tool_use("t1"), usage=usage(40)))
+    nights.write("a.jsonl", [user("u1", 1), first])
+    if not apart:
+        nights.run("--all")
+    nights.write("b.jsonl", [last, user("r1", 5, [tool_result("t1")], "a3")])
+    if apart:
+        nights.run("--all")
+    nights.write("c.jsonl", [first, between, last])
+    nights.run("--all")
+    assert nights.totals == ((2, 114 + 153) if apart else (1, 114))
+    assert nights.kinds()["chat.tool_called"] == 1
+    assert "DIFFERENT NOW: 1 call" in nights.output
+    assert blm.verify(nights.log).ok
+
+
 def test_a_session_that_goes_on_after_its_end(nights):
     """A session that is resumed after its end was written has a later end, with another event id."""
     nights.write("s1.jsonl", session(1))
