@@ -185,7 +185,7 @@ def test_a_written_call_that_has_other_numbers_later(nights):
 
 @pytest.mark.parametrize("apart", [True, False])
 def test_pieces_of_an_answer_that_are_joined_after_they_were_written(nights, apart):
-    """What turns out to be one call later stays as it is written; a piece that was not written yet joins the other."""
+    """Calls that turn out to be one stay as they are written; a piece that was not written yet joins the other."""
     first = answer("a1", 2, "u1", message("m1", usage=usage(1), stop_reason=None))
     between = answer("a2", 3, "a1", message("m1", usage=usage(1), stop_reason=None))
     last = answer("a3", 4, "a2", message("m1", tool_use("t1"), usage=usage(40)))
