@@ -53,8 +53,8 @@ def _show_what_is_not_whole(run: ImportRun) -> None:
         click.echo(f"counted once: {plural(tally.repeated, 'call')} that were seen in more than one place")
     if tally.differing:
         click.echo(
-            f"DIFFERENT NOW: {plural(tally.differing, 'call')} written before, "
-            f"by {plural(tally.differing_tokens, 'token')}; what is written stays"
+            f"DIFFERENT NOW: {plural(len(tally.differing), 'call')} written before, "
+            f"by {plural(sum(tally.differing.values()), 'token')}; what is written stays"
         )
     if any(run.held) and not run.interrupted and not run.refused:
         rounds, sessions = plural(run.held[0], "round"), plural(run.held[1], "session")

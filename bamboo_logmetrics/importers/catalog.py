@@ -34,11 +34,12 @@ class Tally:
     Attributes:
         repeated: calls that were seen in another place too, and counted once.
         known: events that were in the log already.
-        differing, differing_tokens: calls already written whose numbers differ by now, and by how many tokens.
+        differing: of calls already written whose numbers differ by now, by how many tokens, by their item.
     """
 
     def __init__(self) -> None:
-        self.repeated = self.known = self.differing = self.differing_tokens = 0
+        self.repeated = self.known = 0
+        self.differing: dict[int, int] = {}
 
 
 class Catalog:
@@ -179,7 +180,7 @@ class Catalog:
         """Take another form of a call, if it is not written yet."""
         known: CallFact = item.fact
         if item.state == WRITTEN:
-            self._compare(known, merged)
+            self._compare(item.number, known, merged)
             ids = {name: getattr(merged, name) for name in ("files", "request_ids", "lines", "parents", "times")}
             merged = msgspec.structs.replace(known, **ids)
         item.fact, item.at, item.until = merged, _start(merged), merged.last
@@ -213,13 +214,12 @@ class Catalog:
         self.store.execute("INSERT OR IGNORE INTO shown VALUES (?, ?)", (item, owner))
         return self.store.execute("INSERT OR IGNORE INTO shown VALUES (?, ?)", (item, session)).rowcount == 1
 
-    def _compare(self, written: CallFact, merged: CallFact) -> None:
-        """Count a call whose later form has other numbers than those that were written."""
+    def _compare(self, number: int, written: CallFact, merged: CallFact) -> None:
+        """Count a call whose later form has other numbers than those that were written, once in a run."""
         before = written.usage.prompt + written.usage.completion if written.usage else 0
         now = merged.usage.prompt + merged.usage.completion if merged.usage else 0
         if before != now:
-            self.tally.differing += 1
-            self.tally.differing_tokens += abs(now - before)
+            self.tally.differing[number] = max(abs(now - before), self.tally.differing.get(number, 0))
 
     # -- tools --------------------------------------------------------------------------------
 
