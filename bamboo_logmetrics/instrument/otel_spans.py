@@ -23,6 +23,7 @@ from bamboo_logmetrics.events import (
     TokenUsage,
     ToolCalled,
 )
+from bamboo_logmetrics.instrument.provider_names import standard_name
 from bamboo_logmetrics.instrument.shield import shielded
 from bamboo_logmetrics.logger.call_scope import CallScope
 from bamboo_logmetrics.logger.opening import get_logger
@@ -87,22 +88,6 @@ _BOUND = {  # by the name to bind
 }
 _FINISH_REASONS = ("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason")
 _FIRST_CHUNK = ("gen_ai.response.time_to_first_chunk",)
-
-_PROVIDERS = {  # names of older conventions and of OpenInference, by which they are now
-    "az.ai.openai": "azure.ai.openai",
-    "az.ai.inference": "azure.ai.inference",
-    "azure": "azure.ai.openai",
-    "gemini": "gcp.gemini",
-    "google": "gcp.gemini",
-    "google-gla": "gcp.gemini",
-    "google-vertex": "gcp.vertex_ai",
-    "vertex_ai": "gcp.vertex_ai",
-    "vertexai": "gcp.vertex_ai",
-    "bedrock": "aws.bedrock",
-    "mistral": "mistral_ai",
-    "mistralai": "mistral_ai",
-    "xai": "x_ai",
-}
 
 
 class _Observed(NamedTuple):
@@ -315,7 +300,7 @@ def _bound(attributes: Attributes, context: Any) -> dict[str, Any]:
     """Return the values that hold from the beginning of a span on."""
     bound: dict[str, Any] = {"trace_id": format_trace_id(context.trace_id)}
     if provider := _text(attributes, _PROVIDER):
-        bound["provider"] = _PROVIDERS.get(provider, provider)
+        bound["provider"] = standard_name(provider)
     if agent := _text(attributes, _AGENT):
         bound["agent"] = agent
     return bound
