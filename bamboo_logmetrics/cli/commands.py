@@ -13,6 +13,7 @@ from bamboo_logmetrics.cli.exit_codes import INTERRUPTED, UNUSABLE
 from bamboo_logmetrics.cli.export_command import export
 from bamboo_logmetrics.cli.formatting import printable
 from bamboo_logmetrics.cli.import_command import import_group
+from bamboo_logmetrics.cli.run_command import run
 from bamboo_logmetrics.cli.ship_command import ship
 from bamboo_logmetrics.cli.verify_command import verify
 from bamboo_logmetrics.errors import BambooLogError
@@ -39,6 +40,7 @@ def cli() -> None:
 
     \b
     See how it works:    bamboo-logmetrics demo
+    Log a program:       bamboo-logmetrics run --log logs/agent.jsonl -- python agent.py
     Find missing lines:  bamboo-logmetrics verify logs/agent.jsonl
     Deliver to a server: bamboo-logmetrics ship logs/agent.jsonl --to loki --url http://localhost:3100
     Export the events:   bamboo-logmetrics export logs/agent.jsonl --format tagged -o events.jsonl
@@ -50,5 +52,5 @@ def cli() -> None:
     """  # noqa: D301 - click wants the character \b itself
 
 
-for _command in (config, demo, export, import_group, ship, verify):
+for _command in (config, demo, export, import_group, run, ship, verify):
     cli.add_command(_command)
