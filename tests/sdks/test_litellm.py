@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
+import subprocess
+import sys
 import threading
 
 import pytest
+from support import ROOT
 from support.provider_server import CHAT_STREAM, json_answer, stream_answer
 from support.tools import flat, typed
 
@@ -177,3 +181,16 @@ def test_an_instrumented_client_below(log, lite, server, requests):
     assert {event["endpoint"] for event in typed(log.path) if event["event"] == "forward.request_started"} == {
         "litellm.chat_completions"
     }
+
+
+def test_the_guide(log, server, tmp_path):
+    """The lines that the guide begins with work as they stand."""
+    (example,) = re.findall(
+        r"^```py\n(.*?)^```$", (ROOT / "docs/guides/litellm.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    call = f"litellm.completion(model='openai/m-1', messages=[], api_base='{server.url}/v1', api_key='k')"
+    done = subprocess.run([sys.executable, "-c", f"{example}\n{call}"], cwd=tmp_path, capture_output=True, check=True)
+    assert done.returncode == 0
+    assert [event["event"] for event in typed(tmp_path / "logs/agent.jsonl")] == [
+        "forward.request_started", "forward.request_completed"
+    ]  # fmt: skip

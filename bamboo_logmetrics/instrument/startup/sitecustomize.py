@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - Python finds the file by its name on the path
 """Instruments every Python that finds this folder on its path; ``bamboo-logmetrics run`` puts it there.
 
 Python imports ``sitecustomize`` at its start. Only one is imported, so this one runs the one that it hides.
@@ -23,7 +24,7 @@ def _run_hidden() -> None:
 def _start() -> None:
     """Open the log and instrument; a program runs as it would without this, whatever fails."""
     try:
-        from bamboo_logmetrics.instrument.autostart import start  # noqa: PLC0415
+        from bamboo_logmetrics.instrument.autostart import start
     except ImportError as error:
         reason = f"this Python has no bamboo_logmetrics ({error}): pip install bamboo_logmetrics"
         print(f"bamboo-logmetrics run: {sys.executable}: {reason}", file=sys.stderr)  # noqa: T201
