@@ -197,9 +197,9 @@ def _provider_and_model(kwargs: Mapping[str, Any]) -> tuple[str, str]:
     if not provider:
         from litellm import provider_list
 
-        head, slash, rest = model.partition("/")
+        head, slash, name = model.partition("/")
         if slash and head in {str(getattr(item, "value", item)) for item in provider_list}:
-            return head, rest
+            return head, name
         return "", model
     return str(provider), model.removeprefix(f"{provider}/")
 
