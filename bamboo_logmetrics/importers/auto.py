@@ -5,14 +5,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from fnmatch import fnmatch
 from pathlib import Path
 
 from bamboo_logmetrics.importers.base import Importer, ImportReport
 from bamboo_logmetrics.importers.catalog import Catalog
 from bamboo_logmetrics.importers.catalogued import CataloguedImporter
 from bamboo_logmetrics.importers.facts import FileFacts
-from bamboo_logmetrics.importers.sources import FileState
+from bamboo_logmetrics.importers.sources import FileState, fits
 from bamboo_logmetrics.importers.spool import add_events, take_events
 from bamboo_logmetrics.importers.timeline import Due
 
@@ -57,7 +56,7 @@ class Auto(CataloguedImporter):
     def source_of(self, path: Path) -> Importer | None:
         """Return the importer that recognises a file, or None."""
         sources = self._sources
-        usual = [source for source in sources if any(fnmatch(path.name, pattern) for pattern in source.patterns)]
+        usual = [source for source in sources if any(fits(path, pattern) for pattern in source.patterns)]
         renamed = [
             source for source in sources if ".jsonl" in path.name and any(".jsonl" in one for one in source.patterns)
         ]

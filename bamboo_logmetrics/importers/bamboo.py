@@ -77,7 +77,8 @@ class Bamboo(Importer):
         """Yield events without a meta, with a time and an id by their place in the file."""
         for number, event in enumerate(events):
             meta = EventMeta(event_id=f"{number}:{place}", occurred_at=at)
-            yield ImportedEvent(Placed(event, meta), {"importer": self.name, "time_source": "missing"})
+            bound = {"importer": self.name, "time_source": "missing", "import_id": meta.event_id}
+            yield ImportedEvent(Placed(event, meta), bound)
 
 
 def _events(path: Path, report: ImportReport) -> Iterator[MetricsEvent]:

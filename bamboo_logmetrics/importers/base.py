@@ -35,7 +35,8 @@ class Placed:
 
     Args:
         event: the event, which is written as it is.
-        meta: the id by which it is known again, which is not written, and the time of its line.
+        meta: the id by which it is known again, and the time of its line. An importer that makes the id up binds it as
+            ``import_id``, so that it is known again from the log too.
     """
 
     event: MetricsEvent
@@ -135,7 +136,8 @@ class Importer(ABC):
     Attributes:
         name: the name on the command line, such as ``claude-code``.
         help: one or more sentences for the help text: which events the importer makes of which files.
-        patterns: patterns of the names of files that belong to the tool, such as ``*.jsonl``.
+        patterns: patterns of the names of files that belong to the tool, such as ``*.jsonl``; with the folders above
+            them where names are not enough, such as ``chats/*.json``.
         usual_path: the directory in which the tool keeps them, for help texts and messages.
     """
 

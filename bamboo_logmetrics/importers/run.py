@@ -15,8 +15,18 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from bamboo_logmetrics.events import ChatEvent, ForwardEvent, MetricsEvent, RequestCompleted, RoundCompleted
+import msgspec
+
+from bamboo_logmetrics.events import (
+    ChatEvent,
+    ForwardEvent,
+    MetricsEvent,
+    RequestCompleted,
+    RoundCompleted,
+    UnknownEvent,
+)
 from bamboo_logmetrics.events.times import EPOCH
+from bamboo_logmetrics.format.parse import Line
 from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportReport, Note, Placed
 from bamboo_logmetrics.importers.catalog import Catalog, Tally
 from bamboo_logmetrics.importers.catalogued import CataloguedImporter
@@ -62,9 +72,20 @@ def open_store(log: str, *, exists: bool) -> Store:
     fs.close(open_side_file(fs, path, os.O_RDWR | os.O_CREAT, mode_of(fs, log, MODE)))
     store = Store(path)
     if exists and store.get("complete") != 1:  # an import was killed, or is older than its store
-        events = (line.event for line in read(log, on_error="skip"))
-        store.remember_logged(event.meta.event_id for event in events if isinstance(event, (ChatEvent, ForwardEvent)))
+        store.remember_logged(filter(None, map(_id_of, read(log, on_error="skip"))))
     return store
+
+
+def _id_of(line: Line) -> str | None:
+    """Return the id of an event or of a note that an import wrote; None if the line has none."""
+    event = line.event
+    if isinstance(event, (ChatEvent, ForwardEvent)):
+        return event.meta.event_id
+    fields = line.bound
+    if isinstance(event, UnknownEvent):
+        fields = msgspec.json.decode(event.payload or "{}")
+    event_id = fields.get("import_id", fields.get("event_id"))
+    return event_id if isinstance(event_id, str) else None
 
 
 class EventClock(Clock):

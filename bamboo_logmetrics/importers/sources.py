@@ -46,6 +46,12 @@ def with_compressed(patterns: Iterable[str]) -> tuple[str, ...]:
     return tuple(pattern + suffix for pattern in patterns for suffix in ("", *SUFFIXES))
 
 
+def fits(path: str | os.PathLike[str], pattern: str) -> bool:
+    """Return True if a path fits a pattern of names; one with slashes is of the folders above the file too."""
+    parts = os.fspath(path).rsplit(os.sep, pattern.count("/") + 1)
+    return fnmatch("/".join(parts[-pattern.count("/") - 1 :]), pattern)
+
+
 def files_below(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
     """Yield the matching regular files below a folder, sorted by the parts of their paths.
 
@@ -63,7 +69,8 @@ def files_below(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
         folders[:] = [
             name for _, name in sorted((os.path.islink(os.path.join(parent, name)), name) for name in folders)
         ]
-        matches += [Path(parent, name) for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
+        paths = (os.path.join(parent, name) for name in names)
+        matches += [Path(path) for path in paths if any(fits(path, pattern) for pattern in patterns)]
     yield from sorted(filter(_is_file, matches), key=lambda file: file.parts)
 
 

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -33,17 +33,13 @@ class OpenCode(CataloguedImporter):
         "Import OpenCode's sessions: rounds, tool calls and tokens, with their times, but without their texts. Its "
         "database is only read, also while OpenCode runs."
     )
-    patterns = ("opencode*.db", "ses_*.json")
+    patterns = ("opencode*.db", "session/*/ses_*.json")
     usual_path = "~/.local/share/opencode"
 
     def usual_paths(self) -> tuple[Path, ...]:
         """Return the folder of OpenCode's data, which ``XDG_DATA_HOME`` may move."""
         data = os.environ.get("XDG_DATA_HOME")
         return (Path(data, "opencode"),) if data else super().usual_paths()
-
-    def find(self, paths: Iterable[Path]) -> list[Path]:
-        """Return the databases and the files of sessions; other folders have files of the same name."""
-        return [path for path in super().find(paths) if path.suffix != ".json" or is_session_file(path)]
 
     def recognises(self, path: Path) -> bool:
         """Return True for a SQLite database, and for the file of a session."""

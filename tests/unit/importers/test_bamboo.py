@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 
 import pytest
 from click.testing import CliRunner
@@ -14,6 +15,7 @@ from support.tools import flat
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.cli.commands import cli
 from bamboo_logmetrics.importers import IMPORTERS, ImportReport
+from bamboo_logmetrics.importers.run import store_path
 
 BAMBOO = IMPORTERS["bamboo"]
 PAUSED = '{"Chat":{"SessionPaused":{"meta":{"event_id":"p-1","occurred_at":"2026-11-22T15:47:14Z"},"session_id":"s-1","usage":{"prompt_tokens":5}}}}'
@@ -60,6 +62,16 @@ def test_events_count_once(tmp_path):
     assert "written: 1 event" in result.output
     assert "written: 0 events" in run(tmp_path, "-o", out, "--append").output
     assert blm.verify(out).ok
+
+
+def test_what_is_known_from_the_log(tmp_path):
+    """Without the store, the ids of all events are read from the log: nothing is written again."""
+    source, out = put(tmp_path / "a.jsonl", *EXAMPLES, PAUSED), tmp_path / "out.jsonl"
+    run(source, "-o", out)
+    os.unlink(store_path(str(out)))
+    result = run(source, "-o", out, "--append")
+    assert f"already there: {len(EXAMPLES) + 1} events" in result.output
+    assert "written: 0 events" in result.output
 
 
 def test_events_without_a_meta(tmp_path):

@@ -74,3 +74,15 @@ def test_a_fingerprint(tmp_path):
     assert sources.state_of(path).size == first.size
     with pytest.raises(OSError, match="nowhere"):
         sources.state_of(Path("/nowhere"))
+
+
+def test_patterns_with_folders(tmp_path):
+    """A pattern with slashes is of the folders above a file too; one without is of its name."""
+    assert sources.fits("/a/session/p/ses_1.json", "session/*/ses_*.json")
+    assert not sources.fits("/a/session_diff/ses_1.json", "session/*/ses_*.json")
+    assert not sources.fits("ses_1.json", "session/*/ses_*.json")
+    assert sources.fits("ses_1.json", "ses_*.json")
+    for name in ("session/p/ses_1.json", "session_diff/ses_1.json"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    assert list(sources.files_below(tmp_path, ["session/*/*.json"])) == [tmp_path / "session" / "p" / "ses_1.json"]
