@@ -8,7 +8,12 @@ from bamboo_logmetrics.usage.envelope import Envelope
 
 _HEAD = 80  # bytes in which the type of an event stands
 _RESPONSES = (b'{"type":"response.', b'{"type": "response.')
-_ANTHROPIC = (b'{"type":"content_block_delta"', b'{"type": "content_block_delta"')
+# Anthropic's, then Cohere's
+_DELTAS = tuple(
+    b'{"type":' + space + b'"' + name + b'"'
+    for name in (b"content_block_delta", b"content-delta", b"tool-call-delta", b"tool-plan-delta")
+    for space in (b"", b" ")
+)
 _DELTA = b'.delta"'
 _TYPES = re.compile(
     r"(?:.*[._-])?delta|text-generation|.*partial_image|response.output_item.done"
@@ -30,10 +35,12 @@ def is_content_alone(data: bytes) -> bool:
 
     A quote within a text has a backslash before it, so a quoted name is a key or a value of its own.
     """
-    if data.startswith(_ANTHROPIC):
+    if data.startswith(_DELTAS):
         return True
     if data.startswith(_RESPONSES):
         return data.find(_DELTA, 0, _HEAD) > 0
+    if b'"done":false' in data:  # Ollama
+        return b'_count"' not in data and b'"error"' not in data and b"\\u00" not in data
     return (
         data.count(b"finish_reason") == 1
         and (b'"finish_reason":null' in data or b'"finish_reason": null' in data)

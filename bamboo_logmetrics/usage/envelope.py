@@ -28,11 +28,11 @@ VALUES = frozenset({
 NESTED = frozenset({
     "action", "delta", "details", "embeddings", "interaction", "message", "output", "response", "result",
 })  # fmt: skip
-# a list of envelopes
-LISTS = frozenset({"candidates", "choices", "errors", "output", "predictions", "results"})
+# a list of envelopes, and how many more are within each
+LISTS = {"candidates": 0, "choices": 0, "errors": 0, "output": 1, "predictions": 1, "results": 0}
 
 _SCALARS_OR_VALUES = SCALARS | VALUES
-_KNOWN = SCALARS | VALUES | NESTED | LISTS
+_KNOWN = SCALARS | VALUES | NESTED | LISTS.keys()
 _OBJECT, _LIST = b"{["
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -87,7 +87,7 @@ def _value(key: str, raw: msgspec.Raw, depth: int) -> Any:
             return _envelope(raw, depth - 1) if depth else None
         return _ANY.decode(raw) if key in VALUES and len(view) <= _LARGEST_VALUE else None
     if first == _LIST:
-        return _list(raw, depth - 1) if key in LISTS and depth else None
+        return _list(raw, LISTS[key]) if key in LISTS and depth else None
     return _ANY.decode(raw) if key in _SCALARS_OR_VALUES and len(view) <= _LONGEST_SCALAR else None
 
 

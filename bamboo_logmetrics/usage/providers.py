@@ -211,10 +211,10 @@ _BY_FAMILY: Mapping[str, str] = {
 
 # parts of a path behind which a name of a user's own follows
 _COLLECTIONS = frozenset({
-    "accounts", "agents", "assistants", "batches", "collections", "conversations", "deployments", "endpoints",
-    "engines", "files", "gateways", "jobs", "locations", "messages", "model", "models", "organizations",
-    "predictions", "projects", "publishers", "runs", "serving-endpoints", "sessions", "stores", "tenants",
-    "threads", "users", "vector_stores", "workspaces",
+    "accounts", "agentAliases", "agents", "assistants", "batches", "collections", "conversations", "deployments",
+    "endpoints", "engines", "files", "gateways", "jobs", "locations", "messages", "model", "models",
+    "organizations", "predictions", "projects", "publishers", "runs", "serving-endpoints", "sessions", "stores",
+    "tenants", "threads", "users", "vector_stores", "workspaces",
 })  # fmt: skip
 _FIXED = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}|v[0-9]{1,2}(?:(?:alpha|beta)[0-9]{0,2})?")
 _MOST_PARTS = 6
@@ -264,7 +264,7 @@ def _name_of(path: str) -> str:
     before = ""
     for part in path.split("/"):
         stem, _, method = part.partition(":")
-        if stem and before not in _COLLECTIONS and _FIXED.fullmatch(stem):
+        if before not in _COLLECTIONS and _FIXED.fullmatch(stem) and not stem.isupper():
             parts.append(stem)
         if method and _FIXED.fullmatch(method):
             parts.append(method)

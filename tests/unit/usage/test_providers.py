@@ -94,6 +94,8 @@ def test_endpoint_by_path(path, name, shape):
     ("/v1/users/anna/likes", "v1.users.likes"),
     ("/v1/models/my-own:predictLongRunning", "v1.models.predictLongRunning"),
     ("/v1/files/0a4f6b1c-1111-2222-3333-444455556666", "v1.files"),
+    ("/agents/EITYAHSOCJ/agentAliases/NWGOFQESWP/sessions/my_own/text", "agents.agentAliases.sessions.text"),
+    ("/hooks/NWGOFQESWP/x", "hooks.x"),
     ("/", "unknown"),
     ("", "unknown"),
 ])  # fmt: skip
