@@ -35,6 +35,19 @@ def tokens(counts: Counts) -> Tokens:
     )
 
 
+def fallback_from(usage: Mapping[str, Any]) -> str | None:
+    """Return the model that was asked first and declined, where another one answered."""
+    parts = usage.get("iterations")
+    by_type = (
+        [(part.get("type"), name(part.get("model"))) for part in parts if isinstance(part, dict)]
+        if isinstance(parts, list)
+        else []
+    )
+    served = {model for kind, model in by_type if kind == "fallback_message"}
+    asked = (model for kind, model in by_type if kind == "message" and model and model not in served)
+    return next(asked, None) if served else None
+
+
 def iterations(usage: Mapping[str, Any]) -> list[tuple[Iteration, Mapping[str, Any]]]:
     """Return the iterations outside the usage, without their tokens, and the usage of each."""
     parts = usage.get("iterations")

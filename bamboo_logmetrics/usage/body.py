@@ -8,6 +8,8 @@ from bamboo_logmetrics.usage.gathering import Gathering
 from bamboo_logmetrics.usage.providers import Endpoint
 from bamboo_logmetrics.usage.stream import StreamReader
 
+_STREAMS = (b"data:", b"event", b":", b"id:", b"retry", b"{", b"[", b"\0")  # the beginnings of streams
+
 
 def read_body(body: bytes, endpoint: Endpoint | None = None, *, status: int = 200) -> CallFacts:
     """Return the facts of one JSON body. Never raises; of an unknown shape the usage is None.
@@ -25,7 +27,7 @@ def read_body(body: bytes, endpoint: Endpoint | None = None, *, status: int = 20
 
 def _read(body: bytes, endpoint: Endpoint | None, status: int) -> CallFacts:
     envelopes = read_envelopes(body)
-    if not envelopes and body:  # a stream, or nothing that can be read
+    if not envelopes and body.lstrip()[:5].startswith(_STREAMS):
         reader = StreamReader(endpoint)
         reader.feed(body)
         return reader.facts()

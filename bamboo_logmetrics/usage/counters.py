@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bamboo_logmetrics.usage.envelope import Envelope
 from bamboo_logmetrics.usage.values import Counts, Tokens, count
 
@@ -18,13 +20,32 @@ PAIRS = (
     ("token_count", "output_token_count"),  # embeddings of Vertex AI
 )  # fmt: skip
 KEYS = frozenset(key for pair in PAIRS for key in pair)
-WITHOUT_COMPLETION = frozenset(
-    {"prompt_eval_count", "inputTextTokenCount", "token_count"}
-)  # embeddings have these alone
+# embeddings have these alone
+WITHOUT_COMPLETION = frozenset({"prompt_eval_count", "inputTextTokenCount", "token_count"})
+# LM Studio's stats under the names of a response
+_STATS = {
+    "input_tokens": "input_tokens",
+    "total_output_tokens": "output_tokens",
+    "reasoning_output_tokens": "reasoning_tokens",
+}
+
+
+def at_top(envelope: Envelope) -> dict[str, Any]:
+    """Return the counters beside the content, or in the details of Text Generation Inference and LM Studio's stats."""
+    stats, details = envelope.get("stats"), envelope.get("details")
+    usage: dict[str, Any] = {}
+    if isinstance(stats, dict):
+        usage.update((name, stats[key]) for key, name in _STATS.items() if key in stats)
+    for place in (details, envelope):
+        if isinstance(place, dict):
+            usage.update((key, place[key]) for key in KEYS & place.keys())
+    return usage
 
 
 def in_lists(envelope: Envelope) -> dict[str, int]:
     """Return the counters that are spread over lists: the results of Titan, the embeddings of Vertex AI."""
+    if "results" not in envelope and "predictions" not in envelope:
+        return {}
     results = [count(result.get("tokenCount")) for result in envelope.get("results", ())]
     inputs = [_statistics(prediction) for prediction in envelope.get("predictions", ())]
     lists = {"totalOutputTextTokenCount": results, "token_count": inputs}

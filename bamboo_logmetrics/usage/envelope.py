@@ -12,17 +12,17 @@ SCALARS = frozenset({
     "__type", "amazon-bedrock-guardrailAction", "code", "completionReason", "custom_id", "detail", "done",
     "done_reason", "error_description", "eval_count", "event_type", "finishReason", "finish_reason",
     "generated_token_count", "generated_tokens", "generation_token_count", "id", "inputTextTokenCount",
-    "input_length", "input_token_count", "is_finished", "message", "model", "modelVersion", "model_version", "name",
-    "num_tokens_generated", "num_tokens_prompt_total", "object", "prompt_eval_count", "prompt_token_count",
-    "requestId", "request_id", "responseId", "response_id", "run_id", "serviceTier", "service_tier", "status",
-    "statusCode", "status_code", "stop", "stopReason", "stop_reason", "success", "title", "tokenCount",
-    "token_count", "tokens_evaluated", "tokens_predicted", "totalOutputTextTokenCount", "type",
+    "input_length", "input_token_count", "is_finished", "message", "model", "modelVersion", "model_instance_id",
+    "model_version", "name", "num_tokens_generated", "num_tokens_prompt_total", "object", "prompt_eval_count",
+    "prompt_token_count", "requestId", "request_id", "responseId", "response_id", "run_id", "serviceTier",
+    "service_tier", "status", "statusCode", "status_code", "stop", "stopReason", "stop_reason", "success", "title",
+    "tokenCount", "token_count", "tokens_evaluated", "tokens_predicted", "totalOutputTextTokenCount", "type",
 })  # fmt: skip
 # read as a whole: small
 VALUES = frozenset({
-    "amazon-bedrock-invocationMetrics", "error", "incomplete_details", "last_error", "meta", "metrics",
-    "promptFeedback", "prompt_feedback", "serviceTier", "statistics", "tool_usage", "usage", "usageMetadata",
-    "usage_metadata", "x_groq",
+    "amazon-bedrock-invocationMetrics", "base_resp", "error", "incomplete_details", "last_error", "meta", "metrics",
+    "promptFeedback", "prompt_feedback", "serviceTier", "statistics", "stats", "tool_usage", "usage",
+    "usageMetadata", "usage_metadata", "x_groq",
 })  # fmt: skip
 # an envelope within the envelope
 NESTED = frozenset({
@@ -42,6 +42,7 @@ _LARGEST_VALUE = 65_536  # bytes of one value that is read as a whole
 _LONGEST_SCALAR = 16_384  # bytes
 _MOST_ITEMS = 1_000  # of one list
 _DEPTH = 3  # of envelopes within each other
+_BLANK = b"\xef\xbb\xbf \t\r\n"  # and the byte order mark
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 Envelope = dict[str, Any]
@@ -53,6 +54,8 @@ def read_envelopes(data: bytes) -> list[Envelope]:
         return _envelopes(data)
     except _UNREADABLE:
         pass
+    if data.lstrip(_BLANK)[:1] not in {b"{", b"["}:
+        return []
     try:  # what msgspec refuses and others write: NaN, lone surrogates, bytes that are not UTF-8
         value = json.loads(data.decode("utf-8-sig", "replace"), parse_constant=lambda _: None)
         return _envelopes(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))

@@ -34,10 +34,18 @@ def failure(envelope: Envelope, event: str = "", status: int = 200) -> tuple[str
         return _described(errors[0], envelope)
     if "error" in {envelope.get("type"), envelope.get("object"), event}:
         return _described(envelope, {})
+    return _by_status(envelope) or (_plain(envelope) if status >= LEAST_ERROR_STATUS else None)
+
+
+def _by_status(envelope: Envelope) -> tuple[str, str | None] | None:
+    """Return the error that a status within the answer tells."""
+    base = envelope.get("base_resp")  # MiniMax
+    if isinstance(base, dict) and base.get("status_code"):
+        return message(base.get("status_msg")) or "error", str(base["status_code"])
     end = envelope.get("status")
     if end in _ENDS and envelope.get("object") in _POLLED:
         return str(end), str(end)
-    return _plain(envelope) if status >= LEAST_ERROR_STATUS else None
+    return None
 
 
 def _described(error: Mapping[str, Any], envelope: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -18,12 +18,12 @@ _LAST_EVENTS = frozenset({
     "stream-end", "thread.run.completed", "thread.run.failed", "thread.run.cancelled", "thread.run.expired",
     "thread.run.incomplete", "thread.run.requires_action", "interaction.complete", "interaction.completed",
     "conversation.response.done", "image_generation.completed", "image_edit.completed", "transcript.text.done",
-    "speech.audio.done", "done", "metadata",
+    "speech.audio.done", "done", "metadata", "chat.end",
 })  # fmt: skip
 # events and keys of streams that have a last event, or a stop reason
 _FIRST_EVENTS = frozenset({
-    "message_start", "message-start", "stream-start", "response.created", "messageStart", "chunk", "thread.run.created",
-    "conversation.response.started", "interaction.start", "interaction.created",
+    "message_start", "message-start", "stream-start", "response.created", "messageStart", "chunk", "chat.start",
+    "thread.run.created", "conversation.response.started", "interaction.start", "interaction.created",
 })  # fmt: skip
 _ENDING = frozenset({"choices", "candidates", "done", "is_finished"})
 _NESTED = ("message", "response", "delta", "result", "output", "interaction")
@@ -32,6 +32,7 @@ _BOUND = {
     "model": "response_model",
     "modelVersion": "response_model",
     "model_version": "response_model",
+    "model_instance_id": "response_model",
     "id": "response_id",
     "responseId": "response_id",
     "response_id": "response_id",
@@ -103,6 +104,8 @@ class Gathering:
         for key, value in envelope.items():
             if key in _BOUND and (text := name(value)) and text not in _NO_VALUES:
                 bound[_BOUND[key]] = text
+        if bound.get("service_tier") == "auto":  # as asked
+            del bound["service_tier"]
         tier = envelope.get("serviceTier")
         if isinstance(tier, dict) and (text := name(tier.get("type"))):  # Bedrock
             bound["service_tier"] = text

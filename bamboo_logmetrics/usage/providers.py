@@ -178,6 +178,7 @@ _ENDPOINTS = (
     (r"/text-generation/generation", "dashscope.generation", "dashscope", "chat", "openai_responses"),
     (r"/multimodal-generation/generation", "dashscope.generation", "dashscope", "chat", "openai_responses"),
     (r"/text-embedding/text-embedding", "dashscope.embedding", "dashscope", "embeddings"),
+    (r"/api/v1/chat", "lm_studio.chat", "lm_studio", "chat", "openai_responses"),
     (r"/v[12]/chat", "cohere.chat", "cohere", "chat", "cohere"),
     (r"/v[12]/embed", "cohere.embed", "cohere", "embeddings", "cohere"),
     (r"/rerank", "cohere.rerank", "cohere", "rerank", "cohere"),
@@ -207,6 +208,7 @@ _BY_FAMILY: Mapping[str, str] = {
     "watsonx": "ibm.watsonx.ai",
     "tgi": "huggingface",
     "llama_cpp": "llama_cpp",
+    "lm_studio": "lm_studio",
 }
 
 # parts of a path behind which a name of a user's own follows

@@ -28,7 +28,9 @@ _READERS: tuple[tuple[frozenset[str], Reader], ...] = (
 )
 _TICK = 1e-10  # USD, of xAI
 _USAGES = ("usage", "usageMetadata", "usage_metadata", "amazon-bedrock-invocationMetrics")
-_PLACES = frozenset(_USAGES) | counters.KEYS | {"x_groq", "meta", "metrics", "details", "results", "predictions"}
+_PLACES = (
+    frozenset(_USAGES) | counters.KEYS | {"x_groq", "meta", "metrics", "details", "stats", "results", "predictions"}
+)
 
 
 def usage_in(envelope: Envelope) -> dict[str, Any]:
@@ -40,21 +42,15 @@ def usage_in(envelope: Envelope) -> dict[str, Any]:
         value = envelope.get(key)
         if isinstance(value, dict):
             usage.update(gemini.camel(value) if key == "usage_metadata" else value)
-        elif value is not None:
-            usage[key] = value  # a value that cannot be read makes the usage partial
     groq = envelope.get("x_groq")
     if isinstance(groq, dict) and isinstance(groq.get("usage"), dict):
         usage = {**groq["usage"], **usage}
-    if "results" in envelope or "predictions" in envelope:
-        usage.update(counters.in_lists(envelope))
+    usage.update(counters.in_lists(envelope))
     for key in ("meta", "metrics"):  # Cohere v1 and embeddings; Replicate
         value = envelope.get(key)
         if isinstance(value, dict) and not usage and (cohere.KEYS | counters.KEYS) & value.keys():
             usage.update(value)
-    details = envelope.get("details")
-    if isinstance(details, dict):
-        usage.update((key, details[key]) for key in counters.KEYS & details.keys())
-    usage.update((key, envelope[key]) for key in counters.KEYS & envelope.keys())
+    usage.update(counters.at_top(envelope))
     return usage
 
 
@@ -73,6 +69,8 @@ def fill(facts: CallFacts, usage: Mapping[str, Any], *, is_anthropic: bool, endp
     tokens = reader(counts) if reader else _total_alone(counts, endpoint)
     facts.usage, facts.usage_source = usage_of(tokens, counts)
     facts.bound.update(_details(usage))
+    if model := anthropic.fallback_from(usage):
+        facts.bound["fallback_from"] = model
     for iteration, part in anthropic.iterations(usage):
         inner = Counts(part)
         iteration.model = iteration.model or facts.bound.get("response_model", "")
@@ -89,7 +87,7 @@ def _reader(usage: Mapping[str, Any], *, is_anthropic: bool) -> Reader | None:
 def _total_alone(counts: Counts, endpoint: Endpoint | None) -> Tokens:
     """Return the tokens where only their total is known. An embedding has a prompt alone."""
     total = counts.get("total_tokens", "totalTokens")
-    if endpoint is not None and endpoint.operation in {"embeddings", "rerank"}:
+    if endpoint is not None and ("embed" in endpoint.name or "rerank" in endpoint.name):
         return Tokens(total, None if total is None else 0, total)
     return Tokens(total=total)
 

@@ -497,6 +497,20 @@ BODIES |= {
          "output": [{"type": "web_search_call"}], "tool_usage": {"web_search": {"num_requests": 4}}},
         tokens(9, 8), {"web_searches": 4},
     ),
+    "lm studio": Exchange(
+        "/api/v1/chat",
+        {"model_instance_id": "openai/gpt-oss", "output": [{"type": "message", "content": "hi"}],
+         "stats": {"input_tokens": 119, "total_output_tokens": 268, "reasoning_output_tokens": 5, "tokens_per_second": 43.7}},
+        tokens(119, 268, reasoning=5), {"response_model": "openai/gpt-oss"},
+    ),
+    "served by a fallback": Exchange(
+        MESSAGES,
+        message({"input_tokens": 10, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 5, "iterations": [
+            {"type": "message", "model": "claude-first", "input_tokens": 10, "output_tokens": 1},
+            {"type": "fallback_message", "model": "claude-x", "input_tokens": 10, "output_tokens": 5},
+        ]}),
+        tokens(10, 5, read=0, written=0), {"fallback_from": "claude-first", "response_model": "claude-x"},
+    ),
     "cache within the prompt, once read and once written": Exchange(
         CHAT,
         chat({"prompt_tokens": 2168, "completion_tokens": 100, "total_tokens": 2268,
@@ -563,6 +577,15 @@ STREAMS |= {
             ("done", "[DONE]"),
         ),
         tokens(20, 11), {"response_id": "run_1", "response_model": "m"},
+    ),
+    "lm studio": Exchange(
+        "/api/v1/chat",
+        events(
+            ("chat.start", '{"type":"chat.start","model_instance_id":"l"}'),
+            ("message.delta", '{"type":"message.delta","content":"hi"}'),
+            ("chat.end", '{"type":"chat.end","result":{"model_instance_id":"l","output":[],"stats":{"input_tokens":119,"total_output_tokens":268}}}'),
+        ),
+        tokens(119, 268), {"response_model": "l"},
     ),
     "image": Exchange(
         "/v1/images/generations",

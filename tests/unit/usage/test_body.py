@@ -53,6 +53,22 @@ def test_iterations_outside_the_usage():
     assert facts_of(message({**usage, "iterations": "x"}), MESSAGES).iterations == []
 
 
+def test_a_tier_that_was_asked_for():
+    """The tier ``auto`` is as asked, not as served."""
+    assert "service_tier" not in facts_of({"object": "response", "id": "r", "service_tier": "auto"}).bound
+    facts = facts_of(
+        chat({"prompt_tokens": 1, "completion_tokens": 1, "service_tier": "priority"}, service_tier="auto")
+    )
+    assert facts.bound["service_tier"] == "priority"
+
+
+def test_embeddings_of_any_path():
+    """Where only a total is known, an embedding and a rerank have a prompt alone."""
+    for path in ("/v1/contextualizedembeddings", "/v1/rerank", "/v1/multimodalembeddings"):
+        facts = facts_of({"object": "list", "usage": {"total_tokens": 8, "image_pixels": 5}}, path)
+        assert (facts.usage, facts.usage_source) == (tokens(8, 0), "reported")
+
+
 def test_calls_that_may_be_polled_again():
     """A response and a run have an id by which they are counted once; a step has that of its run."""
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
@@ -104,6 +120,7 @@ def test_bodies_that_are_no_answer(body):
     """A body that is no JSON object gives empty facts, and raises nothing."""
     facts = read_body(body)
     assert (facts.usage, facts.usage_source, facts.bound, facts.error) == (None, "missing", {}, None)
+    assert facts.complete == (body[:1] != b"{" and body[:5] != b"[[[[[")
 
 
 @pytest.mark.parametrize("body", [None, "text", 5, object()])

@@ -25,6 +25,7 @@ BOTH = [200, 400]
     ({"object": "response", "status": "failed", "error": {"code": "server_error", "message": "no"}}, "no", "server_error"),
     ({"object": "response", "status": "cancelled", "error": None}, "cancelled", "cancelled"),
     ({"object": "thread.run", "status": "failed", "last_error": {"code": "rate_limit_exceeded", "message": "slow"}}, "slow", "rate_limit_exceeded"),
+    ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, "insufficient balance", "1008"),
     ({"object": "thread.run", "status": "expired", "last_error": None}, "expired", "expired"),
 ])  # fmt: skip
 def test_errors_of_providers(body, error, kind, status):
@@ -50,6 +51,7 @@ def test_plain_texts(body, error, kind):
 @pytest.mark.parametrize("body", [
     {"error": None, "message": "hi"}, {"error": {}}, {"error": ""}, {"errors": []}, {"errors": [{"message": "x"}], "success": True},
     {"status": "failed"}, {"object": "response", "status": "incomplete"}, {"choices": [{"error": None}]},
+    {"base_resp": {"status_code": 0, "status_msg": "success"}},
 ])  # fmt: skip
 def test_answers_that_are_no_errors(body):
     """A key of an error without one is none."""
