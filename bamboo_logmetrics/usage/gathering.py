@@ -51,6 +51,7 @@ _BOUND = {
 }
 _STOPS = frozenset(key for key, bound in _BOUND.items() if bound == "stop_reason")
 _NO_VALUES = {"null", "not_finished", "FINISH_REASON_UNSPECIFIED"}  # of DashScope, watsonx and Gemini
+_MOST_KEYS = 200  # of a usage, over a whole stream
 _BEDROCK_METRICS = "amazon-bedrock-invocationMetrics"
 
 
@@ -91,7 +92,7 @@ class Gathering:
         self._take_names(envelope)
         for key in _NESTED:
             nested = envelope.get(key)
-            if isinstance(nested, dict) and not (key == "response" and "custom_id" in nested):
+            if isinstance(nested, dict):
                 self.absorb(nested)
         self._take_choices(envelope)
         self._take_searches(envelope)
@@ -139,7 +140,7 @@ class Gathering:
             return
         for key, value in usage.items():
             largest = key in counters.KEYS and (count(value) or 0) < (count(self.usage.get(key)) or 0)
-            if value is not None and not largest:
+            if value is not None and not largest and (key in self.usage or len(self.usage) < _MOST_KEYS):
                 self.usage[key] = value
         self.is_final = "stop_reason" in self.bound
 

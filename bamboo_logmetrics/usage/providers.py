@@ -253,7 +253,7 @@ ENDPOINT_SEMANTICS: Mapping[str, EndpointSemantics] = {
 }
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def endpoint_of(path: str) -> Endpoint:
     """Return the endpoint of a path; of an unknown one a name of its fixed parts, without ids and names of users."""
     path = path.partition("?")[0].partition("#")[0].rstrip("/")
@@ -274,7 +274,7 @@ def _name_of(path: str) -> str:
     return ".".join(parts[:_MOST_PARTS]) or "unknown"
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def provider_of(host: str) -> str | None:
     """Return the provider of a host by the table, without a port. None for loopback and unknown hosts."""
     host = host.lower().rstrip(".")

@@ -190,6 +190,20 @@ def test_memory_is_bounded(name):
     assert reader.facts().usage == exchange.usage
 
 
+def test_keys_without_end():
+    """A usage with new keys in every event does not pile up, and its counts are still read."""
+    reader = read([events(*(json.dumps({"usage": {f"key_{number}": 1}}) for number in range(500))).encode()])
+    assert len(reader._gathering.usage) == 200
+    late = StreamReader()
+    late.feed(events('{"usage":{"prompt_tokens":1,"completion_tokens":1}}').encode())
+    late.feed(
+        events(
+            *(json.dumps({"usage": {f"key_{number}": 1, "completion_tokens": number}}) for number in range(500))
+        ).encode()
+    )
+    assert late.facts().usage == tokens(1, 499)
+
+
 @pytest.mark.skipif(not REAL, reason=f"the shared exchanges are not at {EXCHANGES}")
 @pytest.mark.parametrize("row", REAL, ids=[row["name"] for row in REAL])
 def test_recorded_exchanges(row):
