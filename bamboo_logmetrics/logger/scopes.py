@@ -118,8 +118,7 @@ class RoundScope(CallScope):
         if total.error_type is not None and outcome.status == SUCCESS:  # an error in an answer that came
             outcome = Outcome(ERROR, total.error_type, total.error)
         bound = self._end_values(outcome, total)
-        if total.source != REPORTED:
-            bound.setdefault("usage_source", total.source)
+        bound.setdefault("usage_source", total.source)
         event = RoundCompleted(
             round_id=self.round_id,
             session_id=self.session_id,
@@ -218,7 +217,7 @@ class RequestScope(CallScope):
             if code >= _FIRST_ERROR:
                 outcome = Outcome(ERROR, str(code))
         bound = self._end_values(outcome, total)
-        if total.source != REPORTED and (total.usage is not None or outcome.status == SUCCESS):
+        if total.usage is not None or outcome.status == SUCCESS:
             bound.setdefault("usage_source", total.source)
         counted_outside = False
         if self._round is not None:
@@ -317,9 +316,8 @@ def _facts_of(total: Total, outcome: Outcome, bound: dict[str, Any]) -> CallFact
 
 
 def _iteration_values(item: Iteration, round_id: str | None) -> dict[str, Any]:
-    bound = {"model": item.model, "iteration": item.name, "latency_source": MISSING}
+    source = MISSING if item.usage is None else REPORTED
+    bound = {"model": item.model, "iteration": item.name, "latency_source": MISSING, "usage_source": source}
     if round_id is not None:
         bound["parent_round_id"] = round_id
-    if item.usage is None:
-        bound["usage_source"] = MISSING
     return bound

@@ -61,6 +61,14 @@ class ReadTimeout(Exception):
     """As httpx names it."""
 
 
+class Cancelled(BaseException):
+    """As trio names it."""
+
+
+class GreenletExit(BaseException):
+    """As gevent names it."""
+
+
 class HTTPStatusError(Exception):
     def __init__(self):
         super().__init__("too many")
@@ -85,6 +93,8 @@ EXITS = {
     "a library's timeout": (ReadTimeout("slow"), ("error", "timeout", False, "ReadTimeout", "slow")),
     "cancelled": (asyncio.CancelledError(), ("cancelled", "error", False, "cancelled", None)),
     "cancelled future": (concurrent.futures.CancelledError(), ("cancelled", "error", False, "cancelled", None)),
+    "cancelled by trio": (Cancelled(), ("cancelled", "error", False, "cancelled", None)),
+    "killed by gevent": (GreenletExit(), ("cancelled", "error", False, "cancelled", None)),
     "Ctrl-C": (KeyboardInterrupt(), ("cancelled", "error", False, "interrupted", None)),
     "sys.exit()": (SystemExit(), ("completed", "success", True, None, None)),
     "sys.exit(0)": (SystemExit(0), ("completed", "success", True, None, None)),

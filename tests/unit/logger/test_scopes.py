@@ -50,7 +50,7 @@ def test_an_agent_turn(log, path):
     assert picked(started, model="m", user="u") == {"model": "m", "user": "u"}
     assert round_started["round_id"] == completed["round_id"] == called["round_id"] == call.round_id
     assert picked(completed, **NUMBERS) == NUMBERS
-    expected = {"status": "success", "model": "m-1", "usage_source": None, "error": None, "error_type": None}
+    expected = {"status": "success", "model": "m-1", "usage_source": "reported", "error": None, "error_type": None}
     assert picked(completed, **expected) == expected
     expected = {"tool_call_id": tool.tool_call_id, "success": True, "skill": "s", "round_source": None, "user": None}
     assert picked(called, **expected) == expected
@@ -209,7 +209,7 @@ def test_a_round_sums_what_was_observed(log, path):
     line = completed_round(log, path)
     expected = {
         "prompt_tokens": 11, "completion_tokens": 22, "calls": 2, "response_model": "m-1", "web_searches": 3,
-        "stop_reason": None, "usage_source": None,
+        "stop_reason": None, "usage_source": "reported",
     }  # fmt: skip
     assert picked(line, **expected) == expected
 
@@ -219,8 +219,8 @@ def test_a_round_sums_what_was_observed(log, path):
     [
         ([facts(), facts(source="partial")], (2, "partial", 2)),
         ([facts(), CallFacts()], (1, "partial", 2)),
-        ([CallFacts(error_type="RateLimitError"), facts()], (1, None, None)),
-        ([facts(calls_id="resp-1"), facts(5, calls_id="resp-1")], (5, None, None)),
+        ([CallFacts(error_type="RateLimitError"), facts()], (1, "reported", None)),
+        ([facts(calls_id="resp-1"), facts(5, calls_id="resp-1")], (5, "reported", None)),
         ([CallFacts()], (0, "missing", None)),
     ],
     ids=["partial", "one without usage", "a failed attempt", "polled twice", "only one without usage"],
@@ -281,7 +281,7 @@ def test_iterations_are_events_of_their_own(log, path):
     _, own, compaction, advisor = found
     assert own["prompt_tokens"] == 1
     for line, name, model, total, source in (
-        (compaction, "compaction", "m-2", 15, None),
+        (compaction, "compaction", "m-2", 15, "reported"),
         (advisor, "advisor", "m-3", 0, "missing"),
     ):
         expected = {
@@ -441,7 +441,7 @@ def test_a_stream_that_is_read_after_its_request(log, path):
     assert not request.observe(facts())
     found = lines(log, path)
     assert found[2]["usage_source"] == "missing"
-    expected = {"prompt_tokens": 3, "total_tokens": 7, "stop_reason": "end", "usage_source": None, "calls": None}
+    expected = {"prompt_tokens": 3, "total_tokens": 7, "stop_reason": "end", "usage_source": "reported", "calls": None}
     assert picked(found[3], **expected) == expected
     assert found[3]["time_to_first_token_ms"] == found[2]["time_to_first_token_ms"]
 
