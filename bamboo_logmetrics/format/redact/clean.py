@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from bamboo_logmetrics.format.fields import NO_FIELDS, fixed_fields, unmasked_keys
-from bamboo_logmetrics.format.redact.values import KNOWN_CLEAN, mask_text, may_show
+from bamboo_logmetrics.format.redact.values import KNOWN_CLEAN, is_command, mask_text, may_show
 from bamboo_logmetrics.record.integers import integer
 from bamboo_logmetrics.record.packed import Raw
 from bamboo_logmetrics.record.snapshot import SCALARS
@@ -68,7 +68,7 @@ def _may_name(items: list[Any]) -> bool:
     """Return True for a list whose texts may name each other: a pair, or a flag and its value."""
     if len(items) == 2 and type(items[0]) is str and not may_show(items[0]):  # noqa: PLR2004
         return True
-    return any(type(item) is str and item.startswith(("-", "/")) for item in items)
+    return is_command([item for item in items if type(item) is str])
 
 
 def is_clean(text: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import binascii
 import re
 
+from bamboo_logmetrics.format.redact.languages import CHINESE_PROSE, PROSE
+
 MASK = "[redacted]"
 MASKED = MASK[:-1]  # of a value that is masked already and read without its closing bracket
 
@@ -15,6 +17,7 @@ def words(text: str) -> frozenset[str]:
 
 
 _RANDOM = re.compile(r"[\w.~+/=%:|$-]+\Z", re.ASCII)
+_DENSE = re.compile(r"(?=[^\d]*\d)(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])[A-Za-z0-9+/=]{20,}\Z", re.ASCII)
 _JOINS = re.compile(r"[-_.:/]")
 _LEAST_RANDOM = 16
 _LONGEST_SLUG, _LONGEST_MIXED = 200, 4
@@ -34,6 +37,11 @@ def is_random(value: str, least: int = _LEAST_RANDOM) -> bool:
     if _DIGIT.search(value):
         return bool(_LETTER.search(value))
     return not value.islower() and not value.isupper() and value[1:] != value[1:].lower()
+
+
+def is_dense(value: str) -> bool:
+    """Return True for a long text of letters of both cases and digits alone, which hardly anything but a key is."""
+    return bool(_DENSE.match(value))
 
 
 def is_slug(value: str) -> bool:
@@ -66,9 +74,10 @@ def is_basic(value: str) -> bool:
     if not _BASE64.match(value):
         return False
     try:
-        return b":" in binascii.a2b_base64(value.replace("-", "+").replace("_", "/") + "==")
-    except binascii.Error:
+        text = binascii.a2b_base64(value.replace("-", "+").replace("_", "/") + "==").decode()
+    except ValueError:
         return False
+    return ":" in text and text.isprintable()
 
 
 def is_scheme_or_random(value: str) -> bool:
@@ -85,17 +94,34 @@ _NOTHING = words(
     "none null nil true false undefined na n/a nan empty unset default required optional missing invalid unknown "
     "any ok yes no on off str string int integer bytes bool boolean text varchar password passwd token secret key "
     "value val object array number file type hidden masked redacted removed filtered sanitized not-set notset "
-    "input prompt enabled disabled"
+    "set changed updated rotated expired present absent exists accepted rejected created deleted configured valid "
+    "provided supplied loaded found "
+    "input prompt enabled disabled done passed failed skipped complete"
 )
 _LONGEST_SIGNS = 3  # characters that are neither letters nor digits, and no password
-_PLACEHOLDER = re.compile(
-    r"""(?:
-    [*x\u2022.#?_-]+                                    # masked already
+# what stands for a value: masked already, a variable, a template, a name in brackets
+_FORMS = r"""
+    [*\u2022.#?_-]+ | [xX]{3,}
   | .{0,8}\*{3,}.{0,8}
-  | \[[\w\ ]*\] | <[^>]*>? | \(?<?(?:your|my|some|the)[-_ ][\w -]*>?\)?
-  | \$\{.* | \$\(.* | \$\{\{.* | \$[A-Za-z_]\w* | \$\d+ | %[A-Za-z_]\w*%
-  | \{\{.* | \{[A-Za-z_][\w.\[\]"'!:]*\} | \{\} | %\(\w+\)?s? | %s | %r | %d
-  | @[\w.]+@ | !\w+.* | [|>][+-]?
+  | [\[(][A-Za-z_\ -]*[\])]? | \*[a-z]+(?:_[a-z]+)*
+  | \$\{.* | \$\(.* | \$(?!ecret|ummer|unshine|trong)(?:[A-Z0-9_]+ | [a-z_]+ | _?[a-z]+(?:_[a-z0-9]+)+
+      | [a-z]*(?i:pass(?:word|wd|phrase)?|pwd|pw|secret|token|key|credentials?)\d?)
+  | \{\{.* | \{[A-Za-z_][\w.\[\]"'!:]*\} | \{\} | %[A-Za-z_]\w*% | %\(\w+\)?s? | %s | %r | %d
+  | @[\w.]+@
+  | !(?i:ref|sub|getatt|importvalue|vault|env|env_var|secret|include|join|if|select|findinmap|split|reference
+    |encrypted)\b.*
+"""
+_BRACKETED = re.compile(
+    r"""<(?: [A-Za-z]+(?:[-_ .:|/][A-Za-z]+)*[-_ .]?\d?
+      | [^<>]*\s[^<>]*
+      | [^<>]*(?:pass|secret|key|token|redacted|hidden|masked|removed|value|here|your|length|chars?|bytes)[^<>]*
+      )?>?\Z""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_FORM = re.compile(rf"(?:{_FORMS})\Z", re.VERBOSE | re.DOTALL)
+_LOOSE = re.compile(
+    r"""(?:
+    [*xX\u2022.#?_-]+ | \(?<?(?:your|my|some|the)[-_ ][\w -]*>?\)? | [|>][+-]?
   | (?:/|~/|\./)[\w./-]*(?:\.(?:pem|key|crt|cer|json|txt|ya?ml|pub|p12|pfx|jks|asc|gpg|env|conf|cfg)|/secrets/[\w.-]+)
   | (?:secretstr|secretbytes|optional|union|list|dict|type)[(\[].*
     )\Z""",
@@ -107,7 +133,18 @@ def is_placeholder(value: str) -> bool:
     """Return True for a value that stands for another, or says that there is none."""
     bare = value.strip().strip("\"'`")
     has_words = any(map(str.isalnum, bare)) or len(bare) > _LONGEST_SIGNS
-    return not has_words or bare.lower() in _NOTHING or bool(_PLACEHOLDER.match(bare))
+    return (
+        not has_words
+        or bare.lower() in _NOTHING
+        or bare.lower() in PROSE
+        or stands_for_another(bare)
+        or bool(_LOOSE.match(bare))
+    )
+
+
+def stands_for_another(value: str) -> bool:
+    """Return True for a variable, a template, a name in brackets, or what is masked already: told by its form."""
+    return bool(_FORM.match(value) or (value[:1] == "<" and _BRACKETED.match(value)))
 
 
 # the first word of a sentence about a secret, instead of the secret
@@ -126,15 +163,22 @@ _PROSE = words(
     "skipped skipping ignored pending success successful succeeded done malformed reused present absent contains "
     "contained same different similar short long common breached compromised mandatory cannot couldn't can't "
     "doesn't isn't wasn't hasn't don't won't read reading store storing sent received request requested requires "
-    "retry retrying via see also now still already"
+    "retry retrying via see also now still already both either neither each every here there below above yet up "
+    "exists "
+    "down running complete completed passing passes fine ready"
 )
-_FIRST = re.compile(r"\W*([A-Za-z']+)(?=[\s.,;:!)]|\Z)")
+_FIRST = re.compile(r"\W*([^\W\d_]+(?:'[a-z]+)?|[^\W\d_]'[a-z]+)(?=[\s.,;:!)\]]|\Z)")
+_PARTICIPLE = re.compile(r"[a-z]{3,}(?:[^e\W]ed|ied)\Z|un[a-z]{3,}ed\Z")
+_NO_PARTICIPLES = words("seed weed breed speed bleed need hundred sacred red wicked naked kindred")
 
 
 def is_prose(text: str) -> bool:
-    """Return True for a text that begins as a sentence about a secret does."""
+    """Return True for a text that begins as a sentence about a secret does, or with what was done to one."""
     match = _FIRST.match(text)
-    return bool(match) and match[1].lower() in _PROSE  # type: ignore[index]
+    if not match or text.startswith(CHINESE_PROSE):
+        return text.startswith(CHINESE_PROSE)
+    word = match[1].lower()
+    return word in _PROSE or word in PROSE or (_PARTICIPLE.match(word) is not None and word not in _NO_PARTICIPLES)
 
 
 _MESSAGE = re.compile(
@@ -158,7 +202,7 @@ _CODE = re.compile(
   | (?:self|cls|this|os|settings|config|conf|cfg|args|options|opts|request|req|env|environ|process|kwargs|params|data
       |form|ctx|context|app|credentials|creds|secrets|response|session|user|client|module|var|local|inspect|typing|t
       |models|forms|db|serializers|state|props|event|input|body|obj|instance|tokenize|token|np|pd|re)\.[A-Za-z_]
-  | lambda\b | await\b | not\b | new\b | f?["']\{ | &?\*?[A-Za-z_]\w*\)
+  | \$[A-Za-z_]\w*(?:\[|->|-\Z|::) | lambda\b | await\b | not\b | new\b | f?["']\{ | &?\*?[A-Za-z_]\w*\)
     )""",
     re.VERBOSE,
 )

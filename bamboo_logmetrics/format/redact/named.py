@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from bamboo_logmetrics.format.redact import languages
 from bamboo_logmetrics.format.redact.assigned import assigned_value
 from bamboo_logmetrics.format.redact.looks import is_random, is_scheme_or_random
 from bamboo_logmetrics.format.redact.names import NO_SECRET, Level, Secrecy, secrecy
@@ -17,7 +18,7 @@ from bamboo_logmetrics.format.redact.texts import NameInText, Span
 STEMS = (
     b"pass", b"secret", b"token", b"key", b"pw", b"auth", b"cred", b"cookie", b"bearer", b"basic", b"sess",
     b"signature", b"sig=", b"srf", b"otp", b"pin=", b"pin:", b'pin"', b"psk", b"connection", b"phrase", b"_code",
-    b"code=", b"verifier", b"sid=", b"login(",
+    b"code=", b"verifier", b"sid=", b"login", *languages.STEMS,
 )  # fmt: skip
 
 _LONGEST_NAME = 60
@@ -29,6 +30,7 @@ _USER_AND_PASSWORD = re.compile(
     \s{0,9}b?\\{0,15}["'] (?P<password>[^"'\n\\]+) \\{0,15}["']""",
     re.VERBOSE,
 )
+_ESCAPE = re.compile(r"u002[27]|x2[27]|[nrt]")
 _ESCAPED = re.compile(r"""&gt;(?P<value>[^&"\\]{1,4000})&lt;""")
 _KIND_OF_KEY = re.compile(
     r"\b(api|secret|access|private|encryption|signing|account|master|auth|license) \Z", re.IGNORECASE
@@ -40,6 +42,8 @@ _RANDOM_IN_URL = Secrecy(Level.CHECKED, lambda value: is_random(value, 8))
 
 def named_secrets(text: str, lower: bytes) -> Iterator[Span]:
     """Give the places of secrets that follow a name; ``lower`` is the text in lower case, as ASCII."""
+    if not text.isascii():
+        yield from _foreign_secrets(text)
     until = 0
     for index in _find_stems(lower):
         if index < until:
@@ -53,7 +57,23 @@ def named_secrets(text: str, lower: bytes) -> Iterator[Span]:
 
 
 _find_stems = finder(STEMS)
-_FOLLOWS = frozenset("=:\"'`\\ \t])(>%&,\x1f\n!;")
+_FOLLOWS = frozenset("=:\"'`\\ \t])(>%&,\x1f\n!;[*|<\uff1a\u662f\u4e3a\u70ba\u306f")
+
+
+def _foreign_secrets(text: str) -> Iterator[Span]:
+    until = 0
+    for start, word in sorted(languages.foreign_names(text)):
+        end = _TAIL.match(text, word).end()  # type: ignore[union-attr]
+        name = NameInText(start, end, text[start:end], secrecy(text[start:end]))
+        if start >= until and text[end : end + 1] in _FOLLOWS and name.secrecy.level is not Level.NONE:
+            for span in secrets_after(text, name):
+                yield span
+                until = span[1]
+
+
+def secrets_after(text: str, name: NameInText) -> Iterator[Span]:
+    """Give the secrets after a name."""
+    return _values(text, name, text[name.end : name.end + 1])
 
 
 def _after(text: str, index: int, end: int, follows: str) -> Iterator[Span]:
@@ -75,6 +95,8 @@ def _secrecy_of(text: str, start: int, name: str) -> Secrecy:
         return NO_SECRET
     if before == " " and name.lower() == "key" and (kind := _KIND_OF_KEY.search(text[max(0, start - 20) : start])):
         return secrecy(f"{kind[1]}_key")
+    if name.lower() == "passe" and text[max(0, start - 7) : start].lower() == "mot de ":
+        return secrecy("motdepasse")
     meaning = secrecy(name)
     if meaning.level <= Level.CHECKED and before and before in "?&#" and name.lower() in _IN_URL:
         return _RANDOM_IN_URL
@@ -83,7 +105,7 @@ def _secrecy_of(text: str, start: int, name: str) -> Secrecy:
 
 def _values(text: str, name: NameInText, follows: str) -> Iterator[Span]:
     before = text[name.start - 1 : name.start]
-    if follows == ">" or (follows in " \t" and before in {"<", ":"}):
+    if follows in "<>" or (follows in " \t" and before in {"<", ":"}):
         yield from in_element(text, name)
     if name.secrecy.check is is_scheme_or_random and (pair := _USER_AND_PASSWORD.match(text, name.end)):
         yield pair.span("password")
@@ -101,8 +123,8 @@ def _start_of_name(text: str, index: int) -> int:
     start = index - len(window) + len(window.rstrip(_NAME_CHARACTERS))
     if text[start - 1 : start] == "%":  # %3B before a name
         start = min(start + 2, index)
-    elif text[start - 1 : start] == "\\" and text[start] in "nrt":  # a newline, written as two characters
-        start = min(start + 1, index)
+    elif text[start - 1 : start] == "\\" and (escape := _ESCAPE.match(text, start)):  # a newline, as two characters
+        start = min(escape.end(), index)
     while start < index and text[start] in "-.":
         start += 1
     return start

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from bamboo_logmetrics.format.redact.blocks import block_of
 from bamboo_logmetrics.format.redact.headers import is_credentials
+from bamboo_logmetrics.format.redact.languages import is_foreign_password
 from bamboo_logmetrics.format.redact.looks import is_code, is_placeholder, is_prose, is_random
 from bamboo_logmetrics.format.redact.names import Level
-from bamboo_logmetrics.format.redact.quoted import close_of, ends_outer, within_json
+from bamboo_logmetrics.format.redact.quoted import ENCODED_QUOTE, close_of, close_of_encoded, ends_outer, within_json
 from bamboo_logmetrics.format.redact.schemes import after_scheme
 from bamboo_logmetrics.format.redact.texts import BARE, NO_QUOTES, PASSWORD, NameInText, Span, is_secret
 
@@ -21,9 +23,10 @@ _PAIRED = re.compile(
       | [^<>\n]{0,60} > (?:\s{0,9}<value>)? (?P<element>(?=[^<\s])) )""",
     re.VERBOSE | re.IGNORECASE,
 )
+_ENCODED_PAIR = re.compile(rf"{ENCODED_QUOTE}\s{{1,9}}value\s{{0,9}}=\s{{0,9}}")
 _YAML_PAIR = re.compile(r"""["']?\s{0,9}\n\s{0,20}value:[ \t]{0,9}(?P<quote>["']?)""")
 _ELEMENT = re.compile(
-    r"(?:\s[^<>]{0,200})?(?:>(?:<!\[CDATA\[)?|(?P<next></\w{1,20}>\s{0,9}<\w{1,20}>))(?P<value>[^<>]+?)(?=\]\]>|<)"
+    r"(?:\s[^<>]{0,200})?(?:>(?:<!\[CDATA\[)?|(?P<next></\w{1,20}>\s{0,9}<\w{1,20}>))(?P<value>[^<>]+?)(?=\]\]>|</)"
 )
 _CALL = re.compile(r"""\(\s{0,9}(?P<quote>["'])""")
 _FLAG = re.compile(r"""(?:[ ]{1,9}|\\{0,15}["'],\s{0,9}b?(?=\\{0,15}["'])|\x1f)(?P<quote>(?:\\{0,15}["'])?)""")
@@ -32,7 +35,8 @@ _BARE_FLAG = re.compile(f"{NO_QUOTES}+")
 # a secret in a sentence: "password hunter2", "token is abc...", "key 'abc...'"
 _SAID = re.compile(
     r"""(?:[ ]for[ ]["']?[\w.@-]{1,40}["']?:?|[ ](?:for[ ]user|value|provided|used|given))?
-    [ ]{1,3}(?:(?:is|was|are|set[ ]to|changed[ ]to|to|with|by|=|:)[ :]{1,2})?
+    [ ]{1,3}(?:(?:is|was|are|set[ ]to|changed[ ]to|to|with|by|ist|lautet|es|est|=|:)
+      (?:(?P<sure>:[ ]|[ ][:=][ ])|[ :]{1,2}))?
     (?P<back>\\{0,15}(?=["']))?(?P<quote>["'`(]?)(?P<value>(?:[^\s"'`\\]|\\(?!\\{0,15}["'`]))+)""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -67,6 +71,8 @@ def near_value(text: str, name: NameInText, follows: str) -> Iterator[Span]:
         yield from _flag(text, name)
     elif follows in "\"'\\":
         yield from _pair(text, name)
+    elif follows == "&":
+        yield from _encoded_pair(text, name)
     elif follows == "\n":
         yield from _yaml_pair(text, name)
     elif follows == " ":
@@ -94,6 +100,14 @@ def _pair(text: str, name: NameInText) -> Iterator[Span]:
             yield span
 
 
+def _encoded_pair(text: str, name: NameInText) -> Iterator[Span]:
+    """Give the value beside a name in quotes that are encoded, as ``&quot;``."""
+    match = _ENCODED_PAIR.match(text, name.end)
+    span = close_of_encoded(text, match.end()) if match else None
+    if span and is_secret(name.secrecy, text[slice(*span)]):
+        yield span
+
+
 def _attribute(text: str, name: NameInText, start: int) -> Iterator[Span]:
     """Give the text of an element that has the name as an attribute."""
     end = text.find("<", start, start + 4_000)
@@ -114,7 +128,7 @@ def _yaml_pair(text: str, name: NameInText) -> Iterator[Span]:
     match = _YAML_PAIR.match(text, name.end)
     if not match:
         return
-    quoted = close_of(text, match.start("quote")) if match["quote"] else None
+    quoted = close_of(text, match.start("quote")) if match["quote"] else block_of(text, match.end())
     bare = quoted or (word.span() if (word := BARE.match(text, match.end())) else None)
     if bare and is_secret(name.secrecy, text[slice(*bare)]):
         yield bare
@@ -149,7 +163,7 @@ def _sentence(text: str, name: NameInText) -> Iterator[Span]:
         span = match.span("value")
     if span:
         value = text[slice(*span)].rstrip(".,;:)")
-        if not _is_other(name, value) and _is_said_secret(name, value, quoted=bool(match["quote"])):
+        if not _is_other(name, value) and _is_said_secret(name, value, quoted=bool(match["quote"] or match["sure"])):
             yield (span[0], span[0] + len(value))
 
 
@@ -160,7 +174,7 @@ def _is_other(name: NameInText, value: str) -> bool:
 
 
 def _is_said_secret(name: NameInText, value: str, *, quoted: bool) -> bool:
-    if PASSWORD.search(name.text):
+    if PASSWORD.search(name.text) or is_foreign_password(name.text):
         is_mixed = any(map(str.isdigit, value)) and not _COUNT.fullmatch(value)
         return len(value) >= _LEAST_PASSWORD and (is_mixed or (quoted and not value.isdigit()))
     if name.lower.endswith("authorization"):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+ENCODED_QUOTE = r"(?:&quot;|&\#0?3[49];|&apos;|&\#x2[27];|%(?:25)?2[27]|\\{1,15}(?:u002|x2)[27])"
 _OPEN = re.compile(r"""(\\{0,15})(["'`])""")
 _QUOTE = {quote: re.compile(rf"(?<!\\)\\*(?:{quote}|(?=[\r\n]))") for quote in "\"'`"}
 _FIRST_QUOTE = re.compile(r"""(?<!\\)\\*["']""")
 _ENDS_TEXT = re.compile(r"""(?<!\\)\\*"\s{0,9}(?=[,:}\]\x1f]|\Z)""")
 _STARTS_TEXT = re.compile(r"""[:,=\[{(]\s{0,9}\\*"(?!\s{0,9}[,:}\])])[^"]*\Z""")
 _OUTER_ENDS = re.compile(r"""\\*["'`]\s{0,9}(?:[,}\])]|\Z)""")
+_OPEN_ENCODED, _END_OF_ENCODED = re.compile(ENCODED_QUOTE), re.compile(r"""[\s"'&%\\]|\Z""")
+_LONGEST_ENCODED = 4_000  # characters
 _MOST_BEFORE = 100  # characters before a name in which the text around it may begin
 _MOST_NESTED, _DEEPEST = 100, 8  # texts in one list or mapping, and levels
 
@@ -35,6 +38,17 @@ def close_of(text: str, start: int) -> tuple[int, int] | None:
         if _closes(slashes, level):
             return (begin, match.end() - 1 - len(opened[1]))
     return (begin, len(text))
+
+
+def close_of_encoded(text: str, start: int) -> tuple[int, int] | None:
+    """Return the place of what is in quotes that are encoded, as ``&quot;`` or ``%22``; None if there are none."""
+    opened = _OPEN_ENCODED.match(text, start)
+    if not opened:
+        return None
+    end = text.find(opened[0], opened.end(), opened.end() + _LONGEST_ENCODED)
+    if end < 0:
+        end = _END_OF_ENCODED.search(text, opened.end()).start()  # type: ignore[union-attr]
+    return (opened.end(), end)
 
 
 def ends_outer(text: str, start: int, quote: int) -> bool:
@@ -100,3 +114,26 @@ def strings_within(text: str, start: int) -> Iterator[tuple[int, int]]:
             if not key and span[1] > span[0]:
                 yield span
             index = max(span[1] + 1 + len(match[0]) - 1, index)
+
+
+_TOKEN = re.compile(r"""(?P<quote>\\{0,15}["'])|(?P<open>[\[{(])|(?P<close>[\]})])|(?P<sign>[,:=\s]+)|[\w.+-]+""")
+
+
+def end_of_values(text: str, start: int) -> int:
+    """Return the end of the list or mapping that opens at ``start``; 0 if it is not closed, or is none."""
+    depth, index, before = 0, start, ","
+    while match := _TOKEN.match(text, index):
+        index = match.end()
+        if match["quote"]:
+            span = close_of(text, match.start())
+            if before not in ",:=[{(" or span is None:
+                return 0
+            index = span[1] + len(match[0])
+        elif match["open"]:
+            depth += 1
+        elif match["close"]:
+            depth -= 1
+            if not depth:
+                return index
+        before = match[0].strip()[-1:] or before
+    return 0

@@ -14,6 +14,7 @@ BARE = re.compile(r"""[^\s"'`,;&<>})\]|\\\x1f]{1,200}""")  # a value without quo
 PASSWORD = re.compile(r"pass|pwd|pw$|psk|master", re.IGNORECASE)
 # the rest of a run without quotes; a quote that is escaped, as in JSON within JSON, ends it too
 NO_QUOTES = r"""(?:[^\s"'\x1f\\]|\\(?!\\{0,15}["']))"""
+_NO_VALUE = frozenset({"none", "null"})
 _JUDGED = 200  # characters of a value that decide
 
 
@@ -40,6 +41,8 @@ class NameInText(NamedTuple):
 def is_secret(secrecy: Secrecy, value: str, *, quoted: bool = True) -> bool:
     """Return True if a value after a name is a secret; the beginning of a long one decides."""
     value = value[:_JUDGED]
+    if secrecy.own:
+        return bool(value) and not value.startswith(MASKED) and value.lower() not in _NO_VALUE
     if value.startswith(MASKED) or is_placeholder(value) or is_message(value):
         return False
     if secrecy.level is Level.CHECKED:

@@ -342,6 +342,9 @@ UNITS = [
     "insert into t (password) values ('", "identified by ", "a/b@//", "Private-Lines:", "A1B2" * 8 + " ", "password is ",
     'auth=("a",', "password%3D", "password: |\n ", "password={", "_" * 30 + "key", "\x1f-p\x1f", "aA1-" * 5,
     '-----BEGIN PRIVATE KEY-----x"', 'password: "}', '{"a":"password: ', 'curl -u "a:', "curl -u a:b\\", 'authorization: digest ="', "password='",
+    "密码是x1", "密码：x1 ", "| password | X1 |\n", "| password |\n|---|\n", "password:\n  x1\n", "password:\n\n\n", "echo a | ",
+    'password={"a":', "password='[", "password=<", "&quot;password&quot;:&quot;", "%22password%22%3A%22", "://aaaaaaaa", "kv put a=b ",
+    "password: > \n x\n y", "%3A%2F%2Fa%3A", "<td>password</td><td>", "curl -u ", "vault login ",
 ]  # fmt: skip
 
 
@@ -370,10 +373,43 @@ def _calls(work):
     return count
 
 
+def test_long_keys_are_searched_once_they_are_clipped(open_log, monkeypatch):
+    """Nested keys of a megabyte reach the search of the line cut: nothing searches or keeps a long one."""
+    longest = 0
+
+    def search(text):
+        nonlocal longest
+        longest = max(longest, len(text))
+        return text
+
+    values._may_show.cache_clear()
+    monkeypatch.setattr(values, "mask_secrets", search)
+    log = open_log()
+    log.info(
+        "x", v={f"k{index} " + "a key=b " * 12_500: 1 for index in range(5)}, n={"n": {"k " + "key=b " * 50_000: 1}}
+    )
+    assert log.close()
+    assert len(flat(log.path)) == 3
+    assert 0 < longest <= 300
+    assert not values.may_show("a" * 301)
+    assert values.may_show("a" * 300)
+
+
+def test_a_token_of_a_model_is_a_part_of_a_text():
+    """Under the names of what language models return, and beside a probability, a token is no secret."""
+    for key in ("logit_bias", "logprobs", "top_logprobs", "vocab"):
+        value = {"token": "x", "a": [{"token": "Hello"}], "password": "x"}
+        assert mask_value(key, value) == {**value, "password": MASK}
+        assert mask_value("n", {key: value}) == {key: {**value, "password": MASK}}
+    assert mask_value("n", [{"token": "Hello", "logprob": -0.1}]) == [{"token": "Hello", "logprob": -0.1}]
+    assert mask_value("n", {"token": " Hello"}) == {"token": " Hello"}
+    assert mask_value("n", {"token": "Hello"}) == {"token": MASK}
+
+
 def test_arguments_that_hold_the_separator():
     """A command whose arguments cannot be told apart in one text is masked argument by argument."""
-    arguments = ["mysql", f"a{values._BETWEEN}b", "--password=hunter2hunter2"]
-    masked = values._mask_arguments(arguments)
+    arguments = ["mysql", f"a{values.BETWEEN}b", "--password=hunter2hunter2"]
+    masked = values.USUAL.arguments(arguments)
     assert len(masked) == 3
     assert "hunter2" not in str(masked)
 

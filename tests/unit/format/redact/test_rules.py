@@ -56,6 +56,75 @@ def test_redact_false_masks_nothing_and_says_so(open_log, layout):
     assert started.bound["redact"] is False
 
 
+# (text, what it becomes with the own key "employee_id")
+FORMS = [
+    ('employee_id="Ann B. Smith" x', 'employee_id="[redacted]" x'),
+    ("employeeId: 'Ann B.', n=1", "employeeId: '[redacted]', n=1"),
+    ("employee_id=`a b`", "employee_id=`[redacted]`"),
+    ('{"employee_id": "Ann \\"B\\" Smith", "n": 1}', '{"employee_id": "[redacted]", "n": 1}'),
+    ('{"employee_id": 4711, "n": 1}', '{"employee_id": "[redacted]", "n": 1}'),
+    ('{"employee_id": true, "n": 1}', '{"employee_id": "[redacted]", "n": 1}'),
+    ('{"employee_id": [1, "a b", {"c": 2}], "n": 1}', '{"employee_id": "[redacted]", "n": 1}'),
+    ('{"employee_id": {"a": "x] y"}, "z": 3}', '{"employee_id": "[redacted]", "z": 3}'),
+    ('{"a":"{\\"employee_id\\":[\\"x\\",5],\\"k\\":1}"}', '{"a":"{\\"employee_id\\":\\"[redacted]\\",\\"k\\":1}"}'),
+    ("employee_id={a: 5} x", "employee_id=[redacted] x"),
+    ("employee_id=[1, 2] x", "employee_id=[redacted] x"),
+    ("employee_id=(1, 'b c') x", "employee_id=[redacted] x"),
+    ("employee_id=[1, 2", "employee_id=[redacted]"),
+    ("employee_id=[1 'a' 2]", "employee_id=[redacted]'a' 2]"),
+    ("employee_id=Smith", "employee_id=[redacted]"),
+    ("EMPLOYEE-ID: REQUIRED", "EMPLOYEE-ID: [redacted]"),
+    ("employee_id: both ann and bob", "employee_id: [redacted]"),
+    ("employee_id:\n  Ann B\nn: 1", "employee_id:\n  [redacted]\nn: 1"),
+    ("employee_id: |\n  Ann\n  Bob\nn: 1", "employee_id: |\n  [redacted]\nn: 1"),
+    ("--employee-id 4711", "--employee-id [redacted]"),
+    ("<employee_id>Ann B</employee_id>", "<employee_id>[redacted]</employee_id>"),
+    ("?employee_id=4711&n=1", "?employee_id=[redacted]&n=1"),
+    ("employee_id%3D4711%26n", "employee_id%3D[redacted]%26n"),
+    ("**employee_id**: Ann", "**employee_id**: [redacted]"),
+    ("| employee_id | Ann |", "| employee_id | [redacted] |"),
+    ("my_employee_id=5", "my_employee_id=[redacted]"),
+    ("employee_id=None", "employee_id=None"),
+    ("employee_id=[redacted]", "employee_id=[redacted]"),
+    ("employee_ids=5, employee_idx=6", "employee_ids=5, employee_idx=6"),
+    ("no employee_id at all", "no employee_id at all"),
+]
+
+
+@pytest.mark.parametrize(("text", "masked"), FORMS, ids=[text[:40] for text, _ in FORMS])
+def test_an_own_key_masks_what_the_usual_keys_mask(open_log, text, masked):
+    """After an own key a whole value is masked in each form: quotes, JSON, lists, YAML, flags, elements, tables."""
+    log = open_log(redact=blm.Redact(keys=["employee_id"]))
+    log.info(text)
+    log.info(masked)
+    assert log.close()
+    assert [row["event"] for row in flat(log.path)][1:-1] == [masked, masked]
+
+
+def test_own_keys_in_pairs_and_arguments(open_log):
+    """A value beside an own key, in a pair, a mapping of name and value or the arguments of a command, is masked."""
+    log = open_log(redact=blm.Redact(keys=["employee_id"]))
+    log.info(
+        "a", pair=["employee-id", "Ann"], field={"name": "employee_id", "value": "Ann"}, flag=False, employee_id=True
+    )
+    log.info("b", argv=["run", "--employee-id", "Ann"], deep=[[{"employee_id": {"a": ["Ann"]}}]])
+    assert log.close()
+    first, second = flat(log.path)[1:-1]
+    assert first["pair"] == ["employee-id", "[redacted]"]
+    assert first["field"] == {"name": "employee_id", "value": "[redacted]"}
+    assert (first["flag"], first["employee_id"]) == (False, "[redacted]")
+    assert second["argv"] == ["run", "--employee-id", "[redacted]"]
+    assert second["deep"] == [[{"employee_id": "[redacted]"}]]
+
+
+def test_a_group_that_matches_nothing_masks_nothing(open_log):
+    """Where the group ``secret`` is empty there is no secret; where it has no part in a match, the match is one."""
+    log = open_log(redact=blm.Redact(patterns=["badge=(?P<secret>[0-9]*)", "door(?: (?P<secret>[0-9]+))?"]))
+    log.info("badge=, badge=12 door door 34")
+    assert log.close()
+    assert flat(log.path)[1]["event"] == "badge=, badge=[redacted] [redacted] door [redacted]"
+
+
 def test_harmless_records_keep_the_fast_path(open_log, monkeypatch):
     """With own rules a record without own secrets is written as ever; only one that may have some is looked at."""
     log, plain = open_log("a.jsonl", redact=RULES), open_log("b.jsonl")
@@ -96,7 +165,10 @@ def test_a_configuration_file_gives_a_mapping(tmp_path):
     ("value", "message"),
     [
         ({"patterns": ["("]}, r"'\(' is not a regular expression: missing"),
-        ({"patterns": ["a*"]}, "matches the empty text"),
+        *[
+            ({"patterns": [pattern]}, "can match nothing; name what it must contain")
+            for pattern in ("a*", r"\b", "(?=x)", "^", "$", "", "a|b*", "(?:x?)+", "(?<!a)", "(?P<secret>x*)", "(a)?")
+        ],
         ({"patterns": "abc"}, "must be a list of texts"),
         ({"patterns": [5]}, "5 in patterns must be a text"),
         ({"keys": 5}, "must be a list of texts"),
