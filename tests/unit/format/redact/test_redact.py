@@ -342,7 +342,7 @@ UNITS = [
     "insert into t (password) values ('", "identified by ", "a/b@//", "Private-Lines:", "A1B2" * 8 + " ", "password is ",
     'auth=("a",', "password%3D", "password: |\n ", "password={", "_" * 30 + "key", "\x1f-p\x1f", "aA1-" * 5,
     '-----BEGIN PRIVATE KEY-----x"', 'password: "}', '{"a":"password: ', 'curl -u "a:', "curl -u a:b\\", 'authorization: digest ="', "password='",
-    "密码是x1", "密码：x1 ", "| password | X1 |\n", "| password |\n|---|\n", "password:\n  x1\n", "password:\n\n\n", "echo a | ",
+    "密码是x1", "密码\uff1ax1 ", "| password | X1 |\n", "| password |\n|---|\n", "password:\n  x1\n", "password:\n\n\n", "echo a | ",
     'password={"a":', "password='[", "password=<", "&quot;password&quot;:&quot;", "%22password%22%3A%22", "://aaaaaaaa", "kv put a=b ",
     "password: > \n x\n y", "%3A%2F%2Fa%3A", "<td>password</td><td>", "curl -u ", "vault login ",
 ]  # fmt: skip
