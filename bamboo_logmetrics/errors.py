@@ -1,9 +1,10 @@
 """The exceptions of this package.
 
 BambooLogError
-├── ConfigError     an option or a path that is not allowed (also a ValueError)
-├── DecodeError     a text that is not an event or a line of this package (also a ValueError)
-└── PlatformError   a platform without what the guarantees need (also a RuntimeError)
+├── ConfigError         an option or a path that is not allowed (also a ValueError)
+├── DecodeError         a text that is not an event or a line of this package (also a ValueError)
+├── PlatformError       a platform without what the guarantees need (also a RuntimeError)
+└── usage.UnknownUsage  an object that is no usage of a known kind (also a TypeError)
 
 Logging itself raises none of these: records that a failing disk loses are counted, and reported as a
 :class:`~bamboo_logmetrics.StorageError` *event*.

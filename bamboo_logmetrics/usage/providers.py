@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 # by the end of the host, at a dot
@@ -191,7 +191,13 @@ _ENDPOINTS = (
     (r"/(generate|generate_stream)", "tgi.generate", "tgi", "text_completion", "counters"),
     (r"/completion", "llama_cpp.completion", "llama_cpp", "text_completion", "counters"),
 )  # fmt: skip
-_PATTERNS = tuple((re.compile(pattern + "$"), Endpoint(*names)) for pattern, *names in _ENDPOINTS)
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], Endpoint], ...]:
+    """Return the table, compiled on first use: most processes ask for no endpoint."""
+    return tuple((re.compile(pattern + "$"), Endpoint(*names)) for pattern, *names in _ENDPOINTS)
+
 
 # the provider where the path tells it and the host does not
 _BY_FAMILY: Mapping[str, str] = {
@@ -257,7 +263,7 @@ ENDPOINT_SEMANTICS: Mapping[str, EndpointSemantics] = {
 def endpoint_of(path: str) -> Endpoint:
     """Return the endpoint of a path; of an unknown one a name of its fixed parts, without ids and names of users."""
     path = path.partition("?")[0].partition("#")[0].rstrip("/")
-    known = next((endpoint for pattern, endpoint in _PATTERNS if pattern.search(path)), None)
+    known = next((endpoint for pattern, endpoint in _patterns() if pattern.search(path)), None)
     return known or Endpoint(_name_of(path))
 
 
