@@ -134,6 +134,7 @@ class Database(Storage):
             self._add_sessions(sessions)
         except OSError as error:
             self.damage.append(f"sessions: {error}")
+        self._check_newer()
         try:
             self._add_sizes(sessions)
         except OSError as error:
@@ -156,6 +157,20 @@ class Database(Storage):
                 moment(created),
                 moment(updated) or 0,
             )
+
+    def _check_newer(self) -> None:
+        """Tell of answers in the table that newer versions of OpenCode may use in place of ``message``."""
+        if not {"type", "session_id"} <= self._columns_of("session_message"):
+            return
+        with suppress(OSError):  # damage is told where it matters
+            ((count,),) = self._rows(
+                "SELECT count(*) FROM session_message WHERE type = 'assistant' "
+                "AND session_id NOT IN (SELECT session_id FROM message WHERE session_id IS NOT NULL)"
+            )
+            if count:
+                self.damage.append(
+                    f"{count} answers in the table session_message, which is not read: update this package"
+                )
 
     def _add_sizes(self, sessions: dict[str, Session]) -> None:
         """Note the messages of each session, and sessions of which only messages are left."""

@@ -86,7 +86,7 @@ class SessionFacts:
             max(times or self._earliest),
             min(self._earliest),
             session.created,
-            first.model if first else "",
+            first.model if first else next((entry.model for entry in entries if entry.model), ""),
             first.first if first else 0,
             status,
             error,

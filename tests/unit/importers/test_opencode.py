@@ -197,6 +197,7 @@ def test_failures(tmp_path):
     pairs, _ = imported(database(tmp_path / "opencode-2.db", failing))
     assert one_of(pairs, SessionCompleted)[0].status == "error"
     assert one_of(pairs, RequestCompleted)[0].status_code == 0
+    assert one_of(pairs, SessionStarted)[0].model == "m"
 
 
 def test_compactions_and_prompts(tmp_path):
@@ -344,6 +345,27 @@ def test_missing_columns_and_tables(tmp_path):
         False,
         True,
     )
+
+
+def test_the_table_of_newer_versions(tmp_path):
+    """Answers that stand only in a table which is not read are told, and the file counts as not read."""
+    one = chat()
+    path = database(tmp_path / "opencode.db", one)
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE session_message (id, session_id, type, data)")
+    connection.execute("INSERT INTO session_message VALUES (1, ?, 'assistant', '{}')", (one["id"],))
+    connection.commit()
+    assert imported(path)[1] == []
+    connection.execute(
+        "INSERT INTO session_message VALUES (2, 'ses_new', 'assistant', '{}'), (3, 'ses_new', 'user', '{}')"
+    )
+    connection.commit()
+    connection.close()
+    pairs, problems = imported(path)
+    assert totals(pairs)[0] == 2
+    assert [(problem.line, problem.message) for problem in problems] == [
+        (None, "the table session_message has 1 answers that cannot be read: update this package")
+    ]
 
 
 @pytest.mark.parametrize("keep", [100, 4096, 0.3, 0.6, 0.9])
