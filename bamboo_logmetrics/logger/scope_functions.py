@@ -30,15 +30,19 @@ def decorated(function: F, new_scope: NewScope) -> F:
 
     Raises TypeError for a class, and for anything else that is no function.
     """
+    if isinstance(function, (staticmethod, classmethod)):
+        kind: Any = type(function)
+        return cast("F", kind(decorated(function.__func__, new_scope)))
     if isinstance(function, type) or not callable(function):
         shown = getattr(function, "__name__", type(function).__name__)
         msg = f"a scope decorates a function; got {shown}. Decorate the function or method that does the work."
         raise TypeError(msg)
-    if inspect.iscoroutinefunction(function):
+    forms = (function, function.__call__)  # the second one for an object that is called like a function
+    if any(map(inspect.iscoroutinefunction, forms)):
         wrapper = _coroutine_function
-    elif inspect.isasyncgenfunction(function):
+    elif any(map(inspect.isasyncgenfunction, forms)):
         wrapper = _async_generator_function
-    elif inspect.isgeneratorfunction(function):
+    elif any(map(inspect.isgeneratorfunction, forms)):
         wrapper = _generator_function
     else:
         wrapper = _function

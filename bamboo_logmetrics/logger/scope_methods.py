@@ -40,7 +40,6 @@ class ScopeMethods:
     def tool(
         self: Any,
         name: str,
-        /,
         *,
         tool_call_id: str | None = None,
         round_id: str | None = None,

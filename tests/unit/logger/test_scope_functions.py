@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import inspect
 
@@ -257,6 +258,44 @@ def test_a_generator_that_is_never_started(log, path):
     steps, _, _ = make_generators(log)
     steps(3)
     assert events(log, path) == []
+
+
+def test_methods_of_a_class(log, path):
+    """A static method and a class method stay what they are, in whatever order they are decorated."""
+
+    class Tools:
+        @log.tool("a")
+        @staticmethod
+        def first(value):
+            return value
+
+        @log.tool("b")
+        @classmethod
+        def second(cls, value):
+            return cls, value
+
+        @classmethod
+        @log.tool("c")
+        def third(cls, value):
+            return cls, value
+
+    assert (Tools.first(1), Tools().first(2)) == (1, 2)
+    assert (Tools.second(1), Tools().third(2)) == ((Tools, 1), (Tools, 2))
+    assert events(log, path) == [("tool_called", True)] * 4
+
+
+def test_objects_that_are_called(log, path):
+    """An object with an asynchronous call, and a partial function, are decorated as what they return."""
+
+    class Asking:
+        async def __call__(self, value):
+            await Turn()
+            return current_round(), value
+
+    call, value = asyncio.run(log.round(model="m")(Asking())(1))
+    assert (call.model, value) == ("m", 1)
+    assert asyncio.run(log.round(model="m")(functools.partial(Asking().__call__, 2))())[1] == 2
+    assert [name for name, _ in events(log, path)] == ["round_started", "round_completed"] * 2
 
 
 @pytest.mark.parametrize("thing", [int, 5, None], ids=str)
