@@ -169,7 +169,7 @@ class Database(Storage):
             )
             if count:
                 self.damage.append(
-                    f"{count} answers in the table session_message, which is not read: update this package"
+                    f"answers in the table session_message, which is not read: {count}; update this package"
                 )
 
     def _add_sizes(self, sessions: dict[str, Session]) -> None:

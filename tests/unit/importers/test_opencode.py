@@ -364,7 +364,7 @@ def test_the_table_of_newer_versions(tmp_path):
     pairs, problems = imported(path)
     assert totals(pairs)[0] == 2
     assert [(problem.line, problem.message) for problem in problems] == [
-        (None, "the table session_message has 1 answers that cannot be read: update this package")
+        (None, "answers in the table session_message, which is not read: 1; update this package")
     ]
 
 
