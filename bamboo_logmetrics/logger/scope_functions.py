@@ -37,7 +37,7 @@ def decorated(function: F, new_scope: NewScope) -> F:
         shown = getattr(function, "__name__", type(function).__name__)
         msg = f"a scope decorates a function; got {shown}. Decorate the function or method that does the work."
         raise TypeError(msg)
-    forms = (function, function.__call__)  # the second one for an object that is called like a function
+    forms = (function, getattr(function, "__call__", None))  # noqa: B004 - the second one for an object that is called like a function
     if any(map(inspect.iscoroutinefunction, forms)):
         wrapper = _coroutine_function
     elif any(map(inspect.isasyncgenfunction, forms)):
