@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 
 import pytest
 from support import ROOT
@@ -20,7 +21,11 @@ import bamboo_logmetrics as blm
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it downloads a table
 litellm = pytest.importorskip("litellm")
 
+from opentelemetry.sdk.trace import TracerProvider  # noqa: E402
+
+from bamboo_logmetrics.instrument import instrument  # noqa: E402
 from bamboo_logmetrics.instrument.litellm import MetricsLogger  # noqa: E402
+from bamboo_logmetrics.instrument.otel_spans import MetricsSpanProcessor  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of LiteLLM and the libraries below it
 
@@ -168,8 +173,6 @@ def test_one_call_is_counted_once(log, lite, requests):
 
 def test_an_instrumented_client_below(log, lite, server, requests):
     """Where the HTTP clients are instrumented too, LiteLLM's own requests are counted by its logger alone."""
-    from bamboo_logmetrics.instrument import instrument
-
     instrument(log=log, hosts={"127.0.0.1": "openai"})
     litellm.in_memory_llm_clients_cache.flush_cache()
     litellm.completion(**lite())
@@ -194,3 +197,27 @@ def test_the_guide(log, server, tmp_path):
     assert [event["event"] for event in typed(tmp_path / "logs/agent.jsonl")] == [
         "forward.request_started", "forward.request_completed"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("around", ["scope", "span", "scope and span", "neither"])
+def test_all_observers_of_one_call(log, lite, requests, around):
+    """A scope, a span, LiteLLM's logger and an instrumented client observe one call, and it is counted once."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(MetricsSpanProcessor(log))
+    tracer = provider.get_tracer("test")
+    instrument(log=log, hosts={"127.0.0.1": "openai"})
+    litellm.in_memory_llm_clients_cache.flush_cache()
+    with ExitStack() as stack:
+        if "scope" in around:
+            stack.enter_context(log.round(model="m-1", session_id="s"))
+        if "span" in around:
+            attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m-1"}
+            span = stack.enter_context(tracer.start_as_current_span("chat m-1", attributes=attributes))
+            span.set_attributes({"gen_ai.usage.input_tokens": 30, "gen_ai.usage.output_tokens": 12})
+        litellm.completion(**lite())
+    (request,) = requests(1)
+    rounds = [event for event in typed(log.path) if event["event"] == "chat.round_completed"]
+    assert len(rounds) == (around != "neither")
+    assert request.get("round_id") == (rounds[0]["round_id"] if rounds else None)
+    assert [event["total_tokens"] for event in (*rounds, request)] == [42] * (len(rounds) + 1)
+    provider.shutdown()
