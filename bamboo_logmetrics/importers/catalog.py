@@ -149,6 +149,8 @@ class Catalog:
         if numbers:
             number = self._joined(numbers)
             self._merge_call(number, call, file, session)
+            if named is None and not call.described and self.store.add_key(key, number):
+                self._rename(number, _round_id(call))  # only a result described it until now
         else:
             number = self._new_call(call, session, key)
         self._identity.note(call, number, named)
@@ -175,6 +177,11 @@ class Catalog:
             new_place |= self._show(number, item.session, session)
         self.tally.repeated += new_place
         self._take(item, _merged_call(known, call, file))
+
+    def _rename(self, number: int, round_id: str) -> None:
+        item = self._items.get(number)
+        if item.state == WAITING:
+            item.name = round_id
 
     def _take(self, item: Item, merged: CallFact) -> None:
         """Take another form of a call, if it is not written yet."""

@@ -115,9 +115,9 @@ class Items:
         for one in self._added:
             self._changed.pop(one.number, None)
         self._store.executemany(
-            "UPDATE item SET session = ?, call = ?, at = ?, until = ?, hold = ?, data = ? WHERE id = ?",
+            "UPDATE item SET session = ?, round_id = ?, call = ?, at = ?, until = ?, hold = ?, data = ? WHERE id = ?",
             [
-                (one.session, one.call, one.at, one.until, one.hold, _PACK.encode(one.fact), one.number)
+                (one.session, one.name, one.call, one.at, one.until, one.hold, _PACK.encode(one.fact), one.number)
                 for one in self._changed.values()
             ],
         )

@@ -176,6 +176,29 @@ def test_pieces_that_a_third_file_joins(tmp_path, message_id):
         assert {call.round_id for call in imported.all(ToolCalled)} == {imported.one(RoundCompleted).round_id}
 
 
+@pytest.mark.parametrize("more", [{}, {"requestId": "q2"}])
+def test_pieces_of_a_call_that_a_result_describes(tmp_path, more):
+    """The last call of a sub-agent is one call with one id in any order of its pieces and of the result of its tool."""
+    own = [
+        user("k1", 3),
+        answer("k2", 4, "k1", message("m2", usage=usage(1), stop_reason=None), **more),
+        answer("k3", 5, "k2", message("m2", usage=usage(1), stop_reason=None), **more),
+        answer("k4", 6, "k3", message("m2", usage=usage(260)), **more),
+    ]
+    own = [{**line, "isSidechain": True, "agentId": "a1"} for line in own]
+    described = {"status": "completed", "agentId": "a1", "totalDurationMs": 4000, "usage": usage(260)}
+    parent = [
+        user("u1", 1),
+        answer("p1", 2, "u1", message("m1", tool_use("t0", "Task"), usage=usage(40))),
+        user("r1", 7, [tool_result("t0")], "p1", toolUseResult=described),
+    ]
+    pieces = [parent, own[:2], own[2:3], own[3:]]
+    for order in itertools.permutations(range(4)):
+        imported = Imported(*(write(tmp_path / f"{place}.jsonl", *pieces[n]) for place, n in enumerate(order)))
+        assert imported.totals == (2, 526)
+        assert sorted(event.round_id for event in imported.all(RoundCompleted)) == ["m1", "m2"]
+
+
 def test_a_fork_in_the_file_of_its_parent_behind_a_gateway(tmp_path):
     """The answers of a copied session stay apart in the file of the other, also where all have one message id."""
     lines = [

@@ -203,6 +203,18 @@ def test_pieces_of_an_answer_that_are_joined_after_they_were_written(nights, apa
     assert blm.verify(nights.log).ok
 
 
+def test_the_file_of_a_sub_agent_that_comes_after_its_result_was_written(nights):
+    """The last call of a sub-agent that was written from the result of its tool is not written again from its lines."""
+    described = {"agentId": "a1", "totalDurationMs": 4000, "usage": usage(260)}
+    call = answer("p1", 2, "u1", message("m1", tool_use("t0", "Task"), usage=usage(40)))
+    nights.write("s1.jsonl", [user("u1", 1), call, user("r1", 7, [tool_result("t0")], "p1", toolUseResult=described)])
+    nights.run("--all")
+    own = [user("k1", 3), answer("k2", 4, "k1", message("m2", usage=usage(260)))]
+    nights.write("s1/subagents/agent-a1.jsonl", [{**line, "isSidechain": True, "agentId": "a1"} for line in own])
+    nights.run("--all")
+    assert nights.totals == (2, 526)
+
+
 def test_a_session_that_goes_on_after_its_end(nights):
     """A session that is resumed after its end was written has a later end, with another event id."""
     nights.write("s1.jsonl", session(1))
