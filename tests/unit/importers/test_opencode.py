@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -625,3 +626,75 @@ def entries_asked(monkeypatch):
 
     monkeypatch.setattr(Database, "entries", noted)
     return asked
+
+
+class Nights:
+    """A database that changes, imported again and again into one log; the clock is that of the database."""
+
+    def __init__(self, folder):
+        self.path, self.log = folder / "opencode.db", folder / "out.jsonl"
+        self.now = 0.0
+        self.sessions = {}
+
+    def change(self, one):
+        """Write a session in its present state, and let a second go by."""
+        self.now += 1
+        self.sessions[one["id"]] = one
+        database(self.path, one, updated=self.now)
+
+    def remove(self, one):
+        del self.sessions[one["id"]]
+        with contextlib.closing(sqlite3.connect(self.path)) as connection:
+            for table, column in (("session", "id"), ("message", "session_id"), ("part", "session_id")):
+                connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (one["id"],))
+            connection.commit()
+
+    def night(self, later=0.0):
+        """Import, some time after the last change."""
+        os.utime(self.path, (ms(self.now) / 1000, ms(self.now) / 1000))
+        self.now += later
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("bamboo_logmetrics.importers.run.now_ns", lambda: ms(self.now) * 10**6)
+            result = CliRunner().invoke(cli, ["import", "opencode", str(self.path), "-o", str(self.log), "--append"])
+        assert result.exit_code == 0, result.output
+
+    def tokens(self):
+        rounds = [line for line in blm.read(self.log) if isinstance(line.event, RoundCompleted)]
+        return len(rounds), sum(line.event.usage.total_tokens for line in rounds)
+
+
+@settings(max_examples=12)
+@given(st.data())
+def test_any_number_of_imports(tmp_path_factory, data):
+    """Sessions that grow, are forked and are removed between imports give each call once, and each end."""
+    nights, made, distinct = Nights(tmp_path_factory.mktemp("nights")), [], 0
+    for _ in range(data.draw(st.integers(1, 6), label="steps")):
+        nights.now += 10
+        step = data.draw(st.sampled_from(["new", "fork", "go on", "remove", "night"]), label="step")
+        if step == "new" or not made:
+            made.append(session(nights.now))
+        elif step == "fork":
+            made.append(forked(data.draw(st.sampled_from(made), label="of"), nights.now))
+        elif step == "remove":
+            nights.night(later=3600)  # else what was never imported is gone
+            nights.remove(made.pop(data.draw(st.integers(0, len(made) - 1), label="which")))
+            continue
+        elif step == "night":
+            nights.night()
+            continue
+        one = made[-1] if step != "go on" else data.draw(st.sampled_from(made), label="which")
+        at = nights.now
+        one["messages"] += [prompt(at + 1), answer(at + 2, None, tokens=None)]
+        nights.change(one)
+        if data.draw(st.booleans(), label="import under way"):
+            nights.night()
+        one["messages"][-1]["data"] = answer(at + 2, at + 3)["data"]
+        nights.now += 5
+        nights.change(one)
+        distinct += 1
+    if nights.path.exists():
+        nights.night(later=3600)
+        assert nights.tokens() == (distinct, distinct * A_CALL)
+        ends = [line.event.session_id for line in blm.read(nights.log) if isinstance(line.event, SessionCompleted)]
+        assert set(nights.sessions) <= set(ends)
+        assert blm.verify(nights.log).ok
