@@ -8,6 +8,7 @@ from typing import TypeVar, overload
 from bamboo_logmetrics.instrument import everywhere
 from bamboo_logmetrics.instrument.finding import http_clients
 from bamboo_logmetrics.instrument.settings import Settings
+from bamboo_logmetrics.instrument.shield import shielded
 from bamboo_logmetrics.instrument.wrapping import unwrap, wrap
 from bamboo_logmetrics.logger.bound_log import BoundLog
 from bamboo_logmetrics.logger.opening import get_logger
@@ -59,8 +60,10 @@ def instrument(
     if tuple(hosts):
         msg = "hosts is for instrument() without a client: all requests of a client are observed"
         raise ValueError(msg)
+    settings = Settings(target, provider)
     for http_client in _found_in(client):
-        wrap(http_client, Settings(target, provider))
+        wrap(http_client, settings)
+    _warn_of_aiohttp(client, settings)
     return client
 
 
@@ -77,6 +80,17 @@ def uninstrument(client: object = None) -> None:
         return
     for http_client in _found_in(client):
         unwrap(http_client)
+
+
+@shielded
+def _warn_of_aiohttp(client: object, settings: Settings) -> None:
+    """Name the calls that are not seen: google-genai sends its async calls by aiohttp wherever that is installed."""
+    uses_aiohttp = getattr(getattr(client, "_api_client", None), "_use_aiohttp", None)
+    if uses_aiohttp is not None and uses_aiohttp():
+        settings.warn(
+            "async calls of this google.genai client go through aiohttp and are not observed: give it"
+            " http_options={'httpx_async_client': httpx2.AsyncClient()}"
+        )
 
 
 def _checked(hosts: Iterable[str]) -> frozenset[str]:
@@ -99,7 +113,8 @@ def _found_in(client: object) -> list[object]:
     if not clients:
         msg = (
             f"{type(client).__name__} has no HTTP client of httpx or httpx2; pass the client of an SDK, such as"
-            " openai.OpenAI(), or an httpx.Client; for anything else use: with log.request(...)"
+            " openai.OpenAI(), or an httpx.Client; if it makes its client later, call instrument() without one before;"
+            " for anything else use: with log.request(...)"
         )
         raise TypeError(msg)
     return clients

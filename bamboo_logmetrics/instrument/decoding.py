@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import Any
 
 _MOST_AT_ONCE = 64 * 1024  # decoded bytes of one step
-_MOST_TIMES = 256  # decoded bytes for each byte of a chunk; the text of a stream has about ten
-_LEAST_LIMIT = 1024 * 1024  # decoded bytes of a chunk that are always allowed
+_MOST_TIMES = 300  # decoded bytes for each byte of a body; the text of a stream has about ten
+_ALWAYS = 64 * 1024 * 1024  # decoded bytes of a body that are allowed beyond that
 _STEP = 512  # bytes of input for libraries without a limit on output: at most 16 MiB of zstd
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's codes for the headers
 _ZSTD_MODULES = ("compression.zstd", "backports.zstd", "zstandard")
@@ -46,9 +46,11 @@ def decoder_of(encodings: str) -> Decode | None:
 
 def _limited(decode: Decode) -> Decode:
     """Return a decoder that raises UndecodableError for what is damaged, or far larger than its bytes."""
+    left = _ALWAYS
 
     def decoding(chunk: bytes) -> Iterator[bytes]:
-        left = max(_LEAST_LIMIT, len(chunk) * _MOST_TIMES)
+        nonlocal left
+        left += len(chunk) * _MOST_TIMES
         try:
             for plain in decode(chunk):
                 yield plain
@@ -59,7 +61,7 @@ def _limited(decode: Decode) -> Decode:
             msg = f"{type(error).__name__}: {error}"
             raise UndecodableError(msg) from error
         if left < 0:
-            msg = f"{len(chunk):,} bytes stand for too many"
+            msg = "far more than its bytes"
             raise UndecodableError(msg)
 
     return decoding

@@ -17,8 +17,6 @@ from weakref import WeakSet
 from bamboo_logmetrics.instrument.finding import family_name, is_http_client
 from bamboo_logmetrics.instrument.shield import shielded
 from bamboo_logmetrics.instrument.wrapping import is_wrapped, unwrap, wrap
-from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
-from bamboo_logmetrics.system import Clock
 
 if TYPE_CHECKING:
     from bamboo_logmetrics.instrument.settings import Settings
@@ -147,10 +145,7 @@ def _warn_of_earlier(settings: Settings) -> None:
     _state.is_warned = True
     shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
     text = f"clients that were made before instrument() are not covered: {shown}; call instrument(client) for each"
-    if settings.log._logger.pipeline is None:
-        Diagnostics("no log is configured", Clock()).report(text, owed=True)
-    else:
-        settings.log.warning(text)
+    settings.warn(text)
 
 
 def _name_of_uncovered(client: Any, settings: Settings) -> str | None:

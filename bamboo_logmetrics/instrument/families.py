@@ -113,7 +113,9 @@ class _Transport:
         self.settings = settings
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["inner"], name)
+        if "inner" not in self.__dict__:  # a copy that is being made
+            raise AttributeError(name)
+        return getattr(self.inner, name)
 
     def _begin(self, request: Any) -> Call | None:
         return None if _inside.get() else begin(self.settings, request)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bamboo_logmetrics.pipeline.diagnostics import Diagnostics
+from bamboo_logmetrics.system import Clock
 from bamboo_logmetrics.usage.providers import Endpoint, provider_by_family, provider_of
 
 if TYPE_CHECKING:
@@ -36,3 +38,10 @@ class Settings:
     def provider_at(self, host: str, endpoint: Endpoint) -> str | None:
         """Return the provider: by the host, else as it was given, else by the interface that the path shows."""
         return provider_of(host) or self.provider or provider_by_family(endpoint)
+
+    def warn(self, text: str) -> None:
+        """Write a warning line into the log, or to stderr where no log is configured yet."""
+        if self.log._logger.pipeline is None:
+            Diagnostics("no log is configured", Clock()).report(text, owed=True)
+        else:
+            self.log.warning(text)

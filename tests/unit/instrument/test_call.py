@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import threading
 
 import anyio
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.observed import COMPLETED, STARTED, call_of, calls_of, ending_of, lines_of
 from support.provider_server import (
     BROKEN,
@@ -24,6 +27,9 @@ from support.provider_server import (
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.instrument import instrument, observation_errors, shield
+from bamboo_logmetrics.logger.bound_log import BoundLog
+from bamboo_logmetrics.logger.target import LogTarget
+from bamboo_logmetrics.testing import capture_events
 
 pytestmark = pytest.mark.usefixtures("no_errors_inside")
 
@@ -433,6 +439,44 @@ def test_a_body_closed_in_the_middle(server, client, log):
         next(response.iter_raw())
     hold.set()
     assert ending_of(log) == ("success", 200, "closed", "missing", None)
+
+
+class Chunks(httpx.SyncByteStream):
+    """A body in chunks."""
+
+    def __init__(self, chunks):
+        self._chunks = chunks
+
+    def __iter__(self):
+        yield from self._chunks
+
+
+BODIES = [json.dumps(CHAT).encode(), *CHAT_STREAM, b"{}", b"[]", b"null", b"\x1f\x8b", b"event: error\ndata: {}\n\n"]
+
+
+@settings(max_examples=100)
+@given(
+    chunks=st.lists(st.sampled_from(BODIES) | st.binary(max_size=40), max_size=6),
+    status=st.sampled_from([200, 204, 302, 404, 599]),
+    content_type=st.sampled_from(
+        ["application/json", "text/event-stream", "application/vnd.amazon.eventstream", "", "é"]
+    ),
+    encoding=st.sampled_from(["", "gzip", "deflate", "zstd", "x"]),
+    path=st.sampled_from(["/v1/chat/completions", "/v1/messages", "/v1/x:streamGenerateContent", "/"]),
+    asked=st.binary(max_size=20),
+)
+def test_any_answer_passes(*, chunks, status, content_type, encoding, path, asked):
+    """Whatever a server answers, the application gets the same bytes, and there is one event of each kind."""
+    target = LogTarget()
+    headers = [(b"content-type", content_type.encode()), (b"content-encoding", encoding.encode())]
+    transport = httpx.MockTransport(lambda request: httpx.Response(status, headers=headers, stream=Chunks(chunks)))
+    with capture_events() as captured, httpx.Client(transport=transport) as plain:
+        client = instrument(plain, log=BoundLog(target, target.processors, {}))
+        with client.stream("POST", f"https://api.example.com{path}", content=b'{"model":' + asked) as response:
+            assert b"".join(response.iter_raw()) == b"".join(chunks)
+    calls = [event for event, bound in zip(captured, captured.bound, strict=True) if "iteration" not in bound]
+    assert [event.kind for event in calls] == [STARTED, COMPLETED]
+    assert observation_errors() == 0
 
 
 def test_a_transport_that_answers_itself(log):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 
 import httpx
 import pytest
@@ -30,6 +31,11 @@ def test_attributes_of_the_transport(client):
     assert client._transport._pool is client._transport.inner._pool
     with pytest.raises(AttributeError, match="HTTPTransport"):
         client._transport.nothing
+
+
+def test_a_copy_of_a_transport(client):
+    """A transport can be copied."""
+    assert copy.copy(client._transport).inner is client._transport.inner
 
 
 def test_a_client_as_a_context(server, log):
