@@ -32,8 +32,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 source_suffix = {".md": "markdown"}
 exclude_patterns: list[str] = []
 nitpicky = True
-# types of other projects have no page here, nor have the system calls that tests replace
-nitpick_ignore_regex = [(r"py:.*", r"(?!bamboo_logmetrics).*|bamboo_logmetrics\.system\..*")]
+# types of other projects have no page here, nor have the system calls that tests replace, and type variables
+nitpick_ignore_regex = [(r"py:.*", r"(?!bamboo_logmetrics).*|bamboo_logmetrics\.system\..*|bamboo_logmetrics\..*\.F")]
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4

@@ -29,7 +29,7 @@ class CallScope(Scope):
 
     @property
     def usage(self) -> TokenUsage | None:
-        """The usage so far: what was set, else the sum of the calls observed inside, or None.
+        """The usage that was set, else the sum of the calls observed inside so far, or None.
 
         Set a TokenUsage, or what a provider's library answers: its usage, or the whole answer. Raises
         :class:`~bamboo_logmetrics.usage.UnknownUsage` for anything else.

@@ -180,7 +180,7 @@ class RequestScope(CallScope):
 
     @property
     def status_code(self) -> int | None:
-        """The HTTP status of the answer. None: 200 after a block without exception, else that of the exception."""
+        """The HTTP status that was set. Unless it is, it is 200 after a block that returns, and else the exception's or 0."""
         return self._code
 
     @status_code.setter
