@@ -33,7 +33,7 @@ def test_a_mutants_tests_are_there(mutant):
 
 
 def test_every_area_has_mutants():
-    """Channel, pipeline, sinks, ship and scopes have at least 20 mutants each, and no two have one name."""
+    """Channel, pipeline, sinks, ship, scopes and usage have at least 20 mutants each, and no two have one name."""
     assert len({mutant.name for mutant in ALL}) == len(ALL)
     count = Counter(mutant.area for mutant in ALL)
     assert set(count) == set(AREAS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-_HEAD = 1_024  # bytes that are kept of the beginning: the type of an event and its ids
+_HEAD = 4_096  # bytes that are kept of the beginning: the type of an event and its ids
 _TAIL = 65_536  # bytes that are kept of the end
 # names that are keys: a quote within a text has a backslash before it
 _USAGE = re.compile(rb'(?<!\\)"(usage|usageMetadata)"\s*:\s*(?=\{)')
@@ -38,13 +38,19 @@ class Oversize:
         self._tail = (self._tail + piece[-_TAIL:])[-_TAIL:]
 
     def essence(self) -> bytes | None:
-        """Return a small JSON text with the names at the beginning and the usage at the end; None without a usage."""
-        places = list(_USAGE.finditer(self._tail))
-        if not places:
-            return None
-        try:
-            usage, _ = json.JSONDecoder().raw_decode(self._tail[places[-1].end() :].decode("utf-8", "replace"))
-        except (ValueError, RecursionError):
-            return None
-        names: dict[str, Any] = {key.decode(): value.decode() for key, value in reversed(_NAME.findall(self._head))}
-        return msgspec.json.encode({**names, places[-1][1].decode(): usage})
+        """Return a small JSON text with the names at the beginning and the last usage; None without a usage."""
+        for text in (self._tail, self._head):
+            for place in reversed(list(_USAGE.finditer(text))):
+                usage = _value_at(text[place.end() :])
+                if usage is not None:
+                    names = {key.decode(): value.decode() for key, value in reversed(_NAME.findall(self._head))}
+                    return msgspec.json.encode({**names, place[1].decode(): usage})
+        return None
+
+
+def _value_at(text: bytes) -> Any:
+    """Return the JSON value with which a text begins; None if it is not whole."""
+    try:
+        return json.JSONDecoder().raw_decode(text.decode("utf-8", "replace"))[0]
+    except (ValueError, RecursionError):
+        return None

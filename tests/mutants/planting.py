@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-AREAS = ("channel", "pipeline", "logfiles", "ship", "scopes")  # each is a text file
+AREAS = ("channel", "pipeline", "logfiles", "ship", "scopes", "usage")  # each is a text file
 _HEAD = re.compile(r"= (?P<name>[a-z0-9-]+): (?P<breaks>\S.*\.)")
 _PLACE = re.compile(r"(?P<file>[a-z_/]+\.py) \| (?P<tests>\S.*)")
 

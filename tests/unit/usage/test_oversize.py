@@ -49,3 +49,11 @@ def test_ends_without_a_usage(tail):
     oversize = Oversize(b"x" * 100_000)
     oversize.add(tail)
     assert oversize.essence() is None
+
+
+def test_usage_before_a_picture():
+    """A usage at the beginning is found as well; the last whole one counts more."""
+    oversize = Oversize(b'{"model": "m", "usage": {"input_tokens": 1}, "data": "' + b"x" * 100_000)
+    assert json.loads(oversize.essence()) == {"model": "m", "usage": {"input_tokens": 1}}
+    oversize.add(b'", "usage": {"input_tokens": 2}, "usage": {')
+    assert json.loads(oversize.essence()) == {"model": "m", "usage": {"input_tokens": 2}}

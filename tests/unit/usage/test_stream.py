@@ -112,6 +112,23 @@ def test_a_stream_that_has_not_ended():
     assert reader.complete
 
 
+def test_a_key_that_is_null_later():
+    """A key that is null in a later event keeps its value."""
+    body = events(
+        '{"type":"message_start","message":{"type":"message","usage":{"input_tokens":9,"cache_read_input_tokens":5,"output_tokens":1}}}',
+        '{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":null,"cache_read_input_tokens":null,"output_tokens":8}}',
+        '{"type":"message_stop"}',
+    )
+    assert read([body.encode()], MESSAGES).facts().usage == tokens(14, 8, read=5)
+
+
+def test_cumulative_usage_of_a_stream_that_is_left():
+    """Of a stream that is left early, the usage of the last event that came counts, beside its content."""
+    body = STREAMS["cumulative usage"].body
+    facts = read([body[: body.index('data: {"model":"m","choices":[{"delta":{},')].encode()]).facts()
+    assert (facts.usage, facts.usage_source) == (tokens(9, 2), "partial")
+
+
 def test_time_to_first_content():
     """The first content is an event that carries some: no opening, no ping, no empty text."""
     for name, mark in {
