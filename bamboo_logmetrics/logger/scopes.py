@@ -180,7 +180,10 @@ class RequestScope(CallScope):
 
     @property
     def status_code(self) -> int | None:
-        """The HTTP status that was set. Unless it is, it is 200 after a block that returns, and else the exception's or 0."""
+        """The HTTP status that was set, or None.
+
+        The event then has 200 after a block that returns, and else the status that the exception has, or 0.
+        """
         return self._code
 
     @status_code.setter
