@@ -10,7 +10,6 @@ A sub-agent has a file of its own, ``chats/<session>/<agent>.jsonl``. It is a se
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -78,18 +77,8 @@ class GeminiCli(CataloguedImporter):
     name = "gemini-cli"
     agent = "gemini-cli"
     help = "Import Gemini CLI sessions: rounds, tool calls and tokens, with their times, but without their texts."
-    patterns = with_compressed(("session-*.jsonl", "session*.json", "*.jsonl"))
+    patterns = with_compressed(("session-*.jsonl", "session*.json", "chats/*/*.jsonl"))
     usual_path = "~/.gemini/tmp"
-
-    def find(self, paths: Iterable[Path]) -> list[Path]:
-        """Return the files to import; of a directory those of sessions and of their sub-agents."""
-        paths = list(paths)
-        named = {path for path in paths if not path.is_dir()}
-        return [
-            file
-            for file in super().find(paths)
-            if file in named or file.name.startswith("session") or _parent_of(file) is not None
-        ]
 
     def scan(self, path: Path, report: ImportReport, *, growing: bool) -> FileFacts:
         """Return the facts of a session."""
@@ -206,6 +195,7 @@ class _Session:
         prompts = list(self._prompts.values())
         for call in calls:
             call.session = session.id
+            call.followed = call.usage is not None or call.last != self._last  # tokens come behind the message
         for prompt in prompts:
             prompt.session = session.id
         return FileFacts([session, *self._agents], calls, prompts, [])

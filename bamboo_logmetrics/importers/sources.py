@@ -69,8 +69,12 @@ def files_below(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
         folders[:] = [
             name for _, name in sorted((os.path.islink(os.path.join(parent, name)), name) for name in folders)
         ]
-        paths = (os.path.join(parent, name) for name in names)
-        matches += [Path(path) for path in paths if any(fits(path, pattern) for pattern in patterns)]
+        whole = os.path.abspath(parent)  # a pattern may name folders above the given one
+        matches += [
+            Path(parent, name)
+            for name in names
+            if any(fits(os.path.join(whole, name), pattern) for pattern in patterns)
+        ]
     yield from sorted(filter(_is_file, matches), key=lambda file: file.parts)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from support import DATA
 from support.transcripts import moment, stamp, totals
 
+import bamboo_logmetrics as blm
 from bamboo_logmetrics import MessageCountUpdated, RoundCompleted, SessionStarted, ToolCalled
+from bamboo_logmetrics.cli.commands import cli
 from bamboo_logmetrics.importers import IMPORTERS, ImportReport
 
 GEMINI = IMPORTERS["gemini-cli"]
@@ -112,7 +116,7 @@ def test_what_is_missing(tmp_path):
     ("args", "agent_type"), [({"agent_name": "explorer"}, "explorer"), ({}, "run_agent"), (5, "run_agent")]
 )
 @pytest.mark.parametrize("own_first", [True, False])
-def test_a_sub_agent(tmp_path, args, agent_type, own_first):
+def test_a_sub_agent(tmp_path, monkeypatch, args, agent_type, own_first):
     """A sub-agent is found in the folder of its session, and has that session and its tool call as parents."""
     tool = {
         "id": "t1",
@@ -142,6 +146,8 @@ def test_a_sub_agent(tmp_path, args, agent_type, own_first):
     assert (bound["parent_session_id"], bound["parent_tool_call_id"]) == ("s1", "t1")
     assert (bound["agent_id"], bound["agent_type"]) == ("k3x9ab", agent_type)
     assert GEMINI.find([chats / "notes.jsonl"]) == [chats / "notes.jsonl"]
+    monkeypatch.chdir(chats / "s1")
+    assert [file.name for file in GEMINI.find([Path()])] == ["k3x9ab.jsonl"]
 
 
 def test_a_sub_agent_of_which_only_the_parent_tells(tmp_path):
@@ -149,6 +155,23 @@ def test_a_sub_agent_of_which_only_the_parent_tells(tmp_path):
     tool = {"id": "t1", "name": "run_agent", "timestamp": stamp(9), "agentId": "k3x9ab"}
     pairs, _ = imported(tmp_path, META, said("g1", 3, tokens=TOKENS, toolCalls=[tool]))
     assert [event.session_id for event, _ in pairs if isinstance(event, SessionStarted)] == ["s1"]
+
+
+def test_tokens_that_come_later(tmp_path):
+    """An answer whose tokens are not written yet is held back, and has them as soon as they are there."""
+    log = tmp_path / "log.jsonl"
+
+    def rounds(*lines):
+        """Import a session of these lines, and return the usage of the rounds in the log."""
+        imported(tmp_path, *lines)
+        args = ["import", "gemini-cli", str(tmp_path / "session-1.jsonl"), "-o", str(log), "--append"]
+        assert CliRunner().invoke(cli, args).exit_code == 0
+        return [line.event.usage.total_tokens for line in blm.read(log) if isinstance(line.event, RoundCompleted)]
+
+    lines = [META, prompt("u1", 1), said("g1", 3, tokens=None)]
+    assert rounds(*lines) == []
+    assert rounds(*lines, said("g1", 3, tokens=TOKENS)) == [119]
+    assert rounds(*lines, said("g1", 3, tokens=TOKENS), said("g2", 4), prompt("u2", 5)) == [119, 0]
 
 
 def test_a_growing_file(tmp_path):
