@@ -11,6 +11,7 @@ from bamboo_logmetrics.usage.values import message, name
 LEAST_ERROR_STATUS = 400
 _ENDS = frozenset({"failed", "cancelled", "expired"})  # values of status
 _POLLED = frozenset({"response", "thread.run", "interaction"})  # objects that have such a status
+_PLACES = frozenset({"error", "last_error", "errors", "base_resp", "status"})
 _TEXTS = ("message", "error", "detail", "reason", "title")
 _PLAIN_TEXTS = ("message", "detail", "error_description", "title")  # of an error that has no object of its own
 
@@ -23,6 +24,9 @@ def failure(envelope: Envelope, event: str = "", status: int = 200) -> tuple[str
         event: The name of the event in a stream.
         status: The HTTP status. From 400 on, a bare text is an error too.
     """
+    is_error = event == "error" or envelope.get("type") == "error" or envelope.get("object") == "error"
+    if _PLACES.isdisjoint(envelope) and not is_error and status < LEAST_ERROR_STATUS:
+        return None
     for key in ("error", "last_error"):
         error = envelope.get(key)
         if isinstance(error, dict) and error:
@@ -32,7 +36,7 @@ def failure(envelope: Envelope, event: str = "", status: int = 200) -> tuple[str
     errors = envelope.get("errors")
     if isinstance(errors, list) and errors and envelope.get("success") is not True:
         return _described(errors[0], envelope)
-    if "error" in {envelope.get("type"), envelope.get("object"), event}:
+    if is_error:
         return _described(envelope, {})
     return _by_status(envelope) or (_plain(envelope) if status >= LEAST_ERROR_STATUS else None)
 
@@ -63,6 +67,6 @@ def _code(mapping: Mapping[str, Any], *keys: str) -> str | None:
     """Return the first code or type that is a text, else the first number."""
     values = [mapping.get(key) for key in keys]
     for value in values:
-        if (text := name(value)) and text not in {"error", "invalid_request_message"}:
+        if (text := name(value)) and text != "error":
             return text
     return next((str(value) for value in values if type(value) is int), None)

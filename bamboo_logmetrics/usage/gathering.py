@@ -26,7 +26,8 @@ _FIRST_EVENTS = frozenset({
     "thread.run.created", "conversation.response.started", "interaction.start", "interaction.created",
 })  # fmt: skip
 _ENDING = frozenset({"choices", "candidates", "done", "is_finished"})
-_NESTED = ("message", "response", "delta", "result", "output", "interaction")
+_NESTED = frozenset({"message", "response", "delta", "result", "output", "interaction"})
+_CHOICES = frozenset({"choices", "candidates", "results"})
 # bound names by the keys of envelopes
 _BOUND = {
     "model": "response_model",
@@ -90,12 +91,14 @@ class Gathering:
         if envelope.get("done") is False or "event_type" in envelope or "is_finished" in envelope:
             self.is_of_many = True
         self._take_names(envelope)
-        for key in _NESTED:
-            nested = envelope.get(key)
-            if isinstance(nested, dict):
-                self.absorb(nested)
-        self._take_choices(envelope)
-        self._take_searches(envelope)
+        for key, value in envelope.items():
+            if key in _NESTED and isinstance(value, dict):
+                self.absorb(value)
+        for key, value in envelope.items():
+            if key in _CHOICES:
+                self._take_choices(value)
+        if "output" in envelope or "tool_usage" in envelope:
+            self._take_searches(envelope)
         self._take_usage(shapes.usage_in(envelope))
         self.failure = failure(envelope, event, self.status) or self.failure
         self._take_end(envelope, kind, event)
@@ -110,6 +113,9 @@ class Gathering:
         tier = envelope.get("serviceTier")
         if isinstance(tier, dict) and (text := name(tier.get("type"))):  # Bedrock
             bound["service_tier"] = text
+        feedback = envelope.get("promptFeedback") or envelope.get("prompt_feedback")
+        if isinstance(feedback, dict):
+            self._take_stop(feedback)
         incomplete = envelope.get("incomplete_details")
         if isinstance(incomplete, dict) and (reason := name(incomplete.get("reason"))):
             bound["stop_reason"] = reason
@@ -118,20 +124,17 @@ class Gathering:
         if kind in _ANSWERS and (text := name(identity)):
             self.calls_id = text
 
-    def _take_choices(self, envelope: Envelope) -> None:
+    def _take_choices(self, choices: list[Envelope]) -> None:
         """Take the stop reason and a usage within the choices."""
-        for choice in [*envelope.get("choices", ()), *envelope.get("candidates", ()), *envelope.get("results", ())]:
+        for choice in choices:
             self._take_stop(choice)
             self._take_usage(shapes.usage_in(choice))  # Moonshot, watsonx
             if "error" in choice:
                 self.failure = failure(choice) or self.failure
-        feedback = envelope.get("promptFeedback") or envelope.get("prompt_feedback")
-        if isinstance(feedback, dict):
-            self._take_stop(feedback)
 
     def _take_stop(self, envelope: Envelope) -> None:
-        for key in _STOPS & envelope.keys():
-            if (text := name(envelope[key])) and text not in _NO_VALUES:
+        for key, value in envelope.items():
+            if key in _STOPS and (text := name(value)) and text not in _NO_VALUES:
                 self.bound["stop_reason"] = text
 
     def _take_usage(self, usage: Mapping[str, Any]) -> None:

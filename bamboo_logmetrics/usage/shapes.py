@@ -28,6 +28,7 @@ _READERS: tuple[tuple[frozenset[str], Reader], ...] = (
 )
 _TICK = 1e-10  # USD, of xAI
 _USAGES = ("usage", "usageMetadata", "usage_metadata", "amazon-bedrock-invocationMetrics")
+_USUAL = frozenset({"usage"})
 _PLACES = (
     frozenset(_USAGES) | counters.KEYS | {"x_groq", "meta", "metrics", "details", "stats", "results", "predictions"}
 )
@@ -35,9 +36,11 @@ _PLACES = (
 
 def usage_in(envelope: Envelope) -> dict[str, Any]:
     """Return the usage that an envelope holds itself. Empty if there is none."""
-    usage: dict[str, Any] = {}
-    if _PLACES.isdisjoint(envelope):
-        return usage
+    places = _PLACES & envelope.keys()
+    if places <= _USUAL:  # by far the most
+        usage = envelope.get("usage")
+        return usage if isinstance(usage, dict) else {}
+    usage = {}
     for key in _USAGES:
         value = envelope.get(key)
         if isinstance(value, dict):

@@ -26,14 +26,13 @@ class StreamReader:
         first_content: True from the first event that carries content.
     """
 
-    __slots__ = ("_content_type", "_gathering", "_is_json", "_is_whole", "_splitter", "first_content")
+    __slots__ = ("_content_type", "_gathering", "_splitter", "first_content")
 
     def __init__(self, endpoint: Endpoint | None = None, content_type: str = "") -> None:
         self.first_content = False
         self._gathering = Gathering(endpoint)
         self._content_type = content_type.lower()
         self._splitter: EventSplitter | ObjectSplitter | FrameSplitter | None = None
-        self._is_whole = False  # one JSON text that ended
 
     @property
     def complete(self) -> bool:
