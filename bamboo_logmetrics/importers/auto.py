@@ -12,7 +12,7 @@ from bamboo_logmetrics.importers.catalog import Catalog
 from bamboo_logmetrics.importers.catalogued import CataloguedImporter
 from bamboo_logmetrics.importers.facts import FileFacts
 from bamboo_logmetrics.importers.sources import FileState, fits
-from bamboo_logmetrics.importers.spool import add_events, take_events
+from bamboo_logmetrics.importers.spool import add_files, take_events
 from bamboo_logmetrics.importers.timeline import Due
 
 
@@ -87,7 +87,7 @@ class Auto(CataloguedImporter):
         is_growing: Callable[[FileState], bool],
     ) -> None:
         """Read files into a catalog, each as a file of its tool, and count those that are not recognised."""
-        simple: dict[Importer, list[Path]] = {}
+        simple: dict[Importer, list[tuple[Path, FileState | None]]] = {}
         for path, state in files:
             source = self.source_of(path)
             if source is None:
@@ -97,9 +97,9 @@ class Auto(CataloguedImporter):
             if isinstance(source, CataloguedImporter):
                 source.collect(catalog.of_source(source.name, source.agent), [(path, state)], report, is_growing)
             else:
-                simple.setdefault(source, []).append(path)
-        for source, paths in simple.items():
-            catalog.tally.known += add_events(catalog.store, source.name, source.read(paths, report))
+                simple.setdefault(source, []).append((path, state))
+        for source, its_files in simple.items():
+            add_files(catalog, source, its_files, report)
 
     def due(self, catalog: Catalog, before: int | None) -> Iterator[Due]:
         """Yield the events that are due in order of time, those of all tools together."""

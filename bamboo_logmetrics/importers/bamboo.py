@@ -41,6 +41,7 @@ class Bamboo(Importer):
     )
     patterns = with_compressed(("*.jsonl",))
     usual_path = "events.jsonl"
+    independent = True
 
     def recognises(self, path: Path) -> bool:
         """Return True if one of the first lines of a file is an event in tagged form."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from bamboo_logmetrics.events import ChatEvent, EventMeta, ForwardEvent, MetricsEvent
-from bamboo_logmetrics.importers.sources import files_below, identity
+from bamboo_logmetrics.importers.sources import FileState, files_below, identity, state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +139,14 @@ class Importer(ABC):
         patterns: patterns of the names of files that belong to the tool, such as ``*.jsonl``; with the folders above
             them where names are not enough, such as ``chats/*.json``.
         usual_path: the directory in which the tool keeps them, for help texts and messages.
+        independent: True if each file is complete in itself, so that unchanged ones need not be read again.
     """
 
     name: str
     help: str
     patterns: tuple[str, ...]
     usual_path: str
+    independent: bool = False
 
     def find(self, paths: Iterable[Path]) -> list[Path]:
         """Return the files to import: each file in ``paths``, and each matching file below a directory, once.
@@ -172,6 +174,10 @@ class Importer(ABC):
     def recognises(self, path: Path) -> bool:  # noqa: ARG002
         """Return True if a file may be one of the tool's."""
         return True
+
+    def state(self, path: Path) -> FileState:
+        """Return the state of a file, which differs after a change. Raises OSError."""
+        return state_of(path)
 
     @abstractmethod
     def read(self, files: Sequence[Path], report: ImportReport) -> Iterator[ImportedEvent]:

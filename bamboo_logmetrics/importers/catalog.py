@@ -34,11 +34,13 @@ class Tally:
     Attributes:
         repeated: calls that were seen in another place too, and counted once.
         known: events that were in the log already.
+        read: files that count as read when everything is written.
         differing: of calls already written whose numbers differ by now, by how many tokens, by their item.
     """
 
     def __init__(self) -> None:
         self.repeated = self.known = 0
+        self.read: list[tuple[Path, FileState]] = []
         self.differing: dict[int, int] = {}
 
 

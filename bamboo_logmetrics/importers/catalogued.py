@@ -9,7 +9,7 @@ from pathlib import Path
 from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportReport
 from bamboo_logmetrics.importers.catalog import Catalog, Tally
 from bamboo_logmetrics.importers.facts import FileFacts
-from bamboo_logmetrics.importers.sources import FileState, state_of
+from bamboo_logmetrics.importers.sources import FileState
 from bamboo_logmetrics.importers.store import Store
 from bamboo_logmetrics.importers.timeline import Due, Timeline
 
@@ -22,6 +22,7 @@ class CataloguedImporter(Importer):
     """
 
     agent: str
+    independent = True
 
     @abstractmethod
     def scan(self, path: Path, report: ImportReport, *, growing: bool) -> FileFacts:
@@ -29,10 +30,6 @@ class CataloguedImporter(Importer):
 
         ``growing`` is True if the file changed a short time ago: then its last line may be unfinished.
         """
-
-    def state(self, path: Path) -> FileState:
-        """Return the state of a file, which differs after a change. Raises OSError."""
-        return state_of(path)
 
     def read(self, files: Sequence[Path], report: ImportReport) -> Iterator[ImportedEvent]:
         """Yield the events of all files in order of time, each once."""

@@ -31,7 +31,7 @@ from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportRepo
 from bamboo_logmetrics.importers.catalog import Catalog, Tally
 from bamboo_logmetrics.importers.catalogued import CataloguedImporter
 from bamboo_logmetrics.importers.sources import FileState
-from bamboo_logmetrics.importers.spool import add_events, take_events
+from bamboo_logmetrics.importers.spool import add_files, take_events
 from bamboo_logmetrics.importers.store import Store
 from bamboo_logmetrics.importers.timeline import Due
 from bamboo_logmetrics.logfiles.side_files import MODE, mode_of, open_side_file
@@ -152,7 +152,7 @@ class ImportRun:
 
     def changed(self, files: Sequence[Path], report: ImportReport) -> list[tuple[Path, FileState | None]]:
         """Return the files to read: all that are new or changed since the last import."""
-        if not isinstance(self._importer, CataloguedImporter):
+        if not self._importer.independent:
             return [(path, None) for path in files]
 
         def on_error(path: Path, error: OSError) -> None:
@@ -178,8 +178,7 @@ class ImportRun:
     def _due(self, files: Sequence[tuple[Path, FileState | None]], report: ImportReport) -> Iterator[Due]:
         importer = self._importer
         if not isinstance(importer, CataloguedImporter):
-            events = importer.read([path for path, _ in files], report)
-            self.tally.known += add_events(self._store, importer.name, events)
+            add_files(self._catalog, importer, files, report)
             return take_events(self._store)
         before = None if self._settle_seconds is None else now_ns() // 1000 - int(self._settle_seconds * 1e6)
         importer.collect(
@@ -263,6 +262,9 @@ class ImportRun:
         """Write everything that is queued and note it."""
         try:
             if self._note() and not self.interrupted and not self.refused and not self._store.error:
+                for path, state in self.tally.read:
+                    self._store.file_read(path, state)
+                self.tally.read.clear()
                 self._store.set("complete", 1)
                 self._store.commit()
             self.held = self._held_back()

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from bamboo_logmetrics.events.times import EPOCH
-from bamboo_logmetrics.importers.base import ImportedEvent
+from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportReport
+from bamboo_logmetrics.importers.catalog import Catalog
+from bamboo_logmetrics.importers.sources import FileState
 from bamboo_logmetrics.importers.store import Store, key_of
 from bamboo_logmetrics.importers.timeline import Due
+
+
+def add_files(
+    catalog: Catalog, importer: Importer, files: Sequence[tuple[Path, FileState | None]], report: ImportReport
+) -> None:
+    """Read files and put their events aside; they count as read when the events are written."""
+    unread = report.unread_files
+    events = importer.read([path for path, _ in files], report)
+    catalog.tally.known += add_events(catalog.store, importer.name, events)
+    if importer.independent and report.unread_files == unread:
+        catalog.tally.read += [(path, state) for path, state in files if state is not None]
 
 
 def add_events(store: Store, name: str, events: Iterable[ImportedEvent]) -> int:

@@ -60,7 +60,9 @@ def test_events_count_once(tmp_path):
     source.write_text(source.read_text("utf-8") + blm.WorkerStarted().to_json() + "\n", "utf-8")
     result = run(source, "-o", out, "--append")
     assert "written: 1 event" in result.output
-    assert "written: 0 events" in run(tmp_path, "-o", out, "--append").output
+    again = run(tmp_path, "-o", out, "--append")
+    assert "written: 0 events" in again.output
+    assert "unchanged: 3 files, not read again" in again.output
     assert blm.verify(out).ok
 
 
@@ -152,3 +154,4 @@ def test_a_file_that_cannot_be_read(tmp_path):
     assert result.exit_code == 1
     assert "NOT READ: 1 file" in result.output
     assert EXAMPLES[0] in events_of(tmp_path / "out.jsonl")
+    assert "NOT READ: 1 file" in run(good, torn, "-o", tmp_path / "out.jsonl", "--append").output
