@@ -41,7 +41,7 @@ def tokens(counts: Counts) -> Tokens:
     total, read = counts.get("totalTokenCount"), counts.get("cachedContentTokenCount")
     prompt = None if asked is None else asked + (tool or 0)
     completion = None if answered is None else answered + (thoughts or 0)
-    if asked is not None and answered is not None and thoughts and thoughts <= answered:
+    if asked is not None and answered is not None and thoughts:
         within = total in {asked + answered, asked + (tool or 0) + answered}
         completion = answered if within else answered + thoughts
     if completion is None and (thoughts is not None or total is not None or prompt is not None):

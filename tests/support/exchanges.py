@@ -249,6 +249,12 @@ BODIES = {
                                              "totalTokenCount": 65}},
         tokens(20, 45, 65, reasoning=40),
     ),
+    "gemini of spring 2025 with more thoughts than candidates": Exchange(
+        GEMINI,
+        {"candidates": [], "usageMetadata": {"promptTokenCount": 20, "candidatesTokenCount": 5, "thoughtsTokenCount": 40,
+                                             "totalTokenCount": 25}},
+        tokens(20, 5, 25, reasoning=40),
+    ),
     "gemini without a candidate": Exchange(
         GEMINI,
         {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 20, "totalTokenCount": 20}},
