@@ -26,6 +26,7 @@ from bamboo_logmetrics.importers.store import Store, key_of
 _PACK = msgspec.msgpack.Encoder()
 _SESSION = msgspec.msgpack.Decoder(SessionFact)
 _CACHED = 10_000  # numbers of sessions
+_AT_ONCE = 1000  # calls
 
 
 class Tally:
@@ -73,30 +74,35 @@ class Catalog:
         return key_of(f"{self._prefix}{kind}\0{text}")
 
     def add(self, path: Path, state: FileState, facts: FileFacts) -> None:
-        """Take the facts of a file."""
+        """Take the facts of a file; its calls are taken out of them."""
         file, changed = self.store.file_id(path), state.mtime_ns // 1000
         for session in facts.sessions:
             self._add_session(session, changed)
-        keys = [self._key("round", _round_id(call)) for call in facts.calls]
-        self._expect(facts, keys)
-        for call, key in zip(facts.calls, keys, strict=True):
-            self._add_call(call, key, file, changed)
+        while facts.calls:  # what is stored is given up
+            self._add_calls(facts.calls[:_AT_ONCE], file, changed)
+            del facts.calls[:_AT_ONCE]
+        self.store.expect([self._key(point.kind, point.id) for point in facts.points])
         for tool in facts.results:
             self._add_result(tool)
         for point in facts.points:
             self._add_point(point)
-        self._items.flush()
-        self.store.flush()
+        self._flush()
         self.store.file_read(path, state)
 
-    def _expect(self, facts: FileFacts, keys: list[int]) -> None:
-        """Look up most of the keys that will be asked for, at once."""
+    def _add_calls(self, calls: list[CallFact], file: int, changed: int) -> None:
+        keys = [self._key("round", _round_id(call)) for call in calls]
         expected = [*keys]
-        for call in facts.calls:
+        for call in calls:
             expected += self._identity.expected(call)
             expected += [self._key("tool id", tool.id) for tool in call.tools]
-        expected += [self._key(point.kind, point.id) for point in facts.points]
         self.store.expect(expected)
+        for call, key in zip(calls, keys, strict=True):
+            self._add_call(call, key, file, changed)
+        self._flush()
+
+    def _flush(self) -> None:
+        self._items.flush()
+        self.store.flush()
 
     # -- sessions -----------------------------------------------------------------------------
 

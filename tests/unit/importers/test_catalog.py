@@ -285,6 +285,7 @@ def test_many_sessions_and_events(tmp_path, monkeypatch):
     whole = Imported(*files).pairs
     monkeypatch.setattr(timeline, "_CACHED", 1)
     monkeypatch.setattr(catalog, "_CACHED", 1)
+    monkeypatch.setattr(catalog, "_AT_ONCE", 1)
     assert Imported(*files).pairs == whole
 
 
