@@ -226,7 +226,7 @@ def test_the_other_examples_of_the_events_run(run_python):
         assert program.returncode == 0, program.stderr
 
 
-@pytest.mark.parametrize("module", ["", ".usage", ".ship", ".processors", ".testing"])
+@pytest.mark.parametrize("module", ["", ".usage", ".ship", ".instrument", ".processors", ".testing"])
 def test_every_public_name_is_in_the_reference(module):
     """The reference has an entry for each public name, under its module, and no other."""
     text = read("docs/reference/api.md")
