@@ -175,9 +175,12 @@ class Database(Storage):
     def _add_sizes(self, sessions: dict[str, Session]) -> None:
         """Note the messages of each session, and sessions of which only messages are left."""
         updated = "max(time_updated)" if "time_updated" in self._columns["message"] else "NULL"
-        groups = self._rows(f"SELECT session_id, count(*), {updated} FROM message GROUP BY session_id")  # noqa: S608
-        for name, size, changed in groups:
-            session_id = _text(name) or ""
+        statement = f"SELECT session_id, count(*), {updated}, min(rowid) FROM message GROUP BY session_id"  # noqa: S608
+        for name, size, changed, row in self._rows(statement):
+            session_id = _text(name)
+            if session_id is None:
+                self._problem(f"messages without a session: {size}", row)
+                continue
             session = sessions.setdefault(session_id, Session(session_id))
             session.size = size
             session.changed = max(session.changed, moment(changed) or self._modified)
@@ -188,6 +191,8 @@ class Database(Storage):
         try:
             for entry in self._messages(session.created, "WHERE session_id = ?", session.key):
                 entries[entry.id] = entry
+            if session.size and not self._is_found(session):
+                self._problem(f"messages whose session is no text: {session.size}", 0)
         except OSError as error:
             self.damage.append(f"messages of a session: {error}")
         try:
@@ -195,6 +200,10 @@ class Database(Storage):
         except OSError as error:
             self.damage.append(f"parts of a session: {error}")
         return sorted(entries.values(), key=lambda entry: (entry.created, entry.id))
+
+    def _is_found(self, session: Session) -> bool:
+        """Return True if messages are found by the id of their session. Raises OSError."""
+        return any(True for _ in self._rows("SELECT 1 FROM message WHERE session_id = ? LIMIT 1", session.key))
 
     def _messages(self, otherwise: int | None, where: str = "", *values: Any) -> Iterator[Entry]:
         for name, session, created, _, data, row in self._select("message", where, *values):

@@ -102,9 +102,9 @@ class OpenCode(CataloguedImporter):
         """Yield the facts of each new session. Raises OSError, also for damage, after everything that can be read."""
         storage = _storage(path, state, report)
         try:
-            sessions = {session.id: session for session in storage.sessions()}
-            roots, spawned = roots_of(sessions), dict[str, str]()
-            for index, session in enumerate(sessions.values()):
+            sessions = storage.sessions()
+            roots, spawned = roots_of({session.id: session for session in sessions}), dict[str, str]()
+            for index, session in enumerate(sessions):
                 if is_new(session):
                     entries = storage.entries(session)
                     yield session, SessionFacts(session, storage.original, roots[session.id], spawned).of(entries)

@@ -118,7 +118,7 @@ class Session:
     @property
     def id(self) -> str:
         """The id as an event can have it."""
-        return identifier(self.key) or "unknown"
+        return identifier(self.key) or identifier(self.key.encode("unicode_escape").decode()) or "unknown"
 
 
 @dataclass

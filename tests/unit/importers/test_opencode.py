@@ -323,12 +323,16 @@ def test_missing_columns_and_tables(tmp_path):
     connection.execute("INSERT INTO session VALUES (NULL)")
     connection.execute("INSERT INTO message VALUES ('m', 's', ?)", (json.dumps(said["data"]),))
     connection.execute("INSERT INTO message VALUES (NULL, 's', ?)", (json.dumps(said["data"]),))
-    connection.execute("INSERT INTO message VALUES ('n', NULL, ?)", (json.dumps(said["data"]),))
+    for name, of in (("n", None), ("o", 5), ("p", b"blob"), ("q", "\n"), ("r", "\t")):
+        connection.execute("INSERT INTO message VALUES (?, ?, ?)", (name, of, json.dumps(said["data"])))
     connection.commit()
     connection.close()
     pairs, problems = imported(path)
-    assert totals(pairs) == (1, A_CALL)
-    assert [problem.message for problem in problems][-1] == "the table part cannot be read; tool calls are left out"
+    assert totals(pairs) == (3, 3 * A_CALL)
+    assert sorted(problem.message for problem in problems) == [
+        "a session without an id", "messages whose session is no text: 1", "messages without a session: 1",
+        "messages without a session: 1", "not a message", "the table part cannot be read; tool calls are left out",
+    ]  # fmt: skip
     other = tmp_path / "opencode-other.db"
     connection = sqlite3.connect(other)
     connection.execute("CREATE TABLE session (name)")
