@@ -41,6 +41,10 @@ def read_usage(obj: object) -> CallFacts:
     fields = _fields(obj) or {}
     if any(key in fields for key in _USAGES):
         gathering.absorb(_envelope(fields, _DEPTH))
+    elif (
+        isinstance(fields.get("metadata"), Mapping) and "usage" in fields["metadata"]
+    ):  # an event of boto3's converse_stream
+        gathering.absorb(_envelope(fields["metadata"], _DEPTH))
     elif gemini.SNAKE_KEYS & fields.keys():
         gathering.absorb({"usage_metadata": _plain(fields, _DEPTH)})
     else:

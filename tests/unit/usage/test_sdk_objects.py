@@ -96,6 +96,14 @@ def test_usages_of_frameworks(usage):
     assert read_usage(SimpleNamespace(usage_metadata=usage)).usage == tokens(100, 30, read=80, written=5, reasoning=20)
 
 
+def test_events_of_boto3():
+    """The event of boto3 with the usage of a stream holds it as metadata."""
+    usage = {"inputTokens": 10, "outputTokens": 5, "totalTokens": 115, "cacheReadInputTokens": 100}
+    assert read_usage({"metadata": {"usage": usage, "metrics": {"latencyMs": 5}}}).usage == tokens(
+        110, 5, 115, read=100
+    )
+
+
 def test_what_is_read_already():
     """A TokenUsage is the usage, and facts are themselves."""
     usage = tokens(1, 2, read=0)
