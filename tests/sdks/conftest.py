@@ -1,30 +1,5 @@
-"""A provider on loopback for the real SDKs."""
+"""The fixtures of tests with a provider on loopback."""
 
-from __future__ import annotations
+from support.provider_fixtures import no_errors_inside, server
 
-import gc
-import os
-
-import pytest
-from support.provider_server import ProviderServer
-
-from bamboo_logmetrics.instrument import shield, uninstrument
-
-
-@pytest.fixture
-def server(monkeypatch):
-    """Run a provider that answers as the test says; no proxy stands before it."""
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    with ProviderServer() as provider:
-        yield provider
-
-
-@pytest.fixture(autouse=True)
-def no_errors_inside(monkeypatch):
-    """Fail a test in which the instrumentation had an error of its own."""
-    monkeypatch.setattr(shield._Errors, "count", 0)
-    yield
-    uninstrument()
-    gc.collect()
-    assert shield._Errors.count == 0
+__all__ = ["no_errors_inside", "server"]
