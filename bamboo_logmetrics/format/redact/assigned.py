@@ -163,7 +163,8 @@ def _is_type(value: str) -> bool:
 
 def _within(text: str, name: NameInText, start: int) -> Iterator[Span]:
     """Give the texts in a list or mapping after a name."""
-    if _SCHEMA.search(text, start, start + _LONGEST_LINE):
+    place = text.find("type", start, start + _LONGEST_LINE)
+    if place >= 0 and _SCHEMA.search(text, start, start + _LONGEST_LINE):
         return
     for span in strings_within(text, start):
         if is_secret(name.secrecy, text[span[0] : span[1]]):

@@ -60,12 +60,7 @@ _COMMANDS = {
         rf"login(?:{_GAP}-{_ARGUMENT})*{_GAP}(?:token=)?(?P<v>(?!-|\w+=){_VALUE})"
         rf"|write{_GAP}secret/{_ARGUMENT}{_GAP}[\w.-]+=(?:{_QUOTE})?(?P<v2>{_VALUE})"
     ),
-    "snyk doppler infisical": rf"auth{_GAP}(?!-)(?P<v>{_VALUE})",
-    "ngrok": rf"(?:add-)?authtoken{_GAP}(?P<v>{_VALUE})",
     "kubectl": rf"--from-literal(?:=|{_GAP})(?:{_QUOTE})?[\w.-]+=(?:{_QUOTE})?(?P<v>{_VALUE})",
-    "bw": rf"(?:unlock{_GAP}|login{_GAP}{_ARGUMENT}{_GAP})(?!-)(?P<v>{_VALUE})",
-    "aws": rf"set{_GAP}(?:aws_secret_access_key|aws_session_token){_GAP}(?P<v>{_VALUE})",
-    "npm yarn pnpm": rf"set{_GAP}[\w/:.-]*_(?:authToken|password|auth)(?:{_GAP}|=)(?P<v>{_VALUE})",
 }
 # commands of which only one subcommand takes a password: the pattern that has to be there too
 _SUBCOMMANDS = {
@@ -76,9 +71,6 @@ _SUBCOMMANDS = {
     b"helm": re.compile(r"\blogin\b"),
     b"net": re.compile(r"\buser?\b"),
     b"kv": re.compile(r"\b(?:put|patch)\b"),
-    b"aws": re.compile(r"\bconfigure\b"),
-    b"npm": re.compile(r"\bconfig\b"),
-    b"bw": re.compile(r"\b(?:login|unlock)\b"),
 }
 # commands of which only the first argument of the kind is a login, not a path
 _ONCE = frozenset({b"sqlplus", b"sqlcl", b"impdp", b"expdp", b"imp", b"exp", b"sqlldr", b"rman"})
@@ -98,14 +90,10 @@ _PIPED = re.compile(
 _TO_WORDS = bytes(32 if chr(code) in "'\"[](),\x1f/\\;=" else code for code in range(256))
 _LONGEST_COMMAND = 2_000
 _FLAG = re.compile(
-    rb"""-(?:(?<=[\s"'\x1f]-)|(?<=\A-))(?:(?:[a-zA-Z#]{0,6}[uUb]|[paAwPkKN]|hp)|-(?:user|proxy-user|cookie|creds|pass)\b)"""
+    rb"""-(?:(?<=[\s"'\x1f]-)|(?<=\A-))(?:(?:[puUabwPkKN]|hp)|-(?:user|proxy-user|cookie|creds|pass|from-literal)\b)"""
 )
-_WITH_LOGIN = (b"sqlplus", b"sqlcl", b"impdp", b"expdp", b"sqlldr", b"rman")  # of user/password@database
-_WITHOUT_FLAG = tuple(
-    b"redis-cli,valkey-cli,keydb-cli,vault,snyk,doppler,ngrok,kubectl,configure,config,unlock,schtasks,net user".split(
-        b","
-    )
-)
+# in the names of commands that take a password without a flag, in lower case
+WORDS = (b"rman", b"sqlplus", b"sqlldr", b"impdp", b"expdp", b"-cli", b"vault", b"curl", b"schtasks", b"net user")
 
 
 def has_flags(raw: bytes, signs: bytes) -> bool:
@@ -119,11 +107,7 @@ def has_flags(raw: bytes, signs: bytes) -> bool:
         return True
     if b":" in signs and (b"pass:" in raw or (b"/" in signs and (b"/p" in raw or b"/user:" in raw))):
         return True
-    if b"_" in signs and b"rabbitmqctl" in raw:
-        return True
-    if b"/" in signs and any(command in raw for command in _WITH_LOGIN):
-        return True
-    return any(command in raw for command in _WITHOUT_FLAG)
+    return b"_" in signs and b"rabbitmqctl" in raw
 
 
 def on_command_lines(text: str, lower: bytes) -> Iterator[Span]:
@@ -137,7 +121,6 @@ def on_command_lines(text: str, lower: bytes) -> Iterator[Span]:
                 yield from _in_command(text, command, pattern, after)
                 after = _end(text, after)
             index = lower.find(command, after)
-    yield from piped_to_sudo(text)
 
 
 def is_command_name(name: str) -> bool:

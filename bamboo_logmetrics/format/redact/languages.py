@@ -27,8 +27,7 @@ PROSE = frozenset(
 )
 CHINESE_PROSE = tuple("不必错錯误誤无無未请請为為が")
 # what a text in lower case is searched for: no word of it holds another
-STEMS = (b"kennwort", b"contrase", b"senha", b"wachtwoord", b"parola", b"haslo", b"adgangskode", b"salasana",
-    b"jelszo", b"heslo", b"sifre", b"katasandi", b"mdp")  # fmt: skip
+STEMS = (b"kennwort", b"contrase", b"senha", b"wachtwoord", b"parola", b"adgangskode", b"salasana", b"heslo", b"mdp")
 _SIGNS = re.compile(r"[\W_\d]+")
 
 

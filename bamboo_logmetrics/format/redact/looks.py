@@ -18,9 +18,11 @@ def words(text: str) -> frozenset[str]:
 
 _RANDOM = re.compile(r"[\w.~+/=%:|$-]+\Z", re.ASCII)
 _DENSE = re.compile(r"(?=[^\d]*\d)(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])[A-Za-z0-9+/=]{20,}\Z", re.ASCII)
-_JOINS = re.compile(r"[-_.:/]")
+# a word, a number, or a short mix of both; no two of them match the same, so that nothing is tried twice
+_PART = r"(?:[a-z]+|\d+|(?=[a-z]*\d)(?=\d*[a-z])[a-z0-9]{1,4})"
+_SLUG = re.compile(rf"{_PART}(?:[-_.:/]{_PART})+\Z")
 _LEAST_RANDOM = 16
-_LONGEST_SLUG, _LONGEST_MIXED = 200, 4
+_LONGEST_SLUG = 200
 _DIGIT, _LETTER = re.compile(r"\d"), re.compile(r"[A-Za-z]")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z", re.IGNORECASE)
 _PATH = re.compile(r"(?:[/~.$\\]|[A-Za-z]:[\\/])")
@@ -46,12 +48,7 @@ def is_dense(value: str) -> bool:
 
 def is_slug(value: str) -> bool:
     """Return True for words and numbers that are joined, as in the name of a model or of a resource."""
-    parts = _JOINS.split(value[:_LONGEST_SLUG])
-    return len(parts) > 1 and all(map(_is_word_or_number, parts))
-
-
-def _is_word_or_number(part: str) -> bool:
-    return part.isdigit() or (part.islower() and (part.isalpha() or len(part) <= _LONGEST_MIXED))
+    return _SLUG.match(value[:_LONGEST_SLUG]) is not None
 
 
 def is_session(value: str) -> bool:

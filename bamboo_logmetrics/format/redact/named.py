@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bamboo_logmetrics.format.redact import languages
 from bamboo_logmetrics.format.redact.assigned import assigned_value
 from bamboo_logmetrics.format.redact.looks import is_random, is_scheme_or_random
 from bamboo_logmetrics.format.redact.names import NO_SECRET, Level, Secrecy, secrecy
 from bamboo_logmetrics.format.redact.near import in_call, in_element, near_value
-from bamboo_logmetrics.format.redact.scan import finder
 from bamboo_logmetrics.format.redact.schemes import after_scheme
 from bamboo_logmetrics.format.redact.texts import NameInText, Span
 
@@ -40,12 +39,12 @@ _IN_URL = frozenset({"key", "code", "sig", "signature", "auth", "session", "sid"
 _RANDOM_IN_URL = Secrecy(Level.CHECKED, lambda value: is_random(value, 8))
 
 
-def named_secrets(text: str, lower: bytes) -> Iterator[Span]:
-    """Give the places of secrets that follow a name; ``lower`` is the text in lower case, as ASCII."""
+def named_secrets(text: str, places: Iterable[int]) -> Iterator[Span]:
+    """Give the places of secrets that follow a name; ``places`` are those of STEMS in the text, in order."""
     if not text.isascii():
         yield from _foreign_secrets(text)
     until = 0
-    for index in _find_stems(lower):
+    for index in places:
         if index < until:
             continue
         until = end = _TAIL.match(text, index).end()  # type: ignore[union-attr]
@@ -56,7 +55,6 @@ def named_secrets(text: str, lower: bytes) -> Iterator[Span]:
                 until = span[1]
 
 
-_find_stems = finder(STEMS)
 _FOLLOWS = frozenset("=:\"'`\\ \t])(>%&,\x1f\n!;[*|<\uff1a\u662f\u4e3a\u70ba\u306f")
 
 

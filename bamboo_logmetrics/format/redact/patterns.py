@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from bamboo_logmetrics.format.redact import commands, named, shapes, sql, tables
 from bamboo_logmetrics.format.redact.looks import MASK, MASKED
+from bamboo_logmetrics.format.redact.scan import finder
 
 __all__ = ["MASK", "mask_secrets", "replaced"]
 
@@ -53,8 +54,14 @@ def _mask_of(text: str, start: int, end: int) -> str:
     return MASK
 
 
+_find_words = finder((*named.STEMS, *commands.WORDS))
+_RULES = (b"-|", b"|-", b"-+-", b"]-")  # among the signs of a text: parts of what stands below the names of columns
+_ROW = re.compile(rb"""(?:\A|[\n"n])[ \t]{0,20}\|""")
+
+
 def _secrets(text: str, raw: bytes, lower: bytes, signs: bytes) -> Iterator[tuple[int, int]]:
-    yield from named.named_secrets(text, lower)
+    places = _find_words(lower)
+    yield from named.named_secrets(text, places)
     yield from shapes.prefixed_keys(text, raw)
     if b"/" in signs:
         if b"@" in signs:
@@ -70,16 +77,22 @@ def _secrets(text: str, raw: bytes, lower: bytes, signs: bytes) -> Iterator[tupl
             yield from shapes.putty_keys(text)
     if b"'" in signs or b'"' in signs:
         yield from sql.passwords(text, lower)
-    yield from _in_lines(text, raw, lower, signs)
+    has_command = any(lower.startswith(commands.WORDS, place) for place in places)
+    yield from _in_lines(text, raw, lower, signs, has_command=has_command)
 
 
-def _in_lines(text: str, raw: bytes, lower: bytes, signs: bytes) -> Iterator[tuple[int, int]]:
+def _may_hold_table(raw: bytes, signs: bytes) -> bool:
+    """Return True for a text with the rule of a table, or with a row that begins with a bar."""
+    return any(map(signs.__contains__, _RULES)) or (signs.count(b"|") > 1 and _ROW.search(raw) is not None)
+
+
+def _in_lines(text: str, raw: bytes, lower: bytes, signs: bytes, *, has_command: bool) -> Iterator[tuple[int, int]]:
     """Give the places of secrets in tables and on command lines."""
-    if b"|" in signs:
+    if b"|" in signs and _may_hold_table(raw, signs):
         yield from tables.in_tables(text)
     if b"> auth " in lower or b'"auth" "' in lower:
         yield from commands.at_prompts(text)
-    if commands.has_flags(raw, signs):
+    if has_command or commands.has_flags(raw, signs):
         yield from commands.on_command_lines(text, lower)
-    elif b"|" in signs and (b"echo" in lower or b"printf" in lower):
+    if b"|" in signs and (b"echo" in lower or b"printf" in lower):
         yield from commands.piped_to_sudo(text)

@@ -96,10 +96,11 @@ def credentials_in_urls(text: str) -> Iterator[Span]:
         elif not match and (lone := _LONE.match(text, index)) and _is_key(lone["user"], lone["host"]):
             yield lone.span("user")
         index = text.find("://", index + 3)
-    index = text.find("@//")
+    index, done = text.find("@//"), 0
     while index >= 0:
-        for match in _ORACLE.finditer(text, max(0, index - 160), index + 1):
+        for match in _ORACLE.finditer(text, max(done, index - 160), index + 3):
             yield match.span("password")
+        done = index
         index = text.find("@//", index + 3)
 
 

@@ -10,12 +10,12 @@ from bamboo_logmetrics.format.redact.names import Level, Secrecy
 
 Span = tuple[int, int]
 
-BARE = re.compile(r"""[^\s"'`,;&<>})\]|\\\x1f]{1,200}""")  # a value without quotes, or a piece of a long one
+BARE = re.compile(r"""[^\s"'`,;&<>})\]|\\\x1f]{1,100}""")  # a value without quotes, or a piece of a long one
 PASSWORD = re.compile(r"pass|pwd|pw$|psk|master", re.IGNORECASE)
 # the rest of a run without quotes; a quote that is escaped, as in JSON within JSON, ends it too
 NO_QUOTES = r"""(?:[^\s"'\x1f\\]|\\(?!\\{0,15}["']))"""
 _NO_VALUE = frozenset({"none", "null"})
-_JUDGED = 200  # characters of a value that decide
+_JUDGED = 100  # characters of a value that decide
 
 
 class NameInText(NamedTuple):
