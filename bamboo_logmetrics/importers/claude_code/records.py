@@ -193,6 +193,11 @@ def is_record(line: Line) -> bool:
     return line.type in _TYPES and (line.sessionId is not None or line.type in _TYPES_WITHOUT_SESSION)
 
 
+def may_be_record(line: Line) -> bool:
+    """Return True for a record of a transcript, also for one that has lost the id of its session."""
+    return line.type in _TYPES and (line.uuid is not None or is_record(line))
+
+
 def split(raw: bytes) -> tuple[list[dict[str, Any]], str]:
     """Return the JSON objects of one line, and the fault of what is left out or ``""``."""
     values: list[dict[str, Any]] = []

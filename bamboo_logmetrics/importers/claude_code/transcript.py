@@ -29,6 +29,7 @@ from bamboo_logmetrics.importers.claude_code.records import (
     ToolResult,
     Usage,
     decode_object,
+    may_be_record,
     nested_line,
     read_records,
 )
@@ -52,9 +53,15 @@ _COMPACTIONS = ("compact_boundary", "microcompact_boundary")
 def scan(path: Path, report: ImportReport, *, growing: bool = False) -> FileFacts:
     """Return the facts of a transcript. Raises OSError if it cannot be read."""
     transcript = _Transcript(path, report)
+    is_transcript = False
     for line in read_records(path, report, growing=growing):
         transcript.add(line)
-    return transcript.facts()
+        is_transcript = is_transcript or may_be_record(line)
+    facts = transcript.facts()
+    if is_transcript or not facts.sessions:
+        return facts
+    report.counts["files of another tool, left out"] += 1
+    return FileFacts([], [], [], [])
 
 
 class _Transcript:

@@ -172,6 +172,16 @@ def test_the_own_time_of_a_tool(file, more, execution, wait):
     )
 
 
+def test_a_file_of_another_tool(tmp_path):
+    """A file whose lines only look alike makes no session, and is named in the summary; one without sessions is not."""
+    theirs = [{"id": "1", "type": "user", "timestamp": "2026-01-01T00:00:01.000Z", "content": []}]
+    imported = Imported(write(tmp_path / "a.jsonl", *theirs), write(tmp_path / "b.jsonl", {"x": 1}))
+    assert not imported.pairs
+    assert imported.report.counts == {"files of another tool, left out": 1}
+    ours = [{key: value for key, value in line.items() if key != "sessionId"} for line in prompt_and_answer()]
+    assert Imported(write(tmp_path / "c.jsonl", *ours)).totals == (1, 118)
+
+
 def test_a_result_before_its_use(file):
     """A result that stands before the use of its tool, and a failure that is repeated, count once."""
     use = answer("a1", 3, "u1", message("m1", tool_use("t1")), requestId="q1")
