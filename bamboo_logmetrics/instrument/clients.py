@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar, overload
 
-from bamboo_logmetrics.instrument import everywhere
+from bamboo_logmetrics.instrument import everywhere, google_genai
 from bamboo_logmetrics.instrument.finding import http_clients
 from bamboo_logmetrics.instrument.settings import Settings
 from bamboo_logmetrics.instrument.shield import shielded
@@ -63,7 +63,7 @@ def instrument(
     settings = Settings(target, provider)
     for http_client in _found_in(client):
         wrap(http_client, settings)
-    _warn_of_aiohttp(client, settings)
+    _see_async_calls(client, settings)
     return client
 
 
@@ -80,17 +80,14 @@ def uninstrument(client: object = None) -> None:
         return
     for http_client in _found_in(client):
         unwrap(http_client)
+    shielded(google_genai.undo)(client)
 
 
 @shielded
-def _warn_of_aiohttp(client: object, settings: Settings) -> None:
-    """Name the calls that are not seen: google-genai sends its async calls by aiohttp wherever that is installed."""
-    uses_aiohttp = getattr(getattr(client, "_api_client", None), "_use_aiohttp", None)
-    if uses_aiohttp is not None and uses_aiohttp():
-        settings.warn(
-            "async calls of this google.genai client go through aiohttp and are not observed: give it"
-            " http_options={'httpx_async_client': httpx2.AsyncClient()}"
-        )
+def _see_async_calls(client: object, settings: Settings) -> None:
+    """Have the async calls of google-genai seen, or say that they are not."""
+    if not google_genai.send_by_httpx(client):
+        settings.warn("async calls of this google.genai client go through its aiohttp_client and are not observed")
 
 
 def _checked(hosts: Iterable[str]) -> frozenset[str]:

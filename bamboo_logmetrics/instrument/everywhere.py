@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from bamboo_logmetrics.instrument.finding import family_name, is_http_client
+from bamboo_logmetrics.instrument.google_genai import EveryClient
 from bamboo_logmetrics.instrument.shield import shielded
 from bamboo_logmetrics.instrument.wrapping import is_wrapped, unwrap, wrap
 
@@ -36,6 +37,7 @@ class _State:
         self.originals: dict[type, tuple[Init, Init]] = {}  # by class: its own __init__, and the one in its place
         self.clients: WeakSet[Any] = WeakSet()  # those that were wrapped here
         self.is_warned = False
+        self.google_genai = EveryClient()
 
 
 _state = _State()
@@ -67,6 +69,7 @@ def disable() -> None:
     for client in list(_state.clients):
         unwrap(client)
     _state.clients.clear()
+    _state.google_genai.undo()
 
 
 def _change(package: ModuleType) -> None:
@@ -93,6 +96,7 @@ def _wrapping(original: Init) -> Init:
 @shielded
 def _wrap_new(client: Any) -> None:
     if _state.settings is not None and not is_wrapped(client):
+        _state.google_genai.send_by_httpx()  # it makes an HTTP client as soon as it is used
         wrap(client, _state.settings)
         _state.clients.add(client)
 

@@ -317,3 +317,24 @@ def test_the_guide_s_first_lines(server, monkeypatch, run_python, tmp_path):
     assert done.returncode == 0, done.stderr
     usages = [line.event.usage for line in blm.read(tmp_path / "logs/agent.jsonl") if hasattr(line.event, "usage")]
     assert [usage.total_tokens for usage in usages] == [42]
+
+
+def test_google_genai_among_all_clients(server, log):
+    """``instrument()`` covers the sync and async calls of google-genai, also where aiohttp is installed."""
+    genai = pytest.importorskip("google.genai")
+    usage = {"promptTokenCount": 5, "candidatesTokenCount": 7, "totalTokenCount": 12}
+    content = {"parts": [{"text": "hello"}], "role": "model"}
+    server.always = json_answer(
+        {"candidates": [{"content": content, "finishReason": "STOP"}], "usageMetadata": usage, "modelVersion": "g-1"}
+    )
+    instrument(log=log, hosts=["127.0.0.1"])
+
+    async def work(client):
+        await client.aio.models.generate_content(model="g", contents="x")
+        await client.aio.aclose()
+
+    with genai.Client(api_key="x", http_options={"base_url": server.url}) as client:
+        client.models.generate_content(model="g", contents="x")
+        asyncio.run(work(client))
+    assert [completed["total_tokens"] for _, completed in calls_of(log)] == [12, 12]
+    assert [started["model"] for started, _ in calls_of(log)] == ["g", "g"]

@@ -120,19 +120,6 @@ def test_hosts_are_names(hosts):
         instrument(hosts=hosts)
 
 
-@pytest.mark.parametrize("uses_aiohttp", [True, False])
-def test_calls_by_aiohttp_are_named(log, uses_aiohttp):
-    """A client that sends its async calls by aiohttp is covered as far as it goes, and a warning says how far."""
-    with httpx.Client() as http:
-        sdk = Sdk(http)
-        sdk._api_client = sdk.api
-        sdk.api._use_aiohttp = lambda: uses_aiohttp
-        instrument(sdk, log=log)
-    warnings = [line["event"] for line in lines_of(log) if line["level"] == "warning"]
-    assert len(warnings) == uses_aiohttp
-    assert all("httpx_async_client" in text for text in warnings)
-
-
 class Inner(httpx.AsyncClient):
     """The client that is made for each event loop."""
 
