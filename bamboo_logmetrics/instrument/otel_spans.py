@@ -226,7 +226,7 @@ class _LateSpan(NamedTuple):
         facts, model = _facts(self.attributes), _text(self.attributes, _MODEL)
         ids = {"round_id": self.own_id, "session_id": _text(self.attributes, _CONVERSATION) or self.trace_id}
         self.log.emit(RoundStarted(**ids, model=model, meta=self.began))
-        source = {} if facts.usage_source == "reported" else {"usage_source": facts.usage_source}
+        source = {"usage_source": facts.usage_source}
         completed = RoundCompleted(
             **ids,
             status="error" if failed else "success",
@@ -270,7 +270,8 @@ def _finish(scope: Scope, span: ReadableSpan, attributes: Attributes) -> None:
     """End a scope that a span has opened."""
     failed, error_type, error = _failure(span, attributes)
     if failed:
-        scope.fail(error or error_type, error_type=error_type)
+        # not the text of a tool's error, which often quotes its arguments
+        scope.fail(error if error and scope.kind != TOOL else error_type, error_type=error_type)
     if isinstance(scope, CallScope):
         if not scope._observed:
             scope.observe(_facts(attributes))

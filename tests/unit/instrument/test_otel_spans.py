@@ -59,7 +59,7 @@ def test_a_run_of_an_agent(log, tracer):
     assert (completed["prompt_tokens"], completed["completion_tokens"], completed["total_tokens"]) == (30, 7, 37)
     assert (completed["cache_read_tokens"], completed["stop_reason"]) == (20, "stop")
     assert (completed["provider"], completed["model"], completed["response_model"]) == ("openai", "m-1", "m-1-2026")
-    assert "usage_source" not in completed
+    assert completed["usage_source"] == "reported"
     assert (tool["tool_name"], tool["tool_call_id"], tool["success"]) == ("read_file", "c-1", True)
     assert tool["round_id"] == began["round_id"] == completed["round_id"]
     assert (ended["event"], ended["status"]) == ("chat.session_completed", "completed")
@@ -70,9 +70,9 @@ def test_a_run_of_an_agent(log, tracer):
 @pytest.mark.parametrize(
     ("attributes", "tokens"),
     [
-        ({"gen_ai.usage.prompt_tokens": 5, "gen_ai.usage.completion_tokens": 2}, (5, 2, None)),
-        ({"llm.token_count.prompt": 5, "llm.token_count.completion": 2}, (5, 2, None)),
-        ({"gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 0}, (5, 0, None)),
+        ({"gen_ai.usage.prompt_tokens": 5, "gen_ai.usage.completion_tokens": 2}, (5, 2, "reported")),
+        ({"llm.token_count.prompt": 5, "llm.token_count.completion": 2}, (5, 2, "reported")),
+        ({"gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 0}, (5, 0, "reported")),
         ({"gen_ai.usage.input_tokens": 5}, (5, 0, "partial")),
         ({"gen_ai.usage.output_tokens": 2.0}, (0, 2, "partial")),
         # some libraries leave the cache out of the input
@@ -83,7 +83,7 @@ def test_a_run_of_an_agent(log, tracer):
                 "gen_ai.usage.cache_read_input_tokens": 40,
                 "gen_ai.usage.cache_creation.input_tokens": 10,
             },
-            (53, 2, None),
+            (53, 2, "reported"),
         ),
         ({"gen_ai.usage.input_tokens": -1, "gen_ai.usage.output_tokens": "many"}, (0, 0, "missing")),
         ({}, (0, 0, "missing")),
@@ -94,7 +94,7 @@ def test_usage_of_each_generation(log, tracer, attributes, tokens):
     with tracer.start_as_current_span("chat", attributes=CHAT) as span:
         span.set_attributes(attributes)
     (completed,) = named(log, "chat.round_completed")
-    assert (completed["prompt_tokens"], completed["completion_tokens"], completed.get("usage_source")) == tokens
+    assert (completed["prompt_tokens"], completed["completion_tokens"], completed["usage_source"]) == tokens
 
 
 @pytest.mark.parametrize(
