@@ -13,6 +13,7 @@ _ENDS_TEXT = re.compile(r"""(?<!\\)\\*"\s{0,9}(?=[,:}\]\x1f]|\Z)""")
 _STARTS_TEXT = re.compile(r"""[:,=\[{(]\s{0,9}\\*"(?!\s{0,9}[,:}\])])[^"]*\Z""")
 _OUTER_ENDS = re.compile(r"""\\*["'`]\s{0,9}(?:[,}\])]|\Z)""")
 _OPEN_ENCODED, _END_OF_ENCODED = re.compile(ENCODED_QUOTE), re.compile(r"""[\s"'&%\\]|\Z""")
+_SHORT = 200  # characters of a text whose end is found without looking at each escape
 _LONGEST_ENCODED = 4_000  # characters
 _MOST_BEFORE = 100  # characters before a name in which the text around it may begin
 _MOST_NESTED, _DEEPEST = 100, 8  # texts in one list or mapping, and levels
@@ -26,6 +27,8 @@ def close_of(text: str, start: int) -> tuple[int, int] | None:
     opened = _OPEN.match(text, start)
     if not opened:
         return None
+    if not opened[1] and (end := _plain_end(text, opened.end(), opened[2])):
+        return (opened.end(), end)
     level = _level(len(opened[1]))
     begin, end = opened.end(), opened.end()
     for match in _QUOTE[opened[2]].finditer(text, begin):
@@ -38,6 +41,15 @@ def close_of(text: str, start: int) -> tuple[int, int] | None:
         if _closes(slashes, level):
             return (begin, match.end() - 1 - len(opened[1]))
     return (begin, len(text))
+
+
+def _plain_end(text: str, begin: int, quote: str) -> int:
+    """Return the place of the closing quote of a short text without line breaks and escapes; 0 if it is none."""
+    end = text.find(quote, begin, begin + _SHORT)
+    if end < 0:
+        return 0
+    value = text[begin:end]
+    return 0 if "\\" in value or "\n" in value or "\r" in value else end
 
 
 def close_of_encoded(text: str, start: int) -> tuple[int, int] | None:

@@ -43,15 +43,17 @@ def is_secret(secrecy: Secrecy, value: str, *, quoted: bool = True) -> bool:
     value = value[:_JUDGED]
     if secrecy.own:
         return bool(value) and not value.startswith(MASKED) and value.lower() not in _NO_VALUE
-    if value.startswith(MASKED) or is_placeholder(value) or is_message(value):
-        return False
     if secrecy.level is Level.CHECKED:
-        return bool(secrecy.check and secrecy.check(value))
-    if secrecy.level is Level.TEXT:
-        if value.replace(".", "").isdigit():
-            return False
-        return not secrecy.long or is_random(value, 8 if quoted else 12)
-    return True
+        fits = bool(secrecy.check and secrecy.check(value))
+    else:
+        fits = secrecy.level is Level.ALWAYS or _is_text(secrecy, value, quoted=quoted)
+    return fits and not (value.startswith(MASKED) or is_placeholder(value) or is_message(value))
+
+
+def _is_text(secrecy: Secrecy, value: str, *, quoted: bool) -> bool:
+    if value.replace(".", "").isdigit():
+        return False
+    return not secrecy.long or is_random(value, 8 if quoted else 12)
 
 
 def end_of_run(pattern: re.Pattern[str], text: str, end: int) -> int:
