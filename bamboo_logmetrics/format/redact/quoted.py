@@ -16,7 +16,7 @@ _OPEN_ENCODED, _END_OF_ENCODED = re.compile(ENCODED_QUOTE), re.compile(r"""[\s"'
 _SHORT = 200  # characters of a text whose end is found without looking at each escape
 _LONGEST_ENCODED = 4_000  # characters
 _MOST_BEFORE = 100  # characters before a name in which the text around it may begin
-_MOST_NESTED, _DEEPEST = 100, 8  # texts in one list or mapping, and levels
+_MOST_NESTED, _DEEPEST = 2_000, 8  # texts in one list or mapping, and levels
 
 
 def close_of(text: str, start: int) -> tuple[int, int] | None:

@@ -417,3 +417,24 @@ def test_arguments_that_hold_the_separator():
 def test_a_name_behind_two_colons_is_code():
     """A name behind ``::``, as in Rust and C++, names no secret."""
     assert mask_text("let k = Config::key = 5") == "let k = Config::key = 5"
+
+
+# (text, what it becomes): forms that are easily taken for others
+EDGES = [
+    ("İ contraseña: x1y2, password=x1y2", f"İ contraseña: {MASK}, password={MASK}"),
+    ("password=Settings.DB_pass", "password=Settings.DB_pass"),
+    ('{"a": "{\\"password\\": \\"x \\\\\\" y\\", \\"n\\": 1}"}', f'{{"a": "{{\\"password\\": \\"{MASK}\\", \\"n\\": 1}}"}}'),
+    ("https://committee-member@github.com/x, https://committeemember@github.com/x", None),
+    ("https://a1b2c3d4e5@github.com/x, https://a1b2c3d4e5@shop.example/x", f"https://{MASK}@github.com/x, https://a1b2c3d4e5@shop.example/x"),
+    ('passwords: {"a": ["' + '", "'.join(["x1"] * 300) + '"], "b": 5}', 'passwords: {"a": ["' + '", "'.join([MASK] * 300) + '"], "b": 5}'),
+    ("%22password%22%3A%22x1y2 and", f"%22password%22%3A%22{MASK} and"),
+    ('password: "x1\ny2"', f'password: "{MASK}\ny2"'),
+    ("login --password=<password> --user=<user>", None),
+    ("the password is: sky-blue", f"the password is: {MASK}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "masked"), EDGES, ids=[text[:30] for text, _ in EDGES])
+def test_forms_that_resemble_others(text, masked):
+    """Escapes within escapes, users that are no keys, long lists and cut texts lose their secrets alone."""
+    assert mask_text(text) == (masked or text)

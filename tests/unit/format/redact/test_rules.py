@@ -83,6 +83,7 @@ FORMS = [
     ("employee_id%3D4711%26n", "employee_id%3D[redacted]%26n"),
     ("**employee_id**: Ann", "**employee_id**: [redacted]"),
     ("| employee_id | Ann |", "| employee_id | [redacted] |"),
+    ('employee_id="employee_id=5" x', 'employee_id="[redacted]" x'),
     ("my_employee_id=5", "my_employee_id=[redacted]"),
     ("employee_id=None", "employee_id=None"),
     ("employee_id=[redacted]", "employee_id=[redacted]"),
