@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -43,9 +44,7 @@ def run(ctx: click.Context, log: str, hosts: tuple[str, ...], command: tuple[str
     bamboo-logmetrics run -- uvicorn app:app --workers 2
     bamboo-logmetrics run --host gateway.internal -- -m my_agent
     """  # noqa: D301 - click wants the character \b itself
-    program = [*command]
-    if program[0].endswith(".py") or program[0] == "-m":
-        program.insert(0, sys.executable)
+    program = program_of(command)
     directory = os.path.dirname(os.path.abspath(log))
     try:
         os.makedirs(directory, exist_ok=True)
@@ -60,3 +59,10 @@ def run(ctx: click.Context, log: str, hosts: tuple[str, ...], command: tuple[str
     except OSError as error:
         click.echo(f"Error: {program[0]}: {error.strerror}", err=True)
         ctx.exit(_NOT_EXECUTABLE)
+
+
+def program_of(command: Sequence[str]) -> list[str]:
+    """Return the program and its arguments: this Python for a module or a script."""
+    if command[0] == "-m" or command[0].endswith(".py"):
+        return [sys.executable, *command]
+    return [*command]

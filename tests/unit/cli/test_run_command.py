@@ -8,10 +8,13 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 from support.provider_server import ProviderServer
 from support.tools import typed
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.cli.commands import cli
+from bamboo_logmetrics.cli.run_command import program_of
 from bamboo_logmetrics.instrument.autostart import FOLDER
 
 CALL = """
@@ -118,6 +121,31 @@ def test_a_python_without_the_package(tmp_path, run):
     assert (done.returncode, done.stdout) == (0, "ran\n")
     assert f"{other}: this Python has no bamboo_logmetrics" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [
+        (("-m", "app", "-x"), [sys.executable, "-m", "app", "-x"]),
+        (("app.py", "-m"), [sys.executable, "app.py", "-m"]),
+        (("uvicorn", "app:app"), ["uvicorn", "app:app"]),
+    ],
+)
+def test_the_program_of_a_command(command, program):
+    """A module and a script are run by this Python; anything else is a program."""
+    assert program_of(command) == program
+
+
+@pytest.mark.parametrize(("command", "code"), [("no-such-program-here", 127), ("/", 126)])
+def test_what_cannot_be_run_in_this_process(tmp_path, command, code):
+    """The command itself goes on when there is nothing to run, and says so."""
+    result = CliRunner().invoke(cli, ["run", "--log", str(tmp_path / "new/a.jsonl"), "--", command])
+    assert result.exit_code == code
+    assert result.stderr.startswith(f"Error: {command}: ")
+    assert (tmp_path / "new").is_dir()
+    result = CliRunner().invoke(cli, ["run", "--log", "/dev/null/a.jsonl", "--", command])
+    assert result.exit_code == 2
+    assert "give another --log" in result.stderr
 
 
 @pytest.mark.parametrize(
