@@ -28,7 +28,9 @@ def value_below(text: str, name: NameInText, start: int) -> Iterator[Span]:
     if not block or len(block["indent"]) <= len(line) - len(line.lstrip(" \t")):
         return
     if block["block"] is not None:
-        yield _whole(text, block)
+        span = _whole(text, block)
+        if is_secret(name.secrecy, text[slice(*span)]):
+            yield span
     elif not line.strip(" \t-\"'"):
         yield from _next_line(text, name, block)
 
