@@ -40,12 +40,14 @@ def pytest_collection_finish(session):
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
     """Fail a test that leaves a thread, an open log or a descriptor of a test's file behind."""
-    check = LeakCheck()
+    check, on_sigterm = LeakCheck(), signal.getsignal(signal.SIGTERM)
     base.SHORT_EVENTS |= _SHORT_EVENTS  # an event with a long text, of the test before, has changed it
     diagnostics.stderr.reset()  # the minute of the test before is over
     yield
     structlog.contextvars.clear_contextvars()
     assert check.leaks() == []
+    assert opening._configured.pipeline is None, "the test configured the process's log: use the fixture unconfigured"
+    assert signal.getsignal(signal.SIGTERM) is on_sigterm
 
 
 @pytest.fixture

@@ -215,11 +215,14 @@ def names_in(tree):
 
 @functools.cache
 def names_used():
-    """Return (file, name) for all names in the package, but for the command line's."""
+    """Return (file, name) for all names in the package, but for the command line's.
+
+    ``sitecustomize.py`` is part of ``bamboo-logmetrics run``: it says that a Python does not have the package.
+    """
     return [
         (path.relative_to(PACKAGE).as_posix(), name)
         for path in sorted(PACKAGE.rglob("*.py"))
-        if path.relative_to(PACKAGE).parts[0] != "cli"
+        if path.relative_to(PACKAGE).parts[0] != "cli" and path.name != "sitecustomize.py"
         for name in names_in(ast.parse(path.read_text(encoding="utf-8")))
     ]
 

@@ -86,9 +86,9 @@ def test_what_only_the_general_conversion_knows():
 def test_an_event_of_an_application():
     """An event of an application's class takes the general way."""
 
-    class CacheWarmed(blm.ChatEvent):
+    class IndexWarmed(blm.ChatEvent):
         entries: int
 
-    event = CacheWarmed(entries=5)
+    event = IndexWarmed(entries=5)
     assert to_line(event) == event.to_json().encode()
     assert from_line(to_line(event)) == event

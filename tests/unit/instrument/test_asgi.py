@@ -33,7 +33,7 @@ async def receive():
 
 
 @pytest.fixture
-def call(tmp_path):
+def call(tmp_path, unconfigured):
     """Send a request to an application behind the middleware; return what was sent and the events."""
     path = tmp_path / "a.jsonl"
     blm.configure(path)
@@ -54,8 +54,7 @@ def call(tmp_path):
         return sent, typed(path)
 
     calling.path = path
-    yield calling
-    blm.close()
+    return calling
 
 
 def test_a_request_has_two_events(call):
@@ -187,4 +186,3 @@ def test_an_error_in_the_log_is_not_the_applications(call, capfd):
     scope = {"type": "http", "path": "/", "method": "GET", "headers": []}
     asyncio.run(MetricsMiddleware(app)(scope, receive, send))
     assert len(sent) == 1
-    blm.configure(call.path)  # without the processor, for the tests that follow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import httpx
 import pytest
@@ -14,8 +15,9 @@ from bamboo_logmetrics.instrument import autostart, uninstrument
 
 
 @pytest.fixture
-def start(monkeypatch):
+def start(monkeypatch, unconfigured):
     """Start as a program with these variables would; the test's process is as before afterwards."""
+    on_sigterm = signal.getsignal(signal.SIGTERM)
 
     def starting(**variables):
         for name, value in variables.items():
@@ -24,7 +26,7 @@ def start(monkeypatch):
 
     yield starting
     uninstrument()
-    blm.close()
+    signal.signal(signal.SIGTERM, on_sigterm)
 
 
 def test_the_environment_of_a_program(tmp_path):

@@ -10,7 +10,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.instrument.prometheus import MOST_VALUES, export_metrics
-from bamboo_logmetrics.logger import opening
 from bamboo_logmetrics.testing import GateSink, open_log_on
 
 USAGE = blm.TokenUsage(prompt_tokens=30, completion_tokens=7, total_tokens=37, cache_read_tokens=20)
@@ -184,7 +183,7 @@ def test_drops_are_those_of_the_channels(tmp_path, registry):
     assert counts["closed"] == 1
 
 
-def test_the_configured_log(tmp_path, registry):
+def test_the_configured_log(tmp_path, registry, unconfigured):
     """Without a log the configured one is counted, also one that is configured later."""
     export_metrics(registry=registry)
     for name in ("a.jsonl", "b.jsonl"):
@@ -192,8 +191,6 @@ def test_the_configured_log(tmp_path, registry):
         emit(blm.get_logger("app"), round_of(1))
         assert blm.flush()
     assert scraped(registry, f"{CALLS}_count") == {labels(gen_ai_request_model="m-1"): 2}
-    blm.close()
-    opening._configured.listeners.clear()
 
 
 def test_a_listener_that_fails_costs_nothing(open_log, capfd):
