@@ -26,6 +26,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+OTHER_ENDPOINT = "http"  # of a path that is no provider's API: paths have ids and names in them
+
+_VERSION = re.compile(r"/v\d[a-z0-9]*/", re.ASCII)  # in the path of every provider's API
 _LEAST_ERROR = 400  # the lowest status code of an error
 _SERVER_ERROR = 500
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
@@ -52,11 +55,11 @@ class MetricsMiddleware:
     ) -> None:
         self.app = app
         self._log = log
-        self._ignore = frozenset(ignore)
+        self._ignore = frozenset(path.rstrip("/") for path in ignore)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a connection on to the application, and report it if it is an HTTP request."""
-        if scope["type"] != "http" or scope.get("path") in self._ignore:
+        if scope["type"] != "http" or scope.get("path", "").rstrip("/") in self._ignore:
             await self.app(scope, receive, send)
             return
         request = _Request(self._log or get_logger(), scope, send)
@@ -91,10 +94,10 @@ class _Request:
         headers = self._scope.get("headers", ())
         self._bound["method"] = self._scope.get("method", "")
         streams = any(b"text/event-stream" in value for value in _values(headers, b"accept"))
-        endpoint = endpoint_of(self._scope.get("path", "")).name
-        self._log.emit(
-            RequestStarted(request_id=self._id, endpoint=endpoint, model="", is_stream=streams), **self._bound
+        started = RequestStarted(
+            request_id=self._id, endpoint=_endpoint(self._scope.get("path", "")), model="", is_stream=streams
         )
+        self._log.emit(started, **self._bound)
 
     async def send(self, message: Message) -> None:
         """Pass a message of the application on to the server."""
@@ -143,6 +146,12 @@ class _Request:
 
     def _elapsed_ms(self) -> float:
         return (monotonic() - self._began) * 1000
+
+
+def _endpoint(path: str) -> str:
+    """Return the endpoint of a provider's API that a path is; of any other path only that it is one."""
+    endpoint = endpoint_of(path)
+    return endpoint.name if endpoint.family and _VERSION.search(path) else OTHER_ENDPOINT
 
 
 def _values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:

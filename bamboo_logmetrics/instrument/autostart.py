@@ -23,7 +23,9 @@ def environment(log: str, hosts: Sequence[str], outer: Mapping[str, str]) -> dic
         hosts: hosts to observe besides those of known providers.
         outer: the environment to start from.
     """
-    paths = [FOLDER, *(path for path in outer.get("PYTHONPATH", "").split(os.pathsep) if path and path != FOLDER)]
+    before = outer.get("PYTHONPATH", "")
+    # an empty entry stays: it means the current directory
+    paths = [FOLDER, *(path for path in before.split(os.pathsep) if path != FOLDER)] if before else [FOLDER]
     return {**outer, "PYTHONPATH": os.pathsep.join(paths), _LOG: os.path.abspath(log), _HOSTS: ",".join(hosts)}
 
 

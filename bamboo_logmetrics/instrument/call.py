@@ -74,12 +74,17 @@ class Call:
 
     def start(self) -> None:
         """Emit the started event, and have the call completed at the latest when its log is closed."""
-        self._settings.log._logger.scopes[id(self)] = ref(self)
+        scopes = self._settings.log._logger.scopes
+        scopes[id(self)] = ref(self)
         if self._scope is None:
             event = RequestStarted(
                 request_id=self._request_id, endpoint=self._endpoint.name, model=self._model, is_stream=self._is_stream
             )
-            self._settings.log.emit(event, **self._bound)
+            try:
+                self._settings.log.emit(event, **self._bound)
+            except BaseException:  # a processor of the application: the call goes on without us
+                scopes.pop(id(self), None)
+                raise
 
     @shielded
     def answered(self, response: Any) -> None:
@@ -182,8 +187,9 @@ class Call:
         else:
             is_counted = False
         if self._scope is not None:
+            self._scope.saw_status(self._status_code)
             if not is_counted:
-                self._scope.observe(facts)
+                self._scope.observe(replace(facts, bound=self._bound_for_scope(facts, stream_end)))
             return
         values = self._values_at_end(facts, outcome, stream_end)
         if is_counted:
@@ -197,6 +203,15 @@ class Call:
         for iteration in facts.iterations:
             self._emit_iteration(iteration)
 
+    def _bound_for_scope(self, facts: CallFacts, stream_end: str) -> dict[str, Any]:
+        """Return the bound values that a request scope around the call writes in its own event."""
+        own = [name for name in ("provider", "attempt", "retry_wait_ms") if name in self._bound]
+        return {**facts.bound, **{name: self._bound[name] for name in own}, **self._end_of_stream(stream_end)}
+
+    def _end_of_stream(self, stream_end: str) -> dict[str, Any]:
+        is_known = self._reader is not None and (self._reader.is_stream or stream_end != outcomes.COMPLETE)
+        return {"stream_end": stream_end} if is_known else {}
+
     def _values_at_end(self, facts: CallFacts, outcome: Outcome, stream_end: str) -> dict[str, Any]:
         values = dict(facts.bound)
         if self._model:
@@ -204,8 +219,7 @@ class Call:
         is_answer = outcome.status == "success" and self._status_code < _REDIRECT
         if facts.usage is not None or is_answer:
             values["usage_source"] = facts.usage_source
-        if self._reader is not None and (self._reader.is_stream or stream_end != outcomes.COMPLETE):
-            values["stream_end"] = stream_end
+        values.update(self._end_of_stream(stream_end))
         if self._first_token is not None:
             values["time_to_first_token_ms"] = self._first_token
         if outcome.error_type is not None:

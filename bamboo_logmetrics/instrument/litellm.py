@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from bamboo_logmetrics.instrument.provider_names import standard_name
 from bamboo_logmetrics.instrument.shield import shielded
 from bamboo_logmetrics.logger.opening import get_logger
 from bamboo_logmetrics.logger.scope_context import current_request, current_round, swap
 from bamboo_logmetrics.logger.scope_outcome import outcome_of
 from bamboo_logmetrics.logger.scopes import RequestScope
 from bamboo_logmetrics.usage import CallFacts, UnknownUsage, read_body, read_usage
+from bamboo_logmetrics.usage.provider_names import standard_name
 
 if TYPE_CHECKING:
     from typing_extensions import Self

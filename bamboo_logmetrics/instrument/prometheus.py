@@ -32,6 +32,7 @@ from bamboo_logmetrics.events import (
 from bamboo_logmetrics.format.layouts import semconv
 from bamboo_logmetrics.logger.opening import get_logger
 from bamboo_logmetrics.record.queued import QueuedRecord, as_dict
+from bamboo_logmetrics.usage.providers import OPERATIONS
 
 if TYPE_CHECKING:
     from bamboo_logmetrics.logger.bound_log import BoundLog
@@ -186,8 +187,7 @@ class PrometheusMetrics(Collector):
         self._rounds.begin(event.round_id, (event.model, "chat"))
 
     def _request_started(self, event: RequestStarted, bound: Mapping[str, Any]) -> None:  # noqa: ARG002
-        flat = {"event": event.kind, "endpoint": event.endpoint}
-        self._requests.begin(event.request_id, (event.model, semconv.common(flat).get("gen_ai.operation.name", "chat")))
+        self._requests.begin(event.request_id, (event.model, _operation(event)))
 
     def _round_completed(self, event: RoundCompleted, bound: Mapping[str, Any]) -> None:
         self._call(event, self._rounds.pop(event.round_id, None), bound)
@@ -255,9 +255,18 @@ class PrometheusMetrics(Collector):
 
     def _find_channels(self) -> None:
         """Remember the channel of each log; ``configure`` may have given a log another one."""
-        for pipeline in [target.pipeline for target in list(self._targets)]:
-            if pipeline is not None and pipeline.channel not in self._channels:
-                self._channels.append(pipeline.channel)
+        with self._lock:  # two scrapes at once
+            for pipeline in [target.pipeline for target in list(self._targets)]:
+                if pipeline is not None and pipeline.channel not in self._channels:
+                    self._channels.append(pipeline.channel)
+
+
+def _operation(event: RequestStarted) -> str:
+    """Return ``gen_ai.operation.name`` of a request; empty for one that calls no model, such as a moderation."""
+    if event.endpoint in OPERATIONS:
+        return OPERATIONS[event.endpoint]
+    flat = {"event": event.kind, "endpoint": event.endpoint}
+    return str(semconv.common(flat).get("gen_ai.operation.name", "chat"))
 
 
 def _dropped() -> CounterMetricFamily:

@@ -26,15 +26,18 @@ class CallScope(Scope):
     _own: Sequence[OwnUsage] = ()
     _observed: list[CallFacts] | None = None  # a list while the scope is open
     _time_to_first_token_ms: int | None = None
+    _final_usage: TokenUsage | None = None
 
     @property
     def usage(self) -> TokenUsage | None:
-        """The usage that was set, else the sum of the calls observed inside so far, or None.
+        """The usage that was set, else the sum of the calls observed inside so far, or None; also after the end.
 
         Set a TokenUsage, or what a provider's library answers: its usage, or the whole answer. Raises
         :class:`~bamboo_logmetrics.usage.UnknownUsage` for anything else.
         """
-        return total_of(self._own, tuple(self._observed or ())).usage
+        if self._observed is None:
+            return self._final_usage
+        return total_of(self._own, tuple(self._observed)).usage
 
     @usage.setter
     def usage(self, usage: object) -> None:
@@ -63,14 +66,19 @@ class CallScope(Scope):
             return True
         return False
 
+    def saw_status(self, code: int) -> None:
+        """Take the HTTP status of an answer that was observed inside; a round has no use for it."""
+
     def _total(self) -> Total:
         """Return the sum of the calls, and take no more of them."""
         observed, self._observed = self._observed, None
         try:
-            return total_of(self._own, observed or ())
+            total = total_of(self._own, observed or ())
         except Exception as error:  # noqa: BLE001 - such as a sum beyond 64 bits
             self._report(error)
             return Total(None, MISSING, 0)
+        self._final_usage = total.usage
+        return total
 
     def _end_values(self, outcome: Outcome, total: Total) -> dict[str, Any]:
         """Return the values to bind to the event of the end, those of the application among them."""

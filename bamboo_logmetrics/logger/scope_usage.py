@@ -65,7 +65,7 @@ def total_of(own: Sequence[OwnUsage], observed: Sequence[CallFacts]) -> Total:
     usages = [(item, REPORTED) if isinstance(item, TokenUsage) else (item.usage, item.usage_source) for item in own]
     usages = usages or [(call.usage, call.usage_source) for call in answered]
     total = Total(*_sum(usages), len(own) or len(answered))
-    total.bound = _common(facts or answered)
+    total.bound = _common(facts or answered or observed[-1:])
     total.iterations = [item for call in facts or answered for item in call.iterations]
     failed = [call for call in facts or observed if call.error_type or call.error]
     if failed and (facts or not (own or answered)):
@@ -95,7 +95,7 @@ def _sum(usages: Iterable[tuple[TokenUsage | None, str]]) -> tuple[TokenUsage | 
     return (None, MISSING) if total is None else (total, source)
 
 
-def _common(calls: list[CallFacts]) -> dict[str, Any]:
+def _common(calls: Sequence[CallFacts]) -> dict[str, Any]:
     """Return the values that hold for all calls together."""
     if len(calls) == 1:
         return dict(calls[0].bound)

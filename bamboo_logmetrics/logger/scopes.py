@@ -148,6 +148,7 @@ class RequestScope(CallScope):
 
     kind = scope_context.REQUEST
     _code: int | None = None
+    _seen_code = 0  # of the last answer that was observed inside
     _round: CallScope | None = None  # that counts it too; of one inside another request, that request
     _silent = False  # True if only others count it
     _handed_on: CallFacts | None = None  # what the round was given
@@ -178,11 +179,16 @@ class RequestScope(CallScope):
         counted.iterations += facts.iterations
         return True
 
+    def saw_status(self, code: int) -> None:
+        """Take the HTTP status of an answer that was observed inside."""
+        self._seen_code = code
+
     @property
     def status_code(self) -> int | None:
         """The HTTP status that was set, or None.
 
-        The event then has 200 after a block that returns, and else the status that the exception has, or 0.
+        The event then has that of the answer that was observed inside, else 200 after a block that returns, and the
+        status that the exception has, or 0.
         """
         return self._code
 
@@ -214,9 +220,9 @@ class RequestScope(CallScope):
         total = self._total()
         if total.error_type is not None and outcome.status == SUCCESS:  # an error in an answer that came
             outcome = Outcome(ERROR, total.error_type, total.error)
-        code = self._code if self._code is not None else outcome.status_code
+        code = self._code if self._code is not None else outcome.status_code or self._seen_code
         if outcome.status == SUCCESS:
-            code = _OK if self._code is None else code
+            code = _OK if self._code is None and not code else code
             if code >= _FIRST_ERROR:
                 outcome = Outcome(ERROR, str(code))
         bound = self._end_values(outcome, total)

@@ -199,6 +199,9 @@ def _patterns() -> tuple[tuple[re.Pattern[str], Endpoint], ...]:
     return tuple((re.compile(pattern + "$"), Endpoint(*names)) for pattern, *names in _ENDPOINTS)
 
 
+# gen_ai.operation.name by the name of an endpoint; empty where no model is called
+OPERATIONS: Mapping[str, str] = {each.name: each.operation for each in (Endpoint(*row[1:]) for row in _ENDPOINTS)}
+
 # the provider where the path tells it and the host does not
 _BY_FAMILY: Mapping[str, str] = {
     "openai": "openai",

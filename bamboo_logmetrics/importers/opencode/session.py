@@ -23,6 +23,7 @@ from bamboo_logmetrics.importers.opencode.records import (
     usage_of,
 )
 from bamboo_logmetrics.importers.values import count, identifier, label, project
+from bamboo_logmetrics.usage.provider_names import standard_name
 
 _ABORTED = "MessageAbortedError"
 _REJECTED = re.compile(r"(\w+: )?The user (rejected|dismissed)|(\w+: )?Rule prevents tool usage", re.IGNORECASE)
@@ -154,7 +155,7 @@ class SessionFacts:
         marks = [whole] if entry.completed is None else [whole, entry.mark(whole=False)]
         parent = identifier(message.parentID) or ""
         bound = {
-            "provider": entry.provider,
+            "provider": _provider(entry),
             "stop_reason": label(message.finish),
             "turn_id": self._names.get(parent, parent) or None,
             "cost_usd_estimate": message.cost if type(message.cost) in (int, float) and message.cost > 0 else None,
@@ -178,7 +179,7 @@ class SessionFacts:
         if code is not None and code <= 599:  # noqa: PLR2004 - the last status code of HTTP
             fields["status_code"] = code
         number = count(attempt)
-        bound: dict[str, Any] = {"model": entry.model, "provider": entry.provider, "attempt": number}
+        bound: dict[str, Any] = {"model": entry.model, "provider": _provider(entry), "attempt": number}
         if "latency_ms" not in fields:
             bound["latency_source"] = "missing"
         name = f"{self._names[entry.id]}:{at if number is None else number}"
@@ -218,6 +219,10 @@ class SessionFacts:
             bound["error_type"] = error
         at = entry.created if start is None else start
         return ToolFact(tool_id, name, at, None if end is None else max(at, end), error is not None, bound)
+
+
+def _provider(entry: Entry) -> str | None:
+    return None if entry.provider is None else standard_name(entry.provider)
 
 
 def _tool_error(state: State, metadata: Metadata) -> str | None:

@@ -32,5 +32,7 @@ def _start() -> None:
     start()
 
 
-_run_hidden()
-_start()
+try:
+    _run_hidden()
+finally:
+    _start()

@@ -36,6 +36,7 @@ def test_the_environment_of_a_program(tmp_path):
     assert inner["PYTHONPATH"].split(os.pathsep) == [autostart.FOLDER, "a", "b"]
     assert inner["HOME"] == "/home/me"
     assert autostart.environment("a", [], {})["PYTHONPATH"] == autostart.FOLDER
+    assert autostart.environment("a", [], {"PYTHONPATH": ":/app"})["PYTHONPATH"] == f"{autostart.FOLDER}::/app"
 
 
 def test_a_start(tmp_path, start, monkeypatch):

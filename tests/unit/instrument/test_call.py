@@ -372,6 +372,27 @@ def test_a_request_scope_emits_for_its_call(server, client, log):
     assert completed["time_to_first_token_ms"] >= 0
 
 
+def test_a_request_scope_has_the_end_of_its_call(server, client, log):
+    """An answer with an error that nobody raises, and a stream that breaks, have their status in the scope's event."""
+    server.answer(
+        json_answer({"error": {"message": "no", "type": "server_error"}}, 500),
+        stream_answer(CHAT_STREAM[:2], ending=BROKEN),
+        stream_answer(CHAT_STREAM),
+    )
+    with log.request(endpoint="mine", model="m"):
+        assert client.post(server.chat, json=ASKED).status_code == 500
+    with pytest.raises(httpx.RemoteProtocolError), log.request(endpoint="mine", model="m"):
+        client.post(server.chat, json=ASKED)
+    with log.request(endpoint="mine", model="m") as scope:
+        client.post(server.chat, json=ASKED)
+    refused, broken, whole = [completed for _, completed in calls_of(log)]
+    assert (refused["status_code"], refused["status"], refused["error_type"]) == (500, "error", "server_error")
+    assert (broken["status_code"], broken["status"], broken["stream_end"]) == (200, "error", "broken")
+    assert (whole["status_code"], whole["status"], whole["stream_end"]) == (200, "success", "complete")
+    assert {call["provider"] for call in (refused, broken, whole)} == {"openai"}
+    assert scope.usage.total_tokens == 42  # also after the block
+
+
 def test_a_poll_inside_a_request_scope(server, client, log):
     """A usage that was counted before is not handed to a request scope again."""
     done = {

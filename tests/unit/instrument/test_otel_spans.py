@@ -12,7 +12,7 @@ from support.tools import flat, typed
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.instrument.otel_spans import MetricsSpanProcessor, add_trace_id
-from bamboo_logmetrics.logger.scope_context import observing
+from bamboo_logmetrics.logger.scope_context import current_request, current_round, observing
 from bamboo_logmetrics.usage import CallFacts
 
 CHAT = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m-1"}
@@ -145,8 +145,8 @@ def test_a_span_that_tells_only_at_its_end(log, tracer):
 
 def test_one_call_is_counted_once(log, tracer):
     """A span inside a round, a request or another call's span adds no event, and no tokens that are known already."""
-    with log.round(model="m-1", session_id="s") as call, tracer.start_as_current_span("chat", attributes=CHAT) as span:
-        call.observe(CallFacts(usage=blm.TokenUsage(prompt_tokens=1, completion_tokens=1, total_tokens=2)))
+    with log.round(model="m-1", session_id="s"), tracer.start_as_current_span("chat", attributes=CHAT) as span:
+        current_round().observe(CallFacts(usage=blm.TokenUsage(prompt_tokens=1, completion_tokens=1, total_tokens=2)))
         span.set_attributes(ANSWER)
     with log.round(model="m-1", session_id="s"), tracer.start_as_current_span("chat", attributes=CHAT) as span:
         span.set_attributes(ANSWER)
@@ -162,6 +162,38 @@ def test_one_call_is_counted_once(log, tracer):
         late.end()
     assert [event["prompt_tokens"] for event in named(log, "chat.round_completed")] == [1, 30, 30]
     assert len(named(log, "chat.round_started")) == 3
+
+
+def usage_of(tokens):
+    return {"gen_ai.usage.input_tokens": tokens, "gen_ai.usage.output_tokens": 0}
+
+
+def test_calls_beside_each_other(log, tracer):
+    """Two spans of calls at the same time are two calls: within a round they add up, within an agent each has its own."""
+    with log.round(model="m-1", session_id="s"):
+        first, second = (tracer.start_span("chat", attributes=CHAT) for _ in range(2))
+        for span, tokens in ((first, 100), (second, 10)):
+            span.set_attributes(usage_of(tokens))
+            span.end()
+    with tracer.start_as_current_span("invoke_agent", attributes=AGENT):
+        first, second = (tracer.start_span("chat", attributes=CHAT) for _ in range(2))
+        for span, tokens in ((second, 20), (first, 200)):
+            span.set_attributes(usage_of(tokens))
+            span.end()
+    rounds = named(log, "chat.round_completed")
+    assert [event["prompt_tokens"] for event in rounds] == [110, 20, 200]
+    assert rounds[0]["calls"] == 2
+    assert {event["session_id"] for event in rounds[1:]} == {"s-1"}
+
+
+def test_a_call_within_a_request_scope(log, tracer):
+    """A span within a request adds its tokens and its status to that."""
+    with log.request(endpoint="mine", model="m-1"), tracer.start_as_current_span("chat", attributes=CHAT) as span:
+        span.set_attributes(ANSWER)
+        current_request().saw_status(202)
+    (completed,) = named(log, "forward.request_completed")
+    assert (completed["prompt_tokens"], completed["status_code"]) == (30, 202)
+    assert named(log, "chat.round_completed") == []
 
 
 def test_agents_within_a_tool(log, tracer):

@@ -81,10 +81,18 @@ def test_one_call_is_counted_once(open_log, registry):
     emit(log, request_of(1), round_id="r1")
     emit(log, request_of(2), side="server")
     emit(log, request_of(3, endpoint="openai.embeddings"))
+    emit(log, request_of(4, endpoint="ollama.embed", usage=None), model="e-1")
+    emit(log, request_of(5, endpoint="openai.moderations", usage=None), model="e-2")
+    emit(log, request_of(6, endpoint="my.gateway/v1/messages", usage=None), model="e-3")
     assert log.flush()
     chat = labels(gen_ai_request_model="m-1")
+    others = {
+        labels(gen_ai_request_model="e-1", gen_ai_operation_name="embeddings"): 1,
+        (("gen_ai_request_model", "e-2"),): 1,
+        labels(gen_ai_request_model="e-3"): 1,
+    }
     alone = labels(gen_ai_request_model="m-1", gen_ai_operation_name="embeddings")
-    assert scraped(registry, f"{CALLS}_count") == {chat: 1, alone: 1}
+    assert scraped(registry, f"{CALLS}_count") == {chat: 1, alone: 1, **others}
     assert scraped(registry, f"{TOKENS}input_tokens_total") == {chat: 30, alone: 30}
 
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_NAMES: Mapping[str, str] = {  # of older conventions, OpenInference, pydantic-ai and LiteLLM
+_NAMES: Mapping[str, str] = {  # of older conventions, OpenInference, pydantic-ai, LiteLLM and OpenCode
+    "amazon-bedrock": "aws.bedrock",
     "az.ai.openai": "azure.ai.openai",
     "az.ai.inference": "azure.ai.inference",
     "azure": "azure.ai.openai",
     "azure_ai": "azure.ai.inference",
     "bedrock": "aws.bedrock",
     "cohere_chat": "cohere",
+    "fireworks-ai": "fireworks",
     "fireworks_ai": "fireworks",
     "gemini": "gcp.gemini",
     "google": "gcp.gemini",
     "google-gla": "gcp.gemini",
     "google-vertex": "gcp.vertex_ai",
+    "google-vertex-anthropic": "gcp.vertex_ai",
     "mistral": "mistral_ai",
     "mistralai": "mistral_ai",
+    "togetherai": "together",
     "together_ai": "together",
     "vertex_ai": "gcp.vertex_ai",
     "vertexai": "gcp.vertex_ai",
