@@ -23,6 +23,7 @@ from bamboo_logmetrics.format.layouts import LAYOUTS, flat_of, mapping, semconv
 from bamboo_logmetrics.importers import IMPORTERS
 from bamboo_logmetrics.options import make_options, options_table
 from bamboo_logmetrics.ship.destinations import DESTINATIONS
+from bamboo_logmetrics.usage.providers import HOSTS
 
 KINDS = sorted(EVENT_CLASSES)
 STATUSES = statuses._Status.__subclasses__()
@@ -145,6 +146,13 @@ def test_every_row_is_documented():
     page = reference("line-format.md")
     for row in mapping.ROWS:
         assert f"| `{row.key}` | `{row.otel}` |" in page
+
+
+def test_every_host_is_documented():
+    """The page of usage names each host that is observed, and its provider."""
+    rows = re.findall(r"^\| `([\w.]+)` \| (`.*`) \|$", reference("usage.md").partition("## Hosts")[2], re.MULTILINE)
+    documented = {host: provider for provider, hosts in rows for host in re.findall(r"`([^`]+)`", hosts)}
+    assert {host: documented.get(host) for host in HOSTS} == dict(HOSTS)
 
 
 def test_well_known_names_are_documented():

@@ -154,6 +154,7 @@ WELL_KNOWN = (
     FieldMapping("usage_source", KEYWORD, "bamboo.usage.source"),
     FieldMapping("latency_source", KEYWORD, "bamboo.latency_source"),
     FieldMapping("round_source", KEYWORD, "bamboo.round.source"),
+    FieldMapping("session_source", KEYWORD, "bamboo.session.source"),
     FieldMapping("stream_end", KEYWORD, "bamboo.stream_end"),
     FieldMapping("stop_reason", KEYWORD, "bamboo.stop_reason"),
     FieldMapping("time_to_first_token_ms", NUMBER, "bamboo.time_to_first_token_ms"),
