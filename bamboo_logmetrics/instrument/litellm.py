@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _CALL = "bamboo_logmetrics_call"  # the key of a call among LiteLLM's details of it
 
+_REPORT_WHEN_ASKED = frozenset({"openai", "azure", "text-completion-openai"})  # usage of streams
+
 _ENDPOINTS = {"completion": "chat_completions", "embedding": "embeddings", "text_completion": "completions"}
 
 
@@ -100,7 +102,15 @@ class MetricsLogger(CustomLogger):  # type: ignore[misc] # LiteLLM has no types
 
 
 class _Request(RequestScope):
-    """The request of one call; it counts the HTTP requests of its context until one of them is answered."""
+    """The request of one call; it counts the HTTP requests of its context until one of them is answered.
+
+    Attributes:
+        answer: the facts of the answer, once it is there; LiteLLM tells of the end some time later, or never.
+        seconds: the time until then.
+    """
+
+    answer: CallFacts | None = None
+    seconds = 0.0
 
     def observe(self, facts: CallFacts) -> bool:
         """Take a call that an instrumented client below has seen."""
@@ -112,6 +122,21 @@ class _Request(RequestScope):
     def hide(self) -> None:
         """Leave the context, so that other calls are counted for themselves; LiteLLM tells of the end later."""
         self.is_open = False
+
+    def end_with_log(self) -> None:
+        """End the request because its log is being closed: with the answer, if that is there."""
+        if not self.end_with_answer():
+            super().end_with_log()
+
+    def end_with_answer(self) -> bool:
+        """End the request with the answer that is there, and return True; False if there is none."""
+        if self.answer is None:
+            return False
+        if not self._observed:
+            self.observe(self.answer)
+        self._started = self._monotonic() - self.seconds
+        self.__exit__(None, None, None)
+        return True
 
 
 class _Call:
@@ -133,10 +158,14 @@ class _Call:
         return self  # LiteLLM copies its details for some loggers; the call stays one
 
     def __del__(self) -> None:
-        """End a stream that was left early; LiteLLM calls no logger then."""
-        if not getattr(self, "_ended", True):
+        """End a stream that was left early, or a call that was cancelled; LiteLLM calls no logger then."""
+        if getattr(self, "_ended", True) or self._scope.end_with_answer():
+            return
+        if self._is_stream:
             self._scope.bind(stream_end="garbage_collected")
-            self._exit()
+        else:
+            self._scope.fail("the call was cancelled", error_type="cancelled")
+        self._exit()
 
     def _exit(self, error: BaseException | None = None) -> None:
         self._ended = True
@@ -148,20 +177,20 @@ class _Call:
         A round around the call may end before LiteLLM's loggers are called, so it gets the usage now.
         """
         scope = self._scope
-        if self._is_stream or current_round() is None or not isinstance(body, str):
-            scope.hide()
+        scope.hide()
+        if self._is_stream or not isinstance(body, str):
             return
         facts = read_body(body.encode("utf-8", "replace"))
         if scope._observed or facts.usage is not None:
-            if not scope._observed:
-                scope.observe(facts)
-            self._exit()
+            scope.answer, scope.seconds = facts, scope._monotonic() - scope._started
+            if current_round() is not None:
+                self._ended = scope.end_with_answer()
 
     def end(self, kwargs: Mapping[str, Any], response: Any, seconds: float | None) -> None:
         """Emit the event of the end, unless it was emitted before: LiteLLM may call several loggers of one call."""
-        if self._ended:
-            return
         scope = self._scope
+        if self._ended or scope._exited:
+            return
         if seconds is not None:  # LiteLLM calls its loggers some time after the end
             scope._started = scope._monotonic() - seconds
         first, began = kwargs.get("completion_start_time"), kwargs.get("api_call_start_time")
@@ -173,7 +202,10 @@ class _Call:
             self._exit(error)
             return
         if not scope._observed:
-            scope.observe(_facts(response))
+            facts = _facts(response)
+            if self._is_stream and _is_estimate(kwargs):
+                facts.usage, facts.usage_source = None, "missing"
+            scope.observe(facts)
         cost = kwargs.get("response_cost")
         if isinstance(cost, (int, float)) and cost > 0:
             scope.bind(cost_usd_estimate=cost)  # by LiteLLM's own table of prices
@@ -185,6 +217,17 @@ def _facts(response: object) -> CallFacts:
         return read_usage(response)
     except UnknownUsage:  # an answer without usage, such as that of an image
         return CallFacts(complete=True)
+
+
+def _is_estimate(kwargs: Mapping[str, Any]) -> bool:
+    """Return True if the usage of a stream is LiteLLM's own estimate: the provider reports one only when asked."""
+    provider, _ = _provider_and_model(kwargs)
+    parameters = kwargs.get("optional_params")
+    options = kwargs.get("stream_options") or (
+        parameters.get("stream_options") if isinstance(parameters, Mapping) else None
+    )
+    asked = isinstance(options, Mapping) and options.get("include_usage") is True
+    return provider in _REPORT_WHEN_ASKED and not asked
 
 
 def _provider_and_model(kwargs: Mapping[str, Any]) -> tuple[str, str]:

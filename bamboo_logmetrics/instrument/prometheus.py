@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 OTHER = "other"
 MOST_VALUES = 200  # values of one label; all further ones are counted as OTHER
+_LONGEST_VALUE = 200  # characters
 _MOST_OPEN = 10_000  # calls and sessions whose beginning is remembered until their end
 
 # boundaries in seconds, from the conventions
@@ -83,7 +84,10 @@ class _Label:
         self._values: set[str] = set()
 
     def limit(self, value: str) -> str:
-        """Return the value, or OTHER if there are too many already."""
+        """Return the value, cut, and without what UTF-8 cannot hold; or OTHER if there are too many already."""
+        value = value[:_LONGEST_VALUE]
+        if not value.isascii():
+            value = value.encode("utf-8", "replace").decode("utf-8")
         if value not in self._values:
             if len(self._values) >= MOST_VALUES:
                 return OTHER

@@ -45,6 +45,8 @@ class Entry:
         outer = _chain.get()
         if outer is not None:
             outer = _first_open(outer)
+        if outer is not None and outer[1] is not None:  # what ended behind it goes too: scopes may overlap for ever
+            outer = (outer[0], _first_open(outer[1]))
         ref = weakref.ref(self)
         link = self._link = (ref, outer)
         _chain.set(link)

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from support import ROOT
@@ -148,6 +148,48 @@ def test_a_stream_that_is_left_early(log, lite, server, requests):
     del stream
     (done,) = requests(1)
     assert (done["stream_end"], done["usage_source"]) == ("garbage_collected", "missing")
+
+
+def test_a_stream_whose_usage_was_not_asked_for(lite, server, requests):
+    """LiteLLM's own estimate is not taken for what the provider reported."""
+    server.always = stream_answer([*CHAT_STREAM[:3], CHAT_STREAM[-1]])
+    for _chunk in litellm.completion(**lite(stream=True)):
+        pass
+    (done,) = requests(1)
+    assert (done["usage_source"], done.get("total_tokens")) == ("missing", None)
+
+
+def test_a_call_that_is_cancelled(lite, server, requests):
+    """A call whose task is cancelled is an error of that type; LiteLLM tells nobody of it."""
+    held = threading.Event()
+    server.always = stream_answer(CHAT_STREAM, hold=held)
+
+    async def main():
+        task = asyncio.create_task(litellm.acompletion(**lite()))
+        while not server.requests:
+            await asyncio.to_thread(int)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    held.set()
+    (done,) = requests(1)
+    assert (done["status"], done["error_type"]) == ("error", "cancelled")
+
+
+def test_the_last_call_of_a_program(server, tmp_path):
+    """A program that ends right after its call has the call's usage, though LiteLLM's own queue never runs again."""
+    code = f"""
+import asyncio, litellm, bamboo_logmetrics as blm
+from bamboo_logmetrics.instrument.litellm import MetricsLogger
+blm.configure("a.jsonl")
+litellm.callbacks = [MetricsLogger()]
+asyncio.run(litellm.acompletion(model="openai/m-1", messages=[], api_base="{server.url}/v1", api_key="k"))
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True)
+    _, done = typed(tmp_path / "a.jsonl")
+    assert (done["status"], done["total_tokens"]) == ("success", 42)
 
 
 def test_a_failure(log, lite, server, requests):

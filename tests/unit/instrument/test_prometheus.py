@@ -161,6 +161,17 @@ def test_labels_are_closed_sets(open_log, registry):
     assert counts[labels(gen_ai_request_model="other")] == 50
 
 
+def test_a_label_that_no_scrape_could_show(open_log, registry):
+    """A name with half a character, which a model may write, and a long one do not break the scrape."""
+    log = open_log()
+    export_metrics(log, registry=registry)
+    emit(log, round_of(1), model="read\ud83d")
+    emit(log, round_of(2), model="m" * 50_000)
+    assert log.flush()
+    models = {dict(key)["gen_ai_request_model"] for key in scraped(registry, f"{CALLS}_count")}
+    assert models == {"read?", "m" * 200}
+
+
 def test_the_oldest_open_calls_are_forgotten(open_log, registry):
     """Calls that never end take bounded memory."""
     log = open_log(on_full="block", block_timeout=30)

@@ -14,6 +14,7 @@ import structlog
 from support.tools import Turn
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.logger import scope_context
 from bamboo_logmetrics.logger.scope_context import (
     _chain,
     current_request,
@@ -245,3 +246,19 @@ def test_an_observer_that_has_ended(log):
         assert not await task
 
     asyncio.run(main())
+
+
+def test_scopes_that_overlap_leave_nothing_behind(log):
+    """Scopes of which the next is entered before the one before ends do not make the chain longer and longer."""
+    before = log.tool("t")
+    before.__enter__()
+    for _ in range(200):
+        tool = log.tool("t")
+        tool.__enter__()
+        before.__exit__(None, None, None)
+        before = tool
+    length, link = 0, scope_context._chain.get()
+    while link is not None:
+        length, link = length + 1, link[1]
+    before.__exit__(None, None, None)
+    assert length <= 3
