@@ -203,11 +203,14 @@ class MetricsSpanProcessor(SpanProcessor):
         if kind == ROUND and (is_observed() or current_round() is not None):
             return
         log = (self._log or get_logger()).bind(**bound_at_start(attributes, context))
+        session = current_session() if kind != SESSION else None
+        trace_id = format_trace_id(context.trace_id)  # for a session whose span is not known before it ends
         late = _LateSpan(
             log=log,
             attributes=attributes,
             own_id=format_span_id(context.span_id),
-            trace_id=format_trace_id(context.trace_id),
+            session_id=text_of(attributes, CONVERSATION) or (session.session_id if session else trace_id),
+            round_id=(session.last_round_id if session else None) or "",
             began=_meta(span.start_time),
             ended=_meta(span.end_time),
             latency_ms=max(0, span.end_time - span.start_time) / 1e6,
@@ -222,7 +225,8 @@ class _LateSpan(NamedTuple):
     log: BoundLog
     attributes: Attributes
     own_id: str
-    trace_id: str
+    session_id: str
+    round_id: str  # the last one of the session, for a tool
     began: EventMeta
     ended: EventMeta
     latency_ms: float
@@ -230,7 +234,7 @@ class _LateSpan(NamedTuple):
 
     def session(self) -> None:
         """Emit the events of a session."""
-        session_id = self._session_id()
+        session_id = self.session_id
         started = SessionStarted(session_id=session_id, model=text_of(self.attributes, MODEL), meta=self.began)
         self.log.emit(started)
         status = "error" if self.failure[0] else "completed"
@@ -240,7 +244,7 @@ class _LateSpan(NamedTuple):
         """Emit the events of a round."""
         failed, _, error = self.failure
         facts, model = facts_of(self.attributes), text_of(self.attributes, MODEL)
-        ids = {"round_id": self.own_id, "session_id": self._session_id()}
+        ids = {"round_id": self.own_id, "session_id": self.session_id}
         self.log.emit(RoundStarted(**ids, model=model, meta=self.began))
         source = {"usage_source": facts.usage_source}
         completed = RoundCompleted(
@@ -257,18 +261,15 @@ class _LateSpan(NamedTuple):
         """Emit the event of a tool call."""
         event = ToolCalled(
             tool_call_id=text_of(self.attributes, TOOL_CALL) or self.own_id,
-            round_id="",
-            session_id=self._session_id(),
+            round_id=self.round_id,
+            session_id=self.session_id,
             tool_name=text_of(self.attributes, TOOL_NAME) or "unknown",
             latency_ms=self.latency_ms,
             success=not self.failure[0],
             meta=self.ended,
         )
-        self.log.emit(event, round_source="missing", **self._error_type())
-
-    def _session_id(self) -> str:
-        """Return the conversation, else the trace: the span of the agent is not known before it ends."""
-        return text_of(self.attributes, CONVERSATION) or self.trace_id
+        source = {} if self.round_id else {"round_source": "missing"}
+        self.log.emit(event, **source, **self._error_type())
 
     def _error_type(self) -> dict[str, str]:
         failed, error_type, _ = self.failure

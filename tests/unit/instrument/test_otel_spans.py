@@ -143,6 +143,20 @@ def test_a_span_that_tells_only_at_its_end(log, tracer):
     assert (found[4]["success"], found[4]["round_source"]) == (False, "missing")
 
 
+def test_late_spans_within_an_agent(log, tracer):
+    """A call and a tool whose spans tell late what they are belong to the session around them, and to its last round."""
+    with tracer.start_as_current_span("invoke_agent", attributes=AGENT):
+        with tracer.start_as_current_span("chat", attributes=CHAT):
+            pass
+        for attributes in (TOOL, CHAT):
+            span = tracer.start_span("late")
+            span.set_attributes(attributes)
+            span.end()
+    (tool,), (first, second) = named(log, "chat.tool_called"), named(log, "chat.round_completed")
+    assert (tool["session_id"], tool["round_id"], tool.get("round_source")) == ("s-1", first["round_id"], None)
+    assert second["session_id"] == "s-1"
+
+
 def test_one_call_is_counted_once(log, tracer):
     """A span inside a round, a request or another call's span adds no event, and no tokens that are known already."""
     with log.round(model="m-1", session_id="s"), tracer.start_as_current_span("chat", attributes=CHAT) as span:
