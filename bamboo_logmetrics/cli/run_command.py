@@ -9,9 +9,18 @@ from collections.abc import Sequence
 import click
 
 from bamboo_logmetrics.instrument.autostart import environment
+from bamboo_logmetrics.instrument.settings import host_names
 from bamboo_logmetrics.logfiles.path_check import refuse
 
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # exit codes of shells
+
+
+def _checked(_: click.Context, __: click.Parameter, hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse what is no host before the program is started."""
+    try:
+        return tuple(sorted(host_names(hosts)))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -26,6 +35,7 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # exit codes of shells
     "--host",
     "hosts",
     multiple=True,
+    callback=_checked,
     help="A host to observe besides those of known providers, such as a gateway; may be given several times.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)

@@ -13,7 +13,7 @@ from bamboo_logmetrics.events import RequestCompleted, RequestStarted
 from bamboo_logmetrics.instrument import outcomes
 from bamboo_logmetrics.instrument.answers import AnswerReader
 from bamboo_logmetrics.instrument.outcomes import LEAST_ERROR, Outcome
-from bamboo_logmetrics.instrument.polls import first_report
+from bamboo_logmetrics.instrument.polls import first_report, is_on_existing
 from bamboo_logmetrics.instrument.request_facts import read_request
 from bamboo_logmetrics.instrument.shield import shielded
 from bamboo_logmetrics.logger.scope_context import current_request, current_round, current_session, is_observed
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bamboo_logmetrics.instrument.settings import Settings
 
 _RETRY_COUNT = "x-stainless-retry-count"  # of the SDKs that Stainless generates; 0 first
+_MOST_DIGITS = 6  # of the retry count
 _REDIRECT = 300
 _MOST_ERROR = 2_000  # characters of a provider's message
 _ENDED = Outcome("error", "the log was closed before the answer", "log_closed")
@@ -47,7 +48,7 @@ class Call:
         self._settings = settings
         self._endpoint = endpoint
         self._model, self._is_stream = read_request(request)
-        self._is_poll = request.method != "POST"
+        self._is_poll = request.method != "POST" or is_on_existing(request.url.path)
         self._scope = current_request()
         self._round = current_round()
         self._bound = self._bound_at_start(request)
@@ -64,7 +65,7 @@ class Call:
         bound: dict[str, Any] = {}
         if provider := self._settings.provider_at(request.url.host, self._endpoint):
             bound["provider"] = provider
-        if (count := request.headers.get(_RETRY_COUNT, "")).isdecimal():
+        if (count := request.headers.get(_RETRY_COUNT, "")).isdecimal() and len(count) <= _MOST_DIGITS:
             bound["attempt"] = int(count) + 1
         if self._round is not None:
             bound["round_id"], bound["session_id"] = self._round.round_id, self._round.session_id
@@ -182,8 +183,9 @@ class Call:
 
     def _hand_on(self, facts: CallFacts, outcome: Outcome, stream_end: str) -> None:
         """Have the call counted once: by the request scope around it, by the round around it, else by itself."""
-        if facts.usage is not None and facts.calls_id is not None:
-            is_counted = not first_report(facts.calls_id, is_poll=self._is_poll)
+        answer_id = facts.calls_id or facts.bound.get("response_id")
+        if facts.usage is not None and answer_id is not None:
+            is_counted = not first_report(answer_id, is_poll=self._is_poll)
         else:
             is_counted = False
         if self._scope is not None:

@@ -7,7 +7,7 @@ from typing import TypeVar, overload
 
 from bamboo_logmetrics.instrument import everywhere, google_genai
 from bamboo_logmetrics.instrument.finding import http_clients
-from bamboo_logmetrics.instrument.settings import Settings
+from bamboo_logmetrics.instrument.settings import Settings, host_names
 from bamboo_logmetrics.instrument.shield import shielded
 from bamboo_logmetrics.instrument.wrapping import unwrap, wrap
 from bamboo_logmetrics.logger.bound_log import BoundLog
@@ -47,17 +47,18 @@ def instrument(
         hosts: without a client: further hosts to observe, such as ``gateway.example.com``.
 
     Raises:
-        TypeError: no client of httpx or httpx2 is in ``client``, or ``log`` is not a log.
-        ValueError: ``hosts`` together with a client, all of whose requests are observed.
+        TypeError: no client of httpx or httpx2 is in ``client``, ``log`` is not a log, or ``hosts`` are not texts.
+        ValueError: ``hosts`` together with a client, all of whose requests are observed, or a host that is a URL or a
+            pattern.
     """
     target = get_logger() if log is None else log
     if not isinstance(target, BoundLog):
         msg = f"log must be what open_log() or get_logger() returns; got {type(log).__name__}"
         raise TypeError(msg)
     if client is None:
-        everywhere.enable(Settings(target, provider, _checked(hosts)))
+        everywhere.enable(Settings(target, provider, host_names(hosts)))
         return None
-    if tuple(hosts):
+    if host_names(hosts or ()):
         msg = "hosts is for instrument() without a client: all requests of a client are observed"
         raise ValueError(msg)
     settings = Settings(target, provider)
@@ -88,21 +89,6 @@ def _see_async_calls(client: object, settings: Settings) -> None:
     """Have the async calls of google-genai seen, or say that they are not."""
     if not google_genai.send_by_httpx(client):
         settings.warn("async calls of this google.genai client go through its aiohttp_client and are not observed")
-
-
-def _checked(hosts: Iterable[str]) -> frozenset[str]:
-    """Return hosts in lower case, without a port."""
-    names = (hosts,) if isinstance(hosts, str) else tuple(hosts)
-    for name in names:
-        if not name or "/" in name:
-            msg = f"hosts must be names of hosts such as 'gateway.example.com'; got {name!r}"
-            raise ValueError(msg)
-    return frozenset(_without_port(name).lower() for name in names)
-
-
-def _without_port(name: str) -> str:
-    host, colon, port = name.rpartition(":")
-    return host if colon and port.isdecimal() and ":" not in host else name
 
 
 def _found_in(client: object) -> list[object]:

@@ -11,6 +11,7 @@ COMPLETE, CLOSED, BROKEN, COLLECTED = "complete", "closed", "broken", "garbage_c
 
 LEAST_ERROR = 400
 _TIMEOUTS = {"TimeoutException", "TimeoutError", "Timeout"}
+_MOST_WAIT = 10**9  # milliseconds, eleven days; what is longer is no wait
 _MOST_TEXT = 2_000  # characters of an error's text; the log masks secrets in it
 
 
@@ -56,12 +57,12 @@ def _text(error: Exception) -> str:
 
 
 def retry_wait(headers: Mapping[str, str]) -> int | None:
-    """Return the milliseconds that a server asks the client to wait, or None."""
+    """Return the milliseconds that a server asks the client to wait; None for no wait, or one beyond eleven days."""
     for name, factor in (("retry-after-ms", 1), ("retry-after", 1000)):
         try:
             wait = float(headers.get(name, "")) * factor
-            return int(wait) if wait >= 0 else None
-        except (ValueError, OverflowError):
+            return int(wait) if 0 <= wait <= _MOST_WAIT else None
+        except ValueError:
             continue
     return _until(headers.get("retry-after", ""))
 
@@ -72,4 +73,5 @@ def _until(date: str) -> int | None:
         left = moment.replace(tzinfo=moment.tzinfo or timezone.utc) - datetime.now(timezone.utc)
     except (TypeError, ValueError, OverflowError):
         return None
-    return max(0, int(left.total_seconds() * 1000))
+    wait = max(0, int(left.total_seconds() * 1000))
+    return wait if wait <= _MOST_WAIT else None

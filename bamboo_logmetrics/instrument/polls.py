@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 _MOST = 10_000  # ids in each of the two tables
+# the paths of POST that change or cancel an answer which exists, and give it back with its usage
+_ON_EXISTING = re.compile(
+    r"/chat/completions/[^/]+/?$|/(responses|interactions)/[^/]+/cancel/?$|/threads/[^/]+/runs/[^/]+(/cancel)?/?$"
+)
 
 
 class _Seen:
@@ -28,11 +34,16 @@ class _Seen:
 _seen = _Seen()
 
 
-def first_report(calls_id: str, *, is_poll: bool) -> bool:
+def is_on_existing(path: str) -> bool:
+    """Return True if a POST to a path makes no new answer, but gives back one that exists."""
+    return _ON_EXISTING.search(path) is not None
+
+
+def first_report(answer_id: str, *, is_poll: bool) -> bool:
     """Return True if the usage of an answer is to be counted.
 
     Args:
-        calls_id: the id of the response or run.
+        answer_id: the id of the answer, such as a response or a run.
         is_poll: False for the call that made the answer, which always counts.
     """
-    return _seen.first(calls_id) or not is_poll
+    return _seen.first(answer_id) or not is_poll

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 _MOST_READ = 32 * 1024 * 1024  # bytes of a body; msgspec skips a gigabyte in a second
+_MOST_MODEL = 200  # characters of a model's name
 _MODEL_IN_PATH = re.compile(r"/(?:models|model|deployments|engines)/([^/:]+(?::\d+)?)")
 _STREAM_IN_PATH = re.compile(r"(?i)(?::stream|[-/]stream$|-with-response-stream$|:serverstreaming)")
 
 
 class RequestFacts(NamedTuple):
-    """The model that a request asks for, empty where it names none, and whether it asks for a stream."""
+    """The model that a request asks for, cut; empty where it names none. And whether it asks for a stream."""
 
     model: str
     is_stream: bool
@@ -36,7 +37,7 @@ def read_request(request: Any) -> RequestFacts:
     model = body.model if isinstance(body.model, str) else ""
     if not model and (match := _MODEL_IN_PATH.search(path)):
         model = match.group(1)
-    return RequestFacts(model, body.stream is True or bool(_STREAM_IN_PATH.search(path)))
+    return RequestFacts(model[:_MOST_MODEL], body.stream is True or bool(_STREAM_IN_PATH.search(path)))
 
 
 def _content(request: Any) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,41 @@ from bamboo_logmetrics.usage.providers import Endpoint, provider_by_family, prov
 
 if TYPE_CHECKING:
     from bamboo_logmetrics.logger.bound_log import BoundLog
+
+_MOST_SHOWN = 200  # characters of a wrong value
+# a name or an address, with a port or without; an IPv6 address has a port only behind brackets
+_HOST = re.compile(r"([\w-]+(?:\.[\w-]+)*)(?::[0-9]+)?")
+_IPV6 = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?|([0-9A-Fa-f.]*:[0-9A-Fa-f:.]+))")
+
+
+def host_names(hosts: Iterable[str]) -> frozenset[str]:
+    """Return the names of hosts in lower case, without ports.
+
+    Raises:
+        TypeError: something else than texts is given.
+        ValueError: a text is no name of a host, such as a URL or a pattern.
+    """
+    if not isinstance(hosts, (str, Iterable)):
+        raise TypeError(_no_host(hosts))
+    return frozenset(_host_name(name) for name in ((hosts,) if isinstance(hosts, str) else hosts))
+
+
+def _host_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(_no_host(name))
+    match = _HOST.fullmatch(name) or _IPV6.fullmatch(name)
+    if match is None:
+        raise ValueError(_no_host(name))
+    return str(match[match.lastindex or 0]).lower()
+
+
+def _no_host(thing: object) -> str:
+    shown = repr(thing)
+    shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}..."
+    return (
+        "hosts must be names of hosts such as 'gateway.example.com', each of which stands for all hosts below it too; "
+        f"got {shown}"
+    )
 
 
 @dataclass(slots=True, frozen=True)

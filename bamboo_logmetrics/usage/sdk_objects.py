@@ -31,8 +31,17 @@ def read_usage(obj: object) -> CallFacts:
             Gemini, Cohere, Bedrock, Ollama, LiteLLM, LangChain, pydantic-ai and whatever counts like one of them.
 
     Raises:
-        UnknownUsage: It is none of these.
+        UnknownUsage: It is none of these, or it raises an error when it is read.
     """
+    try:
+        return _read(obj)
+    except UnknownUsage:
+        raise
+    except Exception as error:  # an object of the application may raise anything from any attribute
+        raise UnknownUsage(_UNKNOWN.format(type(obj).__name__)) from error
+
+
+def _read(obj: object) -> CallFacts:
     if isinstance(obj, CallFacts):
         return obj
     if isinstance(obj, TokenUsage):

@@ -82,6 +82,15 @@ def test_hosts_that_are_not_named(tmp_path, run, provider):
     assert len(provider.requests) == 1
 
 
+@pytest.mark.parametrize("host", ["https://gateway.example", "*", ""])
+def test_a_host_that_is_none(tmp_path, run, host):
+    """A value that is no name of a host is refused before the program is started, and no log is made."""
+    done = run(script(tmp_path, "print('started')"), options=("--host", host))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "hosts must be names of hosts such as 'gateway.example.com'" in done.stderr
+    assert not (tmp_path / "logs").exists()
+
+
 def test_a_signal_ends_the_program(tmp_path, run, provider):
     """A program that a signal ends has its calls in the log, and the exit status says the signal."""
     done = run(script(tmp_path, CALL + "import signal; os.kill(os.getpid(), 15); signal.pause()"))

@@ -318,6 +318,43 @@ def test_only_calls_of_models(server, client, log):
     assert completed["total_tokens"] == 42
 
 
+@pytest.mark.parametrize(
+    ("count", "attempt"),
+    [("999999", 1_000_000), ("1000000", None), ("9" * 30, None), ("9" * 5_000, None), ("-1", None)],
+)
+def test_the_count_of_retries(server, client, log, count, attempt):
+    """A count of retries that cannot be one is left out, and the call is observed."""
+    client.post(server.chat, json={}, headers={"x-stainless-retry-count": count})
+    assert [line.get("attempt") for line in call_of(log)] == [attempt, attempt]
+
+
+def test_a_very_long_name_of_a_model(server, client, log):
+    """The name of a model is cut, so that both events are written."""
+    client.post(server.chat, json={"model": "m" * 3_000_000})
+    assert [line["model"] for line in call_of(log)] == ["m" * 200] * 2
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        ("chat/completions", "chat/completions/{}"),
+        ("responses", "responses/{}/cancel"),
+        ("threads/t/runs", "threads/t/runs/{}"),
+        ("threads/runs", "threads/t/runs/{}/cancel"),
+    ],
+)
+def test_changes_of_an_answer_count_nothing(server, client, log, path, change):
+    """A POST that changes or cancels an answer gives its usage back: it is counted once, by the id."""
+    kind = {"chat/completions": "chat.completion", "responses": "response"}.get(path, "thread.run")
+    answer_id = f"{kind}{len(path)}"
+    usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+    server.always = json_answer({"id": answer_id, "object": kind, "status": "completed", "usage": usage})
+    client.post(f"{server.url}/v1/{path}", json={"model": "m"})
+    for _ in range(2):
+        client.post(f"{server.url}/v1/{change.format(answer_id)}", json={})
+    assert [line.get("total_tokens") for _, line in calls_of(log)] == [12, None, None]
+
+
 def test_polls_count_once(server, client, log):
     """The usage of an answer that is asked for again is counted once, by its id."""
     queued = {"id": "resp_1", "object": "response", "status": "queued", "model": "m", "usage": None}

@@ -113,11 +113,26 @@ def test_hosts_are_for_all_clients(client):
         instrument(client, hosts=["a.example"])
 
 
-@pytest.mark.parametrize("hosts", [["https://a.example/v1"], [""]])
+@pytest.mark.parametrize("hosts", [["https://a.example/v1"], [""], ["*"], ["*.a.example"], [".a.example"], ["a b"],
+                                   ["a.example,b.example"], ["a.example:x"], ["user@a.example"], "*"])  # fmt: skip
 def test_hosts_are_names(hosts):
-    """A URL in place of a host's name is refused."""
-    with pytest.raises(ValueError, match=r"names of hosts such as 'gateway\.example\.com'"):
+    """A URL or a pattern in place of a host's name is refused."""
+    with pytest.raises(ValueError, match=r"names of hosts such as 'gateway\.example\.com'.*; got '"):
         instrument(hosts=hosts)
+
+
+@pytest.mark.parametrize("hosts", [[5], 5, None, [None], [b"a.example"], b"a.example", [["a.example"]]])
+def test_hosts_are_texts(hosts):
+    """Anything but texts is refused with the same message."""
+    with pytest.raises(TypeError, match=r"names of hosts such as 'gateway\.example\.com'.*; got "):
+        instrument(hosts=hosts)
+
+
+def test_a_wrong_host_is_shown_in_short():
+    """The message shows the beginning of a very long value."""
+    with pytest.raises(ValueError, match=r"x\.\.\.$") as caught:
+        instrument(hosts=["/" + "x" * 10_000])
+    assert len(str(caught.value)) < 400
 
 
 class Inner(httpx.AsyncClient):

@@ -22,6 +22,30 @@ def test_the_first_report_counts():
     assert not polls.first_report("b", is_poll=True)
 
 
+@pytest.mark.parametrize(
+    ("path", "is_on_existing"),
+    [
+        ("/v1/chat/completions", False),
+        ("/openai/deployments/d/chat/completions", False),
+        ("/v1/chat/completions/chatcmpl-1", True),
+        ("/v1/responses", False),
+        ("/v1/responses/compact", False),
+        ("/v1/responses/resp_1/cancel", True),
+        ("/v1beta/interactions/i/cancel", True),
+        ("/v1beta/interactions", False),
+        ("/v1/threads/runs", False),
+        ("/v1/threads/t/runs", False),
+        ("/v1/threads/t/runs/run_1", True),
+        ("/v1/threads/t/runs/run_1/cancel/", True),
+        ("/v1/threads/t/runs/run_1/submit_tool_outputs", False),
+        ("/v1/conversations/c", False),
+    ],
+)
+def test_paths_of_answers_that_exist(path, is_on_existing):
+    """A POST to a path that ends with the id of an answer, or cancels one, makes no new one."""
+    assert polls.is_on_existing(path) is is_on_existing
+
+
 def test_memory_is_bounded():
     """The oldest ids are forgotten."""
     for number in range(100):

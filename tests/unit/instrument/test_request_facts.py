@@ -20,6 +20,7 @@ def request(path="/v1/chat/completions", **body):
     [
         ({"model": "m-1", "stream": True, "messages": [{"content": "model"}]}, ("m-1", True)),
         ({"messages": [{"model": "other", "stream": True}], "model": "m-1"}, ("m-1", False)),
+        ({"model": "m" * 3_000_000}, ("m" * 200, False)),
         ({"model": 5, "stream": "yes"}, ("", False)),
         ({"model": None, "stream": None}, ("", False)),
         ([{"model": "m-1"}], ("", False)),

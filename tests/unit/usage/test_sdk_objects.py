@@ -151,6 +151,45 @@ def test_unknown_objects(obj):
     assert isinstance(caught.value, TypeError)
 
 
+class Evil:
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+class Lazy(dict):
+    def __getitem__(self, key):
+        raise KeyError(key)
+
+
+class Divided:
+    __slots__ = ("usage",)
+
+    @property
+    def __dict__(self):
+        return 1 / 0
+
+
+class Leaving:
+    @property
+    def __dict__(self):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("make", [Evil, lambda: Lazy(usage=1), Divided, lambda: {"usage": Evil()}])
+def test_objects_that_raise(make):
+    """An object that raises an error when it is read is none that is known; its own error is the cause."""
+    obj = make()
+    with pytest.raises(UnknownUsage, match=f"{type(obj).__name__} is not a usage: pass a TokenUsage") as caught:
+        read_usage(obj)
+    assert type(caught.value.__cause__) in {RuntimeError, KeyError, ZeroDivisionError}
+
+
+def test_an_interrupt_while_an_object_is_read():
+    """An interrupt passes unchanged."""
+    with pytest.raises(KeyboardInterrupt):
+        read_usage(Leaving())
+
+
 def test_objects_that_hold_themselves():
     """An object within itself ends."""
     usage = {"prompt_tokens": 1, "completion_tokens": 2}
