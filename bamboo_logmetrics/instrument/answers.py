@@ -35,8 +35,7 @@ class AnswerReader:
         self.is_stream = status < LEAST_ERROR and (asked_for_stream or kind in _STREAM_TYPES)
         self._content_type = content_type
         self._stream = StreamReader(endpoint, content_type) if self.is_stream else None
-        self._body: list[bytes] = []
-        self._size = 0
+        self._body = bytearray()
         self._is_readable = True
         self._decode: Decode | None = None
         try:
@@ -62,11 +61,10 @@ class AnswerReader:
         if self._stream is not None:
             self._stream.feed(chunk)
             return
-        self._body.append(chunk)
-        self._size += len(chunk)
-        if self._size > _MOST_KEPT:
+        self._body += chunk
+        if len(self._body) > _MOST_KEPT:
             self._stream = StreamReader(self._endpoint, self._content_type)
-            self._stream.feed(b"".join(self._body))
+            self._stream.feed(bytes(self._body))
             self._body.clear()
 
     def _give_up(self) -> None:
@@ -90,7 +88,7 @@ class AnswerReader:
             return CallFacts()
         if self._stream is not None:
             return self._stream.facts()
-        return read_body(b"".join(self._body), self._endpoint, status=self._status)
+        return read_body(bytes(self._body), self._endpoint, status=self._status)
 
     def ends_early(self, facts: CallFacts) -> bool:
         """Return True if bytes that end here lack the last event of such a stream."""

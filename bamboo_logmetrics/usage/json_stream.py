@@ -23,9 +23,8 @@ class ObjectSplitter:
         "_depth",
         "_is_escaped",
         "_is_in_text",
-        "_kept",
+        "_object",
         "_oversize",
-        "_pieces",
         "is_closed",
         "is_list",
         "limit",
@@ -34,8 +33,7 @@ class ObjectSplitter:
     def __init__(self, limit: int = LONGEST_LINE) -> None:
         self.limit = limit
         self.is_closed = False
-        self._pieces: list[bytes] = []
-        self._kept = 0
+        self._object = bytearray()  # that has not ended
         self._depth = 0
         self._is_in_text = self._is_escaped = self.is_list = False
         self._oversize: Oversize | None = None  # within an object that is too long
@@ -43,7 +41,7 @@ class ObjectSplitter:
     @property
     def kept(self) -> int:
         """The number of bytes that are held."""
-        return self._kept if self._oversize is None else self._kept + self._oversize.kept
+        return len(self._object) + (0 if self._oversize is None else self._oversize.kept)
 
     def split(self, chunk: bytes) -> list[bytes]:
         """Return the objects that end within the chunk."""
@@ -98,22 +96,19 @@ class ObjectSplitter:
         """Keep a piece of an object; where the object is too long, only its beginning and its end."""
         if self._oversize is not None:
             self._oversize.add(piece)
-        elif self._kept + len(piece) > self.limit:
-            self._oversize = Oversize(b"".join((*self._pieces, piece)))
-            self._pieces.clear()
-            self._kept = 0
+        elif len(self._object) + len(piece) > self.limit:
+            self._oversize = Oversize(bytes(self._object) + piece)
+            self._object = bytearray()
         else:
-            self._pieces.append(piece)
-            self._kept += len(piece)
+            self._object += piece
 
     def _end(self, piece: bytes, objects: list[bytes]) -> None:
         self._keep(piece)
         if self._oversize is None:
-            objects.append(b"".join(self._pieces))
+            objects.append(bytes(self._object))
         elif (essence := self._oversize.essence()) is not None:
             objects.append(essence)
-        self._pieces.clear()
-        self._kept = 0
+        self._object = bytearray()
         self._oversize = None
         if not self.is_list:
             self.is_closed = True

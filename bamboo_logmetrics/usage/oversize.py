@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 _HEAD = 4_096  # bytes that are kept of the beginning: the type of an event and its ids
-_TAIL = 65_536  # bytes that are kept of the end
+_TAIL = 65_536  # bytes that are read of the end; up to twice as many are kept
 # names that are keys: a quote within a text has a backslash before it
 _USAGE = re.compile(rb'(?<!\\)"(usage|usageMetadata)"\s*:\s*(?=\{)')
 _NAME = re.compile(rb'(?<!\\)"(type|object|id|model|status)"\s*:\s*"([\w.:/-]{1,200})"')
@@ -26,7 +26,7 @@ class Oversize:
 
     def __init__(self, head: bytes) -> None:
         self._head = head[:_HEAD]
-        self._tail = head[-_TAIL:]
+        self._tail = bytearray(head[-_TAIL:])
 
     @property
     def kept(self) -> int:
@@ -35,11 +35,13 @@ class Oversize:
 
     def add(self, piece: bytes) -> None:
         """Take the next piece of the text."""
-        self._tail = (self._tail + piece[-_TAIL:])[-_TAIL:]
+        self._tail += piece[-_TAIL:]
+        if len(self._tail) > 2 * _TAIL:  # seldom, since pieces may be tiny
+            del self._tail[:-_TAIL]
 
     def essence(self) -> bytes | None:
         """Return a small JSON text with the names at the beginning and the last usage; None without a usage."""
-        for text in (self._tail, self._head):
+        for text in (bytes(self._tail[-_TAIL:]), self._head):
             for place in reversed(list(_USAGE.finditer(text))):
                 usage = _value_at(text[place.end() :])
                 if usage is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -38,11 +39,24 @@ def test_a_long_body():
     reader = reader_of(endpoint=endpoint_of("/v1/embeddings"))
     for start in range(0, len(text), 65_536):
         reader.feed(text[start : start + 65_536])
-    assert reader._body == []
+    assert not reader._body
     assert reader._stream.kept < 1_100_000
     assert (reader.is_stream, reader.is_complete, reader.has_content) == (False, False, False)
     assert reader.facts().usage.total_tokens == 9
     assert reader.facts().usage_source == "reported"
+
+
+def test_a_body_in_tiny_pieces():
+    """A body is held as its bytes, however small the pieces are and how many are empty."""
+    reader = reader_of()
+    tracemalloc.start()
+    try:
+        for _ in range(100_000):
+            reader.feed(b"")
+            reader.feed(b"ab")
+        assert tracemalloc.get_traced_memory()[0] < 400_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

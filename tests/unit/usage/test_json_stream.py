@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,21 @@ def test_a_long_object():
     assert splitter.split(b'[{"a": "' + b"x" * 99) == []
     assert splitter.split(b"x" * 99) == []
     assert splitter.split(b'"}, {"b": 1}]') == [b'{"b": 1}']
+
+
+def test_an_object_in_tiny_pieces():
+    """The memory that is held is about the bytes that are said to be kept."""
+    splitter = ObjectSplitter()
+    tracemalloc.start()
+    try:
+        splitter.split(b'{"a":"')
+        for _ in range(100_000):
+            splitter.split(b"ab")
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert splitter.kept == 200_006
+    assert held < splitter.kept * 1.25 + 10_000
 
 
 def test_damaged_lists():

@@ -51,6 +51,16 @@ def test_ends_without_a_usage(tail):
     assert oversize.essence() is None
 
 
+def test_an_end_in_tiny_pieces():
+    """The end is found in pieces of two bytes, and what is held is bounded."""
+    oversize = Oversize(b'{"model": "m", "data": "' + b"x" * 70_000)
+    end = b"x" * 150_000 + b'", "usage": {"input_tokens": 2}}'
+    for start in range(0, len(end), 2):
+        oversize.add(end[start : start + 2])
+        assert oversize.kept <= 2 * 65_536 + 4_096
+    assert json.loads(oversize.essence()) == {"model": "m", "usage": {"input_tokens": 2}}
+
+
 def test_usage_before_a_picture():
     """A usage at the beginning is found as well; the last whole one counts more."""
     oversize = Oversize(b'{"model": "m", "usage": {"input_tokens": 1}, "data": "' + b"x" * 100_000)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from bamboo_logmetrics.usage.sse import EventSplitter
@@ -47,6 +49,50 @@ def test_a_long_line():
         assert events[-1] == ("", b'{"x": 1}')
         assert splitter.kept == 0
         assert all(len(data) <= 200 for _, data in events)
+
+
+def test_data_without_text_is_bounded():
+    """Empty lines of data count too; the event that they make is whole up to the limit."""
+    splitter = EventSplitter(limit=1_000)
+    for _ in range(500):
+        assert splitter.split(b"data:\n" * 100) == []
+        assert splitter.kept <= 1_000
+    assert splitter.split(b"\n") == [("", b"\n" * 999)]
+    assert splitter.kept == 0
+
+
+@pytest.mark.parametrize("piece", [b"data:\n" * 1_000, b"data: x\n" * 1_000, b"ab"])
+def test_what_is_kept_is_what_is_held(piece):
+    """The memory that is held is about the bytes that are said to be kept, also of tiny pieces."""
+    splitter = EventSplitter(limit=2**20)
+    tracemalloc.start()
+    try:
+        for _ in range(100_000 if piece == b"ab" else 2_000):
+            splitter.split(piece)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert 100_000 < splitter.kept <= 2**20
+    assert held < splitter.kept * 1.25 + 10_000
+
+
+@pytest.mark.parametrize(
+    ("lines", "count"),
+    [
+        ([b'{"choices":[{"index":0,"delta":{}}', b'],"usage":{"prompt_tokens":1}}'], 1),
+        ([b'{"a":{}', b',"b":"}"}'], 1),
+        ([b'{"a":"{}', b'"}'], 1),
+        ([b'{"a":' * 5_000 + b"1}", b"}" * 4_999], 1),
+        ([b'{"a":1}', b'{"b":2}'], 2),
+    ],
+)
+def test_an_object_over_several_lines_of_data(lines, count):
+    """A line that ends with a brace is an event only where it is a whole object."""
+    body = b"".join(b"data: " + line + b"\n" for line in lines) + b"\n"
+    expected = [("", line) for line in lines] if count > 1 else [("", b"\n".join(lines))]
+    assert EventSplitter().split(body) == expected
+    splitter = EventSplitter()
+    assert [event for at in range(len(body)) for event in splitter.split(body[at : at + 1])] == expected
 
 
 def test_the_line_that_has_not_ended():
