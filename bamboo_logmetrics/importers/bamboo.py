@@ -6,6 +6,7 @@ are known again by its id.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
@@ -22,7 +23,10 @@ from bamboo_logmetrics.importers.base import ImportedEvent, Importer, ImportRepo
 from bamboo_logmetrics.importers.sources import lines_of, with_compressed
 
 _FIRST_LINES = 5
-_FAMILIES = ("Chat", "Forward", "System")
+_MOST_NAME = 64  # characters of a family and of a kind
+_CAMEL = re.compile(r"[A-Z][A-Za-z0-9]*", re.ASCII)
+_SNAKE = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*", re.ASCII)
+_WITH_META = frozenset({ChatEvent._family, ForwardEvent._family})
 
 
 class Fields(msgspec.Struct):
@@ -88,17 +92,45 @@ def _events(path: Path, report: ImportReport) -> Iterator[MetricsEvent]:
         if not raw.strip():
             continue
         try:
-            yield from_line(raw)
+            yield _event_of(raw)
         except (DecodeError, UnicodeDecodeError):
             report.problem(path, "not an event in tagged form", number)
 
 
 def _is_tagged(raw: bytes) -> bool:
     try:
-        data = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        _event_of(raw)
+    except (DecodeError, UnicodeDecodeError):
         return False
-    return isinstance(data, dict) and len(data) == 1 and next(iter(data)) in _FAMILIES
+    return True
+
+
+def _event_of(raw: bytes) -> MetricsEvent:
+    """Return the event of a line. Raises DecodeError for any other JSON, which may be a prompt or whatever else."""
+    event = from_line(raw)
+    if isinstance(event, UnknownEvent) and not _is_plausible(event):
+        msg = "not an event in tagged form"
+        raise DecodeError(msg)
+    return event
+
+
+def _is_plausible(event: UnknownEvent) -> bool:
+    """Return True if an event of an unknown kind has the form that events have.
+
+    Without a meta, which events of other families than Chat and Forward may lack, both names must be in CamelCase, as
+    the Rust system and the export write them: ``{"prompt": "hello"}`` is no event.
+    """
+    names = (event.family, event.variant)
+    if any(len(name) > _MOST_NAME for name in names):
+        return False
+    if _meta_of(event) is not None:
+        return all(_CAMEL.fullmatch(name) or _SNAKE.fullmatch(name) for name in names)
+    is_bare = event.payload in {None, "null"}
+    return (
+        event.family not in _WITH_META
+        and all(_CAMEL.fullmatch(name) for name in names)
+        and (is_bare or str(event.payload).startswith("{"))
+    )
 
 
 def _meta_of(event: MetricsEvent) -> EventMeta | None:

@@ -9,7 +9,7 @@ import os
 import pytest
 from click.testing import CliRunner
 from support.packing import pack_zstd
-from support.strategies import EXAMPLES
+from support.strategies import EXAMPLES as EVERY
 from support.tools import flat
 
 import bamboo_logmetrics as blm
@@ -19,6 +19,10 @@ from bamboo_logmetrics.importers.run import store_path
 
 BAMBOO = IMPORTERS["bamboo"]
 PAUSED = '{"Chat":{"SessionPaused":{"meta":{"event_id":"p-1","occurred_at":"2026-11-22T15:47:14Z"},"session_id":"s-1","usage":{"prompt_tokens":5}}}}'
+
+
+# a chat event without the time in its meta is none
+EXAMPLES = [event for event in EVERY if event.to_json().count("event_id") <= event.to_json().count("occurred_at")]
 
 
 def run(*args):
@@ -96,18 +100,51 @@ def test_an_event_of_a_newer_version(tmp_path):
     source = put(
         tmp_path / "a.jsonl",
         PAUSED,
-        '{"Chat":{"Odd":{"meta":5}}}',
-        '{"Audit":{"X":{"meta":{"event_id":"","occurred_at":"x"}}}}',
+        PAUSED.replace("Chat", "Audit").replace("SessionPaused", "key_rotated"),
+        '{"System":{"DiskFull":{"bytes":5}}}',
+        '{"Audit":{"Listed":{"payload":[1]}}}',
+        '{"Audit":"KeyRotated"}',
+        '{"System":{"WorkerPaused":null}}',
+        '{"System":"WorkerResumed"}',
     )
     run(source, "-o", tmp_path / "out.jsonl")
     line = next(line for line in flat(tmp_path / "out.jsonl") if line["event"] == "chat.session_paused")
     assert line["timestamp"] == "2026-11-22T15:47:14.000000Z"
     assert (line["event_id"], line["session_id"], line["prompt_tokens"]) == ("p-1", "s-1", 5)
-    assert len(events_of(tmp_path / "out.jsonl")) == 3
+    assert [event.kind for event in events_of(tmp_path / "out.jsonl")] == [
+        "chat.session_paused",
+        "audit.key_rotated",
+        "system.disk_full",
+        "audit.listed",
+        "audit.key_rotated",
+        "system.worker_paused",
+        "system.worker_resumed",
+    ]
+
+
+OTHERS = [
+    '{"prompt":"Tell me the secret of Alice"}',
+    '{"messages":{"0":{"role":"user","content":"SECRET"}}}',
+    '{"messages":{"user":{"content":"SECRET"}}}',
+    '{"prompt":"secret"}',
+    '{"system":"secret"}',
+    '{"System":"You keep a secret"}',
+    '{"System":{"Prompt":"SECRET"}}',
+    '{"System":{"":{}}}',
+    '{"System":"' + "S" * 65 + '"}',
+    '{"Chat":"SessionPaused"}',
+    '{"Chat":{"Odd":{"meta":5}}}',
+    '{"Chat":{"Odd":{"meta":{"event_id":"e"}}}}',
+    '{"Chat":{"Odd":{"meta":{"occurred_at":"2026-11-22T15:47:14Z"}}}}',
+    '{"audit":{"listed":{"meta":{"event_id":"","occurred_at":"x"}}}}',
+    '{"Audit":{"Listed":["secret"]}}',
+    PAUSED.replace("SessionPaused", "Session paused"),
+    PAUSED.replace("SessionPaused", "Séance"),
+]
 
 
 @pytest.mark.parametrize(
-    "line", ["{torn", "5", "[]", "{}", '{"Chat":{"SessionStarted":{}}}', '{"Chat":1}', "[" * 5000, "\xff"]
+    "line", ["{torn", "5", "[]", "{}", '{"Chat":{"SessionStarted":{}}}', '{"Chat":1}', "[" * 5000, "\xff", *OTHERS]
 )
 def test_a_bad_line_costs_that_line(tmp_path, line):
     """A line that is no event is named with its number, and quoted nowhere."""
@@ -118,6 +155,16 @@ def test_a_bad_line_costs_that_line(tmp_path, line):
     events = [event for event, _ in BAMBOO.read([source], ImportReport(problems.append))]
     assert events == EXAMPLES[:2]
     assert [str(problem) for problem in problems] == [f"{source}:3: not an event in tagged form"]
+
+
+def test_other_json_is_never_stored(tmp_path):
+    """Of lines that are no events nothing is in the log or in what is printed; they are counted."""
+    out = tmp_path / "log" / "out.jsonl"
+    result = run(put(tmp_path / "a.jsonl", EXAMPLES[0], *OTHERS), "-o", out)
+    assert result.output.count("not an event in tagged form") == len(OTHERS)
+    assert events_of(out) == EXAMPLES[:1]
+    for text in (result.output, *(path.read_bytes().decode("latin-1") for path in out.parent.iterdir())):
+        assert "secret" not in text.lower()
 
 
 def test_two_events_with_one_id(tmp_path):
@@ -135,7 +182,10 @@ def test_two_events_with_one_id(tmp_path):
 def test_recognition(tmp_path):
     """A file of tagged JSON is recognised by its first lines; a folder without any is an error with a hint."""
     assert BAMBOO.recognises(put(tmp_path / "a.jsonl", "{torn", EXAMPLES[0]))
+    assert BAMBOO.recognises(put(tmp_path / "b.jsonl", PAUSED))
     assert BAMBOO.recognises(tmp_path / "gone.jsonl")
+    assert not BAMBOO.recognises(put(tmp_path / "c.jsonl", *OTHERS[:5]))
+    assert IMPORTERS["auto"].source_of(put(tmp_path / "events.jsonl", *OTHERS[:5])) is None
     other = tmp_path / "other"
     other.mkdir()
     (other / "x.jsonl").write_text(json.dumps({"a": 1}) + "\n5\n", "utf-8")
