@@ -30,6 +30,7 @@ _CALL = "bamboo_logmetrics_call"  # the key of a call among LiteLLM's details of
 
 _REPORT_WHEN_ASKED = frozenset({"openai", "azure", "text-completion-openai"})  # usage of streams
 
+_MOST_MODEL = 200  # characters of a model's name
 _ENDPOINTS = {"completion": "chat_completions", "embedding": "embeddings", "text_completion": "completions"}
 
 
@@ -232,7 +233,7 @@ def _is_estimate(kwargs: Mapping[str, Any]) -> bool:
 
 def _provider_and_model(kwargs: Mapping[str, Any]) -> tuple[str, str]:
     """Return the provider, "" if it is not known, and the model without the provider's name before it."""
-    model = str(kwargs.get("model") or "")
+    model = str(kwargs.get("model") or "")[:_MOST_MODEL]
     parameters = kwargs.get("litellm_params")
     provider = kwargs.get("custom_llm_provider") or (
         parameters.get("custom_llm_provider") if isinstance(parameters, Mapping) else None

@@ -30,6 +30,7 @@ _SPAN_KINDS = {
 }
 _KIND_NAMES = ("gen_ai.operation.name", "openinference.span.kind", "llm.request.type")
 
+_MOST_TEXT = 200  # characters of a name or an id
 # the names of an attribute, today's first
 CONVERSATION = ("gen_ai.conversation.id", "session.id")
 MODEL = ("gen_ai.request.model", "llm.model_name", "gen_ai.response.model")
@@ -133,9 +134,9 @@ def _first(attributes: Attributes, names: tuple[str, ...]) -> Any:
 
 
 def text_of(attributes: Attributes, names: tuple[str, ...]) -> str:
-    """Return the first of these attributes that is there, if it is a text; else an empty one."""
+    """Return the first of these attributes that is there, cut, if it is a text; else an empty one."""
     value = _first(attributes, names)
-    return value if isinstance(value, str) else ""
+    return value[:_MOST_TEXT] if isinstance(value, str) else ""
 
 
 def _count(attributes: Attributes, names: tuple[str, ...]) -> int | None:

@@ -88,6 +88,13 @@ def requests(log):
     return waiting
 
 
+def test_a_very_long_name_of_a_model(log, lite, requests):
+    """The name of a model is cut, so that both events are written."""
+    litellm.completion(**lite("openai/" + "m" * 1_500_000), mock_response="hello")
+    assert requests(1)[0]["model"] == "m" * 200
+    assert not log.stats().dropped
+
+
 def test_a_call(log, lite, requests):
     """A call is a request with its usage, its model and its provider."""
     litellm.completion(**lite())

@@ -67,6 +67,19 @@ def test_a_run_of_an_agent(log, tracer):
     assert {event["trace_id"] for event in (started, began, completed, tool, ended)} == {trace}
 
 
+def test_very_long_names(log, tracer):
+    """Names and ids are cut, so that each event is written."""
+    long = "x" * 2_000_000
+    with tracer.start_as_current_span("invoke_agent", attributes={**AGENT, "gen_ai.request.model": long}):
+        with tracer.start_as_current_span("chat", attributes={**CHAT, "gen_ai.request.model": long}):
+            pass
+        with tracer.start_as_current_span("tool", attributes={**TOOL, "gen_ai.tool.name": long}):
+            pass
+    assert len(events(log)) == 5
+    assert named(log, "chat.round_started")[0]["model"] == named(log, "chat.round_completed")[0]["model"] == "x" * 200
+    assert not log.stats().dropped
+
+
 @pytest.mark.parametrize(
     ("attributes", "tokens"),
     [
