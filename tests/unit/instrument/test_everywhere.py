@@ -38,10 +38,10 @@ def test_known_hosts_are_covered(log):
 
 def test_further_hosts(log):
     """Hosts that are given are covered, with what is below them, whatever their case and port."""
-    instrument(log=log, hosts=["Gateway.example:8443", "::1"], provider="mine")
-    for host in ("gateway.example", "eu.gateway.example:8443", "[::1]", "othergateway.example"):
+    instrument(log=log, hosts=["Gateway.example:8443", "::1", "[::2]:8443"], provider="mine")
+    for host in ("gateway.example", "eu.gateway.example:8443", "[::1]", "[::2]", "othergateway.example"):
         post(f"https://{host}/v1/answers")
-    assert [started["provider"] for started, _ in calls_of(log)] == ["mine"] * 3
+    assert [started["provider"] for started, _ in calls_of(log)] == ["mine"] * 4
 
 
 def test_one_host_as_a_text(log):
