@@ -53,6 +53,8 @@ _BOUND = {
 _STOPS = frozenset(key for key, bound in _BOUND.items() if bound == "stop_reason")
 _NO_VALUES = {"null", "not_finished", "FINISH_REASON_UNSPECIFIED"}  # of DashScope, watsonx and Gemini
 _MOST_KEYS = 200  # of a usage, over a whole stream
+_MOST_GROUPS = 20  # of its values that are objects or lists
+_LONGEST_TEXT = 200  # characters of a value
 _BEDROCK_METRICS = "amazon-bedrock-invocationMetrics"
 
 
@@ -143,9 +145,19 @@ class Gathering:
             return
         for key, value in usage.items():
             largest = key in counters.KEYS and (count(value) or 0) < (count(self.usage.get(key)) or 0)
-            if value is not None and not largest and (key in self.usage or len(self.usage) < _MOST_KEYS):
+            if value is not None and not largest and self._has_room(key, value):
                 self.usage[key] = value
         self.is_final = "stop_reason" in self.bound
+
+    def _has_room(self, key: str, value: Any) -> bool:
+        """Return whether a value of a usage may be kept: a stream may have any number of keys and texts."""
+        if isinstance(value, str):
+            return len(value) <= _LONGEST_TEXT and (key in self.usage or len(self.usage) < _MOST_KEYS)
+        if isinstance(value, (dict, list)) and not isinstance(self.usage.get(key), (dict, list)):
+            groups = sum(isinstance(other, (dict, list)) for other in self.usage.values())
+            if groups >= _MOST_GROUPS:
+                return False
+        return key in self.usage or len(self.usage) < _MOST_KEYS
 
     def _take_searches(self, envelope: Envelope) -> None:
         """Take the number of web searches of a response: as counted there, else the calls in its output."""

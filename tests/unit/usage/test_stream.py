@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from urllib.parse import urlsplit
 
 import pytest
@@ -303,3 +304,19 @@ def test_any_cut_of_recorded_streams(data):
     body = body_of(name)
     places = data.draw(st.lists(st.integers(0, len(body)), max_size=12))
     assert read(cut(body, places)).facts() == read([body]).facts()
+
+
+@pytest.mark.parametrize("value", [{"x": "y" * 60_000}, ["y" * 60_000], "y" * 16_000])
+def test_a_stream_of_ever_new_usages_is_bounded(value):
+    """Large values under ever new keys of a usage are passed over, and its counts are read."""
+    reader = StreamReader(None, "text/event-stream")
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            usage = {"prompt_tokens": number, "completion_tokens": 2, f"k{number}": value}
+            reader.feed(b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n")
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 1_500_000
+    assert reader.facts().usage.prompt_tokens == 299
