@@ -12,6 +12,7 @@ from typing import TypeVar
 from bamboo_logmetrics.events.times import from_ns
 from bamboo_logmetrics.logfiles import compression
 from bamboo_logmetrics.logfiles.checkpoint import passed_by_all
+from bamboo_logmetrics.logfiles.descriptors import Identity, close_own, identify, identity_of, is_taken
 from bamboo_logmetrics.logfiles.names import (
     LAST_TIME,
     Rotated,
@@ -39,7 +40,7 @@ class Archive:
     def __init__(self, path: str, *, fs: FS) -> None:
         self.directory, self._name = os.path.split(path)
         self._fs = fs
-        self._locked: set[int] = set()  # descriptors with a lock; a forked child must close them
+        self._locked: dict[int, Identity] = {}  # descriptors with a lock; a forked child must close them
 
     def files(self) -> list[Rotated]:
         """Return the rotated files, the oldest first; of two forms, the plain one. Raises OSError."""
@@ -103,15 +104,17 @@ class Archive:
     def sync_directory(self) -> None:
         """Bring the names in the directory to the disk. Raises OSError."""
         fd = self._fs.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)  # anything else in its place might block
+        identity = identify(self._fs, fd)
         try:
             self._fs.fsync(fd)
+            self._check_own(fd, identity, self.directory)
         finally:
-            self._fs.close(fd)
+            close_own(self._fs, fd, identity)
 
     def close_locked(self) -> None:
         """Close the descriptors of locks, in a forked child: it must not share the parent's."""
         while self._locked:
-            self._fs.close(self._locked.pop())
+            close_own(self._fs, *self._locked.popitem())
 
     def _each(self, errors: list[OSError], items: list[_Item], treat: Callable[[_Item], None]) -> None:
         for item in items:
@@ -177,6 +180,7 @@ class Archive:
         partial = self._path(partial_name(name))
         try:
             compression.compress(self._fs, fd, partial, kind, mode)
+            self._check_own(fd, self._locked[fd], self._path(base))
             self._fs.rename(partial, self._path(name))
             self.sync_directory()  # else a power cut could keep the unlink and not the rename
             self._fs.unlink(self._path(base))
@@ -193,7 +197,7 @@ class Archive:
         Raises FileNotFoundError if the file is gone.
         """
         fd = open_regular(self._fs, self._path(base), os.O_RDONLY)
-        self._locked.add(fd)
+        self._locked[fd] = identify(self._fs, fd)
         ours = False
         try:
             if self._fs.lock(fd):
@@ -205,7 +209,11 @@ class Archive:
                 self._release(fd)
         return fd if ours else None
 
+    def _check_own(self, fd: int, identity: Identity, path: str) -> None:
+        """Raise OSError if a descriptor was closed from outside: what was done with it may be done to another file."""
+        if is_taken(self._fs, fd, identity) or identity_of(self._fs.stat(path)) != identity:
+            raise OSError(errno.EBADF, "closed from outside while it was in use", path)
+
     def _release(self, fd: int) -> None:
-        if fd in self._locked:
-            self._locked.discard(fd)
-            self._fs.close(fd)
+        if (identity := self._locked.pop(fd, None)) is not None:
+            close_own(self._fs, fd, identity)

@@ -6,13 +6,15 @@ other has written.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.logfiles.descriptors import close_own, identify, is_taken
 from bamboo_logmetrics.logfiles.side_files import create_side_file
 from bamboo_logmetrics.system import FS, write_all
 
@@ -50,26 +52,33 @@ def compress(fs: FS, source: int, target: str, kind: str, mode: int) -> None:
     Raises OSError, also if the target does not decompress to the source.
     """
     fd = create_side_file(fs, target, mode)
+    identity = identify(fs, fd)
+
+    def write(data: bytes) -> None:
+        if is_taken(fs, fd, identity):
+            raise OSError(errno.EBADF, "closed from outside while it was written", target)
+        write_all(fs, fd, data)
+
     try:
-        before = _compress(fs, source, fd, kind)
+        before = _compress(fs, source, write, kind)
         fs.fsync(fd)
         after = _checksum(decompress(fs, fd, kind))
     finally:
-        fs.close(fd)
+        close_own(fs, fd, identity)
     if before != after:
         msg = f"{target} does not read back as what was compressed"
         raise OSError(msg)
 
 
-def _compress(fs: FS, source: int, target: int, kind: str) -> tuple[int, int]:
+def _compress(fs: FS, source: int, write: Callable[[bytes], None], kind: str) -> tuple[int, int]:
     """Return the size and checksum of the source."""
     compressor = _compressor(kind)
     size = checksum = 0
     while chunk := fs.pread(source, _CHUNK, size):
         size += len(chunk)
         checksum = zlib.crc32(chunk, checksum)
-        write_all(fs, target, compressor.compress(chunk))
-    write_all(fs, target, compressor.flush())
+        write(compressor.compress(chunk))
+    write(compressor.flush())
     return size, checksum
 
 

@@ -6,6 +6,7 @@ import os
 from _thread import allocate_lock
 from contextlib import suppress
 
+from bamboo_logmetrics.logfiles.descriptors import NO_FILE, close_own, identify, identity_of, is_taken
 from bamboo_logmetrics.logfiles.names import lock_path
 from bamboo_logmetrics.logfiles.side_files import mode_of, open_side_file
 from bamboo_logmetrics.system import FS, Clock, backoff
@@ -38,6 +39,7 @@ class LockFile:
         self._fs = fs
         self._clock = clock
         self._fd = -1
+        self._identity = NO_FILE  # of the file that was opened, for it may be closed from outside
         self._sleep_lock = allocate_lock()  # always held: waiting for it is a pause
         self._sleep_lock.acquire()
 
@@ -46,9 +48,10 @@ class LockFile:
         until = self._clock.monotonic() + _TIMEOUT if deadline is None else deadline
         pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
+            if self._fd >= 0 and is_taken(self._fs, self._fd, self._identity):
+                self._fd = -1
             if self._fd < 0:
-                mode = mode_of(self._fs, self._log, self._mode)
-                self._fd = open_side_file(self._fs, self.path, os.O_RDWR | os.O_CREAT, mode)
+                self._open()
             if self._fs.lock(self._fd):
                 if self._is_at_path():
                     return
@@ -60,27 +63,44 @@ class LockFile:
                 raise LockTimeoutError(msg)
             self._clock.wait(self._sleep_lock, min(next(pauses), left))
 
+    def _open(self) -> None:
+        mode = mode_of(self._fs, self._log, self._mode)
+        fd = open_side_file(self._fs, self.path, os.O_RDWR | os.O_CREAT, mode)
+        self._identity = identify(self._fs, fd)
+        self._fd = fd
+
     def _is_at_path(self) -> bool:
         try:
-            there, here = self._fs.lstat(self.path), self._fs.fstat(self._fd)
+            there = self._fs.lstat(self.path)
         except FileNotFoundError:
             return False
         except BaseException:  # it is locked, and nobody would release it
             self.close()
             raise
-        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+        return identity_of(there) == self._identity
 
     def release(self) -> None:
         """Release the lock. It never raises: the work that the lock guarded is done."""
-        if self._fd >= 0:
-            try:
-                self._fs.unlock(self._fd)
-            except OSError:
-                with suppress(OSError):
-                    self.close()
+        if self._fd < 0:
+            return
+        taken = False
+        try:
+            taken = is_taken(self._fs, self._fd, self._identity)
+        finally:  # whatever the look raises: nobody else would release it
+            if taken:
+                self._fd = -1  # closed from outside, which has released it
+            else:
+                self._unlock()
+
+    def _unlock(self) -> None:
+        try:
+            self._fs.unlock(self._fd)
+        except OSError:
+            with suppress(OSError):
+                self.close()
 
     def close(self) -> None:
         """Close the descriptor, which releases the lock; in a forked child it does not release the parent's."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
-            self._fs.close(fd)
+            close_own(self._fs, fd, self._identity)

@@ -7,12 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from bamboo_logmetrics.logfiles.compression import DamagedFileError, decompress, kind_of
+from bamboo_logmetrics.logfiles.descriptors import Identity, close_own, identify, identity_of
 from bamboo_logmetrics.logfiles.names import Rotated
 from bamboo_logmetrics.logfiles.position import fingerprint
 from bamboo_logmetrics.logfiles.side_files import open_regular
 from bamboo_logmetrics.system import FS
-
-Identity = tuple[int, int]
 
 STDIN = "-"  # the path of a log that is read from standard input, once
 
@@ -20,11 +19,6 @@ LONGEST_LINE = 4 * 1024 * 1024  # bytes; a file without newlines must not fill t
 
 _CHUNK = 1024 * 1024
 _LEFT_OUT = b"\0"  # stands for the rest of a longer line, and makes it invalid: JSON never contains it
-
-
-def identity_of(status: os.stat_result) -> Identity:
-    """Return the device and inode, which identify a file whatever its name is."""
-    return status.st_dev, status.st_ino
 
 
 def identity_at(fs: FS, path: str) -> Identity | None:
@@ -60,11 +54,7 @@ class LogFile(ABC):
         self.damage = ""
         self._fs = fs
         self._fd = open_regular(fs, path, os.O_RDONLY)
-        try:
-            self.identity = identity_of(fs.fstat(self._fd))
-        except BaseException:
-            fs.close(self._fd)
-            raise
+        self.identity = identify(fs, self._fd)
 
     @property
     def active(self) -> bool:
@@ -102,7 +92,7 @@ class LogFile(ABC):
 
     def close(self) -> None:
         """Close the file."""
-        self._fs.close(self._fd)
+        close_own(self._fs, self._fd, self.identity)
 
     def begins_with(self, head_fingerprint: str, size: int) -> bool:
         """Return True if the first ``size`` bytes have this fingerprint."""

@@ -15,6 +15,7 @@ from threading import Thread
 
 from bamboo_logmetrics.events.times import from_ns
 from bamboo_logmetrics.logfiles.archive import Archive
+from bamboo_logmetrics.logfiles.descriptors import NO_FILE, close_own, identity_of, is_taken
 from bamboo_logmetrics.logfiles.lockfile import LockFile
 from bamboo_logmetrics.logfiles.path_check import check_path
 from bamboo_logmetrics.logfiles.repair import OWN_LINES, LineTests, end_of_lines, is_log, is_torn
@@ -76,6 +77,7 @@ class RotatingFile(Sink):
         self._lock = LockFile(path, mode=mode, fs=fs, clock=clock)
         self._archive = Archive(path, fs=fs)
         self._fd = -1
+        self._identity = NO_FILE  # of the file that was opened, for it may be closed from outside
         self._reset()
 
     def _reset(self) -> None:
@@ -112,6 +114,8 @@ class RotatingFile(Sink):
 
     def sync(self) -> None:
         """Bring the file to the disk, and its directory after opening, creation or rename. Raises OSError."""
+        if is_taken(self._fs, self._fd, self._identity):
+            self._open_again()
         self._fs.fsync(self._fd)
         if self._new_name:
             self._archive.sync_directory()
@@ -168,12 +172,21 @@ class RotatingFile(Sink):
             self._repair(size)
 
     def _is_at_path(self) -> bool:
+        if is_taken(self._fs, self._fd, self._identity):
+            return False
         try:
             there = self._fs.lstat(self.path)
         except FileNotFoundError:
             return False
-        here = self._fs.fstat(self._fd)
-        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+        return identity_of(there) == self._identity
+
+    def _open_again(self) -> None:
+        """Open the file that was written last once more, to sync it. Raises OSError, also if it was rotated since."""
+        written = self._identity
+        with self._locked(None):
+            self._ensure_current()
+        if self._identity != written:
+            raise OSError(errno.EBADF, "closed from outside, and rotated before it was synced", self.path)
 
     def _open_fd(self) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
@@ -192,6 +205,7 @@ class RotatingFile(Sink):
             self._fs.close(fd)
             raise
         self._fd = fd
+        self._identity = identity_of(status)
         self._new_name = True  # also if another process created it: it may not have synced the directory yet
         self._whole_size = 0
         self._period = period
@@ -199,7 +213,7 @@ class RotatingFile(Sink):
     def _close_fd(self) -> None:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
-            self._fs.close(fd)
+            close_own(self._fs, fd, self._identity)
 
     def _repair(self, size: int) -> None:
         """Cut the file back to its last newline: a killed writer may have left half a line.
@@ -272,6 +286,8 @@ class RotatingFile(Sink):
     def _cut(self, size: int) -> int:
         """Cut the file back to ``size``; return its size then, as far as that can be known."""
         actual = self._whole_size + self._taken
+        if is_taken(self._fs, self._fd, self._identity):
+            return actual  # the next append repairs the file
         try:
             actual = self._fs.fstat(self._fd).st_size
             if actual > size:  # else it was truncated from outside meanwhile
@@ -309,13 +325,14 @@ class RotatingFile(Sink):
         target = self._archive.new_path(self._clock.time_ns(), self._writer())
         self._fs.rename(self.path, target)
         old, self._fd = self._fd, -1
+        identity = self._identity
         try:
             self._open_fd()
         except BaseException:
             self._fd = old  # no descriptor or no permission: put it back, and continue with it
             self._fs.rename(target, self.path)
             raise
-        self._fs.close(old)
+        close_own(self._fs, old, identity)
 
     # -- housekeeping, off the worker ----------------------------------------------------
 

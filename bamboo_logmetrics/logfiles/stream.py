@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from typing import ClassVar
 from weakref import WeakSet
 
+from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.logfiles.descriptors import close_own, identify, is_taken
 from bamboo_logmetrics.logfiles.path_check import refuse
 from bamboo_logmetrics.logfiles.sink import Sink, count_whole
 from bamboo_logmetrics.system import FS, Clock, backoff
@@ -33,6 +35,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.000_2, 0.02  # seconds between two tries at a f
 _READER_TIMEOUT = 1.0  # seconds that a write waits for the reader, unless it is given a deadline
 _NOT_SUPPORTED = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE})
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
+_CLOSED = "the application has closed the descriptors, the log's too: open the log after that"
 _FIRST_OWN = 3  # the lowest descriptor that is not stdin, stdout or stderr
 
 
@@ -115,17 +118,19 @@ class StreamSink(Sink):
     def __init__(self, path: str, *, max_line_bytes: int, sync: bool, fs: FS, clock: Clock) -> None:
         self.path = path
         self._max_line_bytes = max_line_bytes
+        self._fs = fs
         self._clock = clock
         self._sleep_lock = allocate_lock()  # always held: waiting for it is a pause
         self._sleep_lock.acquire()
         self._taken = [0]  # bytes that the stream has of the lines that are not stored yet, in parts
         self._refusal = ""  # why nothing may be written
-        self._fd = _open(path, fs)
+        fd = _open(path, fs)
+        self._identity = identify(fs, fd)
+        self._fd = fd
         try:
-            status = os.fstat(self._fd)
+            status = os.fstat(fd)
             self._regular = stat.S_ISREG(status.st_mode)
             self._pipe = _is_pipe(status)
-            self._identity = status.st_dev, status.st_ino
             self._flags: int | None = getattr(os, "RWF_APPEND" if self._regular else "RWF_NOWAIT", None)
             if sync and not self._regular:
                 refuse(path, "durability='fsync' needs a file", "use 'write', with which the stream has each line")
@@ -153,6 +158,7 @@ class StreamSink(Sink):
         """
         if self._refusal:
             raise OSError(errno.EINVAL, self._refusal, self.path)
+        self._ensure_own()
         until = self._clock.monotonic() + _READER_TIMEOUT if deadline is None else deadline
         before = self.stored
         left = lines[self._count(lines) :]  # what an interrupted call has written counts now
@@ -170,13 +176,14 @@ class StreamSink(Sink):
 
     def sync(self) -> None:
         """Bring a regular file to the disk. Raises OSError."""
+        self._ensure_own()
         os.fsync(self._fd)
 
     def close(self, deadline: float | None = None) -> None:  # noqa: ARG002 - nothing to wait for
         """Close the sink's descriptor; the stream stays open for the process."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
-            os.close(fd)
+            close_own(self._fs, fd, self._identity)
 
     def after_fork(self) -> None:
         """Go on beside the parent, unless lines are too long to be written by two processes."""
@@ -186,6 +193,19 @@ class StreamSink(Sink):
                 f"max_line_bytes={self._max_line_bytes} is for one process, and this one was forked: "
                 f"use at most {PIPE_LINE} on a pipe"
             )
+
+    def _ensure_own(self) -> None:
+        """Open the stream again if the descriptor was closed from outside. Raises OSError if the stream is gone."""
+        if self._fd < 0 or not is_taken(self._fs, self._fd, self._identity):
+            return
+        try:
+            fd = _open(self.path, self._fs)
+        except ConfigError as error:
+            raise OSError(errno.EBADF, f"{_CLOSED} ({error})", self.path) from None
+        if is_taken(self._fs, fd, self._identity):  # the number stands for another file by now
+            self._fs.close(fd)
+            raise OSError(errno.EBADF, _CLOSED, self.path)
+        self._fd = fd
 
     # -- writing -------------------------------------------------------------------------
 

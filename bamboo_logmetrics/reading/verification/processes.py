@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from functools import cached_property
 
-from bamboo_logmetrics.logfiles.log_file import Identity, identity_of
+from bamboo_logmetrics.logfiles.descriptors import Identity, identity_of
 from bamboo_logmetrics.logfiles.names import lock_path
 from bamboo_logmetrics.system import pid_namespace
 

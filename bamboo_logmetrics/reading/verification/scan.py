@@ -11,8 +11,9 @@ import msgspec
 from bamboo_logmetrics.format.fields import APP
 from bamboo_logmetrics.format.header import NOT_JSON, LineHeader, is_newer, is_writer_id
 from bamboo_logmetrics.format.layouts import NATIVE, DecodeHeader, decode_header, flat_of
+from bamboo_logmetrics.logfiles.descriptors import Identity
 from bamboo_logmetrics.logfiles.discovery import open_files, size_of
-from bamboo_logmetrics.logfiles.log_file import STDIN, Identity, LogFile, identity_at
+from bamboo_logmetrics.logfiles.log_file import STDIN, LogFile, identity_at
 from bamboo_logmetrics.reading.verification.report import Finding, FindingKind
 from bamboo_logmetrics.reading.verification.tallies import SYSTEM_KINDS, Limits, SystemLine, WriterTally
 from bamboo_logmetrics.system import FS

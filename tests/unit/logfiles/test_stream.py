@@ -528,7 +528,7 @@ for options in ({}, {"max_line_bytes": 5000}):
 def test_every_way_to_open(run_python, how):
     """Each way to open a log takes stdout, and leaves it open."""
     code = f"""
-import logging, bamboo_logmetrics as blm
+import logging, sys, bamboo_logmetrics as blm
 how = {how!r}
 if how == "MetricsHandler":
     logging.getLogger().addHandler(blm.MetricsHandler("-"))
@@ -541,7 +541,7 @@ else:
     with blm.open_log("-") as log:
         log.warning("a line")
         assert log.path == "/dev/stdout"
-print("printed")
+sys.stdout.write("printed\\n")
 """
     done = run_python(code)
     assert (done.returncode, done.stderr) == (0, "")
