@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
+import threading
 
 import pytest
 from click.testing import CliRunner
@@ -172,18 +174,28 @@ def test_export_into_a_pipe_that_ends(path):
 def test_ctrl_c_during_an_export(path):
     """Ctrl-C gives 130, and no traceback."""
     put(path, *EXAMPLES[:3])
+    data = path.read_bytes() * 4_000  # more than the buffers of any Python hold
+
+    def feed(stdin):
+        with contextlib.suppress(OSError):  # the reader is gone
+            stdin.write(data)
+
     with subprocess.Popen(
         [*PROGRAM, "export", "-", "--format", "tagged"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        bufsize=0,
     ) as exporting:
-        exporting.stdin.write(path.read_bytes() * 40)  # less than a pipe holds
-        exporting.stdin.flush()
-        assert exporting.stdout.readline()  # from here on it exports
+        feeding = threading.Thread(target=feed, args=(exporting.stdin,))
+        feeding.start()
+        assert exporting.stdout.read(1)  # from here on it exports
         exporting.send_signal(signal.SIGINT)
-        exporting.stdout.read()
+        while exporting.stdout.read(65_536):
+            pass
         assert exporting.stderr.read() == b"interrupted\n"
+        exporting.wait(30)
+        feeding.join(30)
     assert exporting.returncode == 130
 
 
