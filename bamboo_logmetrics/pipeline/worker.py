@@ -318,9 +318,10 @@ class Worker:
         stats = self.channel.stats()
         if self._loss_reported or not (stats.queued or self.channel.shutdown or self.channel.storage):
             return  # reported before, or only a compression was still under way
-        self._loss_reported = True
         self._diagnostics.report(
             f"closed before all was written: emitted {stats.emitted}, written {stats.written}, "
             f"dropped {dict(stats.dropped)}, still in hand {stats.queued}",
             owed=True,
         )
+        # last: worker and caller may both be here, and the process may end as soon as the caller goes on
+        self._loss_reported = True

@@ -19,6 +19,8 @@ SECRETS = ("sk-proj-abcdefghij1234567890", "hunter2", "correcthorsebattery")
 # Every trouble has a log of its own. The secrets stand in the path and in the errors.
 TROUBLES = """
 import errno, json, os, sys, threading, warnings
+# Up to Python 3.13 a process that ends while a thread is in Rust code aborts, and these logs give up in the middle.
+sys.modules["ahocorasick_rs"] = None
 sys.path.insert(0, sys.argv[2])
 from support.faults import FaultyFS, oserror
 from support.tools import tool
@@ -126,7 +128,8 @@ for log in logs:
     assert len(lines) == 2
     assert "will keep trying" in lines[0]
     lost = ["directory", "full", "locked", "killed", "raising", "no threads"]
-    assert all(f"{name}.jsonl: closed before all was written" in lines[1] for name in lost)
+    missing = [name for name in lost if f"{name}.jsonl: closed before all was written" not in lines[1]]
+    assert not missing, lines[1]
     for name in ("child True", "child False"):
         said = (tmp_path / name).read_text()
         assert said.count("\n") == 1  # the minute is that of the parent: the end is all that is said

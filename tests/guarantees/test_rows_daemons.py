@@ -8,9 +8,10 @@ from support.tools import of_kind
 import bamboo_logmetrics as blm
 
 PROGRAM = """
-import fcntl, os, signal, sys
+import fcntl, os, signal, sys, warnings
 import bamboo_logmetrics as blm
 
+warnings.simplefilter("ignore", DeprecationWarning)  # Python itself warns of a fork beside threads
 path, durability, way = sys.argv[1:]
 signal.alarm(50)
 MINE = "data of the application\\n"
