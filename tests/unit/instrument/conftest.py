@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 
 import httpx
 import pytest
-from support.provider_server import ProviderServer
+from support.provider_fixtures import server
 
 from bamboo_logmetrics.instrument import instrument, shield, uninstrument
 
-
-@pytest.fixture
-def server(monkeypatch):
-    """Run a provider that answers as the test says; no proxy stands before it."""
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    with ProviderServer() as provider:
-        yield provider
+__all__ = ["client", "no_errors_inside", "nothing_is_left", "server"]
 
 
 @pytest.fixture(autouse=True)
