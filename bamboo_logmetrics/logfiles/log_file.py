@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from copy import copy
+from typing import TYPE_CHECKING
 
 from bamboo_logmetrics.logfiles.compression import DamagedFileError, decompress, kind_of
 from bamboo_logmetrics.logfiles.descriptors import Identity, close_own, identify, identity_of
@@ -12,6 +14,9 @@ from bamboo_logmetrics.logfiles.names import Rotated
 from bamboo_logmetrics.logfiles.position import fingerprint
 from bamboo_logmetrics.logfiles.side_files import open_regular
 from bamboo_logmetrics.system import FS
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 STDIN = "-"  # the path of a log that is read from standard input, once
 
@@ -90,6 +95,17 @@ class LogFile(ABC):
     def size_ahead(self) -> int:
         """Return how many bytes follow the offset; of a compressed file, the compressed size of all of it."""
 
+    def duplicate(self) -> Self:
+        """Return the same file with a descriptor of its own, at its beginning, whatever its path names by now."""
+        other = copy(self)
+        other.offset, other.damage = 0, ""
+        other._fd = os.dup(self._fd)
+        return other
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
     def close(self) -> None:
         """Close the file."""
         close_own(self._fs, self._fd, self.identity)
@@ -167,6 +183,10 @@ class StandardInput(PlainFile):
         self._fs = fs
         self._fd = 0
 
+    def duplicate(self) -> Self:
+        """Return this file: it can be read once."""
+        return self
+
     def read(self) -> bytes:
         """Return the bytes that come next; wait for them."""
         return self._fs.read(self._fd, _CHUNK)
@@ -184,6 +204,12 @@ class CompressedFile(LogFile):
         super().__init__(fs, path, base)
         self._chunks = self._decompressed(kind_of(path) or "")
         self._peeked = b""
+
+    def duplicate(self) -> Self:
+        """Return the same file with a descriptor of its own, at its beginning."""
+        other = super().duplicate()
+        other._chunks, other._peeked = other._decompressed(kind_of(self.path) or ""), b""
+        return other
 
     def _decompressed(self, kind: str) -> Iterator[bytes]:
         try:

@@ -1,0 +1,58 @@
+"""The columns that are read from lines: the header, the fields of events, and the well-known bound names.
+
+Names are those of the line. A value of another type than that of its column is NULL, and changes no other value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+_TEXT, _COUNT, _NUMBER, _BOOL = "VARCHAR", "UBIGINT", "DOUBLE", "BOOLEAN"
+
+
+def _typed(sql_type: str, names: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), sql_type)
+
+
+HEADER: Mapping[str, str] = {
+    "timestamp": "TIMESTAMP",  # UTC
+    "level": _TEXT,
+    "event": _TEXT,
+    "v": _COUNT,
+    "writer": _TEXT,
+    "seq": _COUNT,
+    "plain": _BOOL,
+}
+
+# every column of the view "events", by name: its type in SQL
+COLUMNS: Mapping[str, str] = {
+    **HEADER,
+    **_typed(_TEXT, "source event_id trace_id session_id round_id tool_call_id tool_name request_id"),
+    **_typed(_TEXT, "model response_model provider endpoint status error error_type reason event_type"),
+    **_typed(_COUNT, "status_code prompt_tokens completion_tokens total_tokens cache_read_tokens cache_write_tokens"),
+    **_typed(_COUNT, "cache_write_1h_tokens reasoning_tokens latency_ms message_count count total"),
+    **_typed(_BOOL, "is_stream success"),
+    **_typed(_TEXT, "usage_source latency_source round_source stream_end stop_reason iteration side"),
+    **_typed(_TEXT, "response_id provider_request_id service_tier speed fallback_from"),
+    **_typed(_COUNT, "attempt calls web_searches web_fetches"),
+    **_typed(_NUMBER, "time_to_first_token_ms retry_wait_ms turn_duration_ms wait_ms execution_ms"),
+    **_typed(_NUMBER, "billed_input_tokens billed_output_tokens cost_usd cost_usd_estimate"),
+    **_typed(_TEXT, "agent agent_type parent_session_id parent_tool_call_id parent_round_id forked_from turn_id"),
+    **_typed(_TEXT, "client_round_id project git_branch mcp_server skill plugin entrypoint client_version"),
+}
+
+# parts of the usage, as they are summed
+TOKENS = (
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+)
+
+
+def struct_of(names: Iterable[str]) -> str:
+    """Return the argument ``columns`` of ``read_json`` for some columns; all are names of this module, never input."""
+    return "{" + ", ".join(f"'{name}': '{COLUMNS[name]}'" for name in names) + "}"

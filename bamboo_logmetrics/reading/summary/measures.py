@@ -1,0 +1,147 @@
+"""What is counted, as SQL: the view ``items`` and the expressions of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bamboo_logmetrics.reading.query.columns import TOKENS
+from bamboo_logmetrics.reading.summary.result import SummaryRow
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_NUMBERS = (*TOKENS, "latency_ms", "time_to_first_token_ms", "cost_usd", "count")
+_FLAGS = ("whole", "attempt", "failed", "counted", "partial", "usage_missing")
+_TEXTS = ("session_id", "round_id", "model", "provider", "tool_name", "endpoint", "status", "agent", "project")
+_TEXTS += ("git_branch", "mcp_server")
+
+# the columns that the views need for these measures, whatever the key is
+NEEDED = (
+    *("source", "session_id", "round_id", "client_round_id", "parent_session_id", "request_id", "endpoint", "model"),
+    *("response_model", "provider", "status", "success", "side", "iteration", "usage_source", "latency_source"),
+    *("latency_ms", "time_to_first_token_ms", "cost_usd", "count", "tool_name", "project", *TOKENS),
+)
+
+
+def _select(source: str, kind: str, **columns: str) -> str:
+    """Return one part of the view; a column that is not given is NULL."""
+    types = {
+        **dict.fromkeys(_TEXTS, "VARCHAR"),
+        **dict.fromkeys(_FLAGS, "BOOLEAN"),
+        **dict.fromkeys(_NUMBERS, "DOUBLE"),
+    }
+    types |= dict.fromkeys((*TOKENS, "latency_ms", "count"), "UBIGINT")
+    values = (f"CAST({columns.get(name, 'NULL')} AS {sql_type}) AS {name}" for name, sql_type in types.items())
+    return f"SELECT '{kind}' AS kind, timestamp, {', '.join(values)} FROM {source}"
+
+
+def _same(*names: str) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+_PLACES = _same("session_id", "agent", "project", "git_branch")
+_CALL = _PLACES | _same(
+    "round_id", "model", "provider", "status", "latency_ms", "time_to_first_token_ms", "usage_missing"
+)
+_CALL |= {name: f"CASE WHEN counted THEN {name} END" for name in (*TOKENS, "cost_usd")}
+_CALL |= _same("counted") | {"partial": "counted AND usage_source = 'partial'"}
+
+# one row for each thing that is counted
+_ITEMS = " UNION ALL ".join(
+    (
+        _select(
+            "rounds",
+            "round",
+            **_CALL,
+            whole="iteration IS NULL",
+            attempt="iteration IS NULL AND requests = 0",
+            failed="iteration IS NULL AND status = 'error' AND failed_requests = 0",
+        ),
+        _select(
+            "requests WHERE side IS DISTINCT FROM 'server'",
+            "request",
+            **_CALL,
+            endpoint="endpoint",
+            whole="iteration IS NULL",
+            attempt="iteration IS NULL",
+            failed="iteration IS NULL AND status IN ('error', 'timeout')",
+        ),
+        _select(
+            "tools",
+            "tool",
+            **_PLACES,
+            **_same("round_id", "model", "provider", "tool_name", "mcp_server", "latency_ms"),
+            status="CASE WHEN success THEN 'success' ELSE 'error' END",
+            failed="NOT success",
+        ),
+        _select(
+            "typed WHERE event LIKE 'chat.%' AND event NOT IN ('chat.round_completed', 'chat.tool_called')",
+            "other",
+            **_PLACES,
+            **_same("model", "provider"),
+        ),
+        _select("typed WHERE event = 'system.metrics_dropped' AND source IS NULL", "drop", count="count"),
+    )
+)
+
+_QUANTILES: Mapping[str, tuple[str, str, tuple[float, ...]]] = {
+    "latency": ("latency_ms", "attempt", (0.5, 0.95, 0.99)),
+    "time_to_first_token": ("time_to_first_token_ms", "attempt", (0.5, 0.95)),
+    "tool_latency": ("latency_ms", "kind = 'tool'", (0.5, 0.95, 0.99)),
+}
+
+# the fields of a row by their SQL; those of quantiles are added
+_MEASURES: Mapping[str, str] = {
+    "sessions": "count(DISTINCT session)",
+    "active_sessions": "count(DISTINCT session) FILTER (active)",
+    "rounds": "count(*) FILTER (kind = 'round' AND whole)",
+    "requests": "count(*) FILTER (kind = 'request' AND whole)",
+    "tool_calls": "count(*) FILTER (kind = 'tool')",
+    "tool_errors": "count(*) FILTER (kind = 'tool' AND failed)",
+    "calls": "count(*) FILTER (attempt)",
+    "errors": "count(*) FILTER (kind != 'tool' AND failed)",
+    **{name: f"sum({name})" for name in TOKENS},
+    "_hits": "sum(cache_read_tokens) FILTER (prompt_tokens IS NOT NULL)",
+    "_prompts": "sum(prompt_tokens) FILTER (cache_read_tokens IS NOT NULL)",
+    "_timed_tokens": "sum(completion_tokens) FILTER (latency_ms > 0)",
+    "_milliseconds": "sum(latency_ms) FILTER (completion_tokens IS NOT NULL AND latency_ms > 0)",
+    "cost_usd": "sum(cost_usd)",
+    "costed_calls": "count(cost_usd)",
+    "usage_calls": "count(*) FILTER (counted)",
+    "partial_usage": "count(*) FILTER (partial)",
+    "missing_usage": "count(*) FILTER (usage_missing)",
+    "dropped": "sum(count)",
+    "_first": "min(timestamp)",
+    "_last": "max(timestamp)",
+}
+_EXPRESSIONS = _MEASURES | {
+    f"_{name}": f"quantile_disc({column}, {list(points)}) FILTER ({condition})"
+    for name, (column, condition, points) in _QUANTILES.items()
+}
+EXPRESSIONS = ", ".join(f'{sql} AS "{name}"' for name, sql in _EXPRESSIONS.items())
+NAMES = tuple(_EXPRESSIONS)
+
+
+def create_items(connection: DuckDBPyConnection) -> None:
+    """Create the view ``items``."""
+    connection.execute(f"CREATE VIEW items AS {_ITEMS}")
+
+
+def make_row(key: str | None, values: Mapping[str, Any]) -> SummaryRow:
+    """Return a row of the values of :data:`EXPRESSIONS`."""
+    fields = {name: values[name] for name in _MEASURES if not name.startswith("_")}
+    for name, (_, _, points) in _QUANTILES.items():
+        quantiles = values[f"_{name}"] or [None] * len(points)
+        fields |= {f"{name}_p{round(point * 100)}_ms": value for point, value in zip(points, quantiles, strict=True)}
+    return SummaryRow(
+        key=key,
+        error_rate=_ratio(values["errors"], values["calls"]),
+        cache_hit_ratio=_ratio(values["_hits"], values["_prompts"]),
+        tokens_per_second=_ratio(values["_timed_tokens"], values["_milliseconds"], 1000),
+        **fields,
+    )
+
+
+def _ratio(part: int | None, whole: int | None, factor: int = 1) -> float | None:
+    return None if part is None or not whole else factor * part / whole

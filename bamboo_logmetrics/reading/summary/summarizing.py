@@ -1,0 +1,224 @@
+"""Summarizing logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, get_args
+
+from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.logfiles.discovery import AnyPath
+from bamboo_logmetrics.reading.query.connection import close_outside, open_connection
+from bamboo_logmetrics.reading.query.loading import Progress, load
+from bamboo_logmetrics.reading.query.times import find_time
+from bamboo_logmetrics.reading.query.views import create_views
+from bamboo_logmetrics.reading.summary.measures import EXPRESSIONS, NAMES, NEEDED, create_items, make_row
+from bamboo_logmetrics.reading.summary.periods import LOCAL, PERIODS, create_periods, find_zone, zone_text
+from bamboo_logmetrics.reading.summary.result import By, Summary, SummaryRow
+from bamboo_logmetrics.reading.summary.wholeness import find_warnings
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+# the columns of "items" by key, where they have another name
+_KEYS: Mapping[str, str] = {
+    "session": "session",
+    "round": "round_id",
+    "tool": "tool_name",
+    **dict.fromkeys(PERIODS, "period"),
+}
+_OWN_ROWS = {"tool", "mcp_server", "endpoint"}  # keys that other things do not have
+_LOADED_FOR_KEY = {"agent", "git_branch", "mcp_server"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """The part of the lines that counts; times in UTC."""
+
+    since: datetime | None
+    until: datetime | None
+    model: str | None
+    project: str | None
+
+    def previous(self, last: datetime | None) -> _Filter | None:
+        """Return the period before, of the same length; None without an end, as where there is no line."""
+        until = self.until or last
+        if self.since is None or until is None:
+            return None
+        return _Filter(self.since - (until - self.since), self.since, self.model, self.project)
+
+
+def summarize(
+    paths: AnyPath | Iterable[AnyPath],
+    by: By | None = None,
+    *,
+    since: datetime | str | None = None,
+    until: datetime | str | None = None,
+    model: str | None = None,
+    project: str | None = None,
+    compare: str | None = None,
+    tz: str = LOCAL,
+    rollup: bool = False,
+    on_progress: Progress | None = None,
+) -> Summary:
+    """Sum up logs: sessions, calls, errors, tokens, latencies, drops. Each call's tokens count once.
+
+    Args:
+        paths: logs, rotated files (each stands for its log) or patterns, as for ``verify``; ``"-"`` is standard input.
+        by: the key of the rows; None for totals alone.
+        since: the first time that counts: a datetime, ISO 8601, ``"2h"`` (ago), ``"yesterday"``.
+        until: the first time that does not count any more.
+        model: counts this model only.
+        project: counts this project only.
+        compare: ``"previous"`` to sum up the period before ``since`` as well, of the same length.
+        tz: the time zone of periods and of times without an offset; ``"local"`` is this machine's.
+        rollup: True to count sub-agents with the session that started them.
+        on_progress: is called with the bytes read so far and in all.
+
+    Raises FileNotFoundError for a path or pattern that names nothing, and ConfigError for a wrong argument, a path
+    that is not a regular file, or a package that is not installed.
+    """
+    _check(by, compare, since)
+    zone, now = find_zone(tz), datetime.now(timezone.utc)
+    times = [None if time is None else find_time(time, zone, now) for time in (since, until)]
+    wanted = _Filter(*times, model, project)
+    columns = (*NEEDED, *({by} & _LOADED_FOR_KEY))
+    with open_connection() as (connection, folder):
+        loaded = load(connection, folder, paths, columns=columns, on_progress=on_progress)
+        close_outside(connection)
+        create_views(connection, columns)
+        create_items(connection)
+        _create_roots(connection, rollup=rollup)
+        if by in PERIODS:
+            create_periods(connection, str(by), zone)
+        rows, totals, (first, last) = _sum(connection, wanted, by)
+        earlier = wanted.previous(_last(connection)) if compare else None
+        before = _sum(connection, earlier, by) if earlier else None
+        return Summary(
+            by=by,
+            rows=tuple(rows),
+            totals=totals,
+            warnings=find_warnings(connection, loaded, totals),
+            files=tuple(loaded.files),
+            lines=connection.table("lines").shape[0],
+            first=first,
+            last=last,
+            since=wanted.since,
+            until=wanted.until,
+            tz=zone_text(tz),
+            previous=before[1] if before else None,
+            previous_rows={row.key: row for row in before[0]} if before else None,
+        )
+
+
+def _check(by: str | None, compare: str | None, since: object) -> None:
+    if by is not None and by not in get_args(By):
+        msg = f"by must be one of {', '.join(get_args(By))}; got {by!r:.80}"
+        raise ConfigError(msg)
+    if compare not in {None, "previous"}:
+        msg = f"compare must be 'previous'; got {compare!r:.80}"
+        raise ConfigError(msg)
+    if compare and since is None:
+        msg = "a comparison with the period before needs its begin: give since, such as 7d"
+        raise ConfigError(msg)
+
+
+def _create_roots(connection: DuckDBPyConnection, *, rollup: bool) -> None:
+    """Create the table of sessions that count as another one, and that of active sessions."""
+    parents: dict[str, str] = {}
+    if rollup:
+        rows = connection.execute(
+            "SELECT session_id, parent_session_id FROM sessions WHERE parent_session_id IS NOT NULL"
+        )
+        parents = dict(rows.fetchall())
+    connection.execute("CREATE TABLE roots (session_id VARCHAR, root VARCHAR)")
+    if parents:
+        roots = {session: _root(session, parents) for session in parents}
+        values = {"sessions": list(roots), "roots": list(roots.values())}
+        connection.execute("INSERT INTO roots SELECT unnest($sessions), unnest($roots)", values)
+    connection.execute("CREATE TABLE active_sessions AS SELECT session_id FROM sessions WHERE active")
+
+
+def _root(session: str, parents: Mapping[str, str]) -> str:
+    """Return the session that a sub-agent belongs to in the end; the first that comes again, in a circle."""
+    seen = {session}
+    while (parent := parents.get(session)) is not None and parent not in seen:
+        seen.add(parent)
+        session = parent
+    return session
+
+
+def _sum(
+    connection: DuckDBPyConnection, wanted: _Filter, by: str | None
+) -> tuple[list[SummaryRow], SummaryRow, tuple[datetime | None, datetime | None]]:
+    """Return the rows, the totals, and the times of the first and last line."""
+    values = {
+        "since": _naive(wanted.since),
+        "until": _naive(wanted.until),
+        "model": wanted.model,
+        "project": wanted.project,
+    }
+    conditions = {
+        "since": "timestamp >= $since",
+        "until": "timestamp < $until",
+        "model": "model = $model",
+        "project": "project = $project",
+    }
+    given = [name for name, value in values.items() if value is not None]
+    where = " AND ".join(conditions[name] for name in given) or "true"
+    cursor = connection.execute(_statement(by, where), {name: values[name] for name in given})
+    rows: list[SummaryRow] = []
+    totals, span = None, (None, None)
+    for key, is_total, *numbers in cursor.fetchall():
+        named = dict(zip(NAMES, numbers, strict=True))
+        row = make_row(key, named)
+        if is_total:
+            totals = replace(row, dropped=row.dropped or 0)
+            span = (_aware(named["_first"]), _aware(named["_last"]))
+        elif key is not None or (by not in _OWN_ROWS and row.rounds + row.requests + row.tool_calls + row.usage_calls):
+            rows.append(row if by in PERIODS else replace(row, dropped=None))
+    assert totals is not None
+    rows.sort(key=_by_key if by in PERIODS else _greatest_first)
+    return rows, totals, span
+
+
+def _statement(by: str | None, where: str) -> str:
+    key = _KEYS.get(by, by) if by else "NULL"
+    group = "key, grouping(key) = 1," if by else "NULL, true,"
+    sets = "GROUPING SETS ((key), ())" if by else "GROUPING SETS (())"
+    periods = ", periods.key AS period" if by in PERIODS else ""
+    join = "LEFT JOIN periods ON quarter = time_bucket(INTERVAL 15 MINUTES, timestamp)" if by in PERIODS else ""
+    return f"""
+        SELECT {group} {EXPRESSIONS} FROM (
+            SELECT {key} AS key, * FROM (
+                SELECT items.*, coalesce(root, items.session_id) AS session,
+                    active_sessions.session_id IS NOT NULL AS active{periods}
+                FROM items
+                LEFT JOIN roots ON roots.session_id = items.session_id
+                LEFT JOIN active_sessions ON active_sessions.session_id = items.session_id
+                {join}
+            ) WHERE {where}
+        ) GROUP BY {sets}
+    """
+
+
+def _by_key(row: SummaryRow) -> tuple[bool, str]:
+    return row.key is None, row.key or ""
+
+
+def _greatest_first(row: SummaryRow) -> tuple[int, int, int, bool, str]:
+    return -(row.total_tokens or 0), -row.calls, -row.tool_calls, *_by_key(row)
+
+
+def _last(connection: DuckDBPyConnection) -> datetime | None:
+    (last,) = connection.execute("SELECT max(timestamp) FROM lines").fetchall()[0]
+    return None if last is None else _aware(last) + timedelta(microseconds=1)
+
+
+def _naive(time: datetime | None) -> datetime | None:
+    return None if time is None else time.replace(tzinfo=None)
+
+
+def _aware(time: Any) -> Any:
+    return None if time is None else time.replace(tzinfo=timezone.utc)
