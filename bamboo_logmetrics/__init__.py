@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from bamboo_logmetrics.logger.handler import MetricsHandler
     from bamboo_logmetrics.logger.opening import close, configure, flush, get_logger, open_log, stats
     from bamboo_logmetrics.logger.scope_context import carry
+    from bamboo_logmetrics.reading.summary.result import Summary, SummaryRow, SummaryWarning
+    from bamboo_logmetrics.reading.summary.summarizing import summarize
 
 __all__ = [
     "BambooLogError",
@@ -84,6 +86,9 @@ __all__ = [
     "SessionStatus",
     "Stats",
     "StorageError",
+    "Summary",
+    "SummaryRow",
+    "SummaryWarning",
     "SystemEvent",
     "TokenUsage",
     "ToolCalled",
@@ -100,14 +105,19 @@ __all__ = [
     "open_log",
     "read",
     "stats",
+    "summarize",
     "verify",
 ]
 
-# Names that need structlog are imported on first use: structlog imports rich wherever that is installed.
+# Names that need structlog are imported on first use: structlog imports rich wherever that is installed. So are those
+# that only reading needs.
 _LATE = {
     "BoundLog": "logger.bound_log",
     "FlatJsonFormatter": "logger.formatter",
     "MetricsHandler": "logger.handler",
+    "Summary": "reading.summary.result",
+    "SummaryRow": "reading.summary.result",
+    "SummaryWarning": "reading.summary.result",
     "carry": "logger.scope_context",
     "close": "logger.opening",
     "configure": "logger.opening",
@@ -115,6 +125,7 @@ _LATE = {
     "get_logger": "logger.opening",
     "open_log": "logger.opening",
     "stats": "logger.opening",
+    "summarize": "reading.summary.summarizing",
 }
 
 

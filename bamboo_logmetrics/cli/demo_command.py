@@ -109,7 +109,7 @@ def _work(log: BoundLog, number: int) -> None:
         log.emit(RequestStarted(request_id=round_id, endpoint="/v1/chat/completions", model=model, is_stream=True))
         pause.wait(_PAUSE)
         completed = _round(rng, session_id, round_id)
-        log.emit(_request(completed), model=model)
+        log.emit(_request(completed), model=model, round_id=round_id)  # so that the call's tokens count once
         log.emit(completed, model=model)
         for call in range(rng.randrange(3)):
             log.emit(_call(rng, session_id, round_id, call))
@@ -213,6 +213,7 @@ def _show_counts(stats: Stats) -> None:
 
 def _show_commands(path: str) -> None:
     log = printable(path)
-    click.echo(f"\nTry these:\n  bamboo-logmetrics verify {log}")
+    click.echo(f"\nTry these:\n  bamboo-logmetrics summary {log} --by model")
+    click.echo(f"  bamboo-logmetrics verify {log}")
     click.echo(f"  zgrep -h metrics_dropped {log}*")
     click.echo(f"  jq -c 'select(.event == \"chat.session_completed\")' {log}")

@@ -124,6 +124,11 @@ def _show_writers(writers: list[WriterReport]) -> None:
         click.echo(f"and {plural(len(writers) - MOST_SHOWN, 'more writer')} ({listed}); --format json lists all")
 
 
+def output_width() -> int:
+    """Return the width of a table on stdout, in columns."""
+    return Console().width if sys.stdout.isatty() else _PIPE_WIDTH
+
+
 def print_table(table: Table) -> None:
     """Print a table on stdout."""
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)

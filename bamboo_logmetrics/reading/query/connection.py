@@ -13,13 +13,15 @@ from bamboo_logmetrics.errors import ConfigError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_MEMORY = "400MB"  # what goes beyond is kept in a temporary directory
+_MEMORY = "400MB"  # what goes beyond is kept in the temporary directory
 _MOST_THREADS = 4  # each has buffers of its own
 
 
 @contextmanager
 def open_connection() -> Iterator[tuple[DuckDBPyConnection, str]]:
-    """Open a database in memory; give it and its temporary directory, which is removed at the end.
+    """Open an empty database; give it and the temporary directory that holds it, which is removed at the end.
+
+    A file needs a tenth of the memory: only on a disk does DuckDB compress tables.
 
     Raises ConfigError if the package duckdb is not installed.
     """
@@ -29,7 +31,7 @@ def open_connection() -> Iterator[tuple[DuckDBPyConnection, str]]:
         msg = "this needs the package duckdb: pip install 'bamboo_logmetrics[cli]'"
         raise ConfigError(msg) from None
     with tempfile.TemporaryDirectory(prefix="bamboo-query-") as folder:
-        config = {
+        config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": _MEMORY,
             "temp_directory": os.path.join(folder, "spilled"),
             "threads": min(_MOST_THREADS, os.cpu_count() or 1),
@@ -39,7 +41,7 @@ def open_connection() -> Iterator[tuple[DuckDBPyConnection, str]]:
             "enable_external_file_cache": False,  # paths are descriptors, which are used again for other files
             "python_enable_replacements": False,  # a name in a query is never a variable of this program
         }
-        connection = duckdb.connect(":memory:", config=config)
+        connection = duckdb.connect(os.path.join(folder, "lines.duckdb"), config=config)
         try:
             yield connection, folder
         finally:

@@ -16,9 +16,9 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bamboo_logmetrics.logfiles.compression import kind_of
 from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs, open_files, size_of
 from bamboo_logmetrics.logfiles.log_file import STDIN, LogFile
-from bamboo_logmetrics.logfiles.compression import kind_of
 from bamboo_logmetrics.reading.query.columns import COLUMNS, HEADER, struct_of
 from bamboo_logmetrics.reading.query.native_lines import Skipped, is_native, write_native
 from bamboo_logmetrics.system import FS

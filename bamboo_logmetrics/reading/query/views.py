@@ -47,16 +47,22 @@ _ROUND_FACTS = f"""
     GROUP BY session_id, round_id
 """
 
+_CALLS = """
+    SELECT * FROM typed WHERE event IN ('chat.round_started', 'chat.round_completed', 'forward.request_completed')
+"""
+
+_WITHOUT_SESSION = """
+    SELECT count(*) FROM typed WHERE event = 'forward.request_completed' AND session_id IS NULL
+        AND coalesce(round_id, client_round_id) IS NOT NULL
+"""
+
 # the events of calls; a request that names a round, but no session, belongs to the session of that round
-_PLACED = """
+_PLACED = f"""
     SELECT calls.* REPLACE (
         coalesce(calls.session_id, owners.session_id) AS session_id,
         coalesce(calls.round_id, CASE WHEN owners.round_id IS NOT NULL THEN calls.client_round_id END) AS round_id
     )
-    FROM (
-        SELECT * FROM typed
-        WHERE event IN ('chat.round_started', 'chat.round_completed', 'forward.request_completed')
-    ) AS calls
+    FROM ({_CALLS}) AS calls
     LEFT JOIN (
         SELECT round_id, max(session_id) AS session_id FROM typed
         WHERE event IN ('chat.round_started', 'chat.round_completed') GROUP BY round_id
@@ -130,15 +136,7 @@ _SESSIONS = """
     HAVING bool_or(plain IS DISTINCT FROM true)
 """
 
-_VIEWS = {
-    "typed": _TYPED,
-    "placed": _PLACED,
-    "round_facts": _ROUND_FACTS,
-    "rounds": _ROUNDS,
-    "requests": _REQUESTS,
-    "tools": _TOOLS,
-    "sessions": _SESSIONS,
-}
+_VIEWS = {"rounds": _ROUNDS, "requests": _REQUESTS, "tools": _TOOLS, "sessions": _SESSIONS}
 
 
 def create_views(connection: DuckDBPyConnection, columns: Collection[str]) -> None:
@@ -149,5 +147,9 @@ def create_views(connection: DuckDBPyConnection, columns: Collection[str]) -> No
     loaded = {*HEADER, *columns}
     names = (f'"{name}"' if name in loaded else f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in COLUMNS.items())
     connection.execute(f"CREATE VIEW events AS SELECT {', '.join(names)} FROM lines")
+    connection.execute(f"CREATE VIEW typed AS {_TYPED}")
+    without_session = connection.execute(_WITHOUT_SESSION).fetchone() != (0,)
+    connection.execute(f"CREATE VIEW placed AS {_PLACED if without_session else _CALLS}")
+    connection.execute(f"CREATE TABLE round_facts AS {_ROUND_FACTS}")  # several views use it
     for name, statement in _VIEWS.items():
         connection.execute(f"CREATE VIEW {name} AS {statement}")

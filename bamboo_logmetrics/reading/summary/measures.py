@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 
 _NUMBERS = (*TOKENS, "latency_ms", "time_to_first_token_ms", "cost_usd", "count")
 _FLAGS = ("whole", "attempt", "failed", "counted", "partial", "usage_missing")
-_TEXTS = ("session_id", "round_id", "model", "provider", "tool_name", "endpoint", "status", "agent", "project")
+_TEXTS: tuple[str, ...] = (
+    "session_id",
+    "round_id",
+    "model",
+    "provider",
+    "tool_name",
+    "endpoint",
+    "status",
+    "agent",
+    "project",
+)
 _TEXTS += ("git_branch", "mcp_server")
 
 # the columns that the views need for these measures, whatever the key is
@@ -115,7 +125,7 @@ _MEASURES: Mapping[str, str] = {
     "_first": "min(timestamp)",
     "_last": "max(timestamp)",
 }
-_EXPRESSIONS = _MEASURES | {
+_EXPRESSIONS = dict(_MEASURES) | {
     f"_{name}": f"quantile_disc({column}, {list(points)}) FILTER ({condition})"
     for name, (column, condition, points) in _QUANTILES.items()
 }

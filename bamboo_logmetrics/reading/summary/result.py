@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Literal, TypeAlias
 
 By: TypeAlias = Literal[
@@ -149,7 +149,8 @@ class Summary:
         last: the time of the last.
         since: the first time that counts.
         until: the first time that does not count any more.
-        tz: the name of the time zone of hours, days, weeks and months.
+        tz: the time zone of hours, days, weeks and months, as people call it.
+        zone: that time zone; None for the local one.
         previous: the totals of the period before, of the same length; None if it was not asked for.
         previous_rows: its rows by key.
     """
@@ -165,5 +166,6 @@ class Summary:
     since: datetime | None
     until: datetime | None
     tz: str
+    zone: tzinfo | None = None
     previous: SummaryRow | None = None
     previous_rows: Mapping[str | None, SummaryRow] | None = None

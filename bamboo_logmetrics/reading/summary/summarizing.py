@@ -29,7 +29,7 @@ _KEYS: Mapping[str, str] = {
     **dict.fromkeys(PERIODS, "period"),
 }
 _OWN_ROWS = {"tool", "mcp_server", "endpoint"}  # keys that other things do not have
-_LOADED_FOR_KEY = {"agent", "git_branch", "mcp_server"}
+_LOADED_FOR_KEY = ("agent", "git_branch", "mcp_server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,10 @@ def summarize(
     """
     _check(by, compare, since)
     zone, now = find_zone(tz), datetime.now(timezone.utc)
-    times = [None if time is None else find_time(time, zone, now) for time in (since, until)]
-    wanted = _Filter(*times, model, project)
-    columns = (*NEEDED, *({by} & _LOADED_FOR_KEY))
+    begin = None if since is None else find_time(since, zone, now)
+    end = None if until is None else find_time(until, zone, now)
+    wanted = _Filter(begin, end, model, project)
+    columns = (*NEEDED, by) if by in _LOADED_FOR_KEY else NEEDED
     with open_connection() as (connection, folder):
         loaded = load(connection, folder, paths, columns=columns, on_progress=on_progress)
         close_outside(connection)
@@ -107,6 +108,7 @@ def summarize(
             since=wanted.since,
             until=wanted.until,
             tz=zone_text(tz),
+            zone=zone,
             previous=before[1] if before else None,
             previous_rows={row.key: row for row in before[0]} if before else None,
         )

@@ -1,0 +1,141 @@
+"""``bamboo-logmetrics summary``."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from typing import Any, get_args
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from bamboo_logmetrics.cli import summary_text
+from bamboo_logmetrics.cli.exit_codes import FAILED, OK
+from bamboo_logmetrics.cli.formatting import output_width, print_table, printable, progress_bar, tolerate_broken_pipe
+from bamboo_logmetrics.reading.summary.result import By, Summary
+from bamboo_logmetrics.reading.summary.summarizing import summarize
+
+_LONG = 200 * 1024 * 1024  # bytes; a shorter log is read before anyone could look at a progress bar
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+_CONDITION = re.compile(r"\s*(?P<name>\w+)\s*(?P<sign>[<>]=?|[=!]=)\s*(?P<limit>[-+]?[\d_]*\.?\d+(?:[eE][-+]?\d+)?)\s*")
+
+
+class _Condition(click.ParamType[Any, str]):
+    """A comparison such as ``cost_usd > 50``."""
+
+    name = "condition"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        match = _CONDITION.fullmatch(value)
+        if match is None:
+            self.fail(
+                f"{value!r:.80} is not a comparison; use one such as 'cost_usd > 50' or 'error_rate >= 0.1'", param, ctx
+            )
+        if match["name"] not in summary_text.MEASURES:
+            self.fail(f"{match['name']!r:.80} is not one of {', '.join(summary_text.MEASURES)}", param, ctx)
+        return value, match["name"], _OPERATORS[match["sign"]], float(match["limit"])
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--by", type=click.Choice(get_args(By)), help="Show a row for each value of this.")
+@click.option("--since", metavar="TIME", help="Count from this time on: ISO 8601, 2h, 7d, today, yesterday.")
+@click.option("--until", metavar="TIME", help="Count up to this time.")
+@click.option("--model", help="Count this model only.")
+@click.option("--project", help="Count this project only.")
+@click.option("--compare", type=click.Choice(["previous"]), help="Compare with the period before --since.")
+@click.option("--rollup", is_flag=True, help="Count sub-agents with the session that started them.")
+@click.option("--tz", default="local", show_default=True, metavar="ZONE", help="The time zone, such as Europe/Berlin.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", *summary_text.TEXTS]),
+    default="table",
+    show_default=True,
+    help="The form of the output; openmetrics is for the textfile collector of node_exporter.",
+)
+@click.option("--oneline", is_flag=True, help="Print one line, for a status line.")
+@click.option("--fail-over", "limits", type=_Condition(), multiple=True, help="Exit with 1 if this holds of all.")
+@click.pass_context
+def summary(
+    ctx: click.Context,
+    /,
+    *,
+    files: tuple[str, ...],
+    form: str,
+    oneline: bool,
+    limits: tuple[tuple[str, str, Callable[[Any, Any], bool], float], ...],
+    **options: Any,
+) -> None:
+    """Sum up logs: sessions, calls, errors, tokens, latencies, drops.
+
+    FILE is a log, or a quoted pattern. Its rotated and compressed files are found automatically. A dash is standard
+    input. The tokens of each call count once, whether its round, its requests or both are in the log. What was not
+    reported is a dash, or null, and never counts as 0. Lines that begin with "not whole" say which numbers are too
+    small, and why.
+
+    \b
+    Exit code: 0 done, 1 a limit of --fail-over is passed, 2 bad usage,
+    130 interrupted.
+
+    \b
+    bamboo-logmetrics summary logs/agent.jsonl --by model
+    bamboo-logmetrics summary 'logs/*.jsonl' --by day --since 7d --tz UTC
+    bamboo-logmetrics summary logs/agent.jsonl --since 7d --compare previous
+    bamboo-logmetrics summary logs/agent.jsonl --by tool --format json | jq .rows
+    bamboo-logmetrics summary logs/agent.jsonl --since today --fail-over 'error_rate > 0.1'
+    """  # noqa: D301 - click wants the character \b itself
+    with progress_bar() as progress:
+        task = progress.add_task("reading", total=None, visible=False)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, visible=total > _LONG)
+
+        result = summarize(files, on_progress=show, **options)
+    with tolerate_broken_pipe():
+        if oneline:
+            click.echo(summary_text.one_line(result))
+        elif form == "table":
+            _show(result)
+        else:
+            click.echo(summary_text.TEXTS[form](result))
+            if form in {"csv", "openmetrics"}:
+                click.echo("\n".join(summary_text.warnings(result)), err=True, nl=bool(result.warnings))
+    passed = [_is_passed(result, *limit) for limit in limits]  # of several each is told
+    ctx.exit(FAILED if any(passed) else OK)
+
+
+def _show(result: Summary) -> None:
+    titles, cells = summary_text.fit(*summary_text.table_of(result), output_width())
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column, title in enumerate(titles):
+        table.add_column(title, justify="right" if column else "left", overflow="fold", no_wrap=column > 0)
+    for row in cells:
+        style = "bold" if result.by is not None and row is cells[-1] else ""
+        table.add_row(*(Text(cell, style=style) for cell in row))
+    print_table(table)
+    for text in (*summary_text.left_out(result), summary_text.extent(result)):
+        click.echo(printable(text))
+    for text in summary_text.warnings(result):
+        click.echo(click.style(printable(text), fg="yellow"))
+
+
+def _is_passed(result: Summary, text: str, name: str, compare: Callable[[Any, Any], bool], limit: float) -> bool:
+    """Return True if a comparison holds; say on stderr what it found."""
+    value = getattr(result.totals, name)
+    if value is None:
+        click.echo(f"{name} is not reported: whether {text.strip()} is not known", err=True)
+        return False
+    if compare(value, limit):
+        click.echo(f"{name} is {value:,}: {text.strip()}", err=True)
+        return True
+    return False
