@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 _BEGIN = datetime(2026, 11, 30, 12, tzinfo=timezone.utc)
 _TOKENS = st.integers(0, 10**6) | st.sampled_from([2**32, 2**64 - 1])
-_MODELS = st.sampled_from(["m-1", "m-2", "M-1", 'm"; DROP TABLE lines; --'])
+_MODELS = st.sampled_from(["m-1", "m-2", "M-1", "", 'm"; DROP TABLE lines; --'])
 
 
 def _optional(**values):

@@ -134,17 +134,17 @@ def _time(line):
 
 
 def _tool_model(line, calls, lines):
-    if "model" in line:
+    if line.get("model"):
         return line["model"]
     same = [call for call in calls if (call.session, call.round) == (line["session_id"], line["round_id"])]
-    models = [call.line["model"] for call in same if call.is_round and call.whole and "model" in call.line]
+    models = [call.line["model"] for call in same if call.is_round and call.whole and call.line.get("model")]
     started = [
         other["model"]
         for other in lines
         if other["event"] == "chat.round_started"
         and (other["session_id"], other["round_id"]) == (line["session_id"], line["round_id"])
     ]
-    return max(models or started, default=None)
+    return max(models or started, default=None) or None
 
 
 def recount(lines, by=None):

@@ -161,7 +161,7 @@ class _Loader:
         return True
 
     def _statement(self, paths: str, kind: str) -> str:
-        names = ", ".join(f'"{name}"' for name in self._columns)
+        names = ", ".join(_value(name) for name in self._columns)
         number = f"{self._batch} * 65536 + CAST(substr(filename, {len(_DESCRIPTORS) + 2}) AS UBIGINT)"
         options = (
             f"format = 'newline_delimited', columns = {struct_of(self._columns)}, ignore_errors = true, "
@@ -187,7 +187,8 @@ class _Loader:
             native.flush()
             self._connection.execute(self._statement(f"'{_DESCRIPTORS}/{native.fileno()}'", "none"))
         removed = self._connection.execute("DELETE FROM lines WHERE NOT valid").fetchone()
-        self.loaded.skipped["broken"] += removed[0] if removed else 0
+        if removed and removed[0]:
+            self.loaded.skipped["broken"] += removed[0]
 
     def remove_repeats(self) -> None:
         """Remove lines that are there more than once, as in a copy of a file."""
@@ -202,6 +203,11 @@ class _Loader:
             )
         """).fetchone()
         self.loaded.repeated = removed[0] if removed else 0
+
+
+def _value(name: str) -> str:
+    """Return the value of a column in SQL: an infinite number, as of 1e400, would spoil every sum."""
+    return f'CASE WHEN isfinite("{name}") THEN "{name}" END' if COLUMNS[name] == "DOUBLE" else f'"{name}"'
 
 
 def _kind(file: LogFile) -> str:

@@ -22,7 +22,7 @@ def write_native(file: LogFile, target: IO[bytes], skipped: Counter[Skipped]) ->
             written, and not counted.
         target: the file that is written.
         skipped: is added to: ``broken`` lines, ``foreign`` lines of other programs, lines of a ``newer`` version, and
-            ``damaged`` files, of which the rest is missing.
+            ``damaged`` files, of which the rest is missing. An empty line holds nothing, and is not counted.
     """
     try:
         for block in file.blocks():
@@ -48,6 +48,8 @@ def is_native(line: bytes) -> bool:
 def _native(line: bytes, skipped: Counter[Skipped]) -> bytes | None:
     if is_native(line):
         return line
+    if not line.strip():
+        return None
     try:
         flat = flat_of(msgspec.json.decode(line.decode()))
     except msgspec.ValidationError:  # JSON, with a number that is too large for any type

@@ -32,8 +32,8 @@ _TYPED = """
 # one row for each round of a session: its model, whether its own usage is known, and its requests
 _ROUND_FACTS = f"""
     SELECT session_id, round_id,
-        max(model) FILTER (event = 'chat.round_completed' AND iteration IS NULL) AS model,
-        max(model) FILTER (event = 'chat.round_started') AS asked_model,
+        max(nullif(model, '')) FILTER (event = 'chat.round_completed' AND iteration IS NULL) AS model,
+        max(nullif(model, '')) FILTER (event = 'chat.round_started') AS asked_model,
         max(provider) FILTER (event LIKE 'chat.%') AS provider,
         coalesce(bool_or({_KNOWN_USAGE}) FILTER (event = 'chat.round_completed' AND iteration IS NULL), false)
             AS has_usage,
@@ -73,7 +73,7 @@ _PLACED = f"""
 
 _ROUNDS = f"""
     SELECT timestamp, event_id, trace_id, session_id, round_id, status,
-        coalesce(placed.model, asked_model, response_model) AS model,
+        coalesce(nullif(placed.model, ''), asked_model, response_model) AS model,
         coalesce(placed.provider, round_facts.provider) AS provider,
         {_TOKENS_IF_KNOWN}, {_LATENCY},
         {_OF_CALLS}, calls, {_OF_PLACES},
@@ -88,7 +88,7 @@ _ROUNDS = f"""
 
 _REQUESTS = f"""
     SELECT timestamp, event_id, trace_id, session_id, round_id, request_id, started.endpoint, status, status_code,
-        coalesce(placed.model, started.model, response_model) AS model,
+        coalesce(nullif(placed.model, ''), started.model, response_model) AS model,
         coalesce(placed.provider, round_facts.provider) AS provider,
         {_TOKENS_IF_KNOWN}, {_LATENCY},
         {_OF_CALLS}, attempt, retry_wait_ms, side, client_round_id, {_OF_PLACES},
@@ -98,7 +98,7 @@ _REQUESTS = f"""
     FROM placed
     LEFT JOIN round_facts USING (session_id, round_id)
     LEFT JOIN (
-        SELECT request_id, max(endpoint) AS endpoint, max(model) AS model FROM typed
+        SELECT request_id, max(endpoint) AS endpoint, max(nullif(model, '')) AS model FROM typed
         WHERE event = 'forward.request_started' GROUP BY request_id
     ) AS started USING (request_id)
     WHERE event = 'forward.request_completed'
@@ -106,7 +106,7 @@ _REQUESTS = f"""
 
 _TOOLS = f"""
     SELECT timestamp, event_id, trace_id, session_id, round_id, tool_call_id, tool_name, success,
-        coalesce(typed.model, round_facts.model, asked_model) AS model,
+        coalesce(nullif(typed.model, ''), round_facts.model, asked_model) AS model,
         coalesce(typed.provider, round_facts.provider) AS provider,
         {_LATENCY}, wait_ms, execution_ms, error_type, mcp_server, {_OF_PLACES}
     FROM typed LEFT JOIN round_facts USING (session_id, round_id)

@@ -1,0 +1,255 @@
+"""Loading lines: every line once, whatever the files are, and nothing that is no line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from datetime import datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.log_lines import LINES, as_bytes, with_headers
+from support.tools import tool
+
+import bamboo_logmetrics as blm
+from bamboo_logmetrics.format.layouts import ECS, OTEL
+from bamboo_logmetrics.reading.query.columns import COLUMNS
+from bamboo_logmetrics.reading.query.connection import open_connection
+from bamboo_logmetrics.reading.query.loading import _batches, _Loader, load
+from bamboo_logmetrics.reading.reader import read
+
+ALL = [name for name in COLUMNS if name not in {"timestamp", "level", "event", "v", "writer", "seq", "plain"}]
+LINE = with_headers([{"event": "chat.tool_called", "session_id": "s", "latency_ms": 5}])[0]
+
+
+def loaded(paths, columns=("session_id", "latency_ms"), select="event, session_id, latency_ms", **options):
+    """Return what was loaded, and the rows of a query over it."""
+    with open_connection() as (connection, folder):
+        result = load(connection, folder, paths, columns=columns, **options)
+        return result, connection.execute(f"SELECT {select} FROM lines ORDER BY writer, seq").fetchall()
+
+
+def line(seq, **values):
+    return as_bytes([LINE | {"seq": seq} | values])
+
+
+@pytest.mark.parametrize("compress", [None, "gzip", "zstd"])
+def test_every_line_of_a_rotated_log_once(open_log, path, compress):
+    """Rotated, compressed and active files are read, the oldest first, and every line once."""
+    log = open_log(max_bytes=10_000, compress=compress)
+    for number in range(300):
+        log.emit(tool(number))
+    log.close()
+    result, rows = loaded(path, select="seq")
+    assert [seq for (seq,) in rows] == list(range(1, 303))
+    assert len(result.files) > 3
+    assert result.files[-1] == str(path)
+    assert not result.skipped.total()
+
+
+@pytest.mark.parametrize("layout", ["native", "ecs", "otel"])
+def test_layouts(open_log, path, layout):
+    """A log of any layout gives the same columns."""
+    log = open_log(layout=layout)
+    event = blm.RoundCompleted(
+        round_id="r", session_id="s", status="success", latency_ms=7,
+        usage=blm.TokenUsage(prompt_tokens=3, completion_tokens=2, total_tokens=5, cache_write_1h_tokens=1),
+    )  # fmt: skip
+    log.emit(event, model="m", usage_source="partial", time_to_first_token_ms=1.5, project="p")
+    log.close()
+    names = "round_id session_id status latency_ms prompt_tokens completion_tokens total_tokens cache_read_tokens"
+    names += " cache_write_1h_tokens model usage_source time_to_first_token_ms project timestamp"
+    _, rows = loaded(path, ALL, names.replace(" ", ", "))
+    time = event.meta.occurred_at.replace(tzinfo=None)
+    assert rows[1] == ("r", "s", "success", 7, 3, 2, 5, None, 1, "m", "partial", 1.5, "p", time)
+
+
+def test_layouts_in_one_file(path):
+    """Lines of all layouts in one file are all there."""
+    flats = with_headers([{"event": "chat.tool_called", "session_id": name, "latency_ms": 1} for name in "abc"])
+    path.write_bytes(as_bytes([flats[0], ECS.write(flats[1]), OTEL.write(flats[2])]))
+    result, rows = loaded(path)
+    assert rows == [("chat.tool_called", name, 1) for name in "abc"]
+    assert not result.skipped.total()
+
+
+NO_LINES = {
+    "torn": (b'{"timestamp":"2026-11-30T12:01:00.000000Z","level":"in\n', "broken"),
+    "torn, and the next line on it": (line(9)[:70] + line(10), "broken"),
+    "two lines in one": (line(9)[:-1] + line(10), "broken"),
+    "text": (b"Traceback (most recent call last):\n", "broken"),
+    "zeros": (b"\0\0\0\0\n", "broken"),
+    "no UTF-8": (line(9, session_id="x").replace(b'"x"', b'"\xff"'), "broken"),
+    "no time": (line(9, timestamp="yesterday"), "broken"),
+    "deep": (b"[" * 100_000 + b"\n", "broken"),
+    "another program": (b'{"level":"info","msg":"listening"}\n', "foreign"),
+    "a list": (b"[1]\n", "foreign"),
+    "a list of lines": (b"[" + line(9)[:-1] + b"]\n", "foreign"),
+    "a large number": (b'{"n":' + b"9" * 400 + b"}\n", "foreign"),
+    "another program's writer": (line(9, writer="bob"), "foreign"),
+    "a later version": (line(9, v=2), "newer"),
+}
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("name", NO_LINES)
+def test_what_is_no_line(tmp_path, name, compressed):
+    """What is no line of a log is counted, and neither a row nor a change of the lines around it."""
+    data, kind = NO_LINES[name]
+    data = line(1) + data + line(2, session_id="t")
+    path = tmp_path / ("a.jsonl.gz" if compressed else "a.jsonl")
+    path.write_bytes(gzip.compress(data) if compressed else data)
+    result, rows = loaded(path)
+    assert rows == [("chat.tool_called", "s", 5), ("chat.tool_called", "t", 5)]
+    assert result.skipped == {kind: 1}
+
+
+def test_empty_lines_hold_nothing(path):
+    """Empty lines are neither rows nor counted, by either way of reading."""
+    path.write_bytes(b"\n" + line(1) + b"\n  \n" + line(2))
+    result, rows = loaded(path)
+    assert len(rows) == 2
+    path.write_bytes(line(1) + b"\n  \nx\n" + line(2))
+    assert loaded(path)[0].skipped == {"broken": 1}
+    assert not result.skipped.total()
+
+
+HOSTILE = {
+    "a quote in a key": {'"; DROP TABLE lines; --': 1, "'": 2},
+    "three thousand keys": {f"key_{number}": number for number in range(3_000)},
+    "another type": {"session_id": {"a": [1]}, "model": 5, "project": [1, 2]},
+    "text for a number": {"prompt_tokens": "many", "cost_usd": "free", "attempt": {"n": 1}},
+    "a number beyond 64 bits": {"prompt_tokens": 2**70, "cost_usd": 10**400 // 3, "latency_ms": 2**64},
+    "a number beyond any": {"cost_usd": float("inf"), "prompt_tokens": float("nan")},
+    "a negative count": {"prompt_tokens": -1},
+    "null": dict.fromkeys(["session_id", "model", "prompt_tokens"]),
+    "other letters": {"Session_Id": "S", "LATENCY_MS": 9},
+    "a NUL": {"model": "\0a", "x\0y": 1},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_values(path, name):
+    """A value of another type than its column's is not there; it breaks no query and changes no other line."""
+    path.write_bytes(line(1) + line(2, **HOSTILE[name]) + line(3))
+    result, rows = loaded(path, ALL, "session_id, latency_ms, prompt_tokens, cost_usd")
+    assert rows[0] == rows[2] == ("s", 5, None, None)
+    assert len(rows) == 3
+    assert rows[1][2:] == (None, None)
+    assert not result.skipped.total()
+
+
+def test_keys_in_other_letters_are_other_keys(path):
+    """A key that differs from a column's name in case alone is not that column."""
+    path.write_bytes(line(1, Session_Id="S"))
+    assert loaded(path)[1] == [("chat.tool_called", "s", 5)]
+
+
+def test_a_last_line_that_is_being_written(path):
+    """The last line of an active file is left out until its newline is there, and not counted."""
+    path.write_bytes(line(1) + line(2)[:-1])
+    result, rows = loaded(path)
+    assert len(rows) == 1
+    assert not result.skipped.total()
+
+
+def test_a_copy_of_a_file(tmp_path):
+    """Lines that are in two files count once."""
+    (tmp_path / "a.jsonl").write_bytes(line(1) + line(2))
+    (tmp_path / "b.jsonl").write_bytes(line(1) + line(2) + line(3))
+    result, rows = loaded(str(tmp_path / "*.jsonl"), select="seq")
+    assert rows == [(1,), (2,), (3,)]
+    assert result.repeated == 2
+
+
+def test_a_damaged_file(tmp_path):
+    """A file that is cut off gives the lines before the damage, and is counted."""
+    data = gzip.compress(b"".join(line(seq, session_id=os.urandom(20).hex()) for seq in range(1, 2_000)))
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(data[: len(data) // 2])
+    (tmp_path / "b.jsonl").write_bytes(line(5_000))
+    result, rows = loaded([path, tmp_path / "b.jsonl"], select="seq")
+    assert result.skipped["damaged"] == 1
+    assert [seq for (seq,) in rows][:-1] == list(range(1, len(rows)))
+    assert 500 < len(rows) < 1_500
+    assert rows[-1] == (5_000,)
+
+
+def test_files_are_those_that_were_opened(tmp_path):
+    """A log that is rotated and removed once its files are open gives the lines that were there."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(line(1) + line(2))
+    with open_connection() as (connection, folder):
+        loader = _Loader(connection, folder, ["timestamp", "event", "v", "writer", "seq"])
+        for batch in _batches([str(path)]):
+            path.rename(tmp_path / "moved")
+            path.write_bytes(line(3))
+            (tmp_path / "moved").unlink()
+            with batch:
+                loader.add(batch.files)
+        assert connection.execute("SELECT seq FROM lines ORDER BY seq").fetchall() == [(1,), (2,)]
+
+
+def test_many_files(tmp_path):
+    """More files than one statement reads are all read, and progress reaches its end."""
+    for number in range(1, 101):
+        (tmp_path / f"{number}.jsonl").write_bytes(line(number))
+    steps = []
+    result, rows = loaded(str(tmp_path / "*.jsonl"), on_progress=lambda *step: steps.append(step))
+    assert len(rows) == len(result.files) == 100
+    assert len(steps) > 2
+    assert steps[-1][0] == steps[-1][1] == sum(os.path.getsize(tmp_path / name) for name in os.listdir(tmp_path))
+
+
+def test_names_that_are_patterns(tmp_path):
+    """A name with brackets, stars and quotes is that of one file."""
+    folder = tmp_path / "it's [a] *"
+    folder.mkdir()
+    (folder / "[b]*.jsonl").write_bytes(line(1))
+    (tmp_path / "it's a b").mkdir()
+    assert len(loaded(folder / "[b]*.jsonl")[1]) == 1
+
+
+def test_standard_input(path, tmp_path):
+    """A dash is standard input."""
+    program = """
+import sys
+from bamboo_logmetrics.reading.summary.summarizing import summarize
+print(summarize("-").lines)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program], input=line(1) + b"text\n" + line(2), capture_output=True, check=True
+    )
+    assert result.stdout == b"2\n"
+
+
+@settings(max_examples=25)
+@given(
+    events=LINES,
+    cuts=st.lists(st.tuples(st.integers(0, 6_000), st.sampled_from([b"\n", b"", b"x", b"{}\n"])), max_size=4),
+)
+def test_torn_files_give_the_lines_that_read_gives(tmp_path_factory, events, cuts):
+    """Whatever is torn, cut or put in between, the lines are those that the package's own reader finds."""
+    path = tmp_path_factory.mktemp("log") / "a.jsonl"
+    data = as_bytes(with_headers(events))
+    for place, text in cuts:
+        data = data[:place] + text + data[place + 17 :]
+    path.write_bytes(data)
+    expected = {item.seq: item.timestamp for item in read(path, on_error="skip") if item.writer}
+    _, rows = loaded(path, select="seq, timestamp")
+    utc = {seq: time.replace(tzinfo=datetime.now().astimezone().tzinfo) for seq, time in rows}
+    assert set(expected) <= set(utc)
+    valid = [json.loads(text) for text in data.split(b"\n")[:-1] if is_json(text)]
+    assert set(utc) <= {value["seq"] for value in valid if isinstance(value, dict) and "seq" in value}
+
+
+def is_json(text):
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
