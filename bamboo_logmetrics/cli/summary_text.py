@@ -146,7 +146,7 @@ def _escape(text: str) -> str:
 
 
 def extent(summary: Summary) -> str:
-    """Return what was summed up: lines, files, times."""
+    """Return the extent of a summary: lines, files, times."""
     text = f"{plural(summary.lines, 'line')} in {plural(len(summary.files), 'file')}"
     if summary.first is None or summary.last is None:
         return f"{text}, of which none counts"

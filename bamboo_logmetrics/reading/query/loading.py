@@ -39,7 +39,7 @@ _VALID = (
 
 @dataclass(slots=True)
 class Loaded:
-    """What was read.
+    """The account of a loading.
 
     Args:
         files: the paths of the files, the oldest of each log first.

@@ -1,4 +1,4 @@
-"""What is counted, as SQL: the view ``items`` and the expressions of a row."""
+"""The things that are counted, as SQL: the view ``items`` and the expressions of a row."""
 
 from __future__ import annotations
 

@@ -167,9 +167,9 @@ def _sum(
         "model": "model = $model",
         "project": "project = $project",
     }
-    given = [name for name, value in values.items() if value is not None]
-    where = " AND ".join(conditions[name] for name in given) or "true"
-    cursor = connection.execute(_statement(by, where), {name: values[name] for name in given})
+    used = [name for name, value in values.items() if value is not None]
+    where = " AND ".join(conditions[name] for name in used) or "true"
+    cursor = connection.execute(_statement(by, where), {name: values[name] for name in used})
     rows: list[SummaryRow] = []
     totals, span = None, (None, None)
     for key, is_total, *numbers in cursor.fetchall():

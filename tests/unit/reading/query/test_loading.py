@@ -27,7 +27,7 @@ LINE = with_headers([{"event": "chat.tool_called", "session_id": "s", "latency_m
 
 
 def loaded(paths, columns=("session_id", "latency_ms"), select="event, session_id, latency_ms", **options):
-    """Return what was loaded, and the rows of a query over it."""
+    """Return the account of a loading, and the rows of a query over it."""
     with open_connection() as (connection, folder):
         result = load(connection, folder, paths, columns=columns, **options)
         return result, connection.execute(f"SELECT {select} FROM lines ORDER BY writer, seq").fetchall()
@@ -98,7 +98,7 @@ NO_LINES = {
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("name", NO_LINES)
 def test_what_is_no_line(tmp_path, name, compressed):
-    """What is no line of a log is counted, and neither a row nor a change of the lines around it."""
+    """Something that is no line of a log is counted, and neither a row nor a change of the lines around it."""
     data, kind = NO_LINES[name]
     data = line(1) + data + line(2, session_id="t")
     path = tmp_path / ("a.jsonl.gz" if compressed else "a.jsonl")

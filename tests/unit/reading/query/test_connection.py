@@ -1,0 +1,65 @@
+"""Connections that read nothing but what was loaded."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import duckdb
+import pytest
+from support.log_lines import as_bytes, with_headers
+
+import bamboo_logmetrics as blm
+from bamboo_logmetrics.reading.query.connection import close_outside, open_connection
+from bamboo_logmetrics.reading.query.loading import load
+
+OUTSIDE = [
+    "SELECT * FROM read_text('{path}')",
+    "SELECT * FROM '{path}'",
+    "COPY (SELECT 1) TO '{path}.csv'",
+    "ATTACH '{path}.db'",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+    "SET enable_external_access = true",
+    "SET memory_limit = '1GB'",
+    "EXPORT DATABASE '{path}.d'",
+]
+
+
+@pytest.mark.parametrize("statement", OUTSIDE)
+def test_nothing_outside_can_be_reached(path, statement):
+    """Once a connection is closed to the outside, no statement reads or writes a file, or opens it again."""
+    path.write_bytes(as_bytes(with_headers([{"event": "x", "plain": True}])))
+    before = os.listdir(path.parent)
+    with open_connection() as (connection, folder):
+        load(connection, folder, path, columns=[])
+        close_outside(connection)
+        with pytest.raises(duckdb.Error):
+            connection.execute(statement.format(path=path))
+        assert connection.execute("SELECT count(*) FROM lines").fetchone() == (1,)
+    assert os.listdir(path.parent) == before
+
+
+def test_variables_are_no_tables():
+    """A name in a statement is never a variable of the program."""
+    secrets = duckdb.sql("SELECT 1 AS secret")
+    with open_connection() as (connection, _), pytest.raises(duckdb.CatalogException):
+        connection.execute("SELECT * FROM secrets")
+    assert secrets is not None
+
+
+def test_nothing_is_left_behind():
+    """The temporary directory is gone at the end, also after an error."""
+    with open_connection() as (_, folder):
+        assert os.path.isdir(folder)
+    assert not os.path.exists(folder)
+    with pytest.raises(KeyboardInterrupt), open_connection() as (_, folder):
+        raise KeyboardInterrupt
+    assert not os.path.exists(folder)
+
+
+def test_duckdb_is_not_installed(monkeypatch):
+    """Without the package duckdb the error names what to install."""
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(blm.ConfigError, match=r"duckdb: pip install 'bamboo_logmetrics\[cli\]'"), open_connection():
+        pass
