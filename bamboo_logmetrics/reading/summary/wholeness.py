@@ -11,7 +11,7 @@ from bamboo_logmetrics.reading.summary.result import SummaryRow, SummaryWarning,
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VERIFY = "bamboo-logmetrics verify shows them"
+_VERIFY = "see bamboo-logmetrics verify"
 
 # by writer: the first and last number, how many there are, and whether the last is its end
 _WRITERS = """
@@ -31,24 +31,25 @@ def find_warnings(connection: DuckDBPyConnection, loaded: Loaded, totals: Summar
     """Return the warnings on loaded lines and on the sums that were made of them."""
     (writers,) = connection.execute(_WRITERS).fetchall()
     return tuple(
-        SummaryWarning(kind=kind, count=int(count), text=f"{int(count):,} {text}")
-        for kind, count, text in _counts(loaded, totals, *writers)
+        SummaryWarning(kind=kind, count=int(count), text=f"{int(count):,} {noun}{'' if count == 1 else 's'} {text}")
+        for kind, count, noun, text in _counts(loaded, totals, *writers)
         if count
     )
 
 
 def _counts(
     loaded: Loaded, totals: SummaryRow, missing: int, beginnings: int, ends: int
-) -> Iterator[tuple[WarningKind, int, str]]:
+) -> Iterator[tuple[WarningKind, int, str, str]]:
+    """Give each reason with its count, a noun, and the rest of the sentence, which fits one and many."""
     skipped = loaded.skipped
-    yield "dropped", totals.dropped or 0, "records were dropped before they were written: their numbers are missing"
-    yield "missing_lines", missing, f"lines are missing within their writers: {_VERIFY}"
-    yield "removed_by_retention", beginnings, "writers have their first lines in none of these files"
-    yield "no_end", ends, f"writers have no end: they run, or what they had queued is lost; {_VERIFY}"
-    yield "partial_usage", totals.partial_usage, f"of {totals.usage_calls:,} calls have partial usage: lower bounds"
-    yield "missing_usage", totals.missing_usage, "calls reported no usage: they are in no sum of tokens"
-    yield "repeated_lines", loaded.repeated, "lines were there before, and count once"
-    yield "damaged_files", skipped["damaged"], f"files are damaged, and the rest of each is missing: {_VERIFY}"
-    yield "broken_lines", skipped["broken"], f"lines are broken, and left out: {_VERIFY}"
-    yield "newer_lines", skipped["newer"], "lines are of a newer version, and left out: update this package"
-    yield "foreign_lines", skipped["foreign"], "lines are of other programs, and left out"
+    yield "dropped", totals.dropped or 0, "record", "dropped before being written: in no number"
+    yield "missing_lines", missing, "line", f"missing between others of the same writer; {_VERIFY}"
+    yield "removed_by_retention", beginnings, "writer", "without the first lines, which are in none of these files"
+    yield "no_end", ends, "writer", f"without an end: running, or what was queued is lost; {_VERIFY}"
+    yield "partial_usage", totals.partial_usage, "call", f"of {totals.usage_calls:,} with partial usage: lower bounds"
+    yield "missing_usage", totals.missing_usage, "call", "without reported usage: in no sum of tokens"
+    yield "repeated_lines", loaded.repeated, "line", "there more than once, counted once"
+    yield "damaged_files", skipped["damaged"], "damaged file", f"read up to the damage only; {_VERIFY}"
+    yield "broken_lines", skipped["broken"], "broken line", f"left out; {_VERIFY}"
+    yield "newer_lines", skipped["newer"], "line", "of a newer version left out: update this package"
+    yield "foreign_lines", skipped["foreign"], "line", "of other programs left out"
