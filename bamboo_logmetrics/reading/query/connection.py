@@ -44,6 +44,10 @@ def open_connection() -> Iterator[tuple[DuckDBPyConnection, str]]:
         connection = duckdb.connect(os.path.join(folder, "lines.duckdb"), config=config)
         try:
             yield connection, folder
+        except RuntimeError as error:
+            if "interrupted" in str(error).lower():  # DuckDB's word for Ctrl-C
+                raise KeyboardInterrupt from None
+            raise
         finally:
             connection.close()
 

@@ -155,6 +155,8 @@ class _Loader:
             paths = ", ".join(f"'{_DESCRIPTORS}/{file.fileno()}'" for file in group)
             try:
                 self._connection.execute(self._statement(paths, kind))
+            except duckdb.InterruptException:
+                raise
             except duckdb.Error:
                 self._connection.execute("DELETE FROM lines WHERE file // 65536 = ?", [self._batch])
                 return False
