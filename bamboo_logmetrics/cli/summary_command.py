@@ -123,7 +123,7 @@ def _show(result: Summary) -> None:
         style = "bold" if result.by is not None and row is cells[-1] else ""
         table.add_row(*(Text(cell, style=style) for cell in row))
     print_table(table)
-    for text in (*summary_text.left_out(result), summary_text.extent(result)):
+    for text in (*summary_text.left_out(result), summary_text.extent(result), *summary_text.cost_note(result)):
         click.echo(printable(text))
     for text in summary_text.warnings(result):
         click.echo(click.style(printable(text), fg="yellow"))

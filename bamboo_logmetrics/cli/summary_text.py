@@ -135,7 +135,9 @@ def markdown(summary: Summary) -> str:
     titles, cells = table_of(summary)
     lines = [titles, ["---", *("---:" for _ in titles[1:])], *cells]
     table = "\n".join("| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines)
-    notes = "".join(f"\n\n{note}" for note in (extent(summary), *left_out(summary), *warnings(summary)))
+    notes = "".join(
+        f"\n\n{note}" for note in (extent(summary), *left_out(summary), *cost_note(summary), *warnings(summary))
+    )
     return table + notes
 
 
@@ -156,6 +158,19 @@ def extent(summary: Summary) -> str:
 
 def _time(time: datetime, summary: Summary) -> str:
     return time.astimezone(summary.zone).strftime("%Y-%m-%d %H:%M")
+
+
+def cost_note(summary: Summary) -> list[str]:
+    """Return the line on the cost: how many calls have a price, by which data, and how much was reported."""
+    totals = summary.totals
+    if totals.cost_usd is None:
+        return []
+    text = f"cost: priced {totals.priced_calls:,} of {plural(totals.usage_calls, 'call')}"
+    if summary.prices:
+        text += f" by {summary.prices}"
+    if totals.reported_cost_usd is not None:
+        text += f"; {number('cost_usd', totals.reported_cost_usd)} of it reported by providers"
+    return [text]
 
 
 def left_out(summary: Summary) -> list[str]:
@@ -207,6 +222,7 @@ def as_dict(summary: Summary) -> dict[str, Any]:
         "lines": summary.lines,
         **{name: _iso(getattr(summary, name)) for name in ("first", "last", "since", "until")},
         "tz": summary.tz,
+        "prices": summary.prices or None,
     }
 
 

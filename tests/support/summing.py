@@ -120,8 +120,7 @@ def _row(calls, tools, sessions, dropped):
         "tokens_per_second": _ratio(
             _total(call.line["completion_tokens"] for call in timed), _total(call.latency for call in timed), 1000
         ),
-        "cost_usd": _total(costs),
-        "costed_calls": len(costs),
+        "reported_cost_usd": _total(costs),
         "usage_calls": len(counted),
         "partial_usage": sum(call.line.get("usage_source") == "partial" for call in counted),
         "missing_usage": sum(call.missing for call in calls),

@@ -11,7 +11,7 @@ from bamboo_logmetrics.reading.summary.result import SummaryRow
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_NUMBERS = (*TOKENS, "latency_ms", "time_to_first_token_ms", "cost_usd", "count")
+_NUMBERS = (*TOKENS, "latency_ms", "time_to_first_token_ms", "cost_usd", "reported_cost_usd", "web_searches", "count")
 _FLAGS = ("whole", "attempt", "failed", "counted", "partial", "usage_missing")
 _TEXTS: tuple[str, ...] = (
     "session_id",
@@ -24,13 +24,14 @@ _TEXTS: tuple[str, ...] = (
     "agent",
     "project",
 )
-_TEXTS += ("git_branch", "mcp_server")
+_TEXTS += ("git_branch", "mcp_server", "price_model", "service_tier", "speed")
 
 # the columns that the views need for these measures, whatever the key is
 NEEDED = (
     *("source", "session_id", "round_id", "client_round_id", "parent_session_id", "request_id", "endpoint", "model"),
     *("response_model", "provider", "status", "success", "side", "iteration", "usage_source", "latency_source"),
     *("latency_ms", "time_to_first_token_ms", "cost_usd", "count", "tool_name", "project", *TOKENS),
+    *("service_tier", "speed", "web_searches"),
 )
 
 
@@ -41,7 +42,7 @@ def _select(source: str, kind: str, **columns: str) -> str:
         **dict.fromkeys(_FLAGS, "BOOLEAN"),
         **dict.fromkeys(_NUMBERS, "DOUBLE"),
     }
-    types |= dict.fromkeys((*TOKENS, "latency_ms", "count"), "UBIGINT")
+    types |= dict.fromkeys((*TOKENS, "latency_ms", "count", "web_searches"), "UBIGINT")
     values = (f"CAST({columns.get(name, 'NULL')} AS {sql_type}) AS {name}" for name, sql_type in types.items())
     return f"SELECT '{kind}' AS kind, timestamp, {', '.join(values)} FROM {source}"
 
@@ -55,6 +56,8 @@ _CALL = _PLACES | _same(
     "round_id", "model", "provider", "status", "latency_ms", "time_to_first_token_ms", "usage_missing"
 )
 _CALL |= {name: f"CASE WHEN counted THEN {name} END" for name in (*TOKENS, "cost_usd")}
+_CALL |= _same("service_tier", "speed", "web_searches") | {"price_model": "coalesce(response_model, model)"}
+_CALL |= {"reported_cost_usd": "CASE WHEN counted THEN cost_usd END"}
 _CALL |= _same("counted") | {"partial": "counted AND usage_source = 'partial'"}
 
 # one row for each thing that is counted
@@ -117,7 +120,8 @@ _MEASURES: Mapping[str, str] = {
     "_timed_tokens": "sum(completion_tokens) FILTER (latency_ms > 0)",
     "_milliseconds": "sum(latency_ms) FILTER (completion_tokens IS NOT NULL AND latency_ms > 0)",
     "cost_usd": "sum(cost_usd)",
-    "costed_calls": "count(cost_usd)",
+    "reported_cost_usd": "sum(reported_cost_usd)",
+    "priced_calls": "count(cost_usd)",
     "usage_calls": "count(*) FILTER (counted)",
     "partial_usage": "count(*) FILTER (partial)",
     "missing_usage": "count(*) FILTER (usage_missing)",

@@ -32,6 +32,7 @@ WarningKind: TypeAlias = Literal[
     "no_end",
     "partial_usage",
     "missing_usage",
+    "unpriced",
     "repeated_lines",
     "broken_lines",
     "foreign_lines",
@@ -73,8 +74,10 @@ class SummaryRow:
         tool_latency_p50_ms: the median latency of tool calls in milliseconds.
         tool_latency_p95_ms: 95 of 100 tool calls.
         tool_latency_p99_ms: 99 of 100 tool calls.
-        cost_usd: the cost that providers reported, in US dollars.
-        costed_calls: the calls with such a cost.
+        cost_usd: the cost in US dollars: what providers reported, else by the prices of genai-prices at the time of
+            the call. Only of the calls whose price is known.
+        reported_cost_usd: the part of it that providers reported.
+        priced_calls: the calls with a cost, of ``usage_calls``.
         usage_calls: the calls whose usage is counted.
         partial_usage: those of them whose counts are lower bounds.
         missing_usage: calls without usage that did not fail.
@@ -109,7 +112,8 @@ class SummaryRow:
     tool_latency_p95_ms: int | None
     tool_latency_p99_ms: int | None
     cost_usd: float | None
-    costed_calls: int
+    reported_cost_usd: float | None
+    priced_calls: int
     usage_calls: int
     partial_usage: int
     missing_usage: int
@@ -151,6 +155,7 @@ class Summary:
         until: the first time that does not count any more.
         tz: the time zone of hours, days, weeks and months, as people call it.
         zone: that time zone; None for the local one.
+        prices: the name and version of the prices; empty without genai-prices, which the extra ``prices`` brings.
         previous: the totals of the period before, of the same length; None if it was not asked for.
         previous_rows: its rows by key.
     """
@@ -167,5 +172,6 @@ class Summary:
     until: datetime | None
     tz: str
     zone: tzinfo | None = None
+    prices: str = ""
     previous: SummaryRow | None = None
     previous_rows: Mapping[str | None, SummaryRow] | None = None

@@ -15,6 +15,7 @@ from bamboo_logmetrics.reading.query.times import find_time
 from bamboo_logmetrics.reading.query.views import create_views
 from bamboo_logmetrics.reading.summary.measures import EXPRESSIONS, NAMES, NEEDED, create_items, make_row
 from bamboo_logmetrics.reading.summary.periods import LOCAL, PERIODS, create_periods, find_zone, zone_text
+from bamboo_logmetrics.reading.summary.prices import create_costs
 from bamboo_logmetrics.reading.summary.result import By, Summary, SummaryRow
 from bamboo_logmetrics.reading.summary.wholeness import find_warnings
 
@@ -90,6 +91,7 @@ def summarize(
         close_outside(connection)
         create_views(connection, columns)
         create_items(connection)
+        prices = create_costs(connection)
         _create_roots(connection, rollup=rollup)
         if by in PERIODS:
             create_periods(connection, str(by), zone)
@@ -100,7 +102,7 @@ def summarize(
             by=by,
             rows=tuple(rows),
             totals=totals,
-            warnings=find_warnings(connection, loaded, totals),
+            warnings=find_warnings(connection, loaded, totals, prices),
             files=tuple(loaded.files),
             lines=connection.table("lines").shape[0],
             first=first,
@@ -109,6 +111,7 @@ def summarize(
             until=wanted.until,
             tz=zone_text(tz),
             zone=zone,
+            prices=prices,
             previous=before[1] if before else None,
             previous_rows={row.key: row for row in before[0]} if before else None,
         )
@@ -196,7 +199,7 @@ def _statement(by: str | None, where: str) -> str:
             SELECT {key} AS key, * FROM (
                 SELECT items.*, coalesce(root, items.session_id) AS session,
                     active_sessions.session_id IS NOT NULL AS active{periods}
-                FROM items
+                FROM costed AS items
                 LEFT JOIN roots ON roots.session_id = items.session_id
                 LEFT JOIN active_sessions ON active_sessions.session_id = items.session_id
                 {join}

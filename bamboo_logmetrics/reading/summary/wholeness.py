@@ -27,12 +27,18 @@ _WRITERS = """
 """
 
 
-def find_warnings(connection: DuckDBPyConnection, loaded: Loaded, totals: SummaryRow) -> tuple[SummaryWarning, ...]:
-    """Return the warnings on loaded lines and on the sums that were made of them."""
+def find_warnings(
+    connection: DuckDBPyConnection, loaded: Loaded, totals: SummaryRow, prices: str
+) -> tuple[SummaryWarning, ...]:
+    """Return the warnings on loaded lines and on the sums that were made of them.
+
+    ``prices`` is the name of the prices that calls were priced by; without any, no price is missed but by calls beside
+    those whose provider reported a cost.
+    """
     (writers,) = connection.execute(_WRITERS).fetchall()
     return tuple(
         SummaryWarning(kind=kind, count=int(count), text=f"{int(count):,} {noun}{'' if count == 1 else 's'} {text}")
-        for kind, count, noun, text in _counts(loaded, totals, *writers)
+        for kind, count, noun, text in (*_counts(loaded, totals, *writers), _unpriced(totals, prices))
         if count
     )
 
@@ -53,3 +59,8 @@ def _counts(
     yield "broken_lines", skipped["broken"], "broken line", f"left out; {_VERIFY}"
     yield "newer_lines", skipped["newer"], "line", "of a newer version left out: update this package"
     yield "foreign_lines", skipped["foreign"], "line", "of other programs left out"
+
+
+def _unpriced(totals: SummaryRow, prices: str) -> tuple[WarningKind, int, str, str]:
+    unpriced = totals.usage_calls - totals.priced_calls if prices or totals.priced_calls else 0
+    return "unpriced", unpriced, "call", f"of {totals.usage_calls:,} without a price: in no cost"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import genai_prices
 import pytest
 from support.log_lines import as_bytes, with_headers
 
@@ -16,6 +17,7 @@ from bamboo_logmetrics.reading.summary.result import Summary
 ROUND = {
     "event": "chat.round_completed", "round_id": "r", "session_id": "s", "status": "success", "latency_ms": 12_345,
     "prompt_tokens": 1_000, "completion_tokens": 50, "total_tokens": 1_050, "cache_read_tokens": 250, "model": "m-1",
+    "cost_usd": 0.25,
 }  # fmt: skip
 OTHER = ROUND | {"round_id": "q", "model": "m|2*", "status": "error", "usage_source": "missing"}
 STOP = {"event": "system.worker_stopped"}
@@ -32,7 +34,7 @@ def test_a_table(run, summed_log):
     """The table has a row for each key, one for all, and the extent of the log."""
     result = run("summary", summed_log, "--by", "model", "--tz", "UTC")
     assert result.exit_code == 0
-    title, first, second, total, extent = result.stdout.splitlines()
+    title, first, second, total, extent, cost = result.stdout.splitlines()
     assert title.split() == [
         "model",
         "sessions",
@@ -45,6 +47,7 @@ def test_a_table(run, summed_log):
         "p50",
         "p95",
         "tokens/s",
+        "cost",
     ]
     assert first.split()[:6] == ["m-1", "1", "1", "0", "1,000", "50"]
     assert second.split()[:6] == ["m|2*", "1", "1", "1", "-", "-"]
@@ -52,14 +55,19 @@ def test_a_table(run, summed_log):
     assert "25.0 %" in total
     assert "12.3 s" in total
     assert extent == "3 lines in 1 file, 2026-11-30 12:01 to 2026-11-30 12:02 (UTC)"
+    assert (
+        cost
+        == f"cost: priced 1 of 1 call by genai-prices {genai_prices.__version__}; $0.2500 of it reported by providers"
+    )
 
 
 def test_totals(run, summed_log):
     """Without a key each number has a line; what nobody reported has none."""
-    lines = dict(line.rsplit(None, 1) for line in run("summary", summed_log).stdout.splitlines()[1:-1])
+    lines = dict(line.rsplit(None, 1) for line in run("summary", summed_log).stdout.splitlines()[1:-2])
     assert lines["prompt tokens"] == "1,000"
     assert lines["errors"] == "1"
-    assert "cost" not in lines
+    assert lines["cost"] == "$0.2500"
+    assert "reasoning tokens" not in lines
 
 
 def test_json(run, summed_log):
@@ -93,7 +101,7 @@ def test_markdown(run, summed_log):
     lines = run("summary", summed_log, "--by", "model", "--format", "markdown").stdout.splitlines()
     assert lines[0].startswith("| model | sessions |")
     assert lines[3].startswith("| m\\|2\\* | 1 |")
-    assert lines[-1].startswith("3 lines in 1 file")
+    assert lines[-3].startswith("3 lines in 1 file")
 
 
 def test_openmetrics(run, summed_log):
@@ -129,9 +137,12 @@ def test_labels_have_an_end(run, path):
 def test_one_line(run, summed_log):
     """One line has the most important numbers, and what is not whole."""
     result = run("summary", summed_log, "--oneline")
-    assert result.stdout == "1 session (1 active) · 2 calls · 1,050 tokens · 25 % cached · p95 12.3 s · 1 error\n"
+    assert (
+        result.stdout
+        == "1 session (1 active) · 2 calls · 1,050 tokens · 25 % cached · $0.2500 · p95 12.3 s · 1 error\n"
+    )
     ended = {"event": "chat.session_completed", "session_id": "s", "status": "completed"}
-    summed_log.write_bytes(as_bytes(with_headers([ROUND | {"cost_usd": 0.25, "usage_source": "partial"}, ended])))
+    summed_log.write_bytes(as_bytes(with_headers([ROUND | {"usage_source": "partial"}, ended])))
     line = run("summary", summed_log, "--oneline").stdout
     assert line.startswith("1 session · 1 call · ")
     assert "$0.2500" in line
@@ -142,7 +153,7 @@ def test_many_rows(run, path):
     """A table shows 50 rows, and how many more there are."""
     path.write_bytes(as_bytes(with_headers([ROUND | {"session_id": f"s-{number}"} for number in range(60)])))
     lines = run("summary", path, "--by", "session").stdout.splitlines()
-    assert len(lines) == 1 + 50 + 1 + 3
+    assert len(lines) == 1 + 50 + 1 + 4
     assert lines[52] == "and 10 more rows; --format json has all"
 
 
@@ -169,7 +180,8 @@ LIMITS = [
     ("prompt_tokens < 1_001", 1, "prompt_tokens is 1,000: prompt_tokens < 1_001\n"),
     ("rounds != 2", 0, ""),
     ("rounds == 2", 1, "rounds is 2: rounds == 2\n"),
-    ("cost_usd > 50", 0, "cost_usd is not reported: whether cost_usd > 50 is not known\n"),
+    ("cost_usd > 0.2", 1, "cost_usd is 0.25: cost_usd > 0.2\n"),
+    ("reasoning_tokens > 50", 0, "reasoning_tokens is not reported: whether reasoning_tokens > 50 is not known\n"),
 ]
 
 

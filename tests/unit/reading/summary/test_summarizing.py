@@ -40,9 +40,10 @@ BYS = [None, "model", "tool", "session"]
 
 
 def values(row):
-    """Return the numbers of a row that a recount has too."""
+    """Return the numbers of a row that a recount has too: all but those of prices."""
     fields = dataclasses.asdict(row)
-    fields.pop("key")
+    for name in ("key", "cost_usd", "priced_calls"):
+        fields.pop(name)
     return fields
 
 

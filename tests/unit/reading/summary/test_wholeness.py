@@ -12,7 +12,7 @@ import bamboo_logmetrics as blm
 
 ROUND = {
     "event": "chat.round_completed", "round_id": "r", "session_id": "s", "status": "success", "latency_ms": 1,
-    "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2,
+    "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2, "cost_usd": 0.25,
 }  # fmt: skip
 STOP = {"event": "system.worker_stopped"}
 DROP = {"event": "system.metrics_dropped", "count": 7, "reason": "queue_full"}
