@@ -31,6 +31,7 @@ Progress = Callable[[int, int], None]
 _DESCRIPTORS = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
 _FIRST = 64 * 1024  # bytes in which the first line is looked for
 _FILES, _BYTES = 32, 256 * 1024 * 1024  # that are read by one statement
+_PLAIN = "uncompressed"  # the word of both DuckDB 1 and 2
 _LONGEST_LINE = 8 * 1024 * 1024  # bytes; each thread has buffers of twice as much
 _VALID = (
     "v = 1 AND seq >= 1 AND timestamp IS NOT NULL AND event IS NOT NULL AND regexp_full_match(writer, '[0-9a-f]{20}')"
@@ -187,7 +188,7 @@ class _Loader:
         with tempfile.TemporaryFile(dir=self._folder) as native, closing(file.duplicate()) as copy:
             write_native(copy, native, self.loaded.skipped)
             native.flush()
-            self._connection.execute(self._statement(f"'{_DESCRIPTORS}/{native.fileno()}'", "none"))
+            self._connection.execute(self._statement(f"'{_DESCRIPTORS}/{native.fileno()}'", _PLAIN))
         removed = self._connection.execute("DELETE FROM lines WHERE NOT valid").fetchone()
         if removed and removed[0]:
             self.loaded.skipped["broken"] += removed[0]
@@ -213,7 +214,7 @@ def _value(name: str) -> str:
 
 
 def _kind(file: LogFile) -> str:
-    return (kind_of(file.path) or "none") if file.compressed else "none"
+    return (kind_of(file.path) or _PLAIN) if file.compressed else _PLAIN
 
 
 def _looks_native(file: LogFile) -> bool:

@@ -135,7 +135,7 @@ class _Prices:
             raise LookupError(str(error)) from error
 
     def _rates(self, time: datetime, least: int) -> list[float]:
-        """Return what each token costs within the tier from ``least`` tokens on, as the difference that it makes."""
+        """Return the cost of each token within the tier from ``least`` tokens on, as the difference that it makes."""
 
         def cost(**usage: int) -> Decimal:
             total: Decimal = self._calculate(time, {"input_tokens": tokens, **usage}).total_price

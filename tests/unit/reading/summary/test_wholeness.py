@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 
 import pytest
 from support.log_lines import as_bytes, with_headers
@@ -52,8 +53,8 @@ def test_warnings(path, name):
 
 def test_a_damaged_file(tmp_path):
     """A file that is cut off is told, and that the end is missing."""
-    data = gzip.compress(as_bytes(lines(ROUND)))
-    (tmp_path / "a.jsonl.gz").write_bytes(data[:-9])
+    data = gzip.compress(as_bytes(lines(*[ROUND | {"trace_id": os.urandom(20).hex()} for _ in range(2_000)])))
+    (tmp_path / "a.jsonl.gz").write_bytes(data[: len(data) // 2])
     assert "damaged_files" in {warning.kind for warning in blm.summarize(tmp_path / "a.jsonl.gz").warnings}
 
 
