@@ -24,6 +24,8 @@ HEADER: Mapping[str, str] = {
     "plain": _BOOL,
 }
 
+ALWAYS = ("timestamp", "event", "writer", "seq", "plain")  # that are loaded whatever is asked for
+
 # every column of the view "events", by name: its type in SQL
 COLUMNS: Mapping[str, str] = {
     **HEADER,

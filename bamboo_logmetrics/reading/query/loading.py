@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from bamboo_logmetrics.logfiles.compression import kind_of
 from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs, open_files, size_of
 from bamboo_logmetrics.logfiles.log_file import STDIN, LogFile
-from bamboo_logmetrics.reading.query.columns import COLUMNS, HEADER, struct_of
+from bamboo_logmetrics.reading.query.columns import ALWAYS, COLUMNS, struct_of
 from bamboo_logmetrics.reading.query.native_lines import Skipped, is_native, write_native
 from bamboo_logmetrics.system import FS
 
@@ -33,6 +33,7 @@ _FIRST = 64 * 1024  # bytes in which the first line is looked for
 _FILES, _BYTES = 32, 256 * 1024 * 1024  # that are read by one statement
 _PLAIN = "uncompressed"  # the word of both DuckDB 1 and 2
 _LONGEST_LINE = 8 * 1024 * 1024  # bytes; each thread has buffers of twice as much
+_CHECKED = ("v",)  # what ``_VALID`` needs beside the columns that are always loaded
 _VALID = (
     "v = 1 AND seq >= 1 AND timestamp IS NOT NULL AND event IS NOT NULL AND regexp_full_match(writer, '[0-9a-f]{20}')"
 )
@@ -67,13 +68,13 @@ def load(
         connection: as :func:`bamboo_logmetrics.reading.query.connection.open_connection` gives it.
         folder: a directory for temporary files.
         paths: logs, rotated files or patterns, as for ``verify``; ``"-"`` is standard input.
-        columns: the columns to load besides those of the header.
+        columns: the columns to load besides those that always are.
         on_progress: is called with the bytes read so far and in all, of compressed files in compressed form.
 
     Raises FileNotFoundError for a path or pattern that names nothing, ConfigError for one that is not a regular file.
     """
     logs = find_logs(paths)
-    loader = _Loader(connection, folder, dict.fromkeys([*HEADER, *columns]))
+    loader = _Loader(connection, folder, list(dict.fromkeys([*ALWAYS, *columns])))
     total = sum(size_of(FS(), log) for log in logs)
     done = 0
     for batch in _batches(logs):
@@ -167,7 +168,7 @@ class _Loader:
         names = ", ".join(_value(name) for name in self._columns)
         number = f"{self._batch} * 65536 + CAST(substr(filename, {len(_DESCRIPTORS) + 2}) AS UBIGINT)"
         options = (
-            f"format = 'newline_delimited', columns = {struct_of(self._columns)}, ignore_errors = true, "
+            f"format = 'newline_delimited', columns = {struct_of({*self._columns, *_CHECKED})}, ignore_errors = true, "
             f"filename = true, compression = '{kind}', maximum_object_size = {_LONGEST_LINE}"
         )
         return (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from bamboo_logmetrics.reading.query.columns import COLUMNS, HEADER, TOKENS
+from bamboo_logmetrics.reading.query.columns import ALWAYS, COLUMNS, TOKENS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -140,11 +140,11 @@ _VIEWS = {"rounds": _ROUNDS, "requests": _REQUESTS, "tools": _TOOLS, "sessions":
 
 
 def create_views(connection: DuckDBPyConnection, columns: Collection[str]) -> None:
-    """Create the views over the table ``lines``, which has these columns besides those of the header.
+    """Create the views over the table ``lines``, which has these columns besides those that always are there.
 
     The other columns are there too, and NULL.
     """
-    loaded = {*HEADER, *columns}
+    loaded = {*ALWAYS, *columns}
     names = (f'"{name}"' if name in loaded else f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in COLUMNS.items())
     connection.execute(f"CREATE VIEW events AS SELECT {', '.join(names)} FROM lines")
     connection.execute(f"CREATE VIEW typed AS {_TYPED}")
