@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bamboo_logmetrics.errors import ConfigError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+Result = TypeVar("Result")
+
 _MEMORY = "400MB"  # what goes beyond is kept in the temporary directory
+_AGAIN, _TIMES = 0.02, 100  # seconds until a statement that has begun since is interrupted too, and how often
 _MOST_THREADS = 4  # each has buffers of its own
 
 
@@ -44,12 +49,39 @@ def open_connection() -> Iterator[tuple[DuckDBPyConnection, str]]:
         connection = duckdb.connect(os.path.join(folder, "lines.duckdb"), config=config)
         try:
             yield connection, folder
-        except RuntimeError as error:
-            if "interrupted" in str(error).lower():  # DuckDB's word for Ctrl-C
-                raise KeyboardInterrupt from None
-            raise
         finally:
             connection.close()
+
+
+def with_connection(work: Callable[[DuckDBPyConnection, str], Result]) -> Result:
+    """Return the result of ``work`` on an empty database and its directory, as :func:`open_connection` gives them.
+
+    The work is done in a thread of its own: within a statement, DuckDB does not look for signals, so that Ctrl-C would
+    wait for its end.
+    """
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work(connection, folder))
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
+            future.set_exception(error)
+
+    with open_connection() as (connection, folder):
+        worker = threading.Thread(target=run, name="bamboo-query", daemon=True)
+        worker.start()
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            for _ in range(_TIMES):  # it ends at the statement that runs now, or at the next one
+                if future.done():
+                    break
+                connection.interrupt()
+                wait([future], timeout=_AGAIN)
+            raise
+        finally:
+            if future.done():  # else it waits for standard input, and ends with the process
+                worker.join()
 
 
 def close_outside(connection: DuckDBPyConnection) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles.discovery import AnyPath
-from bamboo_logmetrics.reading.query.connection import close_outside, open_connection
+from bamboo_logmetrics.reading.query.connection import close_outside, with_connection
 from bamboo_logmetrics.reading.query.loading import Progress, load
 from bamboo_logmetrics.reading.query.times import find_time
 from bamboo_logmetrics.reading.query.views import create_views
@@ -75,7 +75,7 @@ def summarize(
         compare: ``"previous"`` to sum up the period before ``since`` as well, of the same length.
         tz: the time zone of periods and of times without an offset; ``"local"`` is this machine's.
         rollup: True to count sub-agents with the session that started them.
-        on_progress: is called with the bytes read so far and in all.
+        on_progress: is called with the bytes read so far and in all, in another thread.
 
     Raises FileNotFoundError for a path or pattern that names nothing, and ConfigError for a wrong argument, a path
     that is not a regular file, or a package that is not installed.
@@ -86,7 +86,8 @@ def summarize(
     end = None if until is None else find_time(until, zone, now)
     wanted = _Filter(begin, end, model, project)
     columns = (*NEEDED, by) if by in _LOADED_FOR_KEY else NEEDED
-    with open_connection() as (connection, folder):
+
+    def work(connection: DuckDBPyConnection, folder: str) -> Summary:
         loaded = load(connection, folder, paths, columns=columns, on_progress=on_progress)
         close_outside(connection)
         create_views(connection, columns)
@@ -115,6 +116,8 @@ def summarize(
             previous=before[1] if before else None,
             previous_rows={row.key: row for row in before[0]} if before else None,
         )
+
+    return with_connection(work)
 
 
 def _check(by: str | None, compare: str | None, since: object) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 
 import pytest
@@ -110,3 +111,17 @@ def test_a_rotated_file_is_opened_in_any_form(hand_log, fs, kind):
     file.close()
     os.unlink(path)
     assert open_rotated(fs, hand_log.path, item) is None
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_duplicate_is_the_same_file_from_its_beginning(tmp_path, fs, compressed):
+    """A duplicate reads the file that was opened, from its beginning, also when its path is another file's by now."""
+    path = tmp_path / ("a.jsonl.gz" if compressed else "a.jsonl")
+    path.write_bytes(gzip.compress(b"one\n") if compressed else b"one\n")
+    file = open_file(fs, str(path))
+    assert file.read() == b"one\n"
+    path.unlink()
+    copy = file.duplicate()
+    file.close()
+    assert (copy.offset, copy.read()) == (0, b"one\n")
+    copy.close()

@@ -58,6 +58,31 @@ def test_nothing_is_left_behind():
     assert not os.path.exists(folder)
 
 
+def test_an_interrupt_of_a_statement(run_python):
+    """Ctrl-C while DuckDB works is a KeyboardInterrupt, and leaves no file behind."""
+    result = run_python("""
+import os, signal, threading
+from bamboo_logmetrics.reading.query.connection import with_connection
+folders = []
+def work(connection, folder):
+    folders.append(folder)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    connection.execute("SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b")
+try:
+    with_connection(work)
+except KeyboardInterrupt:
+    print("interrupted", os.path.exists(folders[0]))
+""")
+    assert result.stdout == "interrupted False\n"
+
+
+def test_errors_stay_as_they_are():
+    """Any other error is passed on, and the directory is gone."""
+    with pytest.raises(RuntimeError, match="another"), open_connection() as (_, folder):
+        raise RuntimeError("another")
+    assert not os.path.exists(folder)
+
+
 def test_duckdb_is_not_installed(monkeypatch):
     """Without the package duckdb the error names what to install."""
     monkeypatch.setitem(sys.modules, "duckdb", None)

@@ -157,6 +157,21 @@ def test_a_last_line_that_is_being_written(path):
     assert not result.skipped.total()
 
 
+def test_a_rotated_file_without_its_end(tmp_path):
+    """Half a last line of a rotated file is a broken line: nobody writes it any more."""
+    (tmp_path / "a.jsonl.20261130T120000000000Z-0123456789abcdef0123").write_bytes(line(1) + line(2)[:-9])
+    (tmp_path / "a.jsonl").write_bytes(line(3))
+    result, rows = loaded(tmp_path / "a.jsonl", select="seq")
+    assert rows == [(1,), (3,)]
+    assert result.skipped == {"broken": 1}
+
+
+def test_a_line_of_another_layout_without_a_writer(path):
+    """A line that was made outside a log, in another layout, is none of a writer."""
+    path.write_bytes(line(1) + as_bytes([ECS.write(LINE | {"writer": "bob"})]))
+    assert loaded(path)[0].skipped == {"foreign": 1}
+
+
 def test_a_copy_of_a_file(tmp_path):
     """Lines that are in two files count once."""
     (tmp_path / "a.jsonl").write_bytes(line(1) + line(2))
