@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from support import ROOT
 
@@ -69,13 +70,35 @@ class Server:
         raise AssertionError(self.said())
 
     def stop(self, *signums):
-        """Send signals, SIGTERM unless told otherwise, wait for the end, and return the exit code."""
+        """Send signals, SIGTERM unless told otherwise, wait until all its processes end, and return the exit code."""
         for signum in signums or (signal.SIGTERM,):
             self.process.send_signal(signum)
         try:
-            return self.process.wait(40)
+            code = self.process.wait(40)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it does not end\n{self.said()}") from None
+        self._wait_for_workers()
+        return code
+
+    def _wait_for_workers(self):
+        """Wait for workers that were killed and have not ended yet: for ``verify`` they run until then."""
+        pause = threading.Event()
+        for _ in range(400):
+            if not _processes_of(self.process.pid):
+                return
+            pause.wait(0.05)
+        raise AssertionError(f"workers do not end\n{self.said()}")
+
+
+def _processes_of(session):
+    """Return the ids of the processes of a session that have not ended."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            state, _, _, its_session = (directory / "stat").read_text().rpartition(") ")[2].split()[:4]
+            if its_session == str(session) and state not in "ZX":
+                found.append(directory.name)
+    return found
 
 
 @contextmanager

@@ -39,7 +39,10 @@ COLUMNS: Mapping[str, str] = {
     **_typed(_COUNT, "attempt calls web_searches web_fetches"),
     **_typed(_NUMBER, "time_to_first_token_ms retry_wait_ms turn_duration_ms wait_ms execution_ms"),
     **_typed(_NUMBER, "billed_input_tokens billed_output_tokens cost_usd cost_usd_estimate"),
-    **_typed(_TEXT, "agent agent_type parent_session_id parent_tool_call_id parent_round_id forked_from turn_id"),
+    **_typed(
+        _TEXT,
+        "agent agent_type parent_session_id parent_tool_call_id parent_round_id forked_from turn_id session_source",
+    ),
     **_typed(_TEXT, "client_round_id project git_branch mcp_server skill plugin entrypoint client_version"),
 }
 
