@@ -13,6 +13,7 @@ from rich.text import Text
 
 from bamboo_logmetrics.cli import summary_text
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
+from bamboo_logmetrics.cli.filter_options import model_option, since_option, until_option
 from bamboo_logmetrics.cli.formatting import output_width, print_table, printable, progress_bar, tolerate_broken_pipe
 from bamboo_logmetrics.reading.summary.result import By, Summary
 from bamboo_logmetrics.reading.summary.summarizing import summarize
@@ -48,9 +49,9 @@ class _Condition(click.ParamType[Any, str]):
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--by", type=click.Choice(get_args(By)), help="Show a row for each value of this.")
-@click.option("--since", metavar="TIME", help="Count from this time on: ISO 8601, 2h, 7d, today, yesterday.")
-@click.option("--until", metavar="TIME", help="Count up to this time.")
-@click.option("--model", help="Count this model only.")
+@since_option
+@until_option
+@model_option
 @click.option("--project", help="Count this project only.")
 @click.option("--compare", type=click.Choice(["previous"]), help="Compare with the period before --since.")
 @click.option("--rollup", is_flag=True, help="Count sub-agents with the session that started them.")

@@ -1,0 +1,69 @@
+"""The options that ``query``, ``tail`` and ``summary`` share: which lines are wanted."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+import click
+
+from bamboo_logmetrics.reading.filters import KEYS, Filters
+from bamboo_logmetrics.reading.query.times import find_time
+from bamboo_logmetrics.record.levels import LEVELS
+
+since_option = click.option(
+    "--since", metavar="TIME", help="Use lines from this time on: ISO 8601, 2h, 7d, today, yesterday."
+)
+until_option = click.option("--until", metavar="TIME", help="Use lines up to this time.")
+model_option = click.option("--model", metavar="NAME", help="Use lines of this model only.")
+
+_OPTIONS = (
+    click.option(
+        "--event",
+        "events",
+        metavar="GLOB",
+        multiple=True,
+        help="Use these events only, such as 'chat.*'; several with commas, or by several options.",
+    ),
+    click.option("--session", metavar="ID", help="Use lines of this session only."),
+    click.option("--round", metavar="ID", help="Use lines of this round only."),
+    click.option("--trace", metavar="ID", help="Use lines of this trace only."),
+    model_option,
+    click.option("--tool", metavar="NAME", help="Use calls of this tool only."),
+    click.option("--status", metavar="STATUS", help="Use lines of this status only, such as error."),
+    click.option(
+        "--level",
+        type=click.Choice(tuple(LEVELS), case_sensitive=False),
+        help="Use lines of this level and above only.",
+    ),
+    since_option,
+    until_option,
+    click.option("--where", metavar="SQL", help="Use lines for which this holds, such as 'latency_ms > 1000'."),
+)
+
+
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of filters; it gets them as its argument ``filters``."""
+
+    @functools.wraps(command)
+    def with_filters(*args: Any, **options: Any) -> Any:
+        return command(*args, filters=_take_filters(options), **options)
+
+    for option in reversed(_OPTIONS):
+        with_filters = option(with_filters)
+    return with_filters
+
+
+def _take_filters(options: dict[str, Any]) -> Filters:
+    """Remove the values of the filters from a command's options, and return them. Raises ConfigError for a time."""
+    now = datetime.now(timezone.utc)
+    times = {
+        name: None if value is None else find_time(value, None, now)
+        for name in ("since", "until")
+        for value in [options.pop(name)]
+    }
+    events = tuple(pattern.strip() for text in options.pop("events") for pattern in text.split(","))
+    texts = {name: options.pop(name) for name in (*KEYS, "level", "where")}
+    return Filters(events=events, **texts, **times)
