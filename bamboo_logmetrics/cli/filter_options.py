@@ -19,6 +19,7 @@ since_option = click.option(
 until_option = click.option("--until", metavar="TIME", help="Use lines up to this time.")
 model_option = click.option("--model", metavar="NAME", help="Use lines of this model only.")
 
+_TIMES = ("since", "until")
 _OPTIONS = (
     click.option(
         "--event",
@@ -59,11 +60,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _take_filters(options: dict[str, Any]) -> Filters:
     """Remove the values of the filters from a command's options, and return them. Raises ConfigError for a time."""
     now = datetime.now(timezone.utc)
-    times = {
-        name: None if value is None else find_time(value, None, now)
-        for name in ("since", "until")
-        for value in [options.pop(name)]
-    }
+    since, until = (None if text is None else find_time(text, None, now) for text in map(options.pop, _TIMES))
     events = tuple(pattern.strip() for text in options.pop("events") for pattern in text.split(","))
     texts = {name: options.pop(name) for name in (*KEYS, "level", "where")}
-    return Filters(events=events, **texts, **times)
+    return Filters(events=events, since=since, until=until, **texts)

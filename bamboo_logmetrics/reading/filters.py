@@ -78,8 +78,8 @@ def _one_of(negated: str, characters: str) -> str:
     """Return the expression for one character of a list, such as ``a-c_``, or for one that is not in it."""
     parts, place = [], 0
     while place < len(characters):
-        first, dash, last = (characters[place : place + 3] + "  ")[:3]
-        if dash == "-" and first <= last != " ":
+        first, last = characters[place], characters[place + 2 : place + 3]
+        if characters[place + 1 : place + 2] == "-" and first <= last:
             parts.append(f"{_escape(first)}-{_escape(last)}")
             place += 3
         else:
