@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from bamboo_logmetrics.format.strict_json import encode
+from bamboo_logmetrics.logfiles.follower import NOT_KNOWN
 from bamboo_logmetrics.logfiles.repair import end_of_lines
 from bamboo_logmetrics.logfiles.side_files import create_side_file, mode_of, open_alone, open_side_file
 from bamboo_logmetrics.ship.destinations.base import Rejection
 from bamboo_logmetrics.ship.entries import InvalidLine
-from bamboo_logmetrics.ship.follower import NOT_KNOWN
 from bamboo_logmetrics.ship.sequences import Lost
 from bamboo_logmetrics.system import FS, write_all
 

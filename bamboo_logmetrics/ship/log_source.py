@@ -15,6 +15,7 @@ from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.events.times import format_ns
 from bamboo_logmetrics.format.layouts import find_ids
 from bamboo_logmetrics.logfiles import checkpoint
+from bamboo_logmetrics.logfiles.follower import NOT_KNOWN, Follower
 from bamboo_logmetrics.logfiles.names import rotated_files
 from bamboo_logmetrics.logfiles.position import Chunk, Position
 from bamboo_logmetrics.logfiles.side_files import MODE, mode_of, open_side_file
@@ -27,7 +28,6 @@ from bamboo_logmetrics.ship.dead_letters import (
 )
 from bamboo_logmetrics.ship.destinations.base import Rejection
 from bamboo_logmetrics.ship.entries import Entry, InvalidLine, entry_of
-from bamboo_logmetrics.ship.follower import NOT_KNOWN, Follower
 from bamboo_logmetrics.ship.log_state import LogState, Shipped, ShipperIdentity, load_state, save_state
 from bamboo_logmetrics.ship.sequences import LineSet, Lost, SequenceTracker, merge_last
 from bamboo_logmetrics.system import FS, Clock

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.layouts import find_ids
 from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs
+from bamboo_logmetrics.logfiles.follower import NOT_KNOWN, Follower
 from bamboo_logmetrics.logfiles.names import list_shippers, shipper_file
 from bamboo_logmetrics.logfiles.position import Chunk
 from bamboo_logmetrics.logfiles.side_files import open_alone
 from bamboo_logmetrics.ship.entries import Entry, entry_of
-from bamboo_logmetrics.ship.follower import NOT_KNOWN, Follower
 from bamboo_logmetrics.ship.log_state import LogState, load_state
 from bamboo_logmetrics.ship.sequences import LineSet, SequenceTracker
 from bamboo_logmetrics.system import FS, Clock

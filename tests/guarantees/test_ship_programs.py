@@ -26,8 +26,8 @@ from support.ship_world import Waits, World
 from support.shiplog import compress, ids_in
 from support.stub_server import Reply, StubServer
 
+from bamboo_logmetrics.logfiles.follower import Follower
 from bamboo_logmetrics.ship import http
-from bamboo_logmetrics.ship.follower import Follower
 
 CHANGING = ("write", "rename", "fsync", "ftruncate")
 PATIENCE = 500  # steps; then something goes round in circles

@@ -20,3 +20,11 @@ def many(path):
 def one_at_a_time(monkeypatch):
     """Have files opened one by one, so that a test can act between two of them."""
     monkeypatch.setattr(discovery, "_AHEAD", 1)
+
+
+@pytest.fixture
+def hand_log(tmp_path):
+    """Return a log that the test writes by hand."""
+    from support.shiplog import HandLog  # imports the shipper
+
+    return HandLog(tmp_path)

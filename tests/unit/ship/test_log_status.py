@@ -9,9 +9,9 @@ from support.shiplog import compress, line, ship
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles import checkpoint
+from bamboo_logmetrics.logfiles.follower import GONE
 from bamboo_logmetrics.ship import Shipper, log_status, status
 from bamboo_logmetrics.ship.entries import entry_of
-from bamboo_logmetrics.ship.follower import GONE
 from bamboo_logmetrics.system import Clock
 
 

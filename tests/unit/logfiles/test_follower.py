@@ -9,10 +9,10 @@ import pytest
 from support.faults import FaultyFS
 from support.shiplog import compress, ids_in, line
 
+from bamboo_logmetrics.logfiles import follower
+from bamboo_logmetrics.logfiles import follower as follow
+from bamboo_logmetrics.logfiles.follower import GONE, TRUNCATED, Follower
 from bamboo_logmetrics.logfiles.position import Position
-from bamboo_logmetrics.ship import follower
-from bamboo_logmetrics.ship import follower as follow
-from bamboo_logmetrics.ship.follower import GONE, TRUNCATED, Follower
 
 BIG = 1024 * 1024
 
