@@ -142,7 +142,7 @@ def test_every_line_for_the_shell_works(tmp_path):
             pytest.skip(f"{tool} is not installed")
     env = programs(tmp_path / "bin")
     commands = [line for block in blocks(read("docs/guides/shell.md"), "sh") for line in block.splitlines()]
-    assert len(commands) == 9
+    assert len(commands) == 10
     for line in commands:
         result = shell(line, tmp_path, env)
         assert result.returncode == 0, f"{line}\n{result.stderr}"
@@ -288,7 +288,7 @@ def test_ci_runs_the_readmes_test_command():
     """CI takes the README's second set-up command word for word."""
     section = read("README.md").partition("## Try it, test it")[2].partition("\n## ")[0]
     first, second = blocks(section, "sh")
-    assert "'.[cli]'" in first
+    assert "'.[cli,prices]'" in first
     assert "bamboo-logmetrics demo" in first
     assert second.strip().endswith(".venv/bin/tox -e py")
     assert "grep -m1 -F '.venv/bin/tox' README.md" in read(".ci/run")

@@ -12,6 +12,7 @@ from bamboo_logmetrics.cli.config_elasticsearch_command import COMMANDS
 from bamboo_logmetrics.cli.formatting import tolerate_broken_pipe
 from bamboo_logmetrics.integrations.grafana import alerts as grafana_alerts
 from bamboo_logmetrics.integrations.grafana import dashboard as grafana_dashboard
+from bamboo_logmetrics.integrations.lnav import log_format
 
 _output_option = click.option(
     "-o", "--output", metavar="FILE", type=click.Path(), help="Write to this new file instead of printing."
@@ -77,6 +78,21 @@ def grafana(alerts: bool, datasource: str, output: str | None) -> None:
     bamboo-logmetrics config grafana --alerts > /etc/grafana/provisioning/alerting/bamboo.yaml
     """  # noqa: D301 - click wants the character \b itself
     _write(output, grafana_alerts(datasource) if alerts else grafana_dashboard())
+
+
+@config.command()
+@_output_option
+def lnav(output: str | None) -> None:
+    """Print a format for lnav, the viewer of log files: columns, colours by level, SQL over the fields.
+
+    It knows lines of the layout native. lnav reads rotated and compressed files too.
+
+    \b
+    bamboo-logmetrics config lnav -o bamboo_logmetrics.json
+    lnav -i bamboo_logmetrics.json
+    lnav logs/agent.jsonl*
+    """  # noqa: D301 - click wants the character \b itself
+    _write(output, log_format())
 
 
 def _write(output: str | None, text: str) -> None:

@@ -13,6 +13,7 @@ import click
 from bamboo_logmetrics import reading
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
 from bamboo_logmetrics.cli.formatting import counts, printable, show_report, tolerate_broken_pipe
+from bamboo_logmetrics.cli.summary_command import show_summary
 from bamboo_logmetrics.events import (
     MessageCountUpdated,
     RequestCompleted,
@@ -29,6 +30,7 @@ from bamboo_logmetrics.logfiles.discovery import open_files
 from bamboo_logmetrics.logger.bound_log import BoundLog
 from bamboo_logmetrics.logger.opening import open_log
 from bamboo_logmetrics.pipeline.statistics import Stats
+from bamboo_logmetrics.reading.summary.summarizing import summarize
 from bamboo_logmetrics.system import FS
 
 _AGENT_COUNT = 4
@@ -69,6 +71,8 @@ def demo(ctx: click.Context, directory: str | None) -> None:
         click.echo("\nThe report of bamboo-logmetrics verify:")
         show_report(report)
         _show_commands(path)
+        click.echo("\nThe summary, by model:")
+        show_summary(summarize(path, by="model"))
     ctx.exit(OK if report.ok else FAILED)
 
 
@@ -213,7 +217,7 @@ def _show_counts(stats: Stats) -> None:
 
 def _show_commands(path: str) -> None:
     log = printable(path)
-    click.echo(f"\nTry these:\n  bamboo-logmetrics summary {log} --by model")
+    click.echo(f"\nTry these:\n  bamboo-logmetrics summary {log} --by tool")
     click.echo(f"  bamboo-logmetrics verify {log}")
     click.echo(f"  zgrep -h metrics_dropped {log}*")
     click.echo(f"  jq -c 'select(.event == \"chat.session_completed\")' {log}")

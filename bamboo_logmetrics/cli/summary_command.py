@@ -106,7 +106,7 @@ def summary(
         if oneline:
             click.echo(summary_text.one_line(result))
         elif form == "table":
-            _show(result)
+            show_summary(result)
         else:
             click.echo(summary_text.TEXTS[form](result))
             if form in {"csv", "openmetrics"}:
@@ -115,7 +115,8 @@ def summary(
     ctx.exit(FAILED if any(passed) else OK)
 
 
-def _show(result: Summary) -> None:
+def show_summary(result: Summary) -> None:
+    """Print a summary as a table for people, with its extent, its cost and its warnings."""
     titles, cells = summary_text.fit(*summary_text.table_of(result), output_width())
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column, title in enumerate(titles):

@@ -28,6 +28,23 @@ def test_demo(run, tmp_path):
     assert blm.verify(path).ok
 
 
+def test_demo_ends_with_its_summary(run, tmp_path):
+    """The last lines sum up the rounds of each model, and say that what was dropped is in no number."""
+    output = run("demo", "--dir", tmp_path).stdout
+    *_, title, small, large, total, extent, warning = [
+        line for line in output.splitlines() if not line.startswith("cost: ")
+    ]
+    assert title.split()[:3] == ["model", "sessions", "rounds"]
+    assert [line.split()[:3] for line in (small, large, total)] == [
+        ["gpt-5", "2", "50"],
+        ["gpt-5-mini", "2", "50"],
+        ["all", "4", "100"],
+    ]
+    assert " lines in " in extent
+    assert warning.startswith("not whole: ")
+    assert "dropped" in warning
+
+
 def test_demo_leaves_something_to_look_at(run, tmp_path):
     """The demo's files hold sessions, failed rounds, tool calls, plain lines, drops, rotated and compressed files."""
     run("demo", "--dir", tmp_path)
