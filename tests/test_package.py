@@ -32,6 +32,7 @@ def test_the_build(built):
         if path.is_file() and path.suffix != ".pyc"
     }
     assert {"bamboo_logmetrics/py.typed", "bamboo_logmetrics/integrations/kibana/saved_objects.ndjson"} <= files
+    assert {"bamboo_logmetrics/reading/report/page/echarts.min.js"} <= files
     names = set(zipfile.ZipFile(wheel).namelist())
     assert files <= names
     assert not [name for name in names if name.startswith(("tests", "docs", "benchmarks"))]
