@@ -15,6 +15,7 @@ from bamboo_logmetrics.importers.codex.importer import CODEX
 from bamboo_logmetrics.importers.gemini_cli import GEMINI_CLI
 from bamboo_logmetrics.importers.mini_swe_agent import MINI_SWE_AGENT
 from bamboo_logmetrics.importers.opencode.importer import OPENCODE
+from bamboo_logmetrics.importers.otlp.importer import OTLP
 
 __all__ = [
     "AUTO",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 _importers: dict[str, Importer] = {
-    importer.name: importer for importer in (CLAUDE_CODE, CODEX, GEMINI_CLI, MINI_SWE_AGENT, OPENCODE, BAMBOO)
+    importer.name: importer for importer in (CLAUDE_CODE, CODEX, GEMINI_CLI, MINI_SWE_AGENT, OPENCODE, BAMBOO, OTLP)
 }
 AUTO = Auto(_importers)
 _importers[AUTO.name] = AUTO

@@ -140,6 +140,7 @@ class Importer(ABC):
             them where names are not enough, such as ``chats/*.json``.
         usual_path: the directory in which the tool keeps them, for help texts and messages.
         independent: True if each file is complete in itself, so that unchanged ones need not be read again.
+        unique_ids: True if events with one id are one event, also where their times differ.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Importer(ABC):
     patterns: tuple[str, ...]
     usual_path: str
     independent: bool = False
+    unique_ids: bool = False
 
     def find(self, paths: Iterable[Path]) -> list[Path]:
         """Return the files to import: each file in ``paths``, and each matching file below a directory, once.

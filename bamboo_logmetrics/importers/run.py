@@ -102,6 +102,19 @@ class EventClock(Clock):
         return time.time_ns()
 
 
+def emit_at_its_time(log: BoundLog, clock: EventClock, event: Note | Placed, bound: Mapping[str, object]) -> bool:
+    """Write what has no meta, from which a line would take its time; ``clock`` is the clock of the log."""
+    clock.moment_ns = (event.meta.occurred_at - EPOCH) // _MICROSECOND * 1000
+    try:
+        if isinstance(event, Placed):
+            return log.emit(event.event, **bound)
+        session = {"session_id": event.session_id} if event.session_id else {}
+        log.info(event.text, event_id=event.meta.event_id, **session, **bound)
+    finally:
+        clock.moment_ns = None
+    return True
+
+
 class ImportRun:
     """Imports files into an open log.
 
@@ -216,7 +229,9 @@ class ImportRun:
     def _emit(self, imported: ImportedEvent) -> bool:
         event, bound = imported
         if isinstance(event, (Note, Placed)):
-            return self._emit_at_its_time(event, bound)
+            if isinstance(event, Placed):
+                self.imported[type(event.event)] += 1
+            return emit_at_its_time(self._log, self._clock, event, bound)
         if not self._log.emit(event, **bound):
             return False
         self.imported[type(event)] += 1
@@ -226,18 +241,6 @@ class ImportRun:
             self.tokens += event.usage.total_tokens
             self.partial += bound.get("usage_source") == "partial"
             self.missing += bound.get("usage_source") == "missing"
-        return True
-
-    def _emit_at_its_time(self, event: Note | Placed, bound: Mapping[str, object]) -> bool:
-        """Write what has no meta, from which a line would take its time."""
-        self._clock.moment_ns = (event.meta.occurred_at - EPOCH) // _MICROSECOND * 1000
-        try:
-            if isinstance(event, Placed):
-                self.imported[type(event.event)] += 1
-                return self._log.emit(event.event, **bound)
-            self._log.info(event.text, event_id=event.meta.event_id, session_id=event.session_id, **bound)
-        finally:
-            self._clock.moment_ns = None
         return True
 
     def _note(self) -> bool:

@@ -20,20 +20,21 @@ def add_files(
     """Read files and put their events aside; they count as read when the events are written."""
     unread = report.unread_files
     events = importer.read([path for path, _ in files], report)
-    catalog.tally.known += add_events(catalog.store, importer.name, events)
+    catalog.tally.known += add_events(catalog.store, importer.name, events, unique_ids=importer.unique_ids)
     if importer.independent and report.unread_files == unread:
         catalog.tally.read += [(path, state) for path, state in files if state is not None]
 
 
-def add_events(store: Store, name: str, events: Iterable[ImportedEvent]) -> int:
+def add_events(store: Store, name: str, events: Iterable[ImportedEvent], *, unique_ids: bool = False) -> int:
     """Put the events of an importer aside, but for those that are known; return how many are.
 
-    Events are one event when their ids, times and kinds are equal.
+    Events are one event when their ids, times and kinds are equal; with ``unique_ids`` when their ids are.
     """
     known = 0
     for event, bound in events:
         at = event.meta.occurred_at
-        key = key_of(name, "event", event.meta.event_id, at, event.kind)
+        event_id = event.meta.event_id
+        key = unique_key(event_id) if unique_ids else key_of(name, "event", event_id, at, event.kind)
         row = ((at - EPOCH).total_seconds(), key, pickle.dumps((event, dict(bound))))
         if (
             store.item_of(key) is not None
@@ -41,6 +42,11 @@ def add_events(store: Store, name: str, events: Iterable[ImportedEvent]) -> int:
         ):
             known += 1
     return known
+
+
+def unique_key(event_id: str) -> int:
+    """Return the number that stands for an event in a store, if its id tells it from all others."""
+    return key_of("unique event", event_id)
 
 
 def take_events(store: Store) -> Iterator[Due]:

@@ -21,21 +21,7 @@ from bamboo_logmetrics.events import (
     SessionStarted,
     ToolCalled,
 )
-from bamboo_logmetrics.instrument.otel_attributes import (
-    CONVERSATION,
-    MODEL,
-    ROUND,
-    SESSION,
-    TOOL,
-    TOOL_CALL,
-    TOOL_NAME,
-    Attributes,
-    bound_at_start,
-    facts_of,
-    failure_of,
-    kind_of,
-    text_of,
-)
+from bamboo_logmetrics.instrument.otel_attributes import bound_at_start, failure_of
 from bamboo_logmetrics.instrument.shield import shielded
 from bamboo_logmetrics.logger import scope_context
 from bamboo_logmetrics.logger.call_scope import CallScope
@@ -44,6 +30,19 @@ from bamboo_logmetrics.logger.scope import Scope
 from bamboo_logmetrics.logger.scope_context import current_request, current_round, current_session, is_observed
 from bamboo_logmetrics.logger.scope_usage import NO_USAGE
 from bamboo_logmetrics.logger.scopes import RoundScope
+from bamboo_logmetrics.usage.genai_attributes import (
+    CONVERSATION,
+    MODEL,
+    ROUND,
+    SESSION,
+    TOOL,
+    TOOL_CALL,
+    TOOL_NAME,
+    Attributes,
+    facts_of,
+    kind_of,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

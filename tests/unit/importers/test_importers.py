@@ -7,7 +7,16 @@ from bamboo_logmetrics.importers import IMPORTERS, Importer, register_importer
 
 def test_every_importer_is_whole():
     """Each importer has its name in the registry, a help text, patterns and a usual path."""
-    assert list(IMPORTERS) == ["claude-code", "codex", "gemini-cli", "mini-swe-agent", "opencode", "bamboo", "auto"]
+    assert list(IMPORTERS) == [
+        "claude-code",
+        "codex",
+        "gemini-cli",
+        "mini-swe-agent",
+        "opencode",
+        "bamboo",
+        "otlp",
+        "auto",
+    ]
     for name, importer in IMPORTERS.items():
         assert importer.name == name
         assert importer.help.endswith(".")
