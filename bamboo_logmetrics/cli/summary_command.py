@@ -15,6 +15,7 @@ from bamboo_logmetrics.cli import summary_text
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
 from bamboo_logmetrics.cli.filter_options import model_option, since_option, until_option
 from bamboo_logmetrics.cli.formatting import output_width, print_table, printable, progress_bar, tolerate_broken_pipe
+from bamboo_logmetrics.reading.summary.price_updates import update_prices as fetch_prices
 from bamboo_logmetrics.reading.summary.result import By, Summary
 from bamboo_logmetrics.reading.summary.summarizing import summarize
 
@@ -55,6 +56,8 @@ class _Condition(click.ParamType[Any, str]):
 @click.option("--project", help="Count this project only.")
 @click.option("--compare", type=click.Choice(["previous"]), help="Compare with the period before --since.")
 @click.option("--rollup", is_flag=True, help="Count sub-agents with the session that started them.")
+@click.option("--prices", type=click.Path(), metavar="FILE", help="Prices that come first: TOML, or LiteLLM's JSON.")
+@click.option("--update-prices", is_flag=True, help="Fetch the newest prices before; nothing else uses the network.")
 @click.option("--tz", default="local", show_default=True, metavar="ZONE", help="The time zone, such as Europe/Berlin.")
 @click.option(
     "--format",
@@ -75,6 +78,7 @@ def summary(
     form: str,
     oneline: bool,
     limits: tuple[tuple[str, str, Callable[[Any, Any], bool], float], ...],
+    update_prices: bool,
     **options: Any,
 ) -> None:
     """Sum up logs: sessions, calls, errors, tokens, latencies, drops.
@@ -93,8 +97,11 @@ def summary(
     bamboo-logmetrics summary 'logs/*.jsonl' --by day --since 7d --tz UTC
     bamboo-logmetrics summary logs/agent.jsonl --since 7d --compare previous
     bamboo-logmetrics summary logs/agent.jsonl --by tool --format json | jq .rows
+    bamboo-logmetrics summary logs/agent.jsonl --by model --prices prices.toml
     bamboo-logmetrics summary logs/agent.jsonl --since today --fail-over 'error_rate > 0.1'
     """  # noqa: D301 - click wants the character \b itself
+    if update_prices:
+        click.echo(printable(fetch_prices()), err=True)
     with progress_bar() as progress:
         task = progress.add_task("reading", total=None, visible=False)
 
@@ -110,7 +117,8 @@ def summary(
         else:
             click.echo(summary_text.TEXTS[form](result))
             if form in {"csv", "openmetrics"}:
-                click.echo("\n".join(summary_text.warnings(result)), err=True, nl=bool(result.warnings))
+                for text in (*summary_text.cost_note(result), *summary_text.warnings(result)):
+                    click.echo(printable(text), err=True)
     passed = [_is_passed(result, *limit) for limit in limits]  # of several each is told
     ctx.exit(FAILED if any(passed) else OK)
 
@@ -138,6 +146,7 @@ def _is_passed(result: Summary, text: str, name: str, compare: Callable[[Any, An
         click.echo(f"{name} is not reported: whether {text.strip()} is not known", err=True)
         return False
     if compare(value, limit):
-        click.echo(f"{name} is {value:,}: {text.strip()}", err=True)
+        priced = f" ({summary_text.priced(result)})" if name.endswith("cost_usd") else ""
+        click.echo(f"{name} is {value:,}{priced}: {text.strip()}", err=True)
         return True
     return False

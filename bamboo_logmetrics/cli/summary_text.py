@@ -64,7 +64,7 @@ def number(name: str, value: float | None) -> str:
         return f"{100 * value:.1f} %"
     if name.endswith("_ms"):
         return f"{value:,.0f} ms" if value < 10 * _THOUSAND else f"{value / _THOUSAND:,.1f} s"
-    if name == "cost_usd":
+    if name.endswith("cost_usd"):
         return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
@@ -160,16 +160,24 @@ def _time(time: datetime, summary: Summary) -> str:
     return time.astimezone(summary.zone).strftime("%Y-%m-%d %H:%M")
 
 
+def priced(summary: Summary) -> str:
+    """Return how many calls have a price, by which data."""
+    totals = summary.totals
+    text = f"priced {totals.priced_calls:,} of {plural(totals.usage_calls, 'call')}"
+    return f"{text} by {summary.prices}" if summary.prices else text
+
+
 def cost_note(summary: Summary) -> list[str]:
     """Return the line on the cost: how many calls have a price, by which data, and how much was reported."""
     totals = summary.totals
-    if totals.cost_usd is None:
+    if not totals.usage_calls:
         return []
-    text = f"cost: priced {totals.priced_calls:,} of {plural(totals.usage_calls, 'call')}"
-    if summary.prices:
-        text += f" by {summary.prices}"
+    if totals.cost_usd is None and not summary.prices:
+        return ["cost: not known; pip install 'bamboo_logmetrics[prices]' brings prices"]
+    text = f"cost: {priced(summary)}"
     if totals.reported_cost_usd is not None:
-        text += f"; {number('cost_usd', totals.reported_cost_usd)} of it reported by providers"
+        reported = f"{number('cost_usd', totals.reported_cost_usd)} of it reported by providers"
+        text += f"; {reported} ({plural(totals.reported_calls, 'call')})"
     return [text]
 
 
@@ -196,7 +204,7 @@ def one_line(summary: Summary) -> str:
     if totals.cache_hit_ratio is not None:
         parts.append(f"{100 * totals.cache_hit_ratio:.0f} % cached")
     if totals.cost_usd is not None:
-        parts.append(number("cost_usd", totals.cost_usd))
+        parts.append(f"{number('cost_usd', totals.cost_usd)} ({priced(summary)})")
     if totals.latency_p95_ms is not None:
         parts.append(f"p95 {number('latency_p95_ms', totals.latency_p95_ms)}")
     if totals.errors:
@@ -264,6 +272,8 @@ def openmetrics(summary: Summary) -> str:
         values = [(label, row[name]) for label, row in samples if row.get(name) is not None]
         if values:
             lines += [f"# TYPE {_PREFIX}{name} gauge", *(f"{_PREFIX}{name}{label} {value}" for label, value in values)]
+    if summary.prices and summary.totals.usage_calls:
+        lines += [f"# TYPE {_PREFIX}prices info", f'{_PREFIX}prices_info{{version="{_label(summary.prices)}"}} 1']
     if summary.last is not None:
         name = f"{_PREFIX}last_timestamp_seconds"
         lines += [f"# TYPE {name} gauge", f"{name} {summary.last.timestamp()}"]

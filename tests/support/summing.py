@@ -121,6 +121,7 @@ def _row(calls, tools, sessions, dropped):
             _total(call.line["completion_tokens"] for call in timed), _total(call.latency for call in timed), 1000
         ),
         "reported_cost_usd": _total(costs),
+        "reported_calls": len(costs),
         "usage_calls": len(counted),
         "partial_usage": sum(call.line.get("usage_source") == "partial" for call in counted),
         "missing_usage": sum(call.missing for call in calls),

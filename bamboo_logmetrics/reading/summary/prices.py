@@ -1,39 +1,36 @@
-"""Prices of calls, by the package genai-prices and the data in it: never by the network.
-
-A price of the package is linear in the tokens of a call, within each of its tiers. So one row of rates for each model,
-tier and time prices any number of calls, in SQL.
-"""
+"""Costs of calls: rates of the prices that are known, as a table, which SQL applies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import timezone
+from typing import TYPE_CHECKING, Any
+
+from bamboo_logmetrics.reading.summary.package_prices import PackagePrices
+from bamboo_logmetrics.reading.summary.rates import RATES, CallKind, PriceSource, merge_bands
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-# the package's names of providers that it does not know by OpenTelemetry's name
-_PROVIDERS = {"x_ai": "x-ai", "azure.ai.inference": "azure", "gcp.gen_ai": "google"}
-_BATCH = "batch"  # a service tier that the package calls a way of processing
-
-_MOST = 2**64 - 1  # tokens
-
-RATES = ("request", "input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning", "web_search")
 
 _CALLS = """
     SELECT DISTINCT coalesce(provider, ''), coalesce(price_model, ''), coalesce(service_tier, ''), coalesce(speed, ''),
         time_bucket(INTERVAL 15 MINUTES, timestamp)
     FROM items WHERE counted AND cost_usd IS NULL
 """
+# Parts that are more than the whole have no price: which count is wrong is not known. A search without a known price
+# makes the cost a lower bound.
 _COSTED = """
-    SELECT items.* REPLACE (coalesce(cost_usd,
-        request + input * prompt_tokens + cache_read * coalesce(cache_read_tokens, 0)
-        + cache_write * coalesce(cache_write_tokens, 0) + cache_write_1h * coalesce(cache_write_1h_tokens, 0)
-        + output * completion_tokens + reasoning * coalesce(reasoning_tokens, 0)
-        + web_search * coalesce(web_searches, 0)
-    ) AS cost_usd)
+    SELECT items.* REPLACE (coalesce(cost_usd, CASE
+        WHEN coalesce(cache_read_tokens, 0)::HUGEINT + coalesce(cache_write_tokens, 0) <= prompt_tokens
+            AND coalesce(cache_write_1h_tokens, 0) <= coalesce(cache_write_tokens, 0)
+            AND coalesce(reasoning_tokens, 0) <= completion_tokens
+        THEN request + input * prompt_tokens + cache_read * coalesce(cache_read_tokens, 0)
+            + cache_write * coalesce(cache_write_tokens, 0) + cache_write_1h * coalesce(cache_write_1h_tokens, 0)
+            + CASE WHEN completion_tokens = 0 THEN 0 ELSE output * completion_tokens END
+            + reasoning * coalesce(reasoning_tokens, 0) + coalesce(web_search * web_searches, 0)
+    END) AS cost_usd),
+        cost_usd IS NULL AND request IS NOT NULL AND web_search IS NULL AND web_searches > 0 AS partly_priced
     FROM items LEFT JOIN rates
     ON coalesce(items.provider, '') = rates.provider AND coalesce(items.price_model, '') = rates.model
         AND coalesce(items.service_tier, '') = rates.tier AND coalesce(items.speed, '') = rates.speed
@@ -42,124 +39,32 @@ _COSTED = """
 """
 
 
-class _Kind(NamedTuple):
-    """Calls that have the same price."""
-
-    provider: str
-    model: str
-    tier: str
-    speed: str
-
-
-def create_costs(connection: DuckDBPyConnection) -> str:
+def create_costs(connection: DuckDBPyConnection, first: PriceSource | None = None) -> str:
     """Create the view ``costed``: the items with the cost of each call whose price is known.
 
-    A cost that the provider reported stays. Return the name and version of the data; empty if genai-prices is not
-    installed, when ``costed`` has reported costs only.
+    A cost that the provider reported stays. Prices of ``first`` come before those of genai-prices. Return the names
+    and versions of the prices; empty if there are none, when ``costed`` has reported costs only.
     """
-    try:
-        import genai_prices
-    except ImportError:
-        connection.execute("CREATE VIEW costed AS SELECT * FROM items")
-        return ""
+    sources: list[PriceSource] = [] if first is None else [first]
+    with contextlib.suppress(ImportError):
+        sources.append(PackagePrices())
     columns = ", ".join(f"{name} DOUBLE" for name in RATES)
     connection.execute(
         "CREATE TABLE rates (provider VARCHAR, model VARCHAR, tier VARCHAR, speed VARCHAR, quarter TIMESTAMP, "
         f"least UBIGINT, most UBIGINT, {columns})"
     )
-    rows = list(_rate_rows(connection))
+    rows = list(_rate_rows(connection, sources)) if sources else []
     if rows:
         values = [list(column) for column in zip(*rows, strict=True)]
         columns = ", ".join(f"unnest(${number})" for number in range(1, len(values) + 1))
         connection.execute(f"INSERT INTO rates SELECT {columns}", values)
     connection.execute(f"CREATE VIEW costed AS {_COSTED}")
-    return f"genai-prices {genai_prices.__version__}"
+    return " and ".join(source.name for source in sources)
 
 
-def _rate_rows(connection: DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+def _rate_rows(connection: DuckDBPyConnection, sources: Sequence[PriceSource]) -> Iterator[tuple[Any, ...]]:
     """Give the rows of the table of rates."""
-    prices: dict[_Kind, _Prices | None] = {}
-    for provider, model, tier, speed, quarter in connection.execute(_CALLS).fetchall():
-        kind = _Kind(provider, model, tier, speed)
-        if kind not in prices:
-            prices[kind] = _find_prices(kind)
-        known = prices[kind]
-        if known is not None:
-            for least, most, rates in known.rates_at(quarter.replace(tzinfo=timezone.utc)):
-                yield (*kind, quarter, least, most, *rates)
-
-
-def _find_prices(kind: _Kind) -> _Prices | None:
-    try:
-        return _Prices(kind)
-    except LookupError:
-        return None
-
-
-class _Prices:
-    """The prices of one kind of calls.
-
-    Raises LookupError for a model or provider that is not known.
-    """
-
-    def __init__(self, kind: _Kind) -> None:
-        self._provider = _PROVIDERS.get(kind.provider, kind.provider) or None
-        self._model = kind.model
-        self._context = {"service_tier": kind.tier.lower(), "speed": kind.speed}
-        if kind.tier.lower() == _BATCH:
-            self._context["processing"] = _BATCH
-        self._context = {name: value for name, value in self._context.items() if value}
-        self._known: dict[str, list[tuple[int, int, list[float]]]] = {}
-        self._info = self._calculate(datetime.now(timezone.utc), {}).model
-
-    def rates_at(self, time: datetime) -> list[tuple[int, int, list[float]]]:
-        """Return the rates from and up to numbers of prompt tokens, in US dollars for each token."""
-        price = self._info.get_prices(time, self._context)
-        name = repr(price)
-        if name not in self._known:
-            self._known[name] = [(least, most, self._rates(time, least)) for least, most in _tiers(price)]
-        return self._known[name]
-
-    def _calculate(self, time: datetime, usage: Mapping[str, int]) -> Any:
-        import genai_prices
-
-        try:
-            return genai_prices.calc_price(
-                genai_prices.Usage(**{"input_tokens": 0, **usage}),
-                self._model,
-                provider_id=self._provider,
-                genai_request_timestamp=time,
-                price_context=self._context or None,
-            )
-        except (ValueError, TypeError) as error:
-            raise LookupError(str(error)) from error
-
-    def _rates(self, time: datetime, least: int) -> list[float]:
-        """Return the cost of each token within the tier from ``least`` tokens on, as the difference that it makes."""
-
-        def cost(**usage: int) -> Decimal:
-            total: Decimal = self._calculate(time, {"input_tokens": tokens, **usage}).total_price
-            return total
-
-        tokens = max(least, 1)
-        plain = cost()
-        per_token = cost(input_tokens=tokens + 1) - plain
-        written = cost(cache_write_tokens=tokens)
-        answered = cost(output_tokens=1)
-        rates = (
-            plain - per_token * tokens,
-            per_token,
-            (cost(cache_read_tokens=tokens) - plain) / tokens,
-            (written - plain) / tokens,
-            (cost(cache_write_tokens=tokens, cache_write_1h_tokens=tokens) - written) / tokens,
-            answered - plain,
-            cost(output_tokens=1, output_reasoning_tokens=1) - answered,
-            cost(web_searches=1) - plain,
-        )
-        return [float(rate) for rate in rates]
-
-
-def _tiers(price: Any) -> Iterator[tuple[int, int]]:
-    """Give the first and the last number of prompt tokens of each tier."""
-    starts = sorted({tier.start for value in vars(price).values() for tier in getattr(value, "tiers", ())})
-    yield from zip([0, *(start + 1 for start in starts)], [*starts, _MOST], strict=True)
+    for *texts, quarter in connection.execute(_CALLS).fetchall():
+        kind, time = CallKind(*texts), quarter.replace(tzinfo=timezone.utc)
+        for least, most, rates in merge_bands([source.bands(kind, time) for source in sources]):
+            yield (*kind, quarter, least, most, *rates)

@@ -33,6 +33,7 @@ WarningKind: TypeAlias = Literal[
     "partial_usage",
     "missing_usage",
     "unpriced",
+    "partly_priced",
     "repeated_lines",
     "broken_lines",
     "foreign_lines",
@@ -74,10 +75,12 @@ class SummaryRow:
         tool_latency_p50_ms: the median latency of tool calls in milliseconds.
         tool_latency_p95_ms: 95 of 100 tool calls.
         tool_latency_p99_ms: 99 of 100 tool calls.
-        cost_usd: the cost in US dollars: what providers reported, else by the prices of genai-prices at the time of
-            the call. Only of the calls whose price is known.
+        cost_usd: the cost in US dollars: what providers reported, else by the prices at the time of the call. Only of
+            the calls whose price is known.
         reported_cost_usd: the part of it that providers reported.
+        reported_calls: the calls whose cost providers reported.
         priced_calls: the calls with a cost, of ``usage_calls``.
+        partly_priced: those of them with web searches whose price is not known: their cost is a lower bound.
         usage_calls: the calls whose usage is counted.
         partial_usage: those of them whose counts are lower bounds.
         missing_usage: calls without usage that did not fail.
@@ -113,7 +116,9 @@ class SummaryRow:
     tool_latency_p99_ms: int | None
     cost_usd: float | None
     reported_cost_usd: float | None
+    reported_calls: int
     priced_calls: int
+    partly_priced: int
     usage_calls: int
     partial_usage: int
     missing_usage: int
@@ -155,7 +160,8 @@ class Summary:
         until: the first time that does not count any more.
         tz: the time zone of hours, days, weeks and months, as people call it.
         zone: that time zone; None for the local one.
-        prices: the name and version of the prices; empty without genai-prices, which the extra ``prices`` brings.
+        prices: the names and versions of the prices; empty without genai-prices, which the extra ``prices`` brings,
+            and without a file of prices.
         previous: the totals of the period before, of the same length; None if it was not asked for.
         previous_rows: its rows by key.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -15,6 +16,7 @@ from bamboo_logmetrics.reading.query.times import find_time
 from bamboo_logmetrics.reading.query.views import create_views
 from bamboo_logmetrics.reading.summary.measures import EXPRESSIONS, NAMES, NEEDED, create_items, make_row
 from bamboo_logmetrics.reading.summary.periods import LOCAL, PERIODS, create_periods, find_zone, zone_text
+from bamboo_logmetrics.reading.summary.price_files import read_price_file
 from bamboo_logmetrics.reading.summary.prices import create_costs
 from bamboo_logmetrics.reading.summary.result import By, Summary, SummaryRow
 from bamboo_logmetrics.reading.summary.wholeness import find_warnings
@@ -61,6 +63,7 @@ def summarize(
     compare: str | None = None,
     tz: str = LOCAL,
     rollup: bool = False,
+    prices: str | os.PathLike[str] | None = None,
     on_progress: Progress | None = None,
 ) -> Summary:
     """Sum up logs: sessions, calls, errors, tokens, latencies, drops. Each call's tokens count once.
@@ -75,12 +78,14 @@ def summarize(
         compare: ``"previous"`` to sum up the period before ``since`` as well, of the same length.
         tz: the time zone of periods and of times without an offset; ``"local"`` is this machine's.
         rollup: True to count sub-agents with the session that started them.
+        prices: a file of prices, in TOML or LiteLLM's JSON, that come before those of genai-prices.
         on_progress: is called with the bytes read so far and in all, in another thread.
 
     Raises FileNotFoundError for a path or pattern that names nothing, and ConfigError for a wrong argument, a path
     that is not a regular file, or a package that is not installed.
     """
     _check(by, compare, since)
+    own_prices = None if prices is None else read_price_file(prices)
     zone, now = find_zone(tz), datetime.now(timezone.utc)
     begin = None if since is None else find_time(since, zone, now)
     end = None if until is None else find_time(until, zone, now)
@@ -92,7 +97,7 @@ def summarize(
         close_outside(connection)
         create_views(connection, columns)
         create_items(connection)
-        prices = create_costs(connection)
+        used_prices = create_costs(connection, own_prices)
         _create_roots(connection, rollup=rollup)
         if by in PERIODS:
             create_periods(connection, str(by), zone)
@@ -103,7 +108,7 @@ def summarize(
             by=by,
             rows=tuple(rows),
             totals=totals,
-            warnings=find_warnings(connection, loaded, totals, prices),
+            warnings=find_warnings(connection, loaded, totals, used_prices),
             files=tuple(loaded.files),
             lines=connection.table("lines").shape[0],
             first=first,
@@ -112,7 +117,7 @@ def summarize(
             until=wanted.until,
             tz=zone_text(tz),
             zone=zone,
-            prices=prices,
+            prices=used_prices,
             previous=before[1] if before else None,
             previous_rows={row.key: row for row in before[0]} if before else None,
         )

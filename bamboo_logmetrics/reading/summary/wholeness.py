@@ -38,7 +38,7 @@ def find_warnings(
     (writers,) = connection.execute(_WRITERS).fetchall()
     return tuple(
         SummaryWarning(kind=kind, count=int(count), text=f"{int(count):,} {noun}{'' if count == 1 else 's'} {text}")
-        for kind, count, noun, text in (*_counts(loaded, totals, *writers), _unpriced(totals, prices))
+        for kind, count, noun, text in (*_counts(loaded, totals, *writers), *_unpriced(totals, prices))
         if count
     )
 
@@ -61,6 +61,12 @@ def _counts(
     yield "foreign_lines", skipped["foreign"], "line", "of other programs left out"
 
 
-def _unpriced(totals: SummaryRow, prices: str) -> tuple[WarningKind, int, str, str]:
+def _unpriced(totals: SummaryRow, prices: str) -> Iterator[tuple[WarningKind, int, str, str]]:
     unpriced = totals.usage_calls - totals.priced_calls if prices or totals.priced_calls else 0
-    return "unpriced", unpriced, "call", f"of {totals.usage_calls:,} without a price: in no cost"
+    yield "unpriced", unpriced, "call", f"of {totals.usage_calls:,} without a price: in no cost"
+    yield (
+        "partly_priced",
+        totals.partly_priced,
+        "call",
+        f"of {totals.usage_calls:,} with web searches whose price is not known: lower bounds of the cost",
+    )

@@ -20,6 +20,7 @@ ROUND = {
     "cost_usd": 0.25,
 }  # fmt: skip
 OTHER = ROUND | {"round_id": "q", "model": "m|2*", "status": "error", "usage_source": "missing"}
+PRICED = f"priced 1 of 1 call by genai-prices {genai_prices.__version__}"
 STOP = {"event": "system.worker_stopped"}
 
 
@@ -55,10 +56,7 @@ def test_a_table(run, summed_log):
     assert "25.0 %" in total
     assert "12.3 s" in total
     assert extent == "3 lines in 1 file, 2026-11-30 12:01 to 2026-11-30 12:02 (UTC)"
-    assert (
-        cost
-        == f"cost: priced 1 of 1 call by genai-prices {genai_prices.__version__}; $0.2500 of it reported by providers"
-    )
+    assert cost == f"cost: {PRICED}; $0.2500 of it reported by providers (1 call)"
 
 
 def test_totals(run, summed_log):
@@ -91,7 +89,9 @@ def test_csv(run, summed_log):
     result = run("summary", summed_log, "--by", "model", "--format", "csv")
     rows = list(csv.DictReader(result.stdout.splitlines()))
     assert [(row["key"], row["total_tokens"]) for row in rows] == [("m-1", "1050"), ("m|2*", "")]
-    assert result.stderr == "not whole: 1 broken line left out; see bamboo-logmetrics verify\n"
+    cost, warning = result.stderr.splitlines()
+    assert cost.startswith(f"cost: {PRICED}; ")
+    assert warning == "not whole: 1 broken line left out; see bamboo-logmetrics verify"
     (total,) = csv.DictReader(run("summary", summed_log, "--format", "csv").stdout.splitlines())
     assert total["rounds"] == "2"
 
@@ -118,6 +118,7 @@ def test_openmetrics(run, summed_log):
     assert ("bamboo_summary_prompt_tokens", "m|2*") not in samples
     assert samples["bamboo_summary_errors", "m|2*"] == 1
     assert samples["bamboo_summary_last_timestamp_seconds", None] == 1_796_040_120
+    assert f'bamboo_summary_prices_info{{version="genai-prices {genai_prices.__version__}"}} 1' in text
     assert "bamboo_summary_prompt_tokens 1000\n" in run("summary", summed_log, "--format", "openmetrics").stdout
 
 
@@ -139,7 +140,7 @@ def test_one_line(run, summed_log):
     result = run("summary", summed_log, "--oneline")
     assert (
         result.stdout
-        == "1 session (1 active) · 2 calls · 1,050 tokens · 25 % cached · $0.2500 · p95 12.3 s · 1 error\n"
+        == f"1 session (1 active) · 2 calls · 1,050 tokens · 25 % cached · $0.2500 ({PRICED}) · p95 12.3 s · 1 error\n"
     )
     ended = {"event": "chat.session_completed", "session_id": "s", "status": "completed"}
     summed_log.write_bytes(as_bytes(with_headers([ROUND | {"usage_source": "partial"}, ended])))
@@ -180,7 +181,7 @@ LIMITS = [
     ("prompt_tokens < 1_001", 1, "prompt_tokens is 1,000: prompt_tokens < 1_001\n"),
     ("rounds != 2", 0, ""),
     ("rounds == 2", 1, "rounds is 2: rounds == 2\n"),
-    ("cost_usd > 0.2", 1, "cost_usd is 0.25: cost_usd > 0.2\n"),
+    ("cost_usd > 0.2", 1, f"cost_usd is 0.25 ({PRICED}): cost_usd > 0.2\n"),
     ("reasoning_tokens > 50", 0, "reasoning_tokens is not reported: whether reasoning_tokens > 50 is not known\n"),
 ]
 

@@ -42,7 +42,7 @@ BYS = [None, "model", "tool", "session"]
 def values(row):
     """Return the numbers of a row that a recount has too: all but those of prices."""
     fields = dataclasses.asdict(row)
-    for name in ("key", "cost_usd", "priced_calls"):
+    for name in ("key", "cost_usd", "priced_calls", "partly_priced"):
         fields.pop(name)
     return fields
 
