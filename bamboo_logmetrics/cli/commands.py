@@ -16,6 +16,7 @@ from bamboo_logmetrics.cli.import_command import import_group
 from bamboo_logmetrics.cli.run_command import run
 from bamboo_logmetrics.cli.ship_command import ship
 from bamboo_logmetrics.cli.summary_command import summary
+from bamboo_logmetrics.cli.tail_command import tail
 from bamboo_logmetrics.cli.verify_command import verify
 from bamboo_logmetrics.errors import BambooLogError
 
@@ -43,6 +44,7 @@ def cli() -> None:
     See how it works:    bamboo-logmetrics demo
     Log a program:       bamboo-logmetrics run --log logs/agent.jsonl -- python agent.py
     Sum it up:           bamboo-logmetrics summary logs/agent.jsonl --by model
+    Watch it:            bamboo-logmetrics tail -f logs/agent.jsonl
     Find missing lines:  bamboo-logmetrics verify logs/agent.jsonl
     Deliver to a server: bamboo-logmetrics ship logs/agent.jsonl --to loki --url http://localhost:3100
     Export the events:   bamboo-logmetrics export logs/agent.jsonl --format tagged -o events.jsonl
@@ -54,5 +56,5 @@ def cli() -> None:
     """  # noqa: D301 - click wants the character \b itself
 
 
-for _command in (config, demo, export, import_group, run, ship, summary, verify):
+for _command in (config, demo, export, import_group, run, ship, summary, tail, verify):
     cli.add_command(_command)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles.log_file import STDIN, LogFile, StandardInput, identity_at, open_file, open_rotated
@@ -135,6 +135,26 @@ def open_files(fs: FS, log: str, *, skip_removed: bool) -> Iterator[LogFile]:
                 yield from files
         if active is not None and not active.base:
             yield active
+
+
+def open_newest_first(fs: FS, log: str) -> Generator[tuple[LogFile, str], None, None]:
+    """Yield the open files of a log, the newest first, each with the base name of the one before it; ``""`` for none.
+
+    A file is closed when the next is asked for. What retention removes meanwhile is left out. Raises OSError.
+    """
+    active, rotated = _snapshot(fs, log)
+    before = ["", *(item.base for item in rotated)]
+    if active is not None:
+        with closing(active):
+            if not active.base:
+                yield active, before[-1]
+    for item in reversed(rotated):
+        before.pop()
+        file = open_rotated(fs, log, item)
+        if file is None:
+            return
+        with closing(file):
+            yield file, before[-1]
 
 
 def _snapshot(fs: FS, log: str) -> tuple[LogFile | None, list[Rotated]]:

@@ -28,11 +28,14 @@ class Follower:
     Args:
         log: the real path of the active file, which need not exist.
         position: the position to start at; None for the beginning of the oldest file.
+        repeats: True to read all files again if the newest that was passed is gone while older ones are there, so that
+            no line is left out; False to leave out what has an older name, so that no line is read twice.
         fs: the system calls.
     """
 
-    def __init__(self, log: str, position: Position | None = None, *, fs: FS) -> None:
+    def __init__(self, log: str, position: Position | None = None, *, repeats: bool = True, fs: FS) -> None:
         self.log = log
+        self._repeats = repeats
         self._fs = fs
         self._resume = position or Position()  # the position while no file is open
         self._passed, self._in_oldest = self._resume.passed, self._resume.in_oldest
@@ -230,7 +233,8 @@ class Follower:
     def _not_passed(self) -> Iterator[Rotated]:
         """Give the rotated files after the newest that was passed, the oldest first."""
         files = rotated_files(self._fs, self.log)
-        if files and files[0].base < self._passed and self._passed not in {item.base for item in files}:
+        known = not files or files[0].base >= self._passed or self._passed in {item.base for item in files}
+        if self._repeats and not known:
             self._passed = ""  # the clock went back, or files were renamed: SequenceTracker leaves out repeated lines
         return (item for item in files if item.base > self._passed and rotated_exists(self._fs, self.log, item))
 

@@ -159,3 +159,35 @@ def test_standard_input(tmp_path, stdin, monkeypatch):
     assert report.writers[0].end == "running"  # its process is this one
     stdin(b"")
     assert [finding.kind for finding in blm.verify("-").problems] == ["no_lines"]
+
+
+# -- from the newest on ------------------------------------------------------------------
+
+
+def test_newest_first(many):
+    """The files come newest first, each with the name of the one before it."""
+    names = [file.name for file in rotated(many)]
+    compress(rotated(many)[0])
+    files = [(file.path, file.base, before) for file, before in discovery.open_newest_first(FS(), str(many))]
+    assert [base for _, base, _ in files] == ["", *reversed(names)]
+    assert [before for *_, before in files] == [*reversed(names), ""]
+    assert files[-1][0].endswith(".gz")
+
+
+def test_newest_first_while_it_is_rotated_and_removed(path):
+    """A file that is rotated meanwhile comes once; at one that retention removes it ends."""
+    path.write_bytes(b"1\n")
+    oldest = rotate(path)
+    path.write_bytes(b"2\n")
+    fs = AtListing(lambda: rotate(path, "20260101T000000000002Z"))
+    files = discovery.open_newest_first(fs, str(path))
+    assert b"".join(next(files)[0].blocks()) == b"2\n"
+    oldest.unlink()
+    assert list(files) == []
+
+
+def test_newest_first_without_an_active_file(path):
+    """Where the active file is missing, the newest rotated file is the first."""
+    path.write_bytes(b"1\n")
+    name = rotate(path).name
+    assert [(file.base, before) for file, before in discovery.open_newest_first(FS(), str(path))] == [(name, "")]

@@ -557,3 +557,20 @@ def test_a_chunk_has_a_limited_number_of_lines(monkeypatch):
     chunk = follower._whole_lines(b"a\n" * 100 + b"half")
     assert 1 <= chunk.count(b"\n") <= 10
     assert follower._whole_lines(b"x" * 50 + b"\n" * 40).startswith(b"x" * 50 + b"\n")
+
+
+@pytest.mark.parametrize(("repeats", "expected"), [(False, [10]), (True, [1, 2, 3, 7, 8, 9, 10])])
+def test_no_line_twice_without_repeats(hand_log, fs, repeats, expected):
+    """Where no line may be read twice, older files stay unread though the newest that was passed is gone."""
+    hand_log.write(3)
+    hand_log.rotate()
+    hand_log.write(3)
+    newest = hand_log.rotate()
+    hand_log.write(3)
+    follower = Follower(hand_log.path, repeats=repeats, fs=fs)
+    assert len(seqs(follower)) == 9
+    follower.close()
+    os.unlink(newest)
+    hand_log.write(1)
+    assert [seq for piece in pieces(follower) for _, seq in ids_in(piece.lines)] == expected
+    follower.close()

@@ -1,0 +1,174 @@
+"""``bamboo-logmetrics tail``."""
+
+from __future__ import annotations
+
+import io
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+
+import click
+
+from bamboo_logmetrics.cli.exit_codes import TERMINATED
+from bamboo_logmetrics.cli.filter_options import filter_options
+from bamboo_logmetrics.cli.formatting import progress_bar, tolerate_broken_pipe
+from bamboo_logmetrics.cli.tail_screen import Screen
+from bamboo_logmetrics.cli.tail_text import LineText
+from bamboo_logmetrics.reading.filters import Filters
+from bamboo_logmetrics.reading.following import Accept, Following, find_start
+from bamboo_logmetrics.reading.matching import make_matcher
+from bamboo_logmetrics.reading.summary.periods import find_zone
+from bamboo_logmetrics.system import FS, backoff
+
+_LINES = 10
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds between two looks at files that did not grow
+_LONG = 2.0  # seconds of looking for lines, after which a progress bar appears
+_STEP = 10_000  # lines between two steps of the progress bar
+
+
+class _Count(click.ParamType[Any, str]):
+    """A number of lines; None for all."""
+
+    name = "lines"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in {"+1", "all"}:
+            return "all"
+        text = value.removeprefix("-")
+        if not (text.isascii() and text.isdecimal()):
+            self.fail(f"{value!r:.80} is not a number of lines; use one such as 100, or +1 for all", param, ctx)
+        return int(text)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("-f", "-F", "--follow", is_flag=True, help="Go on with the lines that are appended, through rotation.")
+@click.option("-n", "--lines", type=_Count(), metavar="LINES", help="Begin with the last LINES lines: 10; +1 for all.")
+@click.option("--all", "whole", is_flag=True, help="Begin with the first line.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "table", "json"]),
+    default="text",
+    show_default=True,
+    help="text and table are columns for people; json is the lines as they are in the files.",
+)
+@click.option("--tz", default="local", show_default=True, metavar="ZONE", help="The time zone, such as Europe/Berlin.")
+@filter_options
+def tail(
+    *, files: tuple[str, ...], follow: bool, lines: Any, whole: bool, form: str, tz: str, filters: Filters
+) -> None:
+    """Show the last lines of logs for people, and follow them.
+
+    FILE is a log, or a quoted pattern. Its rotated and compressed files are found automatically. A dash is standard
+    input: a stream, such as of a container, which is shown as it comes. Of several logs each line has the name.
+
+    With filters, LINES counts the lines that are wanted. Without -n, --since shows all lines from that time on. Lines
+    of other programs are dimmed. What is not shown although it may be a line is counted at the end, on standard error.
+
+    \b
+    Exit code: 0 done, 2 bad usage, 130 interrupted, 143 ended by SIGTERM.
+
+    \b
+    bamboo-logmetrics tail -f logs/agent.jsonl
+    bamboo-logmetrics tail -n 100 'logs/*.jsonl' --event 'chat.*' --level warning
+    bamboo-logmetrics tail -f logs/agent.jsonl --format json | jq .event
+    docker logs -f app | bamboo-logmetrics tail -
+    """  # noqa: D301 - click wants the character \b itself
+    if filters.where is not None:
+        msg = "tail has no --where; use: bamboo-logmetrics query FILE --where ..."
+        raise click.UsageError(msg)
+    zone = find_zone(tz)
+    count = None if whole or lines == "all" else lines
+    if not whole and lines is None and filters.since is None:
+        count = _LINES
+    of_stdin = None if follow or not isinstance(lines, int) else lines
+    screen = Screen(make_matcher(filters), None if form == "json" else LineText(zone=zone), of_stdin=of_stdin)
+    with tolerate_broken_pipe(), _ending_at_sigterm():
+        try:
+            _show(files, screen, count, follow=follow)
+        except (KeyboardInterrupt, SystemExit):
+            screen.end_early()
+            raise
+
+
+def _show(files: tuple[str, ...], screen: Screen, count: int | None, *, follow: bool) -> None:
+    with _progress(screen.accepts) as accepts:
+        following = Following(
+            files,
+            follow=follow,
+            start=lambda log: find_start(FS(), log, count, accepts),
+            on_problem=screen.note_problem,
+        )
+    with closing(following):
+        screen.name(following.logs)
+        for arrival in following.history():
+            screen.show(*arrival)
+        _go_on(following, screen, follow=follow)
+        screen.end()
+
+
+def _go_on(following: Following, screen: Screen, *, follow: bool) -> None:
+    """Show what arrives: with ``follow`` until nothing can arrive any more, else until the end of standard input."""
+    pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+    screen.flush()
+    while True:
+        idle = True
+        for arrival in following.arrivals():
+            idle = False
+            screen.name(following.logs)
+            screen.show(*arrival)
+        screen.flush()
+        if following.ended or not (follow or following.waits_for_stdin):
+            return
+        if idle:
+            _wait(next(pauses) if follow else None, stdin=following.waits_for_stdin)
+        else:
+            pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+
+
+def _wait(seconds: float | None, *, stdin: bool) -> None:
+    """Wait, at most until standard input has something. Raises BrokenPipeError if the reader of stdout is gone."""
+    poll = select.poll()
+    if stdin:
+        poll.register(0, select.POLLIN)
+    with suppress(io.UnsupportedOperation):
+        poll.register(sys.stdout.fileno(), 0)
+    events = poll.poll(None if seconds is None else seconds * 1000)
+    if any(fd and event & (select.POLLERR | select.POLLHUP) for fd, event in events):
+        raise BrokenPipeError
+
+
+@contextmanager
+def _progress(accepts: Accept) -> Iterator[Accept]:
+    """Show how many lines were looked at, if that takes long."""
+    with progress_bar() as progress:
+        task = progress.add_task("looking for lines", total=None, visible=False, unit="lines")
+        begun, seen = time.monotonic(), 0
+
+        def counting(line: bytes) -> bool:
+            nonlocal seen
+            seen += 1
+            if seen % _STEP == 0:
+                progress.update(task, completed=seen, visible=time.monotonic() > begun + _LONG)
+            return accepts(line)
+
+        yield counting
+
+
+@contextmanager
+def _ending_at_sigterm() -> Iterator[None]:
+    """Have SIGTERM end the command as Ctrl-C does, with a terminal in order."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
