@@ -5,6 +5,7 @@ const SPACE = "\u00a0";
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+const exactlyThree = new Intl.NumberFormat("en", { notation: "compact", minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
 const threeDigits = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 const percents = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
 const cents = new Intl.NumberFormat("en", { style: "currency", currency: "USD" });
@@ -23,7 +24,7 @@ function count(value) {
 /** Return a number in few characters, such as 41.2M, once it is long. */
 function brief(value) {
   if (unknown(value)) return NOT_REPORTED;
-  return Math.abs(value) < 1e6 ? whole.format(value) : short.format(value);
+  return Math.abs(value) < 1e6 ? whole.format(value) : exactlyThree.format(value);
 }
 
 function percent(value) {

@@ -131,6 +131,7 @@ function drawCovers() {
   };
   const facts = [
     ["Time", RANGE ? stamp(FIRST, true) + " to " + stamp(LAST, true) + " (" + DATA.zone + ")" : "no events"],
+    ...chosenFacts(covers),
     ["Lines", count(covers.lines)],
     ["Files", covers.files.length > 4 ? el("details", null, el("summary", null, plural(covers.files.length + covers.more_files, "file")), list(covers.files, covers.more_files, "file")) : list(covers.files, covers.more_files, "file")],
     ["Verify", el("div", null, el("p", { class: verify.ok ? "good" : "bad" }, (verify.ok ? "\u2713 " : "\u2717 ") + verify.text), verify.problems.length ? list(verify.problems, verify.more_problems, "problem") : null)],
@@ -141,7 +142,13 @@ function drawCovers() {
   clear(byId("covers"), ...facts.flatMap(([name, content]) => [el("dt", null, name), el("dd", null, content)]));
 }
 
+/** Return what the command left out: the filters that it was run with. */
+function chosenFacts(covers) {
+  const names = ["since", "until", "model", "project"].filter((name) => !unknown(covers[name]));
+  return names.length ? [["Only", names.map((name) => name + " " + covers[name]).join(", ")]] : [];
+}
+
 function tokenFacts() {
-  const names = [["prompt_tokens", "in"], ["completion_tokens", "out"], ["reasoning_tokens", "of them for reasoning"], ["cache_read_tokens", "read from the cache"], ["cache_write_tokens", "written to the cache"], ["cache_write_1h_tokens", "of them for one hour"]];
-  return el("ul", null, ...names.map(([name, text]) => el("li", null, count(DATA.totals[name]) + " " + text)));
+  const names = [["prompt_tokens", "prompt"], ["completion_tokens", "completion"], ["reasoning_tokens", "reasoning"], ["cache_read_tokens", "cache read"], ["cache_write_tokens", "cache write"], ["cache_write_1h_tokens", "cache write for 1 h"]];
+  return el("ul", null, ...names.map(([name, text]) => el("li", null, text + ": ", el("b", null, count(DATA.totals[name])))));
 }

@@ -24,9 +24,13 @@ function spansOf(row, base, depth, seen) {
 }
 
 function sortSpans(spans) {
-  spans.sort((a, b) => a.start - b.start);
+  spans.sort((a, b) => a.start - b.start || isBegin(b) - isBegin(a));
   for (const span of spans) if (span.kind !== "s") sortSpans(span.inner);
   return spans;
+}
+
+function isBegin(span) {
+  return span.kind === "e" && span.label === "session started";
 }
 
 function spanOf([kind, start, length, label, status, round, tokens, cost, model], shift, depth) {
@@ -143,8 +147,16 @@ function drawWaterfall(row) {
   }
   const axis = scaleOf(list, byId("skip-idle").checked);
   const body = el("div", { class: "rows", role: "list", "aria-label": "Rounds, requests and tool calls in the order of their starts" });
-  clear(host, own ? "" : el("p", { class: "empty" }, "The page holds no timeline of this session itself."), axisRow(axis), body);
+  clear(host, timelineNote(row, own), axisRow(axis), body);
   drawPiece(host, body, list, axis, 0);
+}
+
+/** Return a note on what the page leaves out of a session's timeline, to keep small. */
+function timelineNote(row, own) {
+  const all = DATA.sessions.spans ? DATA.sessions.spans[row] : null;
+  if (!own) return el("p", { class: "empty" }, "The page holds no timeline of this session itself.");
+  if (unknown(all) || all <= own.length) return "";
+  return el("p", { class: "quiet" }, "The first " + count(own.length) + " of " + count(all) + " rounds, requests and tool calls of this session.");
 }
 
 function drawPiece(host, body, list, axis, from) {
@@ -187,7 +199,7 @@ function spanRow(span, axis) {
   const mark = span.kind === "e" || span.length === null;
   const classes = "mark kind-" + span.kind + (bad ? " failed" : "") + (mark ? " moment" : "");
   const gaps = axis.gaps.map((gap) => el("span", { class: "idle", style: place(axis.scale(gap.from), axis.scale(gap.to)), title: "idle for " + duration(gap.to - gap.from) }));
-  const name = span.kind === "s" ? el("button", { type: "button", class: "link", onclick: () => openInside(span.label) }, span.label) : span.label;
+  const name = span.kind === "s" ? el("button", { type: "button", class: "link", onclick: () => openInside(span.label) }, shortName(span.row)) : span.label;
   const words = [KINDS[span.kind], span.label, span.status, unknown(span.model) ? "" : modelName(span.model), span.length === null ? "" : duration(span.length), unknown(span.tokens) ? "" : plural(span.tokens, "token"), unknown(span.cost) ? "" : money(span.cost)];
   return el(
     "div",
@@ -198,6 +210,15 @@ function spanRow(span, axis) {
     el("span", { class: "num extra" }, unknown(span.tokens) ? "" : brief(span.tokens)),
     el("span", { class: "num extra" }, unknown(span.cost) ? "" : money(span.cost))
   );
+}
+
+/** Return the name of a sub-agent: what its id has beyond its parent's, with the agent before it. */
+function shortName(row) {
+  const sessions = DATA.sessions;
+  const parent = sessions.id[sessions.parent[row]];
+  const id = sessions.id[row].startsWith(parent) ? "\u2026" + sessions.id[row].slice(parent.length) : sessions.id[row];
+  const agent = nameOf(DATA.agents, sessions.agent[row]);
+  return agent === NO_NAME ? id : agent + " " + id;
 }
 
 function place(left, right) {
