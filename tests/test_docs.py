@@ -149,6 +149,22 @@ def test_every_line_for_the_shell_works(tmp_path):
         assert result.stdout.strip() not in {"", "0", "null"}, line
 
 
+def test_every_question_has_an_answer(tmp_path, monkeypatch):
+    """Each command of the page of questions works on the demo's log, in the order of the page, and shows or writes something."""
+    from click.testing import CliRunner
+
+    from bamboo_logmetrics.cli.commands import cli
+
+    monkeypatch.chdir(tmp_path)
+    commands = [line for block in blocks(read("docs/guides/questions.md"), "console") for line in block.splitlines()]
+    assert len(commands) > 12
+    for line in commands:
+        arguments = shlex.split(line.removeprefix("$ bamboo-logmetrics "))
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code == 0, f"{line}\n{result.output}"
+        assert result.stdout or (tmp_path / arguments[-1]).stat().st_size > 100, line
+
+
 COMMANDS = [
     (name_of(path), line)
     for path in PAGES
@@ -165,7 +181,8 @@ def test_every_command_of_a_page_is_understood(page, line, tmp_path, monkeypatch
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "events.jsonl").touch()
-    arguments = shlex.split(line.partition(" > ")[0].replace("~/.claude/projects", str(tmp_path)))[2:]
+    arguments = shlex.split(line.replace("~/.claude/projects", str(tmp_path)))[2:]
+    arguments = arguments[: arguments.index(">")] if ">" in arguments else arguments
     command, context = cli, None
     while isinstance(command, click.Group):
         if arguments == ["--version"]:

@@ -7,12 +7,14 @@ from typing import Any
 import click
 
 from bamboo_logmetrics._version import __version__
+from bamboo_logmetrics.cli.completion_command import completion
 from bamboo_logmetrics.cli.config_command import config
 from bamboo_logmetrics.cli.demo_command import demo
 from bamboo_logmetrics.cli.exit_codes import INTERRUPTED, UNUSABLE
 from bamboo_logmetrics.cli.export_command import export
 from bamboo_logmetrics.cli.formatting import printable
 from bamboo_logmetrics.cli.import_command import import_group
+from bamboo_logmetrics.cli.query_command import query
 from bamboo_logmetrics.cli.run_command import run
 from bamboo_logmetrics.cli.ship_command import ship
 from bamboo_logmetrics.cli.summary_command import summary
@@ -44,6 +46,7 @@ def cli() -> None:
     See how it works:    bamboo-logmetrics demo
     Log a program:       bamboo-logmetrics run --log logs/agent.jsonl -- python agent.py
     Sum it up:           bamboo-logmetrics summary logs/agent.jsonl --by model
+    Find lines:          bamboo-logmetrics query logs/agent.jsonl --event 'chat.*' --since 2h
     Watch it:            bamboo-logmetrics tail -f logs/agent.jsonl
     Find missing lines:  bamboo-logmetrics verify logs/agent.jsonl
     Deliver to a server: bamboo-logmetrics ship logs/agent.jsonl --to loki --url http://localhost:3100
@@ -51,10 +54,10 @@ def cli() -> None:
     Import transcripts:  bamboo-logmetrics import claude-code ~/.claude/projects -o history.jsonl
 
     \b
-    Tab completion, in ~/.bashrc (for zsh or fish, use its name in place of bash):
-      eval "$(_BAMBOO_LOGMETRICS_COMPLETE=bash_source bamboo-logmetrics)"
+    Tab completion, in ~/.bashrc (zsh and fish: see completion --help):
+      eval "$(bamboo-logmetrics completion bash)"
     """  # noqa: D301 - click wants the character \b itself
 
 
-for _command in (config, demo, export, import_group, run, ship, summary, tail, verify):
+for _command in (completion, config, demo, export, import_group, query, run, ship, summary, tail, verify):
     cli.add_command(_command)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO
 
 import click
 
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
 from bamboo_logmetrics.cli.formatting import plural, printable, tolerate_broken_pipe
+from bamboo_logmetrics.cli.output_file import open_output
 from bamboo_logmetrics.format.parse import Line
 from bamboo_logmetrics.logfiles.discovery import find_logs
 from bamboo_logmetrics.reading.reader import read_all
@@ -54,32 +50,12 @@ def export(ctx: click.Context, files: tuple[str, ...], form: str, output: str | 
     logs = find_logs(files)
     counts: Counter[str] = Counter()
     with tolerate_broken_pipe():  # where the reader has gone, nobody wants the counts
-        with _opened(output) as file:
+        with open_output(output) as file:
             for log in logs:
                 for line in _events(log, counts):
                     file.write(tagged_form(line) + b"\n")
         _show_counts(counts)
     ctx.exit(FAILED if counts["broken"] else OK)
-
-
-@contextmanager
-def _opened(output: str | None) -> Iterator[IO[bytes]]:
-    """Open a new file, or standard output. Raises UsageError for a file that exists."""
-    if output is None:
-        stream = sys.stdout.buffer
-        yield stream
-        stream.flush()
-        return
-    try:
-        file: IO[bytes] = open(output, "xb")  # noqa: SIM115 - closed below
-    except FileExistsError:
-        msg = f"{output} exists; remove it, or use another name"
-        raise click.UsageError(msg) from None
-    except FileNotFoundError:
-        msg = f"no such directory: {os.path.dirname(output)}; make it first"
-        raise FileNotFoundError(errno.ENOENT, msg) from None
-    with file:
-        yield file
 
 
 def _events(log: str, counts: Counter[str]) -> Iterator[Line]:

@@ -6,8 +6,9 @@ import dataclasses
 import json
 import os
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -23,6 +24,7 @@ from bamboo_logmetrics.reading import Finding, Report, WriterReport
 MOST_SHOWN = 20  # writers, problems and notes that a text shows
 
 _AT_ONCE = 1_000  # items that are made JSON together
+_QUIET = 1.0  # seconds before a progress bar is shown
 _PIPE_WIDTH = 140  # columns, where stdout is not a terminal with a width of its own
 
 
@@ -131,10 +133,15 @@ def output_width() -> int:
 
 def print_table(table: Table) -> None:
     """Print a table on stdout."""
+    click.echo(table_lines(table), nl=False)
+
+
+def table_lines(table: Table) -> str:
+    """Return a table as text for stdout."""
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     with console.capture() as captured:  # printing directly, rich would exit with 1 at a broken pipe
         console.print(table)
-    click.echo(captured.get(), nl=False)
+    return captured.get()
 
 
 def _cells(writer: WriterReport) -> list[Text]:
@@ -180,3 +187,35 @@ def progress_bar() -> Iterator[Progress]:
     # a disabled bar is not started: before rich 15, its stop would write an empty line
     with progress if console.is_terminal else nullcontext():
         yield progress
+
+
+class ReadingProgress:
+    """The progress of reading files, shown once that takes a while.
+
+    Args:
+        progress: the bar; it is hidden at first.
+        clock: gives the time in seconds.
+    """
+
+    def __init__(self, progress: Progress, clock: Callable[[], float] = time.monotonic) -> None:
+        self._progress = progress
+        self._task = progress.add_task("reading", total=None, visible=False)
+        self._clock = clock
+        self._shown_from = clock() + _QUIET
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how many bytes are read, and of how many."""
+        visible = self._clock() >= self._shown_from
+        self._progress.update(self._task, completed=done, total=total, visible=visible)
+
+    def stop(self) -> None:
+        """Remove the bar, before anything else is printed."""
+        if self._progress.live.is_started:
+            self._progress.stop()
+
+
+@contextmanager
+def reading_progress(*, enabled: bool = True) -> Iterator[ReadingProgress]:
+    """Show the progress of reading files on stderr, if that is a terminal and it takes a while."""
+    with progress_bar() if enabled else nullcontext(Progress(disable=True)) as progress:
+        yield ReadingProgress(progress)

@@ -14,12 +14,17 @@ from rich.text import Text
 from bamboo_logmetrics.cli import summary_text
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
 from bamboo_logmetrics.cli.filter_options import model_option, since_option, until_option
-from bamboo_logmetrics.cli.formatting import output_width, print_table, printable, progress_bar, tolerate_broken_pipe
+from bamboo_logmetrics.cli.formatting import (
+    output_width,
+    print_table,
+    printable,
+    reading_progress,
+    tolerate_broken_pipe,
+)
 from bamboo_logmetrics.reading.summary.price_updates import update_prices as fetch_prices
 from bamboo_logmetrics.reading.summary.result import By, Summary
 from bamboo_logmetrics.reading.summary.summarizing import summarize
 
-_LONG = 200 * 1024 * 1024  # bytes; a shorter log is read before anyone could look at a progress bar
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
@@ -102,13 +107,8 @@ def summary(
     """  # noqa: D301 - click wants the character \b itself
     if update_prices:
         click.echo(printable(fetch_prices()), err=True)
-    with progress_bar() as progress:
-        task = progress.add_task("reading", total=None, visible=False)
-
-        def show(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total, visible=total > _LONG)
-
-        result = summarize(files, on_progress=show, **options)
+    with reading_progress() as progress:
+        result = summarize(files, on_progress=progress, **options)
     with tolerate_broken_pipe():
         if oneline:
             click.echo(summary_text.one_line(result))

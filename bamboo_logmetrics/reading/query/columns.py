@@ -26,6 +26,11 @@ HEADER: Mapping[str, str] = {
 
 ALWAYS = ("timestamp", "event", "writer", "seq", "plain")  # that are loaded whatever is asked for
 
+CHECKED = ("v",)  # what ``VALID`` needs beside them
+VALID = (
+    "v = 1 AND seq >= 1 AND timestamp IS NOT NULL AND event IS NOT NULL AND regexp_full_match(writer, '[0-9a-f]{20}')"
+)
+
 # every column of the view "events", by name: its type in SQL
 COLUMNS: Mapping[str, str] = {
     **HEADER,
@@ -46,6 +51,8 @@ COLUMNS: Mapping[str, str] = {
     **_typed(_TEXT, "client_round_id project git_branch mcp_server skill plugin entrypoint client_version"),
 }
 
+LINE = "line"  # the column of the whole line as JSON, in the native layout; it is loaded only where it is asked for
+
 # parts of the usage, as they are summed
 TOKENS = (
     "prompt_tokens",
@@ -61,3 +68,8 @@ TOKENS = (
 def struct_of(names: Iterable[str]) -> str:
     """Return the argument ``columns`` of ``read_json`` for some columns; all are names of this module, never input."""
     return "{" + ", ".join(f"'{name}': '{COLUMNS[name]}'" for name in names) + "}"
+
+
+def value_of(name: str) -> str:
+    """Return the value of a column in SQL: an infinite number, as of 1e400, would spoil every sum."""
+    return f'CASE WHEN isfinite("{name}") THEN "{name}" END AS "{name}"' if COLUMNS[name] == "DOUBLE" else f'"{name}"'

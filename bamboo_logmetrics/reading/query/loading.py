@@ -7,6 +7,7 @@ temporary file, and DuckDB reads that. So most files are read once, in C++, and 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from bamboo_logmetrics.logfiles.compression import kind_of
 from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs, open_files, size_of
 from bamboo_logmetrics.logfiles.log_file import STDIN, LogFile
-from bamboo_logmetrics.reading.query.columns import ALWAYS, COLUMNS, struct_of
+from bamboo_logmetrics.reading.query.columns import ALWAYS, CHECKED, COLUMNS, LINE, VALID, struct_of, value_of
 from bamboo_logmetrics.reading.query.native_lines import Skipped, is_native, write_native
 from bamboo_logmetrics.system import FS
 
@@ -33,10 +34,6 @@ _FIRST = 64 * 1024  # bytes in which the first line is looked for
 _FILES, _BYTES = 32, 256 * 1024 * 1024  # that are read by one statement
 _PLAIN = "uncompressed"  # the word of both DuckDB 1 and 2
 _LONGEST_LINE = 8 * 1024 * 1024  # bytes; each thread has buffers of twice as much
-_CHECKED = ("v",)  # what ``_VALID`` needs beside the columns that are always loaded
-_VALID = (
-    "v = 1 AND seq >= 1 AND timestamp IS NOT NULL AND event IS NOT NULL AND regexp_full_match(writer, '[0-9a-f]{20}')"
-)
 
 
 @dataclass(slots=True)
@@ -87,6 +84,12 @@ def load(
     return loader.loaded
 
 
+def create_lines(connection: DuckDBPyConnection, columns: Collection[str]) -> None:
+    """Create the table ``lines`` with these columns, empty."""
+    types = ", ".join(f'"{name}" {"JSON" if name == LINE else COLUMNS[name]}' for name in columns)
+    connection.execute(f"CREATE TABLE lines ({types}, file UBIGINT, valid BOOLEAN)")
+
+
 # -- the files ---------------------------------------------------------------------------
 
 
@@ -132,8 +135,7 @@ class _Loader:
         self._folder = folder
         self._columns = columns
         self._batch = 0
-        types = ", ".join(f'"{name}" {COLUMNS[name]}' for name in columns)
-        connection.execute(f"CREATE TABLE lines ({types}, file UBIGINT, valid BOOLEAN)")
+        create_lines(connection, columns)
 
     def add(self, files: list[LogFile]) -> None:
         """Load the lines of some files."""
@@ -165,15 +167,22 @@ class _Loader:
         return True
 
     def _statement(self, paths: str, kind: str) -> str:
-        names = ", ".join(_value(name) for name in self._columns)
+        names = ", ".join(name if name == LINE else value_of(name) for name in self._columns)
         number = f"{self._batch} * 65536 + CAST(substr(filename, {len(_DESCRIPTORS) + 2}) AS UBIGINT)"
+        return f"INSERT INTO lines SELECT {names}, {number}, coalesce({VALID}, false) FROM {self._source(paths, kind)}"
+
+    def _source(self, paths: str, kind: str) -> str:
+        columns = sorted({*self._columns, *CHECKED} - {LINE})
         options = (
-            f"format = 'newline_delimited', columns = {struct_of({*self._columns, *_CHECKED})}, ignore_errors = true, "
-            f"filename = true, compression = '{kind}', maximum_object_size = {_LONGEST_LINE}"
+            f"format = 'newline_delimited', ignore_errors = true, filename = true, compression = '{kind}', "
+            f"maximum_object_size = {_LONGEST_LINE}"
         )
+        if LINE not in self._columns:
+            return f"read_json([{paths}], columns = {struct_of(columns)}, {options})"
+        types = json.dumps({name: COLUMNS[name] for name in columns})
         return (
-            f"INSERT INTO lines SELECT {names}, {number}, coalesce({_VALID}, false) "
-            f"FROM read_json([{paths}], {options})"
+            f"(SELECT filename, {LINE}, unnest(json_transform({LINE}, '{types}')) "
+            f"FROM read_json([{paths}], records = false, columns = {{'{LINE}': 'JSON'}}, {options}))"
         )
 
     def _take_invalid(self) -> set[int]:
@@ -207,11 +216,6 @@ class _Loader:
             )
         """).fetchone()
         self.loaded.repeated = removed[0] if removed else 0
-
-
-def _value(name: str) -> str:
-    """Return the value of a column in SQL: an infinite number, as of 1e400, would spoil every sum."""
-    return f'CASE WHEN isfinite("{name}") THEN "{name}" END' if COLUMNS[name] == "DOUBLE" else f'"{name}"'
 
 
 def _kind(file: LogFile) -> str:

@@ -28,7 +28,7 @@ def write_native(file: LogFile, target: IO[bytes], skipped: Counter[Skipped]) ->
         for block in file.blocks():
             *lines, tail = block.split(b"\n")
             for line in lines:
-                if (native := _native(line, skipped)) is not None:
+                if (native := as_native(line, skipped)) is not None:
                     target.write(native + b"\n")
             if tail and not file.active:
                 skipped["broken"] += 1
@@ -45,7 +45,8 @@ def is_native(line: bytes) -> bool:
         return False
 
 
-def _native(line: bytes, skipped: Counter[Skipped]) -> bytes | None:
+def as_native(line: bytes, skipped: Counter[Skipped]) -> bytes | None:
+    """Return a line of any layout as a native one; None for any other, which is counted."""
     if is_native(line):
         return line
     if not line.strip():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from bamboo_logmetrics.reading.query.columns import ALWAYS, COLUMNS, TOKENS
+from bamboo_logmetrics.reading.query.columns import ALWAYS, COLUMNS, LINE, TOKENS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -142,10 +142,11 @@ _VIEWS = {"rounds": _ROUNDS, "requests": _REQUESTS, "tools": _TOOLS, "sessions":
 def create_views(connection: DuckDBPyConnection, columns: Collection[str]) -> None:
     """Create the views over the table ``lines``, which has these columns besides those that always are there.
 
-    The other columns are there too, and NULL.
+    The other columns are there too, and NULL; ``line`` is there only if it is among these columns.
     """
     loaded = {*ALWAYS, *columns}
-    names = (f'"{name}"' if name in loaded else f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in COLUMNS.items())
+    names = [f'"{name}"' if name in loaded else f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in COLUMNS.items()]
+    names += [LINE] if LINE in loaded else []
     connection.execute(f"CREATE VIEW events AS SELECT {', '.join(names)} FROM lines")
     connection.execute(f"CREATE VIEW typed AS {_TYPED}")
     without_session = connection.execute(_WITHOUT_SESSION).fetchone() != (0,)

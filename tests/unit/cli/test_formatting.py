@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import io
 import sys
+
+from rich.console import Console
+from rich.progress import Progress
 
 from bamboo_logmetrics.cli import formatting
 
@@ -30,3 +34,18 @@ def test_a_broken_pipe(monkeypatch, tmp_path):
             raise BrokenPipeError
         file.write("to nobody")
     assert (tmp_path / "out").read_bytes() == b""
+
+
+def test_progress_is_shown_once_reading_takes_a_while():
+    """A progress bar is hidden for a second, then shown, and gone once it is stopped."""
+    times = iter([0.0, 0.5, 1.5])
+    console = Console(file=io.StringIO(), force_terminal=True)
+    with Progress(console=console) as bar:
+        progress = formatting.ReadingProgress(bar, clock=lambda: next(times))
+        progress(5, 100)
+        assert not bar.tasks[0].visible
+        progress(50, 100)
+        assert (bar.tasks[0].visible, bar.tasks[0].completed) == (True, 50)
+        progress.stop()
+        assert not bar.live.is_started
+        progress.stop()

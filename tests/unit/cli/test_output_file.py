@@ -1,0 +1,33 @@
+"""Files that commands write instead of printing."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from bamboo_logmetrics.cli.output_file import open_output
+
+
+def test_a_new_file(tmp_path):
+    """A new file has what was written; one that exists is refused, and stays as it is."""
+    path = str(tmp_path / "x")
+    with open_output(path) as file:
+        file.write(b"data")
+    with pytest.raises(click.UsageError, match="x exists; remove it"), open_output(path):
+        pass
+    assert (tmp_path / "x").read_bytes() == b"data"
+
+
+def test_no_directory(tmp_path):
+    """A directory that does not exist is named."""
+    with pytest.raises(FileNotFoundError, match="make it first"), open_output(str(tmp_path / "no" / "x")):
+        pass
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_after_an_exception_there_is_no_file(tmp_path, error):
+    """A file that is not whole is removed."""
+    with pytest.raises(error), open_output(str(tmp_path / "x")) as file:
+        file.write(b"half")
+        raise error
+    assert not list(tmp_path.iterdir())
