@@ -12,7 +12,7 @@ from typing import Any
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.reading.summary.package_prices import tier_name
-from bamboo_logmetrics.reading.summary.rates import MOST, Band, CallKind, Prices
+from bamboo_logmetrics.reading.summary.rates import MOST, STANDARD, Band, CallKind, Prices
 from bamboo_logmetrics.usage.provider_names import standard_name
 
 _PER_TOKEN = {
@@ -42,7 +42,6 @@ _PROVIDERS = {  # what LiteLLM has several names for
 _THRESHOLD = re.compile(r"_above_(\d+)(k?)_tokens")
 _THOUSAND = 1_000
 _EXAMPLE = "sample_spec"  # an entry that explains the others
-_STANDARD = {"", "standard"}  # speeds
 
 
 class LiteLLMPrices:
@@ -141,18 +140,19 @@ def _ranges(entry: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
 
 def _bands(entry: Mapping[str, Any], kind: CallKind) -> Iterator[Band]:
     """Give the bands of an entry; none if it has no price for such calls."""
-    suffix = _SUFFIXES.get(tier_name(kind.tier), "")
-    speed = kind.speed.lower()
-    factor = 1.0 if speed in _STANDARD else (entry.get("provider_specific_entry") or {}).get(speed)
+    tier, speed = tier_name(kind.tier), kind.speed.lower()
+    suffix = _SUFFIXES.get(tier, "")
+    factor = 1.0 if speed in STANDARD else (entry.get("provider_specific_entry") or {}).get(speed)
     if factor is None or (suffix == "_batches" and entry.get("input_cost_per_token_batches") is None):
         return
     search = (entry.get("search_context_cost_per_query") or {}).get("search_context_size_medium")
+    exact = tier in STANDARD or (suffix != "" and entry.get(f"input_cost_per_token{suffix}") is not None)
     tables = list(_tiered(entry) if _ranges(entry) else _thresholds(entry, suffix, kind.provider))
     starts = [start for start, _ in tables]
     for (start, prices), after in zip(tables, [*starts[1:], MOST + 1], strict=True):
         if "input" in prices:
             scaled = {name: value * factor for name, value in prices.items()}
-            yield Band(start, after - 1, Prices(**scaled, web_search=search).rates())
+            yield Band(start, after - 1, Prices(**scaled, web_search=search).rates(), exact)
 
 
 def _thresholds(entry: Mapping[str, Any], suffix: str, provider: str) -> Iterator[tuple[int, dict[str, float]]]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from bamboo_logmetrics.reading.summary.price_updates import stored_prices
-from bamboo_logmetrics.reading.summary.rates import MOST, Band, CallKind, Rates
+from bamboo_logmetrics.reading.summary.rates import MOST, STANDARD, Band, CallKind, Rates
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
@@ -85,14 +85,22 @@ class _KindPrices:
         self._info = known.model
         # the price of another provider's model, which stands in for one's own, has no tiers of service
         self._applied = self._context if any(known.model is model for model in known.provider.models) else None
+        self._exact = all(value in STANDARD or self._has_price(value) for value in (tier, kind.speed))
 
     def bands_at(self, time: datetime) -> list[Band]:
         """Return the bands at a time."""
         price = self._info.get_prices(time, self._applied)
         name = repr(price)
         if name not in self._known:
-            self._known[name] = [Band(least, most, self._rates(time, least, price)) for least, most in _tiers(price)]
+            self._known[name] = [
+                Band(least, most, self._rates(time, least, price), self._exact) for least, most in _tiers(price)
+            ]
         return self._known[name]
+
+    def _has_price(self, value: str) -> bool:
+        """Return True if there is a price of its own for a service tier or speed."""
+        variants = () if self._applied is None else self._info.price_variants or ()
+        return any(value in variant.when.values() for variant in variants)
 
     def _calculate(self, time: datetime, usage: Mapping[str, int]) -> Any:
         import genai_prices

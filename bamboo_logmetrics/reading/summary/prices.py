@@ -19,7 +19,7 @@ _CALLS = """
     FROM items WHERE counted AND cost_usd IS NULL
 """
 # Parts that are more than the whole have no price: which count is wrong is not known. A search without a known price
-# makes the cost a lower bound.
+# is in no cost, and the call is told as priced in part.
 _COSTED = """
     SELECT items.* REPLACE (coalesce(cost_usd, CASE
         WHEN coalesce(cache_read_tokens, 0)::HUGEINT + coalesce(cache_write_tokens, 0) <= prompt_tokens
@@ -30,7 +30,8 @@ _COSTED = """
             + CASE WHEN completion_tokens = 0 THEN 0 ELSE output * completion_tokens END
             + reasoning * coalesce(reasoning_tokens, 0) + coalesce(web_search * web_searches, 0)
     END) AS cost_usd),
-        cost_usd IS NULL AND request IS NOT NULL AND web_search IS NULL AND web_searches > 0 AS partly_priced
+        cost_usd IS NULL AND request IS NOT NULL AND (NOT exact OR (web_search IS NULL AND web_searches > 0))
+            AS partly_priced
     FROM items LEFT JOIN rates
     ON coalesce(items.provider, '') = rates.provider AND coalesce(items.price_model, '') = rates.model
         AND coalesce(items.service_tier, '') = rates.tier AND coalesce(items.speed, '') = rates.speed
@@ -51,7 +52,7 @@ def create_costs(connection: DuckDBPyConnection, first: PriceSource | None = Non
     columns = ", ".join(f"{name} DOUBLE" for name in RATES)
     connection.execute(
         "CREATE TABLE rates (provider VARCHAR, model VARCHAR, tier VARCHAR, speed VARCHAR, quarter TIMESTAMP, "
-        f"least UBIGINT, most UBIGINT, {columns})"
+        f"least UBIGINT, most UBIGINT, exact BOOLEAN, {columns})"
     )
     rows = list(_rate_rows(connection, sources)) if sources else []
     if rows:
@@ -66,5 +67,5 @@ def _rate_rows(connection: DuckDBPyConnection, sources: Sequence[PriceSource]) -
     """Give the rows of the table of rates."""
     for *texts, quarter in connection.execute(_CALLS).fetchall():
         kind, time = CallKind(*texts), quarter.replace(tzinfo=timezone.utc)
-        for least, most, rates in merge_bands([source.bands(kind, time) for source in sources]):
-            yield (*kind, quarter, least, most, *rates)
+        for least, most, rates, exact in merge_bands([source.bands(kind, time) for source in sources]):
+            yield (*kind, quarter, least, most, exact, *rates)

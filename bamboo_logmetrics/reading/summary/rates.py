@@ -18,6 +18,10 @@ MOST = 2**64 - 1  # tokens
 Rates: TypeAlias = tuple[float | None, ...]
 
 
+# service tiers and speeds that have the standard price
+STANDARD = frozenset({"", "auto", "default", "on_demand", "standard"})
+
+
 class CallKind(NamedTuple):
     """Calls that have the same price; a text that is not known is empty."""
 
@@ -28,11 +32,15 @@ class CallKind(NamedTuple):
 
 
 class Band(NamedTuple):
-    """Rates of the calls whose prompt has ``least`` to ``most`` tokens."""
+    """Rates of the calls whose prompt has ``least`` to ``most`` tokens.
+
+    They are not ``exact`` if they are the standard ones, for want of those of a service tier or speed.
+    """
 
     least: int
     most: int
     rates: Rates
+    exact: bool = True
 
 
 class PriceSource(Protocol):
@@ -85,5 +93,5 @@ def merge_bands(layers: Sequence[Sequence[Band]]) -> list[Band]:
     for least, after in zip(starts := sorted(edges), starts[1:], strict=False):
         fitting = (band for layer in layers for band in layer if band.least <= least <= band.most)
         if (band := next(fitting, None)) is not None:
-            merged.append(Band(least, after - 1, band.rates))
+            merged.append(Band(least, after - 1, band.rates, band.exact))
     return merged

@@ -80,7 +80,8 @@ class SummaryRow:
         reported_cost_usd: the part of it that providers reported.
         reported_calls: the calls whose cost providers reported.
         priced_calls: the calls with a cost, of ``usage_calls``.
-        partly_priced: those of them with web searches whose price is not known: their cost is a lower bound.
+        partly_priced: those of them whose service tier or speed has the standard price, or whose web searches have
+            none, since theirs is not known.
         usage_calls: the calls whose usage is counted.
         partial_usage: those of them whose counts are lower bounds.
         missing_usage: calls without usage that did not fail.

@@ -68,5 +68,5 @@ def _unpriced(totals: SummaryRow, prices: str) -> Iterator[tuple[WarningKind, in
         "partly_priced",
         totals.partly_priced,
         "call",
-        f"of {totals.usage_calls:,} with web searches whose price is not known: lower bounds of the cost",
+        f"of {totals.usage_calls:,} priced in part: the price of a service tier, a speed or web searches is not known",
     )

@@ -104,6 +104,14 @@ def test_rates(tmp_path, name):
     assert rates(read(tmp_path, FILE), *kind) == expected
 
 
+def test_standard_prices_for_want_of_others(tmp_path):
+    """A tier without a price of its own has the standard one, which is told as not exact."""
+    source = read(tmp_path, FILE)
+    exact = {tier: source.bands(CallKind("openai", "gpt", tier, ""), NOW)[0].exact for tier in ("", "priority", "flex")}
+    assert exact == {"": True, "priority": True, "flex": False}
+    assert not source.bands(CallKind("openai", "gpt", "scale", ""), NOW)[0].exact
+
+
 WRONG = {
     "[1": "prices.json is neither TOML nor JSON",
     "{": "prices.json is not JSON: ",

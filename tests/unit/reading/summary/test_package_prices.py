@@ -36,11 +36,6 @@ BY_HAND = {
         0.24 + 0.045 + 0.048 + 0.15,
     ),
     "a batch of Anthropic": (SONNET | {"service_tier": "batch"}, 0.15 + 0.075),
-    "fast as served": (GPT | {"model": "claude-opus-4-8", "provider": "anthropic", "speed": "fast"}, 1 + 0.5),
-    "standard as served": (
-        GPT | {"model": "claude-opus-4-8", "provider": "anthropic", "speed": "standard"},
-        0.5 + 0.25,
-    ),
     "up to a size": (GEMINI | {"prompt_tokens": 200_000}, 0.25 + 0.1),
     "above it": (GEMINI | {"prompt_tokens": 200_001}, 200_001 * 2.5e-6 + 0.15),
     "another provider, another price": ({"model": "llama-3.3-70b-versatile", "provider": "groq"}, 0.059 + 0.0079),
@@ -60,19 +55,44 @@ def test_costs_by_hand(path, name):
     assert (totals.partly_priced, totals.reported_calls) == (0, 0)
 
 
+# of models whose fast price genai-prices knows from version 0.2 on
+FAST = {"fast": 1 + 0.5, "standard": 0.5 + 0.25}
+
+
+@pytest.mark.parametrize("speed", FAST)
+def test_speed_as_served(path, speed):
+    """A fast answer has the price of fast ones; where it is not known the standard price is told as such."""
+    call = CALL | {"model": "claude-opus-4-8", "provider": "anthropic", "speed": speed}
+    path.write_bytes(as_bytes(with_headers([call])))
+    totals = blm.summarize(path).totals
+    if totals.partly_priced:
+        assert genai_prices.__version__.startswith("0.1.")
+        assert (speed, totals.cost_usd) == ("fast", FAST["standard"])
+    else:
+        assert totals.cost_usd == pytest.approx(FAST[speed])
+
+
+UNKNOWN = [
+    SONNET | {"speed": "fast"},
+    SONNET | {"service_tier": "flex"},
+    GPT | {"provider": "azure.ai.openai", "service_tier": "priority"},
+    {"model": "deepseek-chat", "provider": "deepseek", "web_searches": 1},
+]
+
+
+@pytest.mark.parametrize("call", UNKNOWN, ids=range(len(UNKNOWN)))
+def test_calls_that_are_priced_in_part(path, call):
+    """A speed, tier or search without a price of its own is told: the cost is that of a standard call."""
+    path.write_bytes(as_bytes(with_headers([CALL | call])))
+    summary = blm.summarize(path)
+    assert (summary.totals.priced_calls, summary.totals.partly_priced) == (1, 1)
+    assert "partly_priced" in {warning.kind for warning in summary.warnings}
+
+
 def test_estimates_of_programs_are_not_costs(path):
     """An estimate of a program, such as Claude Code's, is no cost."""
     path.write_bytes(as_bytes(with_headers([CALL | {"model": "no-such", "cost_usd_estimate": 3}])))
     assert blm.summarize(path).totals.cost_usd is None
-
-
-def test_searches_whose_price_is_not_known(path):
-    """Where genai-prices has no price for searches, the cost is a lower bound, and is told as such."""
-    path.write_bytes(
-        as_bytes(with_headers([CALL | {"model": "deepseek-chat", "provider": "deepseek", "web_searches": 1}]))
-    )
-    totals = blm.summarize(path).totals
-    assert (totals.priced_calls, totals.partly_priced) == (1, 1)
 
 
 def test_prices_change_with_time():

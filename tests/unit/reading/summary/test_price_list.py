@@ -78,7 +78,7 @@ def test_searches_without_a_price_are_told(path):
     assert found.cost_usd == pytest.approx(BASE)
     assert found.partly_priced == 1
     texts = [str(warning) for warning in blm.summarize(path, prices=path.with_name("prices.toml")).warnings]
-    assert "1 call of 1 with web searches whose price is not known: lower bounds of the cost" in texts
+    assert "1 call of 1 priced in part: the price of a service tier, a speed or web searches is not known" in texts
 
 
 def test_the_file_comes_before_the_package(path):

@@ -20,7 +20,8 @@ def test_the_first_source_comes_first():
     """Where the first source has no band for a size of prompt, the next one counts."""
     assert merge_bands([]) == merge_bands([[], []]) == []
     assert merge_bands([[], [Band(0, MOST, A)]]) == [Band(0, MOST, A)]
-    merged = merge_bands([[Band(10, 19, A), Band(30, MOST, A)], [Band(0, 14, B), Band(15, 24, B)]])
+    merged = merge_bands([[Band(10, 19, A), Band(30, MOST, A)], [Band(0, 14, B), Band(15, 24, B, exact=False)]])
     assert [(band.least, band.most, band.rates) for band in merged] == [
         (0, 9, B), (10, 14, A), (15, 19, A), (20, 24, B), (30, MOST, A),
     ]  # fmt: skip
+    assert [band.exact for band in merged] == [True, True, True, False, True]
