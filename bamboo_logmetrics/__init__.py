@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from bamboo_logmetrics.logger.handler import MetricsHandler
     from bamboo_logmetrics.logger.opening import close, configure, flush, get_logger, open_log, stats
     from bamboo_logmetrics.logger.scope_context import carry
+    from bamboo_logmetrics.reading.report.writing import write_report
     from bamboo_logmetrics.reading.summary.result import Summary, SummaryRow, SummaryWarning
     from bamboo_logmetrics.reading.summary.summarizing import summarize
 
@@ -107,6 +108,7 @@ __all__ = [
     "stats",
     "summarize",
     "verify",
+    "write_report",
 ]
 
 # Names that need structlog are imported on first use: structlog imports rich wherever that is installed. So are those
@@ -126,6 +128,7 @@ _LATE = {
     "open_log": "logger.opening",
     "stats": "logger.opening",
     "summarize": "reading.summary.summarizing",
+    "write_report": "reading.report.writing",
 }
 
 

@@ -15,6 +15,7 @@ from bamboo_logmetrics.cli.export_command import export
 from bamboo_logmetrics.cli.formatting import printable
 from bamboo_logmetrics.cli.import_command import import_group
 from bamboo_logmetrics.cli.query_command import query
+from bamboo_logmetrics.cli.report_command import report
 from bamboo_logmetrics.cli.run_command import run
 from bamboo_logmetrics.cli.ship_command import ship
 from bamboo_logmetrics.cli.summary_command import summary
@@ -48,6 +49,7 @@ def cli() -> None:
     Sum it up:           bamboo-logmetrics summary logs/agent.jsonl --by model
     Find lines:          bamboo-logmetrics query logs/agent.jsonl --event 'chat.*' --since 2h
     Watch it:            bamboo-logmetrics tail -f logs/agent.jsonl
+    Look at it:          bamboo-logmetrics report logs/agent.jsonl -o report.html
     Find missing lines:  bamboo-logmetrics verify logs/agent.jsonl
     Deliver to a server: bamboo-logmetrics ship logs/agent.jsonl --to loki --url http://localhost:3100
     Export the events:   bamboo-logmetrics export logs/agent.jsonl --format tagged -o events.jsonl
@@ -59,5 +61,5 @@ def cli() -> None:
     """  # noqa: D301 - click wants the character \b itself
 
 
-for _command in (completion, config, demo, export, import_group, query, run, ship, summary, tail, verify):
+for _command in (completion, config, demo, export, import_group, query, report, run, ship, summary, tail, verify):
     cli.add_command(_command)

@@ -22,6 +22,15 @@ _AGAIN, _TIMES = 0.02, 100  # seconds until a statement that has begun since is 
 _MOST_THREADS = 4  # each has buffers of its own
 
 
+def check_installed() -> None:
+    """Raise ConfigError if the package duckdb is not installed."""
+    try:
+        import duckdb  # noqa: F401 - for the error
+    except ImportError:
+        msg = "this needs the package duckdb: pip install 'bamboo_logmetrics[cli]'"
+        raise ConfigError(msg) from None
+
+
 @contextmanager
 def open_connection() -> Iterator[tuple[DuckDBPyConnection, str]]:
     """Open an empty database; give it and the temporary directory that holds it, which is removed at the end.
@@ -30,11 +39,9 @@ def open_connection() -> Iterator[tuple[DuckDBPyConnection, str]]:
 
     Raises ConfigError if the package duckdb is not installed.
     """
-    try:
-        import duckdb
-    except ImportError:
-        msg = "this needs the package duckdb: pip install 'bamboo_logmetrics[cli]'"
-        raise ConfigError(msg) from None
+    check_installed()
+    import duckdb
+
     with tempfile.TemporaryDirectory(prefix="bamboo-query-") as folder:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": _MEMORY,

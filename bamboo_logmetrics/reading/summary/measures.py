@@ -24,7 +24,7 @@ _TEXTS: tuple[str, ...] = (
     "agent",
     "project",
 )
-_TEXTS += ("git_branch", "mcp_server", "price_model", "service_tier", "speed")
+_TEXTS += ("git_branch", "mcp_server", "price_model", "service_tier", "speed", "error_type", "reason")
 
 # the columns that the views need for these measures, whatever the key is
 NEEDED = (
@@ -60,6 +60,11 @@ _CALL |= _same("service_tier", "speed", "web_searches") | {"price_model": "coale
 _CALL |= {"reported_cost_usd": "CASE WHEN counted THEN cost_usd END"}
 _CALL |= _same("counted") | {"partial": "counted AND usage_source = 'partial'"}
 
+_REQUEST_ERROR = """coalesce(error_type, CASE
+    WHEN status = 'timeout' THEN 'timeout'
+    WHEN status_code >= 400 THEN 'HTTP ' || status_code
+END)"""
+
 # one row for each thing that is counted
 _ITEMS = " UNION ALL ".join(
     (
@@ -67,6 +72,7 @@ _ITEMS = " UNION ALL ".join(
             "rounds",
             "round",
             **_CALL,
+            error_type="error_type",
             whole="iteration IS NULL",
             attempt="iteration IS NULL AND requests = 0",
             failed="iteration IS NULL AND status = 'error' AND failed_requests = 0",
@@ -76,6 +82,7 @@ _ITEMS = " UNION ALL ".join(
             "request",
             **_CALL,
             endpoint="endpoint",
+            error_type=_REQUEST_ERROR,
             whole="iteration IS NULL",
             attempt="iteration IS NULL",
             failed="iteration IS NULL AND status IN ('error', 'timeout')",
@@ -84,7 +91,7 @@ _ITEMS = " UNION ALL ".join(
             "tools",
             "tool",
             **_PLACES,
-            **_same("round_id", "model", "provider", "tool_name", "mcp_server", "latency_ms"),
+            **_same("round_id", "model", "provider", "tool_name", "mcp_server", "latency_ms", "error_type"),
             status="CASE WHEN success THEN 'success' ELSE 'error' END",
             failed="NOT success",
         ),
@@ -94,7 +101,9 @@ _ITEMS = " UNION ALL ".join(
             **_PLACES,
             **_same("model", "provider"),
         ),
-        _select("typed WHERE event = 'system.metrics_dropped' AND source IS NULL", "drop", count="count"),
+        _select(
+            "typed WHERE event = 'system.metrics_dropped' AND source IS NULL", "drop", count="count", reason="reason"
+        ),
     )
 )
 
@@ -105,7 +114,7 @@ _QUANTILES: Mapping[str, tuple[str, str, tuple[float, ...]]] = {
 }
 
 # the fields of a row by their SQL; those of quantiles are added
-_MEASURES: Mapping[str, str] = {
+MEASURES: Mapping[str, str] = {
     "sessions": "count(DISTINCT session)",
     "active_sessions": "count(DISTINCT session) FILTER (active)",
     "rounds": "count(*) FILTER (kind = 'round' AND whole)",
@@ -131,7 +140,7 @@ _MEASURES: Mapping[str, str] = {
     "_first": "min(timestamp)",
     "_last": "max(timestamp)",
 }
-_EXPRESSIONS = dict(_MEASURES) | {
+_EXPRESSIONS = dict(MEASURES) | {
     f"_{name}": f"quantile_disc({column}, {list(points)}) FILTER ({condition})"
     for name, (column, condition, points) in _QUANTILES.items()
 }
@@ -146,7 +155,7 @@ def create_items(connection: DuckDBPyConnection) -> None:
 
 def make_row(key: str | None, values: Mapping[str, Any]) -> SummaryRow:
     """Return a row of the values of :data:`EXPRESSIONS`."""
-    fields = {name: values[name] for name in _MEASURES if not name.startswith("_")}
+    fields = {name: values[name] for name in MEASURES if not name.startswith("_")}
     for name, (_, _, points) in _QUANTILES.items():
         quantiles = values[f"_{name}"] or [None] * len(points)
         fields |= {f"{name}_p{round(point * 100)}_ms": value for point, value in zip(points, quantiles, strict=True)}

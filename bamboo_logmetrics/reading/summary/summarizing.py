@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, get_args
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles.discovery import AnyPath
 from bamboo_logmetrics.reading.query.connection import close_outside, with_connection
-from bamboo_logmetrics.reading.query.loading import Progress, load
+from bamboo_logmetrics.reading.query.loading import Loaded, Progress, load
 from bamboo_logmetrics.reading.query.times import find_time
 from bamboo_logmetrics.reading.query.views import create_views
 from bamboo_logmetrics.reading.summary.measures import EXPRESSIONS, NAMES, NEEDED, create_items, make_row
 from bamboo_logmetrics.reading.summary.periods import LOCAL, PERIODS, create_periods, find_zone, zone_text
 from bamboo_logmetrics.reading.summary.price_files import read_price_file
 from bamboo_logmetrics.reading.summary.prices import create_costs
+from bamboo_logmetrics.reading.summary.rates import PriceSource
 from bamboo_logmetrics.reading.summary.result import By, Summary, SummaryRow
 from bamboo_logmetrics.reading.summary.wholeness import find_warnings
 
@@ -33,10 +34,16 @@ _KEYS: Mapping[str, str] = {
 }
 _OWN_ROWS = {"tool", "mcp_server", "endpoint"}  # keys that other things do not have
 _LOADED_FOR_KEY = ("agent", "git_branch", "mcp_server")
+_CONDITIONS: Mapping[str, str] = {
+    "since": "timestamp >= $since",
+    "until": "timestamp < $until",
+    "model": "model = $model",
+    "project": "project = $project",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class _Filter:
+class Selection:
     """The part of the lines that counts; times in UTC."""
 
     since: datetime | None
@@ -44,12 +51,23 @@ class _Filter:
     model: str | None
     project: str | None
 
-    def previous(self, last: datetime | None) -> _Filter | None:
+    def condition(self) -> tuple[str, dict[str, Any]]:
+        """Return the condition on the columns of ``items`` in SQL, and the values of its parameters."""
+        values = {
+            "since": _naive(self.since),
+            "until": _naive(self.until),
+            "model": self.model,
+            "project": self.project,
+        }
+        used = {name: value for name, value in values.items() if value is not None}
+        return " AND ".join(_CONDITIONS[name] for name in used) or "true", used
+
+    def previous(self, last: datetime | None) -> Selection | None:
         """Return the period before, of the same length; None without an end, as where there is no line."""
         until = self.until or last
         if self.since is None or until is None:
             return None
-        return _Filter(self.since - (until - self.since), self.since, self.model, self.project)
+        return Selection(self.since - (until - self.since), self.since, self.model, self.project)
 
 
 def summarize(
@@ -86,43 +104,90 @@ def summarize(
     """
     _check(by, compare, since)
     own_prices = None if prices is None else read_price_file(prices)
-    zone, now = find_zone(tz), datetime.now(timezone.utc)
-    begin = None if since is None else find_time(since, zone, now)
-    end = None if until is None else find_time(until, zone, now)
-    wanted = _Filter(begin, end, model, project)
-    columns = (*NEEDED, by) if by in _LOADED_FOR_KEY else NEEDED
+    wanted = select(since, until, model, project, tz)
+    columns = (by,) if by in _LOADED_FOR_KEY else ()
 
     def work(connection: DuckDBPyConnection, folder: str) -> Summary:
-        loaded = load(connection, folder, paths, columns=columns, on_progress=on_progress)
-        close_outside(connection)
-        create_views(connection, columns)
-        create_items(connection)
-        used_prices = create_costs(connection, own_prices)
-        _create_roots(connection, rollup=rollup)
-        if by in PERIODS:
-            create_periods(connection, str(by), zone)
-        rows, totals, (first, last) = _sum(connection, wanted, by)
-        earlier = wanted.previous(_last(connection)) if compare else None
-        before = _sum(connection, earlier, by) if earlier else None
-        return Summary(
-            by=by,
-            rows=tuple(rows),
-            totals=totals,
-            warnings=find_warnings(connection, loaded, totals, used_prices),
-            files=tuple(loaded.files),
-            lines=connection.table("lines").shape[0],
-            first=first,
-            last=last,
-            since=wanted.since,
-            until=wanted.until,
-            tz=zone_text(tz),
-            zone=zone,
-            prices=used_prices,
-            previous=before[1] if before else None,
-            previous_rows={row.key: row for row in before[0]} if before else None,
+        loaded = load_items(connection, folder, paths, columns=columns, on_progress=on_progress)
+        return sum_up(
+            connection, loaded, wanted, by=by, compare=compare is not None, tz=tz, rollup=rollup, prices=own_prices
         )
 
     return with_connection(work)
+
+
+def select(
+    since: datetime | str | None, until: datetime | str | None, model: str | None, project: str | None, tz: str
+) -> Selection:
+    """Return the part of the lines that arguments of :func:`summarize` name. Raises ConfigError for a wrong one."""
+    zone, now = find_zone(tz), datetime.now(timezone.utc)
+    begin = None if since is None else find_time(since, zone, now)
+    end = None if until is None else find_time(until, zone, now)
+    return Selection(begin, end, model, project)
+
+
+def load_items(
+    connection: DuckDBPyConnection,
+    folder: str,
+    paths: AnyPath | Iterable[AnyPath],
+    *,
+    columns: Iterable[str],
+    on_progress: Progress | None,
+) -> Loaded:
+    """Load logs, and create the views of lines and the view ``items``.
+
+    Args:
+        connection: an empty database, which loses all access to files.
+        folder: a directory for temporary files.
+        paths: as of :func:`summarize`.
+        columns: those to load besides what sums need.
+        on_progress: as of :func:`summarize`.
+    """
+    needed = (*NEEDED, *columns)
+    loaded = load(connection, folder, paths, columns=needed, on_progress=on_progress)
+    close_outside(connection)
+    create_views(connection, needed)
+    create_items(connection)
+    return loaded
+
+
+def sum_up(
+    connection: DuckDBPyConnection,
+    loaded: Loaded,
+    wanted: Selection,
+    *,
+    by: By | None = None,
+    compare: bool = False,
+    tz: str = LOCAL,
+    rollup: bool = False,
+    prices: PriceSource | None = None,
+) -> Summary:
+    """Return the summary of loaded logs, and leave the view ``costed``; arguments as of :func:`summarize`."""
+    zone = find_zone(tz)
+    used_prices = create_costs(connection, prices)
+    _create_roots(connection, rollup=rollup)
+    if by in PERIODS:
+        create_periods(connection, str(by), zone)
+    rows, totals, (first, last) = _sum(connection, wanted, by)
+    earlier = wanted.previous(_last(connection)) if compare else None
+    before = _sum(connection, earlier, by) if earlier else None
+    return Summary(
+        by=by,
+        rows=tuple(rows),
+        totals=totals,
+        warnings=find_warnings(connection, loaded, totals, used_prices),
+        files=tuple(loaded.files),
+        lines=connection.table("lines").shape[0],
+        first=first,
+        last=last,
+        since=wanted.since,
+        until=wanted.until,
+        tz=zone_text(tz),
+        zone=zone,
+        prices=used_prices,
+        previous=before[1] if before else None,
+        previous_rows={row.key: row for row in before[0]} if before else None,
+    )
 
 
 def _check(by: str | None, compare: str | None, since: object) -> None:
@@ -163,24 +228,11 @@ def _root(session: str, parents: Mapping[str, str]) -> str:
 
 
 def _sum(
-    connection: DuckDBPyConnection, wanted: _Filter, by: str | None
+    connection: DuckDBPyConnection, wanted: Selection, by: str | None
 ) -> tuple[list[SummaryRow], SummaryRow, tuple[datetime | None, datetime | None]]:
     """Return the rows, the totals, and the times of the first and last line."""
-    values = {
-        "since": _naive(wanted.since),
-        "until": _naive(wanted.until),
-        "model": wanted.model,
-        "project": wanted.project,
-    }
-    conditions = {
-        "since": "timestamp >= $since",
-        "until": "timestamp < $until",
-        "model": "model = $model",
-        "project": "project = $project",
-    }
-    used = [name for name, value in values.items() if value is not None]
-    where = " AND ".join(conditions[name] for name in used) or "true"
-    cursor = connection.execute(_statement(by, where), {name: values[name] for name in used})
+    where, values = wanted.condition()
+    cursor = connection.execute(_statement(by, where), values)
     rows: list[SummaryRow] = []
     totals, span = None, (None, None)
     for key, is_total, *numbers in cursor.fetchall():
