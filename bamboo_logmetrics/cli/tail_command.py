@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import select
 import signal
 import sys
@@ -12,22 +13,24 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.status import Status
 
 from bamboo_logmetrics.cli.exit_codes import TERMINATED
 from bamboo_logmetrics.cli.filter_options import filter_options
-from bamboo_logmetrics.cli.formatting import progress_bar, tolerate_broken_pipe
+from bamboo_logmetrics.cli.formatting import tolerate_broken_pipe
 from bamboo_logmetrics.cli.tail_screen import Screen
 from bamboo_logmetrics.cli.tail_text import LineText
 from bamboo_logmetrics.reading.filters import Filters
-from bamboo_logmetrics.reading.following import Accept, Following, find_start
+from bamboo_logmetrics.reading.following import Following, find_start
 from bamboo_logmetrics.reading.matching import make_matcher
 from bamboo_logmetrics.reading.summary.periods import find_zone
 from bamboo_logmetrics.system import FS, backoff
 
 _LINES = 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds between two looks at files that did not grow
-_LONG = 2.0  # seconds of looking for lines, after which a progress bar appears
-_STEP = 10_000  # lines between two steps of the progress bar
+_LONG = 2.0  # seconds of looking for lines, after which it is shown how far it is
+_STEP = 10_000  # lines between two looks at the clock
 
 
 class _Count(click.ParamType[Any, str]):
@@ -97,19 +100,27 @@ def tail(
 
 
 def _show(files: tuple[str, ...], screen: Screen, count: int | None, *, follow: bool) -> None:
-    with _progress(screen.accepts) as accepts:
+    with closing(_Search()) as search:
+
+        def accepts(line: bytes) -> bool:
+            search.look(1)
+            return screen.accepts(line)
+
+        screen.on_write = search.stop
         following = Following(
             files,
             follow=follow,
             start=lambda log: find_start(FS(), log, count, accepts),
             on_problem=screen.note_problem,
         )
-    with closing(following):
-        screen.name(following.logs)
-        for arrival in following.history():
-            screen.show(*arrival)
-        _go_on(following, screen, follow=follow)
-        screen.end()
+        with closing(following):
+            screen.name(following.logs)
+            for arrival in following.history():
+                search.look(len(arrival.chunk.lines))
+                screen.show(*arrival)
+            search.stop()
+            _go_on(following, screen, follow=follow)
+            screen.end()
 
 
 def _go_on(following: Following, screen: Screen, *, follow: bool) -> None:
@@ -143,21 +154,41 @@ def _wait(seconds: float | None, *, stdin: bool) -> None:
         raise BrokenPipeError
 
 
-@contextmanager
-def _progress(accepts: Accept) -> Iterator[Accept]:
-    """Show how many lines were looked at, if that takes long."""
-    with progress_bar() as progress:
-        task = progress.add_task("looking for lines", total=None, visible=False, unit="lines")
-        begun, seen = time.monotonic(), 0
+class _Search:
+    """Shows on a terminal how many lines were looked at, if that takes long and none of them was shown."""
 
-        def counting(line: bytes) -> bool:
-            nonlocal seen
-            seen += 1
-            if seen % _STEP == 0:
-                progress.update(task, completed=seen, visible=time.monotonic() > begun + _LONG)
-            return accepts(line)
+    def __init__(self) -> None:
+        self._lines, self._shown = 0, 0
+        self._from = time.monotonic() + _LONG
+        self._status: Status | None = None
 
-        yield counting
+    def look(self, lines: int) -> None:
+        """Count lines that were looked at."""
+        self._lines += lines
+        if self._lines >= self._shown + _STEP:
+            self._shown = self._lines
+            if time.monotonic() > self._from:
+                self._show()
+
+    def _show(self) -> None:
+        text = f"looking for lines: {self._lines:,} read"
+        if self._status is None:
+            console = Console(stderr=True)
+            if not console.is_terminal:
+                self.stop()
+                return
+            self._status = console.status(text)
+            self._status.start()
+        self._status.update(text)
+
+    def stop(self) -> None:
+        """Remove the text from the terminal; it does not come again."""
+        self._from = math.inf
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    close = stop
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import suppress
 
 import click
@@ -33,6 +34,9 @@ class Screen:
         matches: chooses the lines that are wanted; None for all.
         text: makes the text of lines; None to write them as they are.
         of_stdin: how many of the last lines of standard input are shown; None for all, as they come.
+
+    Attributes:
+        on_write: called before something is written.
     """
 
     def __init__(self, matches: Matches | None, text: LineText | None, *, of_stdin: int | None = None) -> None:
@@ -44,6 +48,7 @@ class Screen:
         self._problems: dict[str, str] = {}
         self._logs: list[str] = []
         self._writing = False
+        self.on_write: Callable[[], None] = lambda: None
         if text is not None:
             text.colour = self._colour
 
@@ -98,6 +103,7 @@ class Screen:
         return kind in {"text", "foreign"} and self._text is not None and self._matches is None
 
     def _write(self, data: bytes) -> None:
+        self.on_write()
         self._writing = True
         sys.stdout.buffer.write(data)
         self._writing = False
@@ -131,6 +137,7 @@ class Screen:
             self._report(f"not shown: {', '.join(counts)}")
 
     def _report(self, text: str) -> None:
+        self.on_write()
         self.flush()
         with suppress(OSError):  # stderr is closed, which is no reason to stop
             click.echo(printable(text), err=True)

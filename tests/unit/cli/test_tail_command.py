@@ -350,9 +350,14 @@ def test_colour_by_environment(tmp_path, start, events_log):
     assert b"\x1b[1mtool_called" in process.communicate(timeout=60)[0]
 
 
-def test_a_long_search_shows_its_progress(run, events_log, monkeypatch):
-    """Lines that are looked at are counted for a progress bar, which changes no output."""
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_long_search_is_shown(run, events_log, monkeypatch, terminal):
+    """On a terminal a long search shows how many lines were looked at, until one of them is shown."""
     monkeypatch.setattr(tail_command, "_STEP", 7)
     monkeypatch.setattr(tail_command, "_LONG", -1.0)
-    result = run("tail", events_log, "--session", "none")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    monkeypatch.setenv("FORCE_COLOR", "1" if terminal else "")
+    for session, count in (("none", 0), ("s1", 10)):
+        result = run("tail", events_log, "--session", session, "--format", "json")
+        assert ("looking for lines: " in result.stderr) is terminal
+        assert result.stderr.endswith("\x1b[2K" if terminal else "")
+        assert (result.exit_code, len(result.stdout.splitlines())) == (0, count)
