@@ -144,9 +144,9 @@ class LineText:
             yield from self._details(flat)
             yield self._text(subject), CYAN
         else:
-            yield f"{self._column(subject, 20)} ", CYAN
+            yield f"{self._column(subject, 20)} " if subject else "", CYAN
             yield from self._details(flat)
-        yield from self._pairs(flat, _SHOWN)
+        yield from self._pairs(flat, {*HEADER, *TRAILER, "error"} if family == "system" else _SHOWN)
 
     def _column(self, text: str, size: int) -> str:
         return self._text(text) if self.width is None else cut(self._text(text), size)
@@ -212,7 +212,7 @@ def _facts(flat: dict[str, Any], *, wide: bool) -> Iterator[Part]:
     if _is_number(count := flat.get("message_count")):
         yield f"{count:,} messages", ""
     if flat.get("usage_source") == "missing":
-        yield "no usage", DIM
+        yield "no usage" if wide else "no usage".ljust(_TOKENS), DIM
     elif _is_number(prompt := flat.get("prompt_tokens")) and _is_number(completion := flat.get("completion_tokens")):
         yield _tokens(prompt, completion, flat, wide=wide), MAGENTA
     if _is_number(cost := flat.get("cost_usd")):

@@ -61,7 +61,7 @@ EVENTS = [
     ),
     (
         {"event": "chat.message_count_updated", "session_id": "s-1", "message_count": 1234},
-        "message_count     s-1                       1,234 messages",
+        "message_count     s-1                      1,234 messages",
         "message_count     s-1                                                           1,234 messages",
     ),
     (
@@ -84,7 +84,7 @@ EVENTS = [
     ),
     (
         {"event": "shop.order_placed", "order": {"id": [1]}},
-        'order_placed                                  order={"id":[1]}',
+        'order_placed                                 order={"id":[1]}',
         'order_placed                                                                      order={"id":[1]}',
     ),
     (
@@ -94,8 +94,8 @@ EVENTS = [
     ),
     (
         {"event": "system.metrics_dropped", "count": 17, "reason": "queue_full", "source": "app"},
-        "metrics_dropped",
-        "metrics_dropped",
+        "metrics_dropped                              count=17  reason=queue_…",
+        "metrics_dropped                                                                   count=17  reason=queue_full  source=app",
     ),
     (
         {"event": "system.storage_error", "error": "No space left", "event_type": "chat.tool_called", "level": "error"},
