@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 _BEGIN = datetime(2026, 11, 30, 12, tzinfo=timezone.utc)
 _TOKENS = st.integers(0, 10**6) | st.sampled_from([2**32, 2**64 - 1])
-_MODELS = st.sampled_from(["m-1", "m-2", "M-1", "", 'm"; DROP TABLE lines; --'])
+_MODELS = st.sampled_from(["gpt-5", "claude-sonnet-4-5", "m-1", "m-2", "M-1", "", 'm"; DROP TABLE lines; --'])
 
 
 def _optional(**values):
@@ -31,6 +31,8 @@ _SOURCES = _optional(
     response_model=_MODELS,
     provider=st.sampled_from(["openai", "anthropic"]),
     time_to_first_token_ms=st.integers(0, 900),
+    service_tier=st.sampled_from(["default", "batch"]),
+    web_searches=st.integers(0, 3),
     cost_usd=st.integers(0, 40).map(lambda quarters: quarters / 4),
     iteration=st.just("advisor"),
     agent=st.sampled_from(["a", "b"]),

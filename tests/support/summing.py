@@ -147,6 +147,22 @@ def _tool_model(line, calls, lines):
     return max(models or started, default=None) or None
 
 
+def calls_of(lines):
+    """Return the lines of the calls whose usage counts, each with the model and provider that its call has."""
+    typed = [line for line in lines if line.get("plain") is not True]
+    providers = {}
+    for line in typed:
+        if line["event"].startswith("chat.") and line.get("provider") and "round_id" in line:
+            key = line["session_id"], line["round_id"]
+            providers[key] = max(providers.get(key, ""), line["provider"])
+    calls = []
+    for call in _calls(typed):
+        provider = call.line.get("provider") or providers.get((call.session, call.round))
+        if call.counted:
+            calls.append(call.line | {"model": call.model} | ({"provider": provider} if provider else {}))
+    return calls
+
+
 def recount(lines, by=None):
     """Return the totals of lines, decoded native ones, and their rows by ``model``, ``tool`` or ``session``."""
     typed = [line for line in lines if line.get("plain") is not True]

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import DATA
+from support.costing import recount_costs
 from support.log_lines import LINES, as_bytes, with_headers
 from support.summing import recount
 from support.tools import flat
@@ -54,6 +55,9 @@ def compare(summary, lines, by):
     """Compare totals and rows; rows in which nothing is counted do not matter."""
     totals, rows = recount(lines, by)
     assert values(summary.totals) == totals
+    cost, priced = recount_costs(lines)
+    assert summary.totals.cost_usd == (None if cost is None else pytest.approx(cost, rel=1e-9, abs=1e-12))
+    assert summary.totals.priced_calls == priced
     rows = {key: row for key, row in rows.items() if any(row[name] for name in _COUNTS)}
     summed = {row.key: values(row) for row in summary.rows if any(getattr(row, name) for name in _COUNTS)}
     for row in (*rows.values(), *summed.values()):
@@ -89,16 +93,33 @@ def test_the_demo_is_summed_up_as_by_hand(tmp_path, by):
     assert summary.totals.prompt_tokens == sum(line["prompt_tokens"] for line in rounds)
 
 
+IMPORTS = {
+    "claude-code": [
+        "claude-code",
+        "newest/claude-code-2.1.39",
+        "newest/claude-code-2.1.197",
+        "newest/claude-code-2.1.332",
+    ],
+    "codex": ["codex", "newest/codex"],
+    "gemini-cli": ["gemini-cli", "newest/gemini-cli"],
+    "mini-swe-agent": ["mini-swe-agent"],
+    "opencode": ["newest/opencode"],
+    "otlp": ["newest/otlp/*/*-logs.json"],
+}
+
+
 @pytest.mark.skipif(not DATA.exists(), reason="needs the recorded transcripts")
-@pytest.mark.parametrize("name", ["claude-code", "gemini-cli", "mini-swe-agent"])
+@pytest.mark.parametrize("name", IMPORTS)
 def test_imported_transcripts_are_summed_up_as_by_hand(tmp_path, name):
-    """Every figure over real transcripts equals the recount."""
+    """Every figure over real transcripts, with the cost, equals the recount."""
     path = tmp_path / "a.jsonl"
-    result = CliRunner().invoke(cli, ["import", name, str(DATA / name), "-o", str(path), "--all"])
+    folders = [str(file) for pattern in IMPORTS[name] for file in sorted(DATA.glob(pattern))]
+    result = CliRunner().invoke(cli, ["import", name, *folders, "-o", str(path), "--all"])
     assert path.exists(), result.output
     lines = flat(path)
     for by in BYS:
         compare(blm.summarize(path, by), lines, by)
+    assert recount(lines)[0]["usage_calls"] > 0
 
 
 # -- one call is counted once ------------------------------------------------------------
