@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 from collections import Counter
@@ -17,7 +18,8 @@ from support.tools import tool
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.layouts import ECS, OTEL
-from bamboo_logmetrics.reading.filters import Filters
+from bamboo_logmetrics.reading.filters import KEYS, Filters
+from bamboo_logmetrics.reading.matching import make_matcher
 from bamboo_logmetrics.reading.query.connection import open_connection
 from bamboo_logmetrics.reading.query.selection import select_lines
 
@@ -200,3 +202,54 @@ def test_layouts_in_one_file(path):
     data = [as_bytes([flats[0]]), as_bytes([ECS.write(flats[1])]), as_bytes([OTEL.write(flats[2])])]
     path.write_bytes(b"".join(data))
     assert select(path, where="latency_ms = 1")[0] == data
+
+
+_TEXTS = st.sampled_from(
+    ["s-1", "S-1", "", "5", "true", "null", "é", "a\0b", 'm"; DROP TABLE batch; --', "[1]", "%", "*"]
+)
+_VALUES = _TEXTS | st.sampled_from([5, 2**70, True, None, [1], {"a": "é"}, -1])
+_LEVELS = st.sampled_from(["debug", "info", "warning", "error", "critical", "odd", ""])
+_TIMES = st.sampled_from(
+    ["2026-11-30T12:01:00.000000Z", "2026-11-30T12:01:00.000001Z", "2026-11-30T12:01:00Z", "2026-11-30T14:01:00+02:00"]
+)
+_KINDS = st.sampled_from(["chat.tool_called", "chat.round_completed", "two\nlines", "", "a[b]", "CHAT.X", "[1]"])
+_ANY_LINE = st.builds(
+    lambda fields, header: {**header, **fields},
+    st.dictionaries(st.sampled_from([*KEYS.values(), "other"]), _VALUES),
+    st.fixed_dictionaries({"timestamp": _TIMES, "level": _LEVELS, "event": _KINDS}),
+)
+_MOMENTS = st.datetimes(
+    datetime(2026, 11, 30, 12, 0, 59), datetime(2026, 11, 30, 12, 1, 1), timezones=st.just(timezone.utc)
+)
+_EXACT = st.just(datetime(2026, 11, 30, 12, 1, tzinfo=timezone.utc))
+_FILTERS = st.builds(
+    Filters,
+    events=st.lists(st.sampled_from(["chat.*", "*", "?*", "two*", "", "a[[]b]", "[!c]*", "CHAT.?"]), max_size=2).map(
+        tuple
+    ),
+    level=st.none() | st.sampled_from(["debug", "info", "warning", "error", "critical"]),
+    since=st.none() | _EXACT | _MOMENTS,
+    until=st.none() | _EXACT | _MOMENTS,
+    **{name: st.none() | _TEXTS for name in KEYS},
+)
+
+
+@settings(max_examples=150)
+@given(
+    lines=st.lists(_ANY_LINE, max_size=12),
+    filters=_FILTERS,
+    only=st.sampled_from([*KEYS, "events", "level", "since", "until", ""]),
+)
+def test_sql_and_python_choose_the_same_lines(tmp_path_factory, lines, filters, only):
+    """The filters choose the same lines in SQL, for query, and in Python, for tail."""
+    if only:  # one filter alone, else hardly any line is chosen
+        filters = Filters(**{only: getattr(filters, only)})
+    path = tmp_path_factory.mktemp("log") / "a.jsonl"
+    whole = with_headers(lines)
+    path.write_bytes(as_bytes(whole))
+    matches = make_matcher(filters) or (lambda _: True)
+    chosen, skipped = select(
+        path, **{field.name: getattr(filters, field.name) for field in dataclasses.fields(filters)}
+    )
+    assert [json.loads(text)["seq"] for text in chosen] == [line["seq"] for line in whole if matches(line)]
+    assert not skipped
