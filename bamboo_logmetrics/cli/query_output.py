@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -66,22 +65,25 @@ def _as_text(value: Any) -> str:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
+class _Encoder:
+    """A file for ``csv.writer`` that gives each line back."""
+
+    def write(self, text: str) -> bytes:
+        """Return a text as bytes."""
+        return text.encode("utf-8", "replace")
+
+
 def csv_lines(columns: Sequence[str], rows: Iterable[ResultRow]) -> Iterator[bytes]:
     """Yield the names and then each row as a line of CSV; what is not there is empty."""
-    yield _csv(columns)
+    write: Any = csv.writer(_Encoder(), lineterminator="\n").writerow
+    yield write(columns)
     for row in rows:
-        yield _csv([_text(value) for value in row])
-
-
-def _csv(cells: Sequence[str]) -> bytes:
-    output = io.StringIO()
-    csv.writer(output, lineterminator="\n").writerow(cells)
-    return output.getvalue().encode("utf-8", "replace")
+        yield write([_text(value) for value in row])
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return ""
+    if value is None or isinstance(value, str):
+        return value or ""
     plain = _plain(value)
     return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
 

@@ -126,8 +126,8 @@ class _Test:
     def _numbers(self) -> list[tuple[int]]:
         import duckdb
 
-        chosen = self._connection.table("batch")
         try:
+            chosen = self._connection.table("batch")
             if self._where is not None:
                 chosen = chosen.filter(self._where)
             return chosen.project('"number of the line"').fetchall()

@@ -21,7 +21,7 @@ from bamboo_logmetrics.reading.query.views import create_views
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-ALL_LINES = "SELECT * FROM events ORDER BY timestamp, writer, seq"
+ALL_LINES = f"SELECT {', '.join(COLUMNS)} FROM events ORDER BY timestamp, writer, seq"
 
 _AT_ONCE = 1_000  # rows
 _NAMES_LINE = re.compile(rf"\b{LINE}\b", re.IGNORECASE)

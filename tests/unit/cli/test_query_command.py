@@ -232,3 +232,11 @@ def test_a_statement_that_takes_long_can_be_interrupted(queried_log, tmp_path):
         assert process.wait(timeout=30) == 130
     assert not (tmp_path / "output").exists()
     assert os.listdir(tmp_path / "t") == []
+
+
+def test_a_condition_over_the_whole_line_changes_no_columns(run, queried_log):
+    """The columns are the same whether a condition names the whole line or not."""
+    result = run("query", queried_log, "--format", "csv", "--where", "line ->> 'user' = 'ada'")
+    other = run("query", queried_log, "--format", "csv", "--model", "m-1")
+    assert result.stdout == other.stdout
+    assert len(result.stdout.splitlines()) == 2

@@ -20,6 +20,7 @@ from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.format.layouts import ECS, OTEL
 from bamboo_logmetrics.reading.filters import KEYS, Filters
 from bamboo_logmetrics.reading.matching import make_matcher
+from bamboo_logmetrics.reading.query import selection
 from bamboo_logmetrics.reading.query.connection import open_connection
 from bamboo_logmetrics.reading.query.selection import select_lines
 
@@ -131,6 +132,13 @@ def test_hostile_values(path, name, where):
     """A hostile value is passed on, and changes no other line."""
     path.write_bytes(line(1) + line(2, **HOSTILE[name]) + line(3))
     assert select(path, where=where) == ([line(1), line(2, **HOSTILE[name]), line(3)], {})
+
+
+def test_batches(path, monkeypatch):
+    """Lines of several batches come in the order of the file."""
+    monkeypatch.setattr(selection, "_LINES", 2)
+    path.write_bytes(b"".join(line(seq) for seq in (3, 1, 2, 5, 4)))
+    assert select(path, where="seq <> 2")[0] == [line(seq) for seq in (3, 1, 5, 4)]
 
 
 BAD = [
