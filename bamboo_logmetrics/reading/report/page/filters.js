@@ -30,7 +30,7 @@ function timeFrom(text) {
 }
 
 function chosen(names, all) {
-  const indexes = names.map((name) => all.indexOf(name === NO_NAME ? "" : name)).filter((index) => index >= 0);
+  const indexes = names.map((name) => all.indexOf(name)).filter((index) => index >= 0);
   return indexes.length ? new Set(indexes) : null;
 }
 
@@ -39,8 +39,8 @@ function address() {
   const iso = (seconds) => new Date(seconds * 1000).toISOString().replace(".000Z", "Z");
   if (STATE.from !== null) words.append("from", iso(STATE.from));
   if (STATE.to !== null) words.append("to", iso(STATE.to));
-  for (const index of STATE.models || []) words.append("model", modelName(index));
-  for (const index of STATE.projects || []) words.append("project", projectName(index));
+  for (const index of STATE.models || []) words.append("model", DATA.models[index]);
+  for (const index of STATE.projects || []) words.append("project", DATA.projects[index]);
   if (STATE.measure !== "cost") words.append("measure", STATE.measure);
   if (STATE.latency !== "attempt") words.append("latency", STATE.latency);
   if (STATE.tools !== "count") words.append("tools", STATE.tools);

@@ -102,7 +102,7 @@ function drawErrors() {
 function drawDrops() {
   const rows = [];
   DATA.drops.time.forEach((time, row) => {
-    if (inTime(time, STATE)) rows.push({ time, kind: "dropped", text: plural(DATA.drops.count[row], "record") + ", " + DATA.drops.reason[row] });
+    if (inTime(time, STATE)) rows.push({ time, coarse: WIDTH >= 60, kind: "dropped", text: plural(DATA.drops.count[row], "record") + ", " + DATA.drops.reason[row] });
   });
   for (const end of DATA.unclean) {
     if (unknown(end.time) || inTime(end.time, STATE)) rows.push({ time: end.time, kind: "unclean end", text: "writer " + end.writer + ": " + end.text });
@@ -115,7 +115,7 @@ function drawDrops() {
   if (more) rows.push({ time: null, kind: "more", text: plural(more, "more unclean end or gap", "more unclean ends and gaps") + "; bamboo-logmetrics verify lists all" });
   byId("drops-card").classList.toggle("bad", rows.length > 0);
   const list = [
-    { label: "Time", cell: (row) => (unknown(row.time) ? value(null) : stamp(row.time, true)) },
+    { label: "Time", cell: (row) => (unknown(row.time) ? value(null) : stamp(row.time, !row.coarse)) },
     { label: "Kind", cell: (row) => el("span", { class: "bad" }, row.kind) },
     { label: "What is missing", cell: (row) => row.text },
   ];

@@ -41,8 +41,13 @@ function childSpan(row, base, depth, seen) {
   const sessions = DATA.sessions;
   const start = (sessions.first[row] - base) * 1000;
   const inner = spansOf(row, base, depth + 1, seen);
-  const length = inner.length ? Math.max(...inner.map((span) => span.start + (span.length || 0))) - start : 1000 * lengthOf(row);
+  const length = inner.length ? endOf(inner) - start : 1000 * lengthOf(row);
   return { kind: "s", row, start, length, label: sessions.id[row], status: sessions.status[row] || "", tokens: sessions.total_tokens[row], cost: sessions.cost_usd[row], model: sessions.model[row], depth, inner };
+}
+
+/** Return the end of the last of some spans. */
+function endOf(spans) {
+  return spans.reduce((latest, span) => Math.max(latest, span.start + (span.length || 0)), -Infinity);
 }
 
 function flatten(spans, indent, list) {
@@ -61,9 +66,8 @@ function isBad(status) {
 
 /** Return a function from milliseconds to a share of the width, and where idle time is shortened. */
 function scaleOf(spans, shorten) {
-  const ends = spans.map((span) => span.start + (span.length || 0));
-  const first = Math.min(...spans.map((span) => span.start));
-  const last = Math.max(...ends, first + 1);
+  const first = spans.reduce((least, span) => Math.min(least, span.start), Infinity);
+  const last = Math.max(first + 1, endOf(spans));
   const gaps = shorten ? idleTimes(spans, first, last) : [];
   const idle = gaps.reduce((sum, gap) => sum + gap.to - gap.from, 0);
   const busy = Math.max(1, last - first - idle);
@@ -79,9 +83,12 @@ function scaleOf(spans, shorten) {
   return { scale, gaps, first, last };
 }
 
-/** Return the times in which nothing ran, the longest ones, if each is at least a twentieth of the whole. */
+/** Return the times in which nothing ran, the longest ones, if each is at least a 25th of the whole. */
 function idleTimes(spans, first, last) {
-  const busy = spans.filter((span) => span.length !== null).map((span) => [span.start, span.start + span.length]);
+  const agents = spans.filter((span) => span.kind === "s");
+  const waits = (span) => agents.some((agent) => agent.start >= span.start - 1000 && agent.start + agent.length <= span.start + span.length + 1000);
+  const works = (span) => span.length !== null && span.kind !== "s" && !(span.kind === "t" && waits(span)); // not what waits for a sub-agent
+  const busy = spans.filter(works).map((span) => [span.start, span.start + span.length]);
   busy.sort((a, b) => a[0] - b[0]);
   const gaps = [];
   let until = first;
@@ -216,7 +223,7 @@ function spanRow(span, axis) {
 function shortName(row) {
   const sessions = DATA.sessions;
   const parent = sessions.id[sessions.parent[row]];
-  const id = sessions.id[row].startsWith(parent) ? "\u2026" + sessions.id[row].slice(parent.length) : sessions.id[row];
+  const id = sessions.id[row].startsWith(parent) ? "\u2026" + sessions.id[row].slice(parent.length).replace(/^[.:/_-]+/, "") : sessions.id[row];
   const agent = nameOf(DATA.agents, sessions.agent[row]);
   return agent === NO_NAME ? id : agent + " " + id;
 }
