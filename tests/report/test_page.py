@@ -218,9 +218,12 @@ def test_light_and_dark(week, show):
 def test_nothing_is_wider_than_the_screen(week, show):
     """On a phone and on a desk nothing has to be scrolled sideways, in the page and in a session."""
     page = show(week.address, width=390, height=844)
-    for width in (390, 320, 768, 1440):
+    for width in (390, 320, 721, 900, 1440):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.locator("#choose-project summary").click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.keyboard.press("Escape")
         page.locator(".sessions tbody tr").first.click()
         assert page.locator("dialog").evaluate("node => node.scrollWidth <= node.clientWidth")
         page.keyboard.press("Escape")
