@@ -48,7 +48,7 @@ class _Count(click.ParamType[Any, str]):
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
 @click.option("-f", "-F", "--follow", is_flag=True, help="Go on with the lines that are appended, through rotation.")
 @click.option("-n", "--lines", type=_Count(), metavar="LINES", help="Begin with the last LINES lines: 10; +1 for all.")
 @click.option("--all", "whole", is_flag=True, help="Begin with the first line.")
