@@ -7,6 +7,7 @@ bytes with the length, and then a request that is compressed by itself.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,11 @@ def _of_blocks(path: Path, report: ImportReport) -> Iterator[list[TelemetryRecor
 
 def _plain(zstd: Any, block: bytes) -> bytes:
     """Return the content of a block. Raises ValueError if it is too large."""
-    decompressor = zstd.ZstdDecompressor()
-    if hasattr(decompressor, "decompressobj"):  # the package
-        plain: bytes = decompressor.decompressobj().decompress(block)
+    plain: bytes
+    if sys.version_info >= (3, 14):
+        plain = zstd.ZstdDecompressor().decompress(block, MOST_BLOCK + 1)
     else:
-        plain = decompressor.decompress(block, MOST_BLOCK + 1)
+        plain = zstd.ZstdDecompressor().stream_reader(block).read(MOST_BLOCK + 1)
     if len(plain) > MOST_BLOCK:
         raise ValueError
     return plain
