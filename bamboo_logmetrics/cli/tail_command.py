@@ -21,6 +21,7 @@ from bamboo_logmetrics.cli.filter_options import filter_options
 from bamboo_logmetrics.cli.formatting import tolerate_broken_pipe
 from bamboo_logmetrics.cli.tail_screen import Screen
 from bamboo_logmetrics.cli.tail_text import LineText
+from bamboo_logmetrics.cli.terminal import check_stdout
 from bamboo_logmetrics.reading.filters import Filters
 from bamboo_logmetrics.reading.following import Following, find_start
 from bamboo_logmetrics.reading.matching import make_matcher
@@ -85,6 +86,7 @@ def tail(
     if filters.where is not None:
         msg = "tail has no --where; use: bamboo-logmetrics query FILE --where ..."
         raise click.UsageError(msg)
+    check_stdout()
     zone = find_zone(tz)
     count = None if whole or lines == "all" else lines
     if not whole and lines is None and filters.since is None:

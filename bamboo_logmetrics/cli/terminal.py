@@ -10,12 +10,20 @@ from collections.abc import Iterable
 from rich.cells import cell_len, set_cell_size
 
 from bamboo_logmetrics.cli.formatting import printable
+from bamboo_logmetrics.errors import ConfigError
 
 RESET = "\x1b[0m"
 MORE = "…"
 Part = tuple[str, str]  # a text, and the numbers of its style, such as "1;31"; empty for none
 
 _PLAIN_FORMS = {0xFE0E: None, 0xFE0F: None}  # they change the width of the character before, in some terminals
+
+
+def check_stdout() -> None:
+    """Raise ConfigError if the command was started without standard output."""
+    if getattr(sys, "stdout", None) is None:
+        msg = "standard output is closed; send it to a file or a program"
+        raise ConfigError(msg)
 
 
 def use_colour() -> bool:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from bamboo_logmetrics.cli.terminal import cut, pad, paint, terminal_width, use_colour, visible
+from bamboo_logmetrics.cli.terminal import check_stdout, cut, pad, paint, terminal_width, use_colour, visible
+from bamboo_logmetrics.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,14 @@ def test_colour(monkeypatch, environment, terminal, expected):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
     assert use_colour() is expected
+
+
+def test_without_standard_output(monkeypatch):
+    """A command that was started without standard output has an error with the remedy."""
+    check_stdout()
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(ConfigError, match="standard output is closed; send it to a file or a program"):
+        check_stdout()
 
 
 def test_width(monkeypatch):
