@@ -23,9 +23,10 @@ _GAP = 2  # spaces between two columns
 _NUMBERS = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "BIGNUM")  # within the types of numbers
 # the columns of "events" that are the most important ones, which a narrow terminal shows
 _IMPORTANT = (
-    "timestamp", "level", "event", "session_id", "round_id", "model", "tool_name", "status", "success", "latency_ms",
-    "prompt_tokens", "completion_tokens", "total_tokens", "error", "endpoint", "status_code",
+    "timestamp", "level", "event", "session_id", "status", "model", "tool_name", "latency_ms", "error", "success",
+    "prompt_tokens", "completion_tokens", "round_id", "endpoint", "status_code", "total_tokens",
 )  # fmt: skip
+_UNIMPORTANT = ("event_id", "trace_id", "plain", "v", "writer", "seq")
 
 ResultRow = tuple[Any, ...]
 
@@ -116,8 +117,9 @@ def table_text(
 
 
 def _by_importance(columns: Sequence[str]) -> list[int]:
-    places = {name: place for place, name in enumerate(_IMPORTANT)}
-    return sorted(range(len(columns)), key=lambda number: places.get(columns[number], len(places)))
+    names = (*_IMPORTANT, *(name for name in columns if name not in {*_IMPORTANT, *_UNIMPORTANT}), *_UNIMPORTANT)
+    places = {name: place for place, name in enumerate(names)}
+    return sorted(range(len(columns)), key=lambda number: places[columns[number]])
 
 
 def _fit(columns: Sequence[str], cells: list[list[str]], kept: list[int], width: int) -> list[int]:

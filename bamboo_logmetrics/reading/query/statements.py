@@ -190,7 +190,7 @@ def _told(option: str, columns: Iterable[str] = tuple(COLUMNS)) -> Iterator[None
 
     try:
         yield
-    except duckdb.InterruptException:
+    except (duckdb.InterruptException, ConfigError):
         raise
     except (duckdb.Error, ValueError, OverflowError) as error:
         raise sql_error(option, error, dict.fromkeys(columns)) from None

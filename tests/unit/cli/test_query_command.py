@@ -176,7 +176,7 @@ def test_a_table_on_a_terminal(queried_log):
     narrow, _ = on_terminal([queried_log], columns=70)
     table, _, rest = narrow.partition("too narrow for: ")
     assert max(map(len, table.splitlines())) <= 70
-    assert "tool_name" in rest
+    assert "writer" in rest
 
 
 def test_json_on_a_terminal(queried_log):

@@ -10,9 +10,9 @@ from bamboo_logmetrics.cli.query_output import table_text
 
 def test_a_table_of_lines_leaves_out_what_is_empty():
     """Columns without a value are left out, and the important ones come first."""
-    columns = ["writer", "reason", "event", "timestamp"]
-    text, notes = table_text(columns, ["VARCHAR"] * 4, iter([("w", None, "e", "t")]), limited=False, of_lines=True)
-    assert text.split() == ["timestamp", "event", "writer", "t", "e", "w"]
+    columns = ["writer", "reason", "agent", "event", "timestamp"]
+    text, notes = table_text(columns, ["VARCHAR"] * 5, iter([("w", None, "a", "e", "t")]), limited=False, of_lines=True)
+    assert text.split() == ["timestamp", "event", "agent", "writer", "t", "e", "a", "w"]
     assert notes == []
 
 

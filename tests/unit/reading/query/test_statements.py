@@ -105,6 +105,7 @@ def test_what_is_refused(written_log, statement):
     with pytest.raises(ConfigError, match="^--sql: ") as caught:
         run(written_log, statement.format(out=written_log.parent / "out", log=written_log))
     assert "\n" not in str(caught.value)
+    assert str(caught.value).count("--sql: ") == 1
     assert os.listdir(written_log.parent) == before
 
 
