@@ -8,7 +8,7 @@ from support.reports import CHROMIUM, Log
 
 
 @pytest.fixture(scope="session")
-def week(tmp_path_factory):
+def week(chromium, tmp_path_factory):  # without Chromium nothing is made
     """Return a log of a week, with its page."""
     return Log(Week(sessions=40).write(tmp_path_factory.mktemp("week")), "--title", "The agents of a week")
 

@@ -36,7 +36,7 @@ def rounds(page):
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory):
+def hostile(chromium, tmp_path_factory):
     """Return a log in which each name is one of the hostile ones, with its page."""
     path = tmp_path_factory.mktemp("hostile") / "a.jsonl"
     with blm.open_log(path) as log:
