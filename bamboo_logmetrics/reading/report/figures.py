@@ -34,7 +34,7 @@ _CALLS = {name: name for name in ("rounds", "requests", "errors", "calls", "usag
 _CALLS |= {"priced": "priced_calls"} | {name: name for name in ("cost_usd", "reported_cost_usd", *TOKENS)}
 _CALLS |= {"cache_hit_tokens": "_hits", "cache_hit_prompt_tokens": "_prompts"}
 _CALLS |= {"timed_tokens": "_timed_tokens", "timed_ms": "_milliseconds"}
-_CALLS |= {name: name for name in ("partial_usage", "missing_usage")}
+_CALLS |= {name: name for name in ("partial_usage", "missing_usage", "partly_priced")}
 _HISTOGRAMS = {
     "round_latency": "kind = 'round' AND whole",
     "request_latency": "kind = 'request' AND whole",
@@ -208,15 +208,11 @@ class Figures:
     def _find_level(self, length: int) -> tuple[int, int]:
         """Return how many names stay apart, as a place in ``most``, and the width of the steps."""
         widths = widths_for(length)
-        last = len(DIMENSIONS["model"].most) - 1
-        choices = [
-            (level, width)
-            for level in range(last + 1)
-            for width in widths
-            if level == last or width == widths[0] or not is_too_coarse(width, length)
-        ]
-        small = (choice for choice in choices if self._is_small(*choice))
-        return next(small, choices[-1])
+        enough = [width for width in widths if width == widths[0] or not is_too_coarse(width, length)]
+        levels = range(len(DIMENSIONS["model"].most))
+        # the coarsest steps give the fewest rows: if these are too many, so are all others
+        level = next((level for level in levels if self._is_small(level, enough[-1])), levels[-1])
+        return level, next((width for width in widths if self._is_small(level, width)), widths[-1])
 
     def _is_small(self, level: int, width: int) -> bool:
         return all(self._rows(key, level, width) <= most for key, most in _MOST_ROWS.items())
