@@ -23,9 +23,15 @@ _STDOUT = "-"
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
 @click.option(
-    "-o", "--output", default="report.html", show_default=True, metavar="FILE", help="The page; a dash is stdout."
+    "-o",
+    "--output",
+    default="report.html",
+    show_default=True,
+    metavar="FILE",
+    type=click.Path(),
+    help="The page; a dash is stdout.",
 )
 @since_option
 @until_option

@@ -11,6 +11,8 @@ import pytest
 from support.log_lines import as_bytes, with_headers
 from support.pages import data_of
 
+from bamboo_logmetrics.cli.commands import cli
+
 ROUND = {
     "event": "chat.round_completed", "round_id": "r", "session_id": "s", "status": "success", "latency_ms": 100,
     "prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12, "model": "m-1", "cost_usd": 0.25,
@@ -94,15 +96,15 @@ def test_bad_usage(run, here, options, remedy):
     assert (os.listdir(here.parent), here.read_bytes()) == ([here.name], before)
 
 
-def test_a_terminal_gets_no_page(here):
+def test_a_terminal_gets_no_page(here, monkeypatch, capsys):
     """A page on a terminal is refused."""
     main, terminal = os.openpty()
-    command = [sys.executable, "-m", "bamboo_logmetrics", "report", str(here), "-o", "-"]
-    result = subprocess.run(command, stdout=terminal, stderr=subprocess.PIPE, text=True, check=False)
-    os.close(terminal)
+    with open(terminal, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert cli.main(["report", str(here), "-o", "-"], standalone_mode=False) == 2
+        monkeypatch.undo()
     os.close(main)
-    assert result.returncode == 2
-    assert result.stderr == "Error: the page is for a file or a pipe; use -o report.html\n"
+    assert capsys.readouterr().err == "Error: the page is for a file or a pipe; use -o report.html\n"
 
 
 def test_without_duckdb(here):

@@ -125,6 +125,14 @@ def test_no_room_for_more_parents(path, monkeypatch, small):
     assert all(data["sessions"]["sub_agent"])
 
 
+def test_parents_of_parents_have_an_end(path, monkeypatch, small):
+    """The parents of parents are looked for to a depth."""
+    monkeypatch.setattr(sessions, "MOST_SESSIONS", 9)
+    monkeypatch.setattr(sessions, "_DEEPEST", 1)
+    data = page_of(path, [ROUND | {"session_id": f"s-{n}", "parent_session_id": f"s-{n - 1}"} for n in range(1, 20)])
+    assert data["sessions"]["id"] == ["s-16", "s-17", "s-18", "s-19"]
+
+
 def test_spans_have_limits(path, monkeypatch, small):
     """A page has room for so many spans; a session without a timeline still has the number of its spans."""
     monkeypatch.setattr(sessions, "_MOST_SPANS", 5)
