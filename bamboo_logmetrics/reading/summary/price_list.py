@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timezone
+from importlib import import_module
 from typing import Any, NoReturn
 
 from bamboo_logmetrics.errors import ConfigError
@@ -175,19 +176,17 @@ class _Reader:
 
 
 def _parse(text: str, name: str) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        try:
-            import tomli as tomllib
-        except ImportError:
-            msg = "prices in TOML need the package tomli: pip install 'bamboo_logmetrics[cli]'"
-            raise ConfigError(msg) from None
     try:
-        return tomllib.loads(text)
+        toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    except ImportError:
+        msg = "prices in TOML need the package tomli: pip install 'bamboo_logmetrics[cli]'"
+        raise ConfigError(msg) from None
+    try:
+        document: dict[str, Any] = toml.loads(text)
     except (ValueError, RecursionError) as error:
         msg = f"{name} is neither TOML nor JSON: {' '.join(str(error).split()):.200}"
         raise ConfigError(msg) from None
+    return document
 
 
 def _pattern(text: str) -> re.Pattern[str]:

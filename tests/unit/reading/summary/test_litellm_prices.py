@@ -41,6 +41,13 @@ FILE = {
             {"range": [0, 32000.0], "input_cost_per_token": 1e-6, "output_cost_per_token": 5e-6},
         ],
     },
+    "dashscope/images": {
+        "litellm_provider": "dashscope",
+        "tiered_pricing": [
+            {"range": [0, 9], "input_cost_per_image": 1},
+            {"range": [9, 99], "input_cost_per_token": 1e-6},
+        ],
+    },
     "search": {"litellm_provider": "exa_ai", "tiered_pricing": [{"max_results_range": [0, 25]}]},
     "image": {"litellm_provider": "openai", "output_cost_per_image": 0.04},
     "night": FLAT | {"litellm_provider": "deepseek", "off_peak_pricing": {}},
@@ -89,6 +96,7 @@ CASES = {
         {0: [0, 3, 0, 0, 0, 15, 0, None], 128_000: [0, 6, 0, 0, 0, 15, 0, None]},
     ),
     "ranges": (("dashscope", "qwen"), {0: [0, 1, 0, 0, 0, 5, 0, None], 32_001: [0, 2, 0, 0, 0, 9, 0, None]}),
+    "a range without tokens": (("dashscope", "images"), {10: [0, 1, 0, 0, 0, None, 0, None]}),
     "output that has no price": (("openai", "embedding"), {0: [0, 0.1, 0, 0, 0, None, 0, None]}),
     "priced by something else": (("openai", "image"), {}),
     "priced by other ranges": (("exa_ai", "search"), {}),
@@ -101,7 +109,9 @@ CASES = {
 def test_rates(tmp_path, name):
     """A kind of call has the rates that LiteLLM's own rules give, or none."""
     kind, expected = CASES[name]
-    assert rates(read(tmp_path, FILE), *kind) == expected
+    source = read(tmp_path, FILE)
+    assert rates(source, *kind) == expected
+    assert rates(source, *kind) == expected  # once more, from memory
 
 
 def test_standard_prices_for_want_of_others(tmp_path):

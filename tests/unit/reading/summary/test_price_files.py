@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 import bamboo_logmetrics as blm
@@ -39,11 +41,8 @@ def test_what_cannot_be_read(tmp_path):
 
 def test_tomli_is_named_where_it_is_missing(tmp_path, monkeypatch):
     """Python 3.10 has no TOML of its own: the message says what to install."""
-    import sys
-
-    if sys.version_info >= (3, 11):
-        pytest.skip("TOML is in the standard library")
-    monkeypatch.setitem(sys.modules, "tomli", None)
+    for name in ("tomllib", "tomli"):
+        monkeypatch.setitem(sys.modules, name, None)
     (tmp_path / "p").write_text(TOML)
     with pytest.raises(blm.ConfigError, match="need the package tomli"):
         read_price_file(tmp_path / "p")

@@ -72,6 +72,14 @@ def test_costs(path, name):
     assert found.priced_calls == (cost is not None)
 
 
+def test_prices_of_several_times(path):
+    """Each call has the price of its own time."""
+    path.write_bytes(as_bytes(with_headers([CALL, CALL | {"round_id": "q"}], [0, 60])))
+    file = path.with_name("prices.toml")
+    file.write_text(PLAIN + entry(**{"from": "2026-11-30T13:00:00"}).replace("2", "4", 1))
+    assert blm.summarize(path, prices=file).totals.cost_usd == pytest.approx(2 * BASE + 1_000 * 2e-6)
+
+
 def test_searches_without_a_price_are_told(path):
     """A call with web searches whose price is not known has a lower bound as its cost, and a warning says so."""
     found = totals(path, PLAIN, web_searches=2)
