@@ -1,6 +1,6 @@
-"""Make the pictures of ``tail`` in ``docs/_static``: ``python docs/pictures.py``.
+"""Make the pictures of ``summary`` and ``tail`` in ``docs/_static``: ``python docs/pictures.py``.
 
-The lines are made up, and shown by the code of the command; rich makes an SVG of them, for light and dark pages.
+The lines are made up, and shown by the code of the commands; rich makes an SVG of them, for light and dark pages.
 """
 
 # ruff: noqa: INP001 - no package
@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import io
 import re
+import sys
+import tempfile
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME, SVG_EXPORT_THEME
 from rich.text import Text
 
+from bamboo_logmetrics import summarize
+from bamboo_logmetrics.cli import summary_text
+from bamboo_logmetrics.cli.summary_command import summary_table
 from bamboo_logmetrics.cli.tail_text import LineText
 
 FOLDER = Path(__file__).parent / "_static"
-WIDTH = 100
-TITLE = "bamboo-logmetrics tail -f logs/agent.jsonl"
+TESTS = Path(__file__).parent.parent / "tests"
+WIDTH = 100  # of tail
+SUMMARY_WIDTH = 116
 THEMES = {"light": DEFAULT_TERMINAL_THEME, "dark": SVG_EXPORT_THEME}
 _FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # of another server: a page must work without the network
 
@@ -50,7 +57,48 @@ LINES: list[dict[str, Any]] = [
 ]
 
 
-def shown() -> str:
+# prices of the picture, which stay as they are when those of genai-prices change
+PRICES = """
+[[price]]
+model = "claude-*"
+input = 3
+output = 15
+cache_read = 0.3
+[[price]]
+model = "gpt-5"
+input = 1.25
+output = 10
+cache_read = 0.125
+[[price]]
+model = "gpt-5-mini"
+input = 0.25
+output = 2
+cache_read = 0.025
+[[price]]
+model = "gemini-*"
+input = 1.25
+output = 10
+cache_read = 0.125
+"""
+
+
+def summary() -> list[RenderableType]:
+    """Return the summary of a made-up week, by model."""
+    if str(TESTS) not in sys.path:
+        sys.path.append(str(TESTS))
+    from support.agent_week import Week
+
+    with tempfile.TemporaryDirectory() as folder:
+        prices = Path(folder) / "prices.toml"
+        prices.write_text(PRICES, encoding="utf-8")
+        result = summarize(Week().write(Path(folder)), by="model", tz="UTC", prices=prices)
+    result = replace(result, prices=prices.name)  # without the version of genai-prices, which changes
+    notes = "\n".join([summary_text.extent(result), *summary_text.cost_note(result)])
+    warnings = Text("\n".join(summary_text.warnings(result)), style="yellow")
+    return [summary_table(result, SUMMARY_WIDTH), notes, warnings]
+
+
+def tail() -> list[RenderableType]:
     """Return the lines as a terminal shows them."""
     text = LineText(zone=timezone.utc)
     text.width, text.colour = WIDTH, True
@@ -59,21 +107,32 @@ def shown() -> str:
     for number, line in enumerate(LINES):
         header = {"timestamp": (time + timedelta(seconds=0.7 * number)).isoformat(), "level": "info", "v": 1}
         lines.append(text.line(header | line, "agent"))
-    return "\n".join(lines)
+    return [Text.from_ansi("\n".join(lines))]
 
 
-def picture(theme: str) -> str:
-    """Return the SVG of the lines."""
-    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    console.print(Text.from_ansi(shown()))
-    svg = console.export_svg(title=TITLE, theme=THEMES[theme], unique_id=f"tail-{theme}")
+# name of a picture: what it shows, its width in columns, and the command
+PICTURES = {
+    "summary": (summary, SUMMARY_WIDTH, "bamboo-logmetrics summary logs/agents.jsonl --by model --prices prices.toml"),
+    "tail": (tail, WIDTH, "bamboo-logmetrics tail -f logs/agent.jsonl"),
+}
+
+
+def picture(name: str, theme: str) -> str:
+    """Return the SVG of a picture."""
+    show, width, title = PICTURES[name]
+    console = Console(
+        record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor", highlight=False
+    )
+    console.print(*show(), sep="\n")
+    svg = console.export_svg(title=title, theme=THEMES[theme], unique_id=f"{name}-{theme}")
     return "\n".join(line.rstrip() for line in _FONTS.sub("", svg).splitlines()).strip() + "\n"
 
 
 def main() -> None:
     """Write the pictures."""
-    for theme in THEMES:
-        (FOLDER / f"tail-{theme}.svg").write_text(picture(theme), encoding="utf-8")
+    for name in PICTURES:
+        for theme in THEMES:
+            (FOLDER / f"{name}-{theme}.svg").write_text(picture(name, theme), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,9 @@ import re
 import runpy
 
 import pytest
-from rich.text import Text
 from support import ROOT
 
-PICTURES = runpy.run_path(str(ROOT / "docs" / "pictures.py"))
+MODULE = runpy.run_path(str(ROOT / "docs" / "pictures.py"))
 
 
 def texts(svg):
@@ -18,11 +17,12 @@ def texts(svg):
     return re.sub(r"\s", "", html.unescape("".join(re.findall(r"<text [^>]*>([^<]*)</text>", svg))))
 
 
-@pytest.mark.parametrize("theme", PICTURES["THEMES"])
-def test_tail(theme):
-    """The picture of ``tail`` has its lines as they are written today, and nothing of another server."""
-    svg = (ROOT / "docs" / "_static" / f"tail-{theme}.svg").read_text(encoding="utf-8")
-    shown = PICTURES["TITLE"] + Text.from_ansi(PICTURES["shown"]()).plain
-    assert sorted(texts(svg)) == sorted(re.sub(r"\s", "", shown))
-    assert texts(svg) == texts(PICTURES["picture"](theme))
+@pytest.mark.parametrize("theme", MODULE["THEMES"])
+@pytest.mark.parametrize("name", MODULE["PICTURES"])
+def test_a_picture_is_that_of_today(name, theme):
+    """A picture has the lines that its command prints today, its title, and nothing of another server."""
+    svg = (ROOT / "docs" / "_static" / f"{name}-{theme}.svg").read_text(encoding="utf-8")
+    assert texts(svg) == texts(MODULE["picture"](name, theme))
+    assert re.sub(r"\s", "", MODULE["PICTURES"][name][2]) in texts(svg)
+    assert len(texts(svg)) > 500
     assert not re.search(r"url\(['\"]?http|@import|<script", svg)

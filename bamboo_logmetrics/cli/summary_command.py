@@ -125,18 +125,23 @@ def summary(
 
 def show_summary(result: Summary) -> None:
     """Print a summary as a table for people, with its extent, its cost and its warnings."""
-    titles, cells = summary_text.fit(*summary_text.table_of(result), output_width())
+    print_table(summary_table(result, output_width()))
+    for text in (*summary_text.left_out(result), summary_text.extent(result), *summary_text.cost_note(result)):
+        click.echo(printable(text))
+    for text in summary_text.warnings(result):
+        click.echo(click.style(printable(text), fg="yellow"))
+
+
+def summary_table(result: Summary, width: int) -> Table:
+    """Return the numbers of a summary as a table with the columns that fit a width."""
+    titles, cells = summary_text.fit(*summary_text.table_of(result), width)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column, title in enumerate(titles):
         table.add_column(title, justify="right" if column else "left", overflow="fold", no_wrap=column > 0)
     for row in cells:
         style = "bold" if result.by is not None and row is cells[-1] else ""
         table.add_row(*(Text(cell, style=style) for cell in row))
-    print_table(table)
-    for text in (*summary_text.left_out(result), summary_text.extent(result), *summary_text.cost_note(result)):
-        click.echo(printable(text))
-    for text in summary_text.warnings(result):
-        click.echo(click.style(printable(text), fg="yellow"))
+    return table
 
 
 def _is_passed(result: Summary, text: str, name: str, compare: Callable[[Any, Any], bool], limit: float) -> bool:
