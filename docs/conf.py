@@ -90,7 +90,9 @@ def _source_read(_app: Sphinx, docname: str, source: list[str]) -> None:
 
 def _include_read(_app: Sphinx, path: Path, _docname: str, source: list[str]) -> None:
     if path.name == "README.md":  # its links are absolute; here the pages are on the site
-        source[0] = re.sub(rf"{re.escape(REPOSITORY)}/(?:blob|raw)/HEAD/docs/([\w./-]+\.(?:md|png|svg))", r"/\1", source[0])
+        source[0] = re.sub(
+            rf"{re.escape(REPOSITORY)}/(?:blob|raw)/HEAD/docs/([\w./-]+\.(?:md|png|svg))", r"/\1", source[0]
+        )
 
 
 def setup(app: Sphinx) -> None:

@@ -114,8 +114,10 @@ def test_files(run, queried_log, tmp_path):
     for name in ("x.csv", "x.parquet", "x.jsonl"):
         assert run("query", queried_log, "-o", tmp_path / name, "--model", "m-1").exit_code == 0
         assert run("query", queried_log, "-o", tmp_path / name).exit_code == 2
-    assert duckdb.sql(f"SELECT model, seq FROM '{tmp_path}/x.parquet'").fetchall() == [("m-1", 1)]
-    assert duckdb.sql(f"SELECT model, seq FROM '{tmp_path}/x.csv'").fetchall() == [("m-1", 1)]
+    with duckdb.connect() as connection:
+        for name in ("x.parquet", "x.csv"):
+            connection.execute(f"SELECT model, seq FROM '{tmp_path / name}'")
+            assert connection.fetchall() == [("m-1", 1)]
     assert (tmp_path / "x.jsonl").read_bytes() == queried_log.read_bytes().splitlines(keepends=True)[0]
     result = run("query", queried_log, "--format", "parquet")
     assert result.exit_code == 2

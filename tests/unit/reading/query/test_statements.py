@@ -147,9 +147,10 @@ def test_parquet(written_log, tmp_path):
             filters=Filters(), limit=3,
         )  # fmt: skip
         assert rows == 3
-        read = duckdb.sql(f"SELECT seq, timestamp FROM '{path}'")
-        assert read.types == ["UBIGINT", "TIMESTAMP"]
-        assert [seq for seq, _ in read.fetchall()] == [4, 3, 2]
+        with duckdb.connect() as reader:
+            read = reader.sql(f"SELECT seq, timestamp FROM '{path}'")
+            assert read.types == ["UBIGINT", "TIMESTAMP"]
+            assert [seq for seq, _ in read.fetchall()] == [4, 3, 2]
 
 
 def test_parquet_needs_names(written_log):
