@@ -65,11 +65,23 @@ TOKENS = (
 )
 
 
+def types_of(names: Iterable[str]) -> dict[str, str]:
+    """Return the types as which columns are read: of a time with its offset, which ``TIMESTAMP`` would ignore."""
+    return {name: "TIMESTAMPTZ" if COLUMNS[name] == "TIMESTAMP" else COLUMNS[name] for name in names}
+
+
 def struct_of(names: Iterable[str]) -> str:
     """Return the argument ``columns`` of ``read_json`` for some columns; all are names of this module, never input."""
-    return "{" + ", ".join(f"'{name}': '{COLUMNS[name]}'" for name in names) + "}"
+    return "{" + ", ".join(f"'{name}': '{sql_type}'" for name, sql_type in types_of(names).items()) + "}"
 
 
 def value_of(name: str) -> str:
-    """Return the value of a column in SQL: an infinite number, as of 1e400, would spoil every sum."""
-    return f'CASE WHEN isfinite("{name}") THEN "{name}" END AS "{name}"' if COLUMNS[name] == "DOUBLE" else f'"{name}"'
+    """Return the value of a column that was read, in SQL.
+
+    A time is in UTC, without a zone. An infinite number, as of 1e400, is NULL, for it would spoil every sum.
+    """
+    if COLUMNS[name] == "TIMESTAMP":
+        return f'make_timestamp(epoch_us("{name}")) AS "{name}"'
+    if COLUMNS[name] == "DOUBLE":
+        return f'CASE WHEN isfinite("{name}") THEN "{name}" END AS "{name}"'
+    return f'"{name}"'

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from bamboo_logmetrics.logfiles.compression import kind_of
 from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs, open_files, size_of
 from bamboo_logmetrics.logfiles.log_file import STDIN, LogFile
-from bamboo_logmetrics.reading.query.columns import ALWAYS, CHECKED, COLUMNS, LINE, VALID, struct_of, value_of
+from bamboo_logmetrics.reading.query.columns import ALWAYS, CHECKED, COLUMNS, LINE, VALID, struct_of, types_of, value_of
 from bamboo_logmetrics.reading.query.native_lines import Skipped, is_native, write_native
 from bamboo_logmetrics.system import FS
 
@@ -179,7 +179,7 @@ class _Loader:
         )
         if LINE not in self._columns:
             return f"read_json([{paths}], columns = {struct_of(columns)}, {options})"
-        types = json.dumps({name: COLUMNS[name] for name in columns})
+        types = json.dumps(types_of(columns))
         return (
             f"(SELECT filename, {LINE}, unnest(json_transform({LINE}, '{types}')) "
             f"FROM read_json([{paths}], records = false, columns = {{'{LINE}': 'JSON'}}, {options}))"

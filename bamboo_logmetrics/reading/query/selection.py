@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs, open_files, size_of
 from bamboo_logmetrics.logfiles.log_file import STDIN, LogFile
 from bamboo_logmetrics.reading.filters import Filters
-from bamboo_logmetrics.reading.query.columns import ALWAYS, CHECKED, COLUMNS, LINE, VALID, value_of
+from bamboo_logmetrics.reading.query.columns import ALWAYS, CHECKED, COLUMNS, LINE, VALID, types_of, value_of
 from bamboo_logmetrics.reading.query.conditions import condition_of, sql_error
 from bamboo_logmetrics.reading.query.connection import close_outside
 from bamboo_logmetrics.reading.query.loading import Progress
@@ -100,16 +100,19 @@ class _Test:
         self._skipped = skipped
         condition = condition_of(filters)
         names = [*COLUMNS] if filters.where is not None else [*dict.fromkeys((*ALWAYS, *CHECKED, *condition.columns))]
-        self._values = {**condition.values, "types": json.dumps({name: COLUMNS[name] for name in names})}
+        self._values = {**condition.values, "types": json.dumps(types_of(names))}
         close_outside(connection)
         values = ", ".join(map(value_of, names))
         # the first two are no names that a condition could mean by chance
         self._statement = f"""
             CREATE OR REPLACE TEMP TABLE batch AS
-            SELECT "number of the line", coalesce({VALID}, false) AS "is valid", {values}, {LINE} FROM (
-                SELECT "number of the line", {LINE}, unnest(json_transform({LINE}, $types)) FROM (
-                    SELECT unnest(range(len($lines))) AS "number of the line",
-                        unnest([CASE WHEN json_valid(text) THEN text::JSON END FOR text IN $lines::VARCHAR[]]) AS {LINE}
+            FROM (
+                SELECT "number of the line", coalesce({VALID}, false) AS "is valid", {values}, {LINE} FROM (
+                    SELECT "number of the line", {LINE}, unnest(json_transform({LINE}, $types)) FROM (
+                        SELECT unnest(range(len($lines))) AS "number of the line", unnest(
+                            [CASE WHEN json_valid(text) THEN text::JSON END FOR text IN $lines::VARCHAR[]]
+                        ) AS {LINE}
+                    )
                 )
             ) WHERE NOT "is valid" OR ({condition.sql})
         """

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from bamboo_logmetrics.errors import ConfigError
 
 _AGO = re.compile(r"(\d{1,9})\s*([smhdw])", re.ASCII)
+_FRACTION = re.compile(r"\.(\d+)", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DAYS = {"today": 0, "yesterday": -1, "tomorrow": 1}
 
@@ -41,4 +42,5 @@ def _parse(text: str, zone: tzinfo | None, now: datetime) -> datetime:
         return day.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     if ago := _AGO.fullmatch(text):
         return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    text = _FRACTION.sub(lambda match: f".{match[1]:0<6.6}", text)  # Python 3.10 reads three or six digits only
     return datetime.fromisoformat(text.removesuffix("Z") + "+00:00" if text.endswith("Z") else text)

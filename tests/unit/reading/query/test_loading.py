@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import datetime
+from datetime import datetime, timezone
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +16,7 @@ from support.log_lines import LINES, as_bytes, with_headers
 from support.tools import tool
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.format.header import is_writer_id
 from bamboo_logmetrics.format.layouts import ECS, OTEL
 from bamboo_logmetrics.reading.query.columns import COLUMNS
 from bamboo_logmetrics.reading.query.connection import open_connection
@@ -49,6 +50,19 @@ def test_every_line_of_a_rotated_log_once(open_log, path, compress):
     assert len(result.files) > 3
     assert result.files[-1] == str(path)
     assert not result.skipped.total()
+
+
+@pytest.mark.parametrize("columns", [(), ("line",)], ids=["columns", "whole lines"])
+@pytest.mark.parametrize(
+    "time", ["2026-11-30T14:01:00+02:00", "2026-11-30T01:01:00.000000-11:00", "2026-11-30T12:01:00Z"]
+)
+def test_offsets_of_times(path, time, columns, monkeypatch):
+    """A time counts with its offset, as ``read`` has it, wherever the machine stands."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    path.write_bytes(line(1, timestamp=time, event="ready", plain=True))
+    _, rows = loaded(path, columns, "timestamp")
+    assert rows == [(datetime(2026, 11, 30, 12, 1),)]
+    assert [item.timestamp for item in read(path)] == [datetime(2026, 11, 30, 12, 1, tzinfo=timezone.utc)]
 
 
 @pytest.mark.parametrize("layout", ["native", "ecs", "otel"])
@@ -254,7 +268,8 @@ def test_torn_files_give_the_lines_that_read_gives(tmp_path_factory, events, cut
     for place, text in cuts:
         data = data[:place] + text + data[place + 17 :]
     path.write_bytes(data)
-    expected = {item.seq: item.timestamp for item in read(path, on_error="skip") if item.writer}
+    found = [item for item in read(path, on_error="skip") if item.writer and is_writer_id(item.writer)]
+    expected = {item.seq: item.timestamp for item in found}
     _, rows = loaded(path, select="seq, timestamp")
     utc = {seq: time.replace(tzinfo=datetime.now().astimezone().tzinfo) for seq, time in rows}
     assert set(expected) <= set(utc)

@@ -217,7 +217,9 @@ _TEXTS = st.sampled_from(
 )
 _VALUES = _TEXTS | st.sampled_from([5, 2**70, True, None, [1], {"a": "é"}, -1])
 _LEVELS = st.sampled_from(["debug", "info", "warning", "error", "critical", "odd", ""])
-_TIMES = st.sampled_from(["2026-11-30T12:01:00.000000Z", "2026-11-30T12:01:00.000001Z", "2026-11-30T12:01:00Z"])
+_TIMES = st.sampled_from(
+    ["2026-11-30T12:01:00.000000Z", "2026-11-30T12:01:00.000001Z", "2026-11-30T12:01:00Z", "2026-11-30T14:01:00+02:00"]
+)
 _KINDS = st.sampled_from(["chat.tool_called", "chat.round_completed", "two\nlines", "", "a[b]", "CHAT.X", "[1]"])
 _ANY_LINE = st.builds(
     lambda fields, header: {**header, **fields},
