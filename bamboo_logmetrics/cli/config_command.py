@@ -10,6 +10,7 @@ import click
 from bamboo_logmetrics import integrations
 from bamboo_logmetrics.cli.config_elasticsearch_command import COMMANDS
 from bamboo_logmetrics.cli.formatting import tolerate_broken_pipe
+from bamboo_logmetrics.cli.terminal import check_stdout
 from bamboo_logmetrics.integrations.grafana import alerts as grafana_alerts
 from bamboo_logmetrics.integrations.grafana import dashboard as grafana_dashboard
 from bamboo_logmetrics.integrations.lnav import log_format
@@ -98,6 +99,7 @@ def lnav(output: str | None) -> None:
 def _write(output: str | None, text: str) -> None:
     """Print a configuration, or write it to a new file."""
     if output is None:
+        check_stdout()
         with tolerate_broken_pipe():
             click.echo(text, nl=False)
         return

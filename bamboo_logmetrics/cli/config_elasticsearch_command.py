@@ -9,6 +9,7 @@ import click
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
 from bamboo_logmetrics.cli.extras import exit_for_missing_extra
 from bamboo_logmetrics.cli.formatting import printable, tolerate_broken_pipe
+from bamboo_logmetrics.cli.terminal import check_stdout
 from bamboo_logmetrics.integrations.elasticsearch.console import console
 from bamboo_logmetrics.integrations.elasticsearch.mapping import Product
 from bamboo_logmetrics.integrations.elasticsearch.requests import KEEP, NAMES, Request, TemplateNames, setup_requests
@@ -100,6 +101,7 @@ def kibana(name: str, pattern: str) -> None:
     curl -X POST "$KIBANA/api/saved_objects/_import?overwrite=true" -H "kbn-xsrf: true" \\
       --form file=@bamboo.ndjson
     """  # noqa: D301 - click wants the character \b itself
+    check_stdout()
     with tolerate_broken_pipe():
         click.echo(saved_objects(TemplateNames(name, pattern)), nl=False)
 
@@ -114,6 +116,7 @@ def _set_up(product: Product, names: TemplateNames, keep: int, url: str | None, 
     requests = setup_requests(product, names, keep=keep)
     if url:
         click.get_current_context().exit(_send(requests, url))
+    check_stdout()
     with tolerate_broken_pipe():
         click.echo(console(requests), nl=False)
 

@@ -11,14 +11,18 @@ from typing import IO
 
 import click
 
+from bamboo_logmetrics.cli.terminal import check_stdout
+
 
 @contextmanager
 def open_output(output: str | None) -> Iterator[IO[bytes]]:
     """Open a new file, or standard output. After an exception, such as an interrupt, the file is not there.
 
-    Raises UsageError for a file that exists, and FileNotFoundError for a directory that does not.
+    Raises UsageError for a file that exists, FileNotFoundError for a directory that does not, and ConfigError if
+    standard output is closed.
     """
     if output is None:
+        check_stdout()
         stream = sys.stdout.buffer
         yield stream
         stream.flush()

@@ -17,6 +17,7 @@ from bamboo_logmetrics.cli.filter_options import filter_options
 from bamboo_logmetrics.cli.formatting import ReadingProgress, plural, printable, reading_progress, tolerate_broken_pipe
 from bamboo_logmetrics.cli.output_file import open_output
 from bamboo_logmetrics.cli.query_output import ResultRow, csv_lines, json_lines, table_text
+from bamboo_logmetrics.cli.terminal import check_stdout
 from bamboo_logmetrics.reading.filters import Filters
 from bamboo_logmetrics.reading.query.connection import with_connection
 from bamboo_logmetrics.reading.query.native_lines import Skipped
@@ -79,6 +80,8 @@ def query(
     bamboo-logmetrics query logs/agent.jsonl --sql 'SELECT model, count(*) FROM rounds GROUP BY model'
     bamboo-logmetrics query 'logs/*.jsonl' -o events.parquet
     """  # noqa: D301 - click wants the character \b itself
+    if output is None:
+        check_stdout()
     form = form or _default_form(output)
     if form == "parquet" and output is None:
         msg = "Parquet needs a file: give -o FILE"

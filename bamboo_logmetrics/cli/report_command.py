@@ -12,6 +12,7 @@ from bamboo_logmetrics.cli import summary_text
 from bamboo_logmetrics.cli.exit_codes import UNUSABLE
 from bamboo_logmetrics.cli.filter_options import model_option, since_option, until_option
 from bamboo_logmetrics.cli.formatting import plural, printable, progress_bar, tolerate_broken_pipe
+from bamboo_logmetrics.cli.terminal import check_stdout
 from bamboo_logmetrics.reading.report.collecting import collect
 from bamboo_logmetrics.reading.report.rendering import render
 from bamboo_logmetrics.reading.report.writing import check_output, replace_page
@@ -75,6 +76,7 @@ def report(
     bamboo-logmetrics report logs/agent.jsonl --anonymous -o shared.html
     bamboo-logmetrics report logs/agent.jsonl -o - | gzip > report.html.gz
     """  # noqa: D301 - click wants the character \b itself
+    check_stdout()
     if output != _STDOUT:
         check_output(output)
     elif sys.stdout.isatty():

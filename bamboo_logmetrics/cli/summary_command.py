@@ -21,6 +21,7 @@ from bamboo_logmetrics.cli.formatting import (
     reading_progress,
     tolerate_broken_pipe,
 )
+from bamboo_logmetrics.cli.terminal import check_stdout
 from bamboo_logmetrics.reading.summary.price_updates import update_prices as fetch_prices
 from bamboo_logmetrics.reading.summary.result import By, Summary
 from bamboo_logmetrics.reading.summary.summarizing import summarize
@@ -105,6 +106,7 @@ def summary(
     bamboo-logmetrics summary logs/agent.jsonl --by model --prices prices.toml
     bamboo-logmetrics summary logs/agent.jsonl --since today --fail-over 'error_rate > 0.1'
     """  # noqa: D301 - click wants the character \b itself
+    check_stdout()
     if update_prices:
         click.echo(printable(fetch_prices()), err=True)
     with reading_progress() as progress:

@@ -7,6 +7,7 @@ import click
 from bamboo_logmetrics import reading
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
 from bamboo_logmetrics.cli.formatting import print_json, printable, progress_bar, show_report, tolerate_broken_pipe
+from bamboo_logmetrics.cli.terminal import check_stdout
 
 _LONG = 100 * 1024 * 1024  # bytes; a shorter log is read before anyone could look at a progress bar
 
@@ -51,6 +52,7 @@ def verify(
     docker logs app | bamboo-logmetrics verify -
     bamboo-logmetrics verify logs/agent.jsonl --acknowledge 9f3c21d07a55e8b04c1d
     """  # noqa: D301 - click wants the character \b itself
+    check_stdout()
     with progress_bar() as progress:
         task = progress.add_task("reading", total=None, visible=False)
 

@@ -51,6 +51,8 @@ def update_prices() -> str:
         providers = json.loads(_fetch(url))
         snapshot = _snapshot(providers)
     except (OSError, HTTPException, ValueError, TypeError, RecursionError) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it is the answer too
         msg = f"cannot update the prices from {url:.200}: {_reason(error)}; without --update-prices nothing is fetched"
         raise ConfigError(msg) from None
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import runpy
+import shlex
 import subprocess
 import sys
 
@@ -36,6 +38,28 @@ def test_help_names_the_completion(run):
     environment = {**ENVIRONMENT, "_BAMBOO_LOGMETRICS_COMPLETE": "zsh_source"}
     done = subprocess.run(PROGRAM, capture_output=True, text=True, check=False, env=environment)
     assert "#compdef bamboo-logmetrics" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "verify FILE", "summary FILE", "summary FILE --format json", "query FILE", "query FILE --format csv",
+        "query FILE --sql 'SELECT 1'", "report FILE -o -", "report FILE -o new.html", "tail FILE",
+        "export FILE --format tagged", "config lnav", "config elasticsearch", "config kibana",
+    ],
+)  # fmt: skip
+def test_without_standard_output(command, path, tmp_path):
+    """A command that prints says in one line that standard output is closed, and makes nothing."""
+    with blm.open_log(path) as log:
+        log.info("ready")
+    before = sorted(os.listdir(tmp_path))
+    text = f"exec {shlex.join(PROGRAM)} {command.replace('FILE', path.name)} >&-"
+    done = subprocess.run(
+        text, shell=True, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path, env=ENVIRONMENT
+    )
+    assert done.returncode == 2
+    assert done.stderr == "Error: standard output is closed; send it to a file or a program\n"
+    assert sorted(os.listdir(tmp_path)) == before
 
 
 @pytest.mark.parametrize("missing", ["click", "rich"])
