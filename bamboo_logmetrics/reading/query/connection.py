@@ -76,8 +76,8 @@ def with_connection(work: Callable[[DuckDBPyConnection, str], Result]) -> Result
 
     with open_connection() as (connection, folder):
         worker = threading.Thread(target=run, name="bamboo-query", daemon=True)
-        worker.start()
         try:
+            worker.start()
             return future.result()
         except KeyboardInterrupt:
             for _ in range(_TIMES):  # it ends at the statement that runs now, or at the next one

@@ -77,6 +77,11 @@ def test_bad_usage(run, args, text):
     assert result.stdout == ""
 
 
+def test_lnav(run):
+    """The command prints the format of lnav."""
+    assert list(json.loads(run("lnav").stdout)) == ["$schema", "bamboo_logmetrics"]
+
+
 def test_grafana(run):
     """The dashboard is JSON, and the alert rules are YAML over the data source that was named."""
     assert json.loads(run("grafana").stdout)["uid"] == "bamboo-logmetrics"

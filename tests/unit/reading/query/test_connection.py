@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 
 import duckdb
 import pytest
 from support.log_lines import as_bytes, with_headers
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.reading.query.connection import close_outside, open_connection
+from bamboo_logmetrics.reading.query.connection import close_outside, open_connection, with_connection
 from bamboo_logmetrics.reading.query.loading import load
 
 OUTSIDE = [
@@ -74,6 +76,23 @@ except KeyboardInterrupt:
     print("interrupted", os.path.exists(folders[0]))
 """)
     assert result.stdout == "interrupted False\n"
+
+
+def test_an_interrupt_ends_the_work_before_the_database():
+    """Ctrl-C in the main thread ends the statement of the other one, and only then is the database closed."""
+    ended = []
+
+    def work(connection, _folder):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        try:
+            connection.execute("SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b").fetchall()
+        except duckdb.Error as error:
+            ended.append(type(error))
+            raise
+
+    with pytest.raises(KeyboardInterrupt):
+        with_connection(work)
+    assert ended == [duckdb.InterruptException]
 
 
 def test_errors_stay_as_they_are():
