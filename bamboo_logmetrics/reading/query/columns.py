@@ -27,8 +27,9 @@ HEADER: Mapping[str, str] = {
 ALWAYS = ("timestamp", "event", "writer", "seq", "plain")  # that are loaded whatever is asked for
 
 CHECKED = ("v",)  # what ``VALID`` needs beside them
-VALID = (
-    "v = 1 AND seq >= 1 AND timestamp IS NOT NULL AND event IS NOT NULL AND regexp_full_match(writer, '[0-9a-f]{20}')"
+VALID = (  # times that Python has too, in every zone
+    "v = 1 AND seq >= 1 AND event IS NOT NULL AND regexp_full_match(writer, '[0-9a-f]{20}') "
+    "AND timestamp BETWEEN TIMESTAMPTZ '0001-01-03 00:00:00+00' AND TIMESTAMPTZ '9999-12-29 00:00:00+00'"
 )
 
 # every column of the view "events", by name: its type in SQL
