@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 
 from bamboo_logmetrics.system import FS
 
@@ -50,3 +51,10 @@ def close_own(fs: FS, fd: int, identity: Identity) -> None:
     finally:  # whatever the look raises: nobody else would close it
         if not taken:
             fs.close(fd)
+
+
+def is_ready(fd: int, seconds: float = 0.0) -> bool:
+    """Return True as soon as a read of a descriptor would not wait, False if that takes longer. Raises OSError."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))

@@ -9,7 +9,7 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 from bamboo_logmetrics.logfiles.compression import DamagedFileError, decompress, kind_of
-from bamboo_logmetrics.logfiles.descriptors import Identity, close_own, identify, identity_of
+from bamboo_logmetrics.logfiles.descriptors import Identity, close_own, identify, identity_of, is_ready
 from bamboo_logmetrics.logfiles.names import Rotated
 from bamboo_logmetrics.logfiles.position import fingerprint
 from bamboo_logmetrics.logfiles.side_files import open_regular
@@ -23,6 +23,7 @@ STDIN = "-"  # the path of a log that is read from standard input, once
 LONGEST_LINE = 4 * 1024 * 1024  # bytes; a file without newlines must not fill the memory, nor may JSON as objects
 
 _CHUNK = 1024 * 1024
+_LOOK_EVERY = 0.2  # seconds between two looks for a signal that came before the wait began, and so did not end it
 _LEFT_OUT = b"\0"  # stands for the rest of a longer line, and makes it invalid: JSON never contains it
 
 
@@ -189,6 +190,8 @@ class StandardInput(PlainFile):
 
     def read(self) -> bytes:
         """Return the bytes that come next; wait for them."""
+        while not is_ready(self._fd, _LOOK_EVERY):
+            pass
         return self._fs.read(self._fd, _CHUNK)
 
     def close(self) -> None:

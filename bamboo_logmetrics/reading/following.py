@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import os
-import select
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -16,6 +15,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.logfiles.descriptors import is_ready
 from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs, open_newest_first
 from bamboo_logmetrics.logfiles.follower import Follower
 from bamboo_logmetrics.logfiles.log_file import LONGEST_LINE, STDIN, LogFile
@@ -105,7 +105,7 @@ class _Stream:
 
     def read(self, size: int) -> Chunk | None:
         """Return the lines that are there; None if there are none yet, or no more. Raises OSError."""
-        while not self.ended and _is_ready(0):
+        while not self.ended and is_ready(0):
             data = self._fs.read(0, size)
             self.ended = not data
             *lines, self._begun = (self._begun + (data or b"\n" * bool(self._begun))).split(b"\n")
@@ -117,12 +117,6 @@ class _Stream:
 
     def close(self) -> None:
         """Leave standard input open."""
-
-
-def _is_ready(fd: int) -> bool:
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 # -- all logs ----------------------------------------------------------------------------

@@ -19,6 +19,7 @@ Result = TypeVar("Result")
 
 _MEMORY = "400MB"  # what goes beyond is kept in the temporary directory
 _AGAIN, _TIMES = 0.02, 100  # seconds until a statement that has begun since is interrupted too, and how often
+_LOOK_EVERY = 0.2  # seconds between two looks for a signal that came before the wait began, and so did not end it
 _MOST_THREADS = 4  # each has buffers of its own
 
 
@@ -78,6 +79,8 @@ def with_connection(work: Callable[[DuckDBPyConnection, str], Result]) -> Result
         worker = threading.Thread(target=run, name="bamboo-query", daemon=True)
         try:
             worker.start()
+            while not future.done():
+                wait([future], timeout=_LOOK_EVERY)
             return future.result()
         except KeyboardInterrupt:
             for _ in range(_TIMES):  # it ends at the statement that runs now, or at the next one

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bamboo_logmetrics._version import __version__
 from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs
-from bamboo_logmetrics.logfiles.log_file import STDIN
+from bamboo_logmetrics.logfiles.log_file import STDIN, StandardInput
 from bamboo_logmetrics.reading.query.connection import check_installed, with_connection
 from bamboo_logmetrics.reading.query.loading import Progress
 from bamboo_logmetrics.reading.report import coverage
@@ -27,12 +27,12 @@ from bamboo_logmetrics.reading.summary.result import Summary
 from bamboo_logmetrics.reading.summary.summarizing import Selection, load_items, select, sum_up
 from bamboo_logmetrics.reading.verification.report import Report
 from bamboo_logmetrics.reading.verification.verifier import verify
+from bamboo_logmetrics.system import FS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _COLUMNS = ("agent", "error_type", "reason", "status_code")
-_CHUNK = 1024 * 1024  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +138,9 @@ def _rereadable_stdin(*, needed: bool) -> Iterator[None]:
     if not needed:
         yield
         return
+    stdin = StandardInput(FS())
     with TemporaryFile() as copy:
-        while chunk := os.read(0, _CHUNK):
+        while chunk := stdin.read():
             copy.write(chunk)
         copy.seek(0)
         own = os.dup(0)

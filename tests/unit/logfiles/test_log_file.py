@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import subprocess
+import sys
 
 import pytest
 from support.faults import FaultyFS
@@ -125,3 +127,30 @@ def test_a_duplicate_is_the_same_file_from_its_beginning(tmp_path, fs, compresse
     file.close()
     assert (copy.offset, copy.read()) == (0, b"one\n")
     copy.close()
+
+
+def test_an_interrupt_that_ends_no_wait_for_standard_input():
+    """Ctrl-C is noticed while standard input is waited for, also if another thread got the signal."""
+    program = """
+import os, signal, threading
+from bamboo_logmetrics.logfiles.log_file import StandardInput
+from bamboo_logmetrics.system import FS
+def kill():
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+class Reader(FS):
+    def read(self, fd, size):
+        data = super().read(fd, size)
+        threading.Timer(0.3, kill).start()  # by then it waits for more
+        return data
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+try:
+    while True:
+        StandardInput(Reader()).read()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdin.write(b"line\n")
+        process.stdin.flush()
+        assert process.stdout.read() == b"interrupted\n"

@@ -78,6 +78,26 @@ except KeyboardInterrupt:
     assert result.stdout == "interrupted False\n"
 
 
+def test_an_interrupt_that_ends_no_wait(run_python):
+    """Ctrl-C is noticed also if it came before the wait for the work began, as where another thread gets the signal."""
+    result = run_python("""
+import os, signal, threading
+from bamboo_logmetrics.reading.query.connection import with_connection
+def kill():
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+def work(connection, folder):
+    threading.Timer(0.3, kill).start()  # by then the result is waited for
+    connection.execute("SELECT sum(a.range * b.range) FROM range(100000000) a, range(1000000) b")
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+try:
+    with_connection(work)
+except KeyboardInterrupt:
+    print("interrupted")
+""")
+    assert (result.stdout, result.stderr) == ("interrupted\n", "")
+
+
 def test_an_interrupt_ends_the_work_before_the_database():
     """Ctrl-C in the main thread ends the statement of the other one, and only then is the database closed."""
     ended = []
