@@ -62,9 +62,10 @@ def report(
     summary, and it shows the result of verify.
 
     With --anonymous the names of sessions, projects, agents, tools, files and hosts are replaced by short hashes,
-    whose key is new for each page and kept nowhere. Names of models and providers, and counts and times, stay.
+    whose key is new for each page and kept nowhere. Public names of models and providers, and counts and
+    times, stay.
 
-    An older page of the same name is replaced when the new one is ready. A file that is not a page is never replaced.
+    An older page of the same name is replaced when the new one is ready. Any other file is never replaced.
 
     \b
     Exit code: 0 done, 2 bad usage, or a page that cannot be written,

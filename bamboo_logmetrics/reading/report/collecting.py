@@ -73,34 +73,29 @@ def collect(
                 "version": __version__,
                 "generated_at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "anonymous": anonymous,
-                **_contents(connection, summary, report, wanted, names),
+                **_contents(connection, summary, wanted, names),
+                **_missing(connection, summary, report, names),
+                "covers": coverage.describe(summary, report, names, own_prices.name if own_prices else "")
+                | _filters(wanted, names),
             }
             return ReportData(page, summary)
 
         return with_connection(work)
 
 
-def _contents(
-    connection: DuckDBPyConnection, summary: Summary, report: Report, wanted: Selection, names: ShownNames
-) -> dict[str, Any]:
+def _contents(connection: DuckDBPyConnection, summary: Summary, wanted: Selection, names: ShownNames) -> dict[str, Any]:
     where, values = wanted.condition()
     create_ranked(connection, where, values, summary.zone)
     length = int((summary.last - summary.first).total_seconds()) if summary.first and summary.last else 0
     figures = Figures(connection, names, length, summary.zone)
     sessions = Sessions(connection, figures, names, where, values)
     timelines, starts = sessions.timelines()
-    ends, more_ends = coverage.find_unclean_ends(connection, report, names)
-    gaps, more_gaps = coverage.find_gaps(connection, report, names)
     totals = dataclasses.asdict(summary.totals)
     del totals["key"]
-    filters = {"model": names.show("model", wanted.model or "") or None}
-    filters["project"] = names.show("project", wanted.project or "") or None
     return {
         "zone": summary.tz,
         "offset_s": list(offsets(_moments(connection), summary.zone)),
-        "covers": coverage.describe(summary, report, names) | filters,
         "totals": totals,
-        "warnings": [warning.text for warning in summary.warnings],
         **{f"{name}s": figures.dictionaries[name] for name in ("model", "project", "agent", "provider", "tool")},
         "bucket_s": figures.width,
         "latency_edges_ms": list(EDGES_MS),
@@ -108,14 +103,29 @@ def _contents(
         "tool_calls": figures.tool_calls(),
         "errors": figures.errors(sessions.failed()),
         "drops": figures.drops(),
-        "unclean": ends,
-        "more_unclean": more_ends,
-        "gaps": gaps,
-        "more_gaps": more_gaps,
         "sessions": sessions.columns(),
         "more_sessions": sessions.more,
         "timelines": timelines,
         "timeline_start_s": starts,
+    }
+
+
+def _missing(connection: DuckDBPyConnection, summary: Summary, report: Report, names: ShownNames) -> dict[str, Any]:
+    ends, more_ends = coverage.find_unclean_ends(connection, report, names)
+    gaps, more_gaps = coverage.find_gaps(connection, report, names)
+    return {
+        "warnings": [warning.text for warning in summary.warnings],
+        "unclean": ends,
+        "more_unclean": more_ends,
+        "gaps": gaps,
+        "more_gaps": more_gaps,
+    }
+
+
+def _filters(wanted: Selection, names: ShownNames) -> dict[str, str | None]:
+    return {
+        "model": names.show("model", wanted.model or "") or None,
+        "project": names.show("project", wanted.project or "") or None,
     }
 
 

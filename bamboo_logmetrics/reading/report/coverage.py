@@ -18,14 +18,18 @@ _LONGEST_PROBLEM = 300  # characters
 _UNCLEAN = "unclean end"
 
 
-def describe(summary: Summary, report: Report, names: ShownNames) -> dict[str, Any]:
+def describe(summary: Summary, report: Report, names: ShownNames, price_file: str = "") -> dict[str, Any]:
     """Return the files, the times, the result of ``verify`` and the prices.
 
     Args:
         summary: the summary of the same files.
         report: the result of ``verify``.
         names: the names as the page shows them.
+        price_file: the name of the prices that users gave, within that of all prices; empty without any.
     """
+    prices = summary.prices
+    if names.anonymous and price_file:
+        prices = prices.replace(price_file, "a file of prices")
     files = list(dict.fromkeys(summary.files))
     return {
         "files": [names.show("file", _near(file)) for file in files[:_MOST_FILES]],
@@ -38,7 +42,7 @@ def describe(summary: Summary, report: Report, names: ShownNames) -> dict[str, A
         "verify": _verdict(report, names),
         "priced": summary.totals.priced_calls,
         "calls": summary.totals.usage_calls,
-        "prices_version": summary.prices,
+        "prices_version": prices,
     }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 
 from bamboo_logmetrics.events import ForwardStatus, RoundStatus, SessionStatus
 from bamboo_logmetrics.pipeline.statistics import DROP_REASONS
+from bamboo_logmetrics.reading.report.model_names import split
 from bamboo_logmetrics.usage.provider_names import standard_name
 from bamboo_logmetrics.usage.providers import HOSTS, OPERATIONS
 
@@ -36,9 +37,6 @@ _PUBLIC: Mapping[str, Collection[str]] = {
     "reason": frozenset(DROP_REASONS),
 }
 _STATUS_CODE = re.compile(r"(HTTP )?[1-5][0-9][0-9]", re.ASCII)
-_OWNED_MODEL = re.compile(
-    r"ft:|arn:|[^a-z]*accounts/|projects/", re.ASCII
-)  # a model whose name holds that of its owner
 
 
 class ShownNames:
@@ -59,11 +57,17 @@ class ShownNames:
         """Return a name as the page shows it.
 
         Args:
-            kind: such as ``session``, ``project`` or ``tool``.
+            kind: such as ``session``, ``project`` or ``tool``. Of a ``model`` only the parts that are not public are
+                replaced.
             name: the name in the log; an empty one stays.
         """
         if not self.anonymous or not name or _is_public(kind, name):
             return _shorten(name)
+        if kind == "model":
+            return _shorten("".join(part if public else self._hash(kind, part) for part, public in split(name)))
+        return self._hash(kind, name)
+
+    def _hash(self, kind: str, name: str) -> str:
         if (kind, name) not in self._names:
             self._names[kind, name] = self._replace(kind, name)
         return self._names[kind, name]
@@ -77,8 +81,6 @@ class ShownNames:
 
 
 def _is_public(kind: str, name: str) -> bool:
-    if kind == "model":
-        return not _OWNED_MODEL.match(name.lower()) and "@" not in name and "://" not in name
     if kind == "error" and _STATUS_CODE.fullmatch(name):
         return True
     return name.lower() in _PUBLIC.get(kind, ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -17,7 +18,9 @@ from bamboo_logmetrics.reading.report.rendering import render
 from bamboo_logmetrics.reading.summary.periods import LOCAL
 from bamboo_logmetrics.reading.summary.result import Summary
 
-_BEGINNING = b"<!doctype html"
+_GENERATOR = b'<meta name="generator" content="bamboo-logmetrics'  # in each page, as template.html has it
+_HEAD = 4096  # bytes of a page, within which its generator stands
+_STDOUT = "-"
 _MODE = 0o666  # less the umask
 
 
@@ -42,7 +45,7 @@ def write_report(
 
     Args:
         paths: logs, rotated files (each stands for its log) or patterns, as for ``verify``; ``"-"`` is standard input.
-        output: the path of the page.
+        output: the path of the page. A file there must be an older page, or empty.
         since: the first time that counts: a datetime, ISO 8601, ``"2h"`` (ago), ``"yesterday"``.
         until: the first time that does not count any more.
         model: counts this model only.
@@ -56,8 +59,8 @@ def write_report(
     Returns the summary that the page shows.
 
     Raises FileNotFoundError for a path or pattern that names nothing, and for an output in no directory; ConfigError
-    for a wrong argument, a path that is not a regular file, an output that is another file than a page, or a package
-    that is not installed; another OSError if the page cannot be written.
+    for a wrong argument, a path that is not a regular file, an output that is a dash or another file than an older
+    page, or a package that is not installed; another OSError if the page cannot be written.
     """
     check_output(output)
     data = collect(
@@ -77,18 +80,35 @@ def write_report(
 
 def check_output(output: AnyPath) -> None:
     """Raise ConfigError or an OSError for a path to which no page may be written: one of another file, or of none."""
-    path = os.path.realpath(os.fsdecode(output))
-    if not os.path.isdir(os.path.dirname(path)):
-        msg = f"no such directory: {os.path.dirname(path)}; make it first"
+    name = os.fsdecode(output)
+    if name == _STDOUT:
+        msg = "a dash names no file here; give the path of the page, such as report.html"
+        raise ConfigError(msg)
+    path = os.path.realpath(name)
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        msg = f"no such directory: {folder}; make it first"
         raise FileNotFoundError(errno.ENOENT, msg)
     if os.path.isdir(path):
-        msg = f"{os.fsdecode(output)} is a directory; give the name of a file, such as report.html"
+        msg = f"{name} is a directory; give the name of a file, such as report.html"
         raise ConfigError(msg)
-    if os.path.isfile(path) and os.path.getsize(path):
-        with open(path, "rb") as file:
-            if file.read(len(_BEGINNING)).lower() != _BEGINNING:
-                msg = f"{os.fsdecode(output)} exists and is not a page: remove it, or give another name"
-                raise ConfigError(msg)
+    if os.path.exists(path) and not os.path.isfile(path):
+        return
+    if not os.access(folder, os.W_OK | os.X_OK):
+        msg = f"no permission to write in {folder}; use another directory"
+        raise PermissionError(errno.EACCES, msg)
+    if os.path.isfile(path) and not _is_ours(path):
+        msg = f"{name} exists and is not a page of this command: remove it, or give another name"
+        raise ConfigError(msg)
+
+
+def _is_ours(path: str) -> bool:
+    """Return True for a file that a page may replace: an older page, or an empty file."""
+    if not os.access(path, os.R_OK):
+        return False
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+    return not head or _GENERATOR in head
 
 
 def replace_page(output: AnyPath, page: bytes) -> None:
@@ -108,7 +128,15 @@ def replace_page(output: AnyPath, page: bytes) -> None:
             if os.path.exists(path):
                 os.fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode))
         os.replace(temporary, path)
+    except OSError as error:
+        _remove(temporary)
+        msg = f"cannot write {path}: {error.strerror or error}; make room there, or give another path"
+        raise OSError(error.errno, msg) from error
     except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        _remove(temporary)
         raise
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)

@@ -18,6 +18,8 @@ ROUND = {
     "prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12, "model": "m-1", "cost_usd": 0.25,
 }  # fmt: skip
 
+OLD = b'<!doctype html><meta name="generator" content="bamboo-logmetrics">old'
+
 
 @pytest.fixture
 def here(path, monkeypatch):
@@ -78,7 +80,7 @@ def test_prices(run, here, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
-        (["-o", "a.jsonl"], "is not a page: remove it, or give another name"),
+        (["-o", "a.jsonl"], "is not a page of this command: remove it, or give another name"),
         (["-o", "."], "give the name of a file"),
         (["-o", "none/report.html"], "make it first"),
         (["--since", "soon"], "use one such as"),
@@ -118,7 +120,7 @@ def test_without_duckdb(here):
 def test_interrupt_leaves_nothing_behind(tmp_path):
     """Ctrl-C while standard input is read gives 130, leaves no file, and keeps the older page."""
     page, temporary = tmp_path / "report.html", tmp_path / "tmp"
-    page.write_bytes(b"<!doctype html>old")
+    page.write_bytes(OLD)
     temporary.mkdir()
     command = [sys.executable, "-m", "bamboo_logmetrics", "report", "-", "-o", str(page)]
     env = os.environ | {"TMPDIR": str(temporary)}
@@ -132,4 +134,4 @@ def test_interrupt_leaves_nothing_behind(tmp_path):
         assert process.returncode == 130
         assert process.stderr.read() == b"interrupted\n"
     assert sorted(os.listdir(tmp_path)) == ["report.html", "tmp"]
-    assert (os.listdir(temporary), page.read_bytes()) == ([], b"<!doctype html>old")
+    assert (os.listdir(temporary), page.read_bytes()) == ([], OLD)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ import bamboo_logmetrics as blm
 from bamboo_logmetrics.cli.commands import cli
 from bamboo_logmetrics.format.layouts import ECS, OTEL
 from bamboo_logmetrics.reading.report.collecting import collect
+from bamboo_logmetrics.reading.report.rendering import render
 
 ROUND = {
     "event": "chat.round_completed", "round_id": "r", "session_id": "s", "status": "success", "latency_ms": 100,
@@ -212,6 +214,17 @@ SECRETS = {
 }  # fmt: skip
 
 
+OWNED_MODELS = [
+    "openai/ft:gpt-4o:acme:support:Ab1",
+    "bedrock/arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-opus-4",
+    "accounts/acme/models/llama-v3p1-8b",
+    "projects/acme/locations/us-central1/publishers/google/models/gemini-2.5-pro",
+    "/home/acme/models/Llama-3.3-70B-Instruct.gguf",
+    "azure/acme-gpt-4o",
+    "https://llm.acme.example/v1/gpt-4",
+]
+
+
 def test_anonymous(tmp_path):
     """No name of the log is on an anonymous page, the names of models are, and two pages share no hash."""
     path = tmp_path / "acme.jsonl"
@@ -221,6 +234,7 @@ def test_anonymous(tmp_path):
         REQUEST | SECRETS | {"status": "error", "model": "ft:gpt-5:acme::1"},
         TOOL | SECRETS | {"tool_name": "acme_tool", "success": False},
         TOOL | SECRETS | {"tool_name": "Grep"},
+        *(ROUND | {"round_id": name, "model": name} for name in OWNED_MODELS),
         {"event": "forward.request_started", "request_id": "q", "endpoint": "/acme/v1", "model": "x"},
         {
             "event": "chat.session_started",
@@ -234,8 +248,14 @@ def test_anonymous(tmp_path):
     lines = with_headers(events)
     lines[3]["seq"] = 90  # a gap, so that verify names the file
     path.write_bytes(as_bytes(lines) + b"acme\n")
+    prices = tmp_path / "acme-prices.toml"
+    prices.write_text('[[price]]\nmodel = "gpt-5"\ninput = 1\noutput = 2\n')
     first, second = (collect(path, anonymous=True, project="acme-secret").page for _ in range(2))
-    assert "acme" not in json.dumps(collect(path, anonymous=True).page).lower()
+    whole = collect(path, anonymous=True, model="ft:gpt-5:acme::1", prices=prices).page
+    assert not re.search(rb"acme|123456789012", render(whole, "T"), re.IGNORECASE)
+    assert whole["covers"]["prices_version"].startswith("a file of prices")
+    page = render(collect(path, anonymous=True, prices=prices).page, "T")
+    assert not re.search(rb"acme|123456789012", page, re.IGNORECASE)
     text = json.dumps(first)
     assert "acme" not in text.lower()
     assert {"gpt-5", "Grep"} <= set(first["models"]) | set(first["tools"])

@@ -16,7 +16,7 @@ ROUND = {
     "event": "chat.round_completed", "round_id": "r", "session_id": "s", "status": "success", "latency_ms": 100,
     "prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12,
 }  # fmt: skip
-OLD = b"<!DOCTYPE html>old"
+OLD = b'<!DOCTYPE html><meta name="generator" content="bamboo-logmetrics">old'
 
 
 @pytest.fixture
@@ -52,14 +52,34 @@ def test_an_older_page_is_replaced(small_log, tmp_path):
 
 
 def test_something_else_is_not_replaced(small_log, tmp_path):
-    """A log, any other file and a directory are refused before anything is read, and stay."""
+    """A log, a page of others, a directory and a dash are refused before anything is read, and stay."""
     before = small_log.read_bytes()
-    for name, output in {"exists and is not a page": small_log, "is a directory": tmp_path}.items():
+    other = tmp_path / "other.html"
+    other.write_bytes(b"<!DOCTYPE html><title>Budget</title>")
+    late = tmp_path / "late.html"  # a page of others that quotes one of ours
+    late.write_bytes(b"<!DOCTYPE html>" + bytes(4096) + OLD)
+    refused = {small_log: "not a page of this", other: "remove it, or give another name", late: "not a page of this"}
+    for output, name in (refused | {tmp_path: "is a directory", "-": "give the path of the page"}).items():
         with pytest.raises(blm.ConfigError, match=name):
             blm.write_report(small_log, output)
     with pytest.raises(FileNotFoundError, match="no such directory"):
         blm.write_report(small_log, tmp_path / "none" / "report.html")
     assert small_log.read_bytes() == before
+    assert other.read_bytes() == b"<!DOCTYPE html><title>Budget</title>"
+    assert not os.path.exists("-")
+
+
+@pytest.mark.skipif(not hasattr(os, "setresuid"), reason="needs setresuid to be another user than root")
+def test_where_nobody_may_write(tmp_path):
+    """A directory that is not writable is told before anything is read, with what to do."""
+    tmp_path.chmod(0o700)
+    ids = os.getresuid()
+    os.setresuid(*(ids if ids[0] else (65_534, 65_534, 0)))
+    try:
+        with pytest.raises(PermissionError, match="no permission to write in /; use another directory"):
+            writing.check_output("/report.html")
+    finally:
+        os.setresuid(*ids)
 
 
 @pytest.mark.parametrize("failing", ["replace", "fchmod"])
@@ -79,10 +99,11 @@ def test_a_failure_leaves_the_older_page(tmp_path, monkeypatch, failing, error):
     assert page.read_bytes() == OLD
 
 
-def test_no_room_for_a_temporary_file(tmp_path):
-    """A name that cannot be made beside the page is an error, and nothing is there."""
-    with pytest.raises(FileNotFoundError):
-        writing.replace_page(tmp_path / "none" / "page.html", b"new")
+def test_a_directory_that_is_gone(tmp_path):
+    """A page that cannot be written is an error that names the page, not a temporary file, and nothing is there."""
+    page = tmp_path / "none" / "page.html"
+    with pytest.raises(FileNotFoundError, match=f"cannot write {page}: No such file or directory; .* another path"):
+        writing.replace_page(page, b"new")
     assert os.listdir(tmp_path) == []
 
 
