@@ -274,7 +274,8 @@ def test_every_command_is_documented():
     from bamboo_logmetrics.cli.commands import cli
 
     text = read("docs/reference/cli.md")
-    for name, command in cli.commands.items():
+    for name in cli.list_commands(click.Context(cli)):
+        command = cli.get_command(click.Context(cli), name)
         section = re.search(rf"^## bamboo-logmetrics {name}\b.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
         assert section, name
         subcommands = getattr(command, "commands", {"": command})

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import click
 
 from bamboo_logmetrics._version import __version__
-from bamboo_logmetrics.cli.completion_command import completion
-from bamboo_logmetrics.cli.config_command import config
-from bamboo_logmetrics.cli.demo_command import demo
 from bamboo_logmetrics.cli.exit_codes import INTERRUPTED, UNUSABLE
-from bamboo_logmetrics.cli.export_command import export
 from bamboo_logmetrics.cli.formatting import printable
-from bamboo_logmetrics.cli.import_command import import_group
-from bamboo_logmetrics.cli.query_command import query
-from bamboo_logmetrics.cli.report_command import report
-from bamboo_logmetrics.cli.run_command import run
-from bamboo_logmetrics.cli.ship_command import ship
-from bamboo_logmetrics.cli.summary_command import summary
-from bamboo_logmetrics.cli.tail_command import tail
-from bamboo_logmetrics.cli.verify_command import verify
 from bamboo_logmetrics.errors import BambooLogError
+
+# the module of each command, and its name there; it is imported when it is run, so that each starts fast
+_COMMANDS = {
+    "completion": "completion_command:completion",
+    "config": "config_command:config",
+    "demo": "demo_command:demo",
+    "export": "export_command:export",
+    "import": "import_command:import_group",
+    "query": "query_command:query",
+    "report": "report_command:report",
+    "run": "run_command:run",
+    "ship": "ship_command:ship",
+    "summary": "summary_command:summary",
+    "tail": "tail_command:tail",
+    "verify": "verify_command:verify",
+}
 
 
 class _Group(click.Group):
-    """Turns the exceptions of a command into a message and an exit code."""
+    """Imports a command when it is asked for; turns its exceptions into a message and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the interface of click
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"bamboo_logmetrics.cli.{module}"), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -60,6 +75,3 @@ def cli() -> None:
       eval "$(bamboo-logmetrics completion bash)"
     """  # noqa: D301 - click wants the character \b itself
 
-
-for _command in (completion, config, demo, export, import_group, query, report, run, ship, summary, tail, verify):
-    cli.add_command(_command)

@@ -88,9 +88,13 @@ def _existing(fs: FS, log: str) -> list[Rotated]:
 
 def size_of(fs: FS, log: str) -> int:
     """Return the bytes in all files of a log; of those removed meanwhile, 0."""
+    return sum(size_at(fs, path) for path in paths_of(fs, log))
+
+
+def paths_of(fs: FS, log: str) -> list[str]:
+    """Return the paths of all files of a log, the active one first."""
     directory = os.path.dirname(log)
-    names = [item.name for item in _existing(fs, log)]
-    return sum(size_at(fs, path) for path in [log, *(os.path.join(directory, name) for name in names)])
+    return [log, *(os.path.join(directory, item.name) for item in _existing(fs, log))]
 
 
 def size_at(fs: FS, path: str) -> int:

@@ -34,9 +34,7 @@ def check_installed() -> None:
 
 @contextmanager
 def open_connection() -> Iterator[tuple[DuckDBPyConnection, str]]:
-    """Open an empty database; give it and the temporary directory that holds it, which is removed at the end.
-
-    A file needs a tenth of the memory: only on a disk does DuckDB compress tables.
+    """Open an empty database in memory; give it and its temporary directory, which is removed at the end.
 
     Raises ConfigError if the package duckdb is not installed.
     """
@@ -54,7 +52,7 @@ def open_connection() -> Iterator[tuple[DuckDBPyConnection, str]]:
             "enable_external_file_cache": False,  # paths are descriptors, which are used again for other files
             "python_enable_replacements": False,  # a name in a query is never a variable of this program
         }
-        connection = duckdb.connect(os.path.join(folder, "lines.duckdb"), config=config)
+        connection = duckdb.connect(config=config)
         try:
             yield connection, folder
         finally:
@@ -92,6 +90,15 @@ def with_connection(work: Callable[[DuckDBPyConnection, str], Result]) -> Result
         finally:
             if future.done():  # else it waits for standard input, and ends with the process
                 worker.join()
+
+
+def use_disk(connection: DuckDBPyConnection, folder: str) -> None:
+    """Keep the tables that follow in a file in the temporary directory.
+
+    That takes twice the time and a tenth of the memory: only on a disk does DuckDB compress tables.
+    """
+    path = os.path.join(folder, "lines.duckdb").replace("'", "''")
+    connection.execute(f"ATTACH '{path}' AS stored; USE stored; PRAGMA disable_checkpoint_on_shutdown")
 
 
 def close_outside(connection: DuckDBPyConnection) -> None:

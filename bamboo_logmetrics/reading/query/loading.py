@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bamboo_logmetrics.logfiles.compression import kind_of
-from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs, open_files, size_of
+from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs, open_files, paths_of, size_at, size_of
 from bamboo_logmetrics.logfiles.log_file import STDIN, LogFile
 from bamboo_logmetrics.reading.query.columns import ALWAYS, CHECKED, COLUMNS, LINE, VALID, struct_of, types_of, value_of
+from bamboo_logmetrics.reading.query.connection import use_disk
 from bamboo_logmetrics.reading.query.native_lines import Skipped, is_native, write_native
 from bamboo_logmetrics.system import FS
 
@@ -31,7 +32,9 @@ Progress = Callable[[int, int], None]
 
 _DESCRIPTORS = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
 _FIRST = 64 * 1024  # bytes in which the first line is looked for
-_FILES, _BYTES = 32, 256 * 1024 * 1024  # that are read by one statement
+_FILES, _BYTES = 32, 512 * 1024 * 1024  # that are read by one statement
+_IN_MEMORY = 512 * 1024 * 1024  # bytes of lines; the tables of more are kept on a disk
+_RATIO = 10  # of the bytes of lines to those of a compressed file, about
 _PLAIN = "uncompressed"  # the word of both DuckDB 1 and 2
 _LONGEST_LINE = 8 * 1024 * 1024  # bytes; each thread has buffers of twice as much
 
@@ -71,6 +74,8 @@ def load(
     Raises FileNotFoundError for a path or pattern that names nothing, ConfigError for one that is not a regular file.
     """
     logs = find_logs(paths)
+    if sum(_plain_size(log) for log in logs) > _IN_MEMORY:
+        use_disk(connection, folder)
     loader = _Loader(connection, folder, list(dict.fromkeys([*ALWAYS, *columns])))
     total = sum(size_of(FS(), log) for log in logs)
     done = 0
@@ -82,6 +87,11 @@ def load(
             on_progress(done, max(done, total))
     loader.remove_repeats()
     return loader.loaded
+
+
+def _plain_size(log: str) -> int:
+    """Return about how many bytes a log has, decompressed."""
+    return sum(size_at(FS(), path) * (_RATIO if kind_of(path) else 1) for path in paths_of(FS(), log))
 
 
 def create_lines(connection: DuckDBPyConnection, columns: Collection[str]) -> None:

@@ -32,7 +32,7 @@ from bamboo_logmetrics.system import FS
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_COLUMNS = ("agent", "error_type", "reason", "status_code")
+_COLUMNS = ("agent", "endpoint", "error_type", "parent_session_id", "project", "reason", "status_code", "tool_name")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,10 +28,9 @@ _TEXTS += ("git_branch", "mcp_server", "price_model", "service_tier", "speed", "
 
 # the columns that the views need for these measures, whatever the key is
 NEEDED = (
-    *("source", "session_id", "round_id", "client_round_id", "parent_session_id", "request_id", "endpoint", "model"),
-    *("response_model", "provider", "status", "success", "side", "iteration", "usage_source", "latency_source"),
-    *("latency_ms", "time_to_first_token_ms", "cost_usd", "count", "tool_name", "project", *TOKENS),
-    *("service_tier", "speed", "web_searches"),
+    *("source", "session_id", "round_id", "client_round_id", "request_id", "model", "response_model", "provider"),
+    *("status", "success", "side", "iteration", "usage_source", "latency_source", "latency_ms", "count", *TOKENS),
+    *("time_to_first_token_ms", "cost_usd", "service_tier", "speed", "web_searches"),
 )
 
 
@@ -107,16 +106,17 @@ _ITEMS = " UNION ALL ".join(
     )
 )
 
+_DIGITS = 9  # of a cost, behind the point
+
 _QUANTILES: Mapping[str, tuple[str, str, tuple[float, ...]]] = {
     "latency": ("latency_ms", "attempt", (0.5, 0.95, 0.99)),
     "time_to_first_token": ("time_to_first_token_ms", "attempt", (0.5, 0.95)),
     "tool_latency": ("latency_ms", "kind = 'tool'", (0.5, 0.95, 0.99)),
 }
 
-# the fields of a row by their SQL; those of quantiles are added
+# The fields of a row, each by its SQL over items, and over the sums of sessions, which are far fewer; those of quantiles
+# are added. Names that begin with "_" are parts of fields.
 MEASURES: Mapping[str, str] = {
-    "sessions": "count(DISTINCT session)",
-    "active_sessions": "count(DISTINCT session) FILTER (active)",
     "rounds": "count(*) FILTER (kind = 'round' AND whole)",
     "requests": "count(*) FILTER (kind = 'request' AND whole)",
     "tool_calls": "count(*) FILTER (kind = 'tool')",
@@ -128,8 +128,8 @@ MEASURES: Mapping[str, str] = {
     "_prompts": "sum(prompt_tokens) FILTER (cache_read_tokens IS NOT NULL)",
     "_timed_tokens": "sum(completion_tokens) FILTER (latency_ms > 0)",
     "_milliseconds": "sum(latency_ms) FILTER (completion_tokens IS NOT NULL AND latency_ms > 0)",
-    "cost_usd": "sum(cost_usd)",
-    "reported_cost_usd": "sum(reported_cost_usd)",
+    "cost_usd": "fsum(cost_usd)",
+    "reported_cost_usd": "fsum(reported_cost_usd)",
     "reported_calls": "count(reported_cost_usd)",
     "priced_calls": "count(cost_usd)",
     "partly_priced": "count(*) FILTER (partly_priced)",
@@ -140,12 +140,34 @@ MEASURES: Mapping[str, str] = {
     "_first": "min(timestamp)",
     "_last": "max(timestamp)",
 }
-_EXPRESSIONS = dict(MEASURES) | {
-    f"_{name}": f"quantile_disc({column}, {list(points)}) FILTER ({condition})"
-    for name, (column, condition, points) in _QUANTILES.items()
+_OF_SESSIONS: Mapping[str, str] = {
+    "sessions": "count(DISTINCT session)",
+    "active_sessions": "count(DISTINCT session) FILTER (active)",
 }
-EXPRESSIONS = ", ".join(f'{sql} AS "{name}"' for name, sql in _EXPRESSIONS.items())
-NAMES = tuple(_EXPRESSIONS)
+
+
+def _total(name: str, sql: str) -> str:
+    """Return the SQL over parts of a measure that gives what its own SQL gives over all."""
+    function = sql.partition("(")[0]
+    if function == "count":
+        return f'coalesce(sum("{name}"), 0)'
+    if name.endswith("cost_usd"):  # which differs in its last digits with the order of the sum
+        return f'round(fsum("{name}"), {_DIGITS})'
+    return f'{function}("{name}")'
+
+
+_PARTS = dict(MEASURES) | {
+    f"_{name}": f"list({column}) FILTER ({condition} AND {column} IS NOT NULL)"
+    for name, (column, condition, _) in _QUANTILES.items()
+}
+_TOTALS = dict(_OF_SESSIONS) | {name: _total(name, sql) for name, sql in MEASURES.items()}
+_TOTALS |= {
+    f"_{name}": f"list_aggregate(flatten(list(_{name}) FILTER (_{name} IS NOT NULL)), 'quantile_disc', {list(points)})"
+    for name, (_, _, points) in _QUANTILES.items()
+}
+PARTS = ", ".join(f'{sql} AS "{name}"' for name, sql in _PARTS.items())
+TOTALS = ", ".join(f'{sql} AS "{name}"' for name, sql in _TOTALS.items())
+NAMES = tuple(_TOTALS)
 
 
 def create_items(connection: DuckDBPyConnection) -> None:
@@ -154,8 +176,8 @@ def create_items(connection: DuckDBPyConnection) -> None:
 
 
 def make_row(key: str | None, values: Mapping[str, Any]) -> SummaryRow:
-    """Return a row of the values of :data:`EXPRESSIONS`."""
-    fields = {name: values[name] for name in MEASURES if not name.startswith("_")}
+    """Return a row of the values of :data:`TOTALS`."""
+    fields = {name: values[name] for name in NAMES if not name.startswith("_")}
     for name, (_, _, points) in _QUANTILES.items():
         quantiles = values[f"_{name}"] or [None] * len(points)
         fields |= {f"{name}_p{round(point * 100)}_ms": value for point, value in zip(points, quantiles, strict=True)}

@@ -14,7 +14,7 @@ from bamboo_logmetrics.reading.query.connection import close_outside, with_conne
 from bamboo_logmetrics.reading.query.loading import Loaded, Progress, load
 from bamboo_logmetrics.reading.query.times import find_time
 from bamboo_logmetrics.reading.query.views import create_views
-from bamboo_logmetrics.reading.summary.measures import EXPRESSIONS, NAMES, NEEDED, create_items, make_row
+from bamboo_logmetrics.reading.summary.measures import NAMES, NEEDED, PARTS, TOTALS, create_items, make_row
 from bamboo_logmetrics.reading.summary.periods import LOCAL, PERIODS, create_periods, find_zone, zone_text
 from bamboo_logmetrics.reading.summary.price_files import read_price_file
 from bamboo_logmetrics.reading.summary.prices import create_costs
@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 
 # the columns of "items" by key, where they have another name
 _KEYS: Mapping[str, str] = {
-    "session": "session",
     "round": "round_id",
     "tool": "tool_name",
     **dict.fromkeys(PERIODS, "period"),
 }
 _OWN_ROWS = {"tool", "mcp_server", "endpoint"}  # keys that other things do not have
-_LOADED_FOR_KEY = ("agent", "git_branch", "mcp_server")
+# what is loaded for keys besides
+_LOADED_FOR: Mapping[str, str] = {"tool": "tool_name"} | {
+    name: name for name in ("agent", "endpoint", "git_branch", "mcp_server", "project")
+}
 _CONDITIONS: Mapping[str, str] = {
     "since": "timestamp >= $since",
     "until": "timestamp < $until",
@@ -105,7 +107,9 @@ def summarize(
     _check(by, compare, since)
     own_prices = None if prices is None else read_price_file(prices)
     wanted = select(since, until, model, project, tz)
-    columns = (by,) if by in _LOADED_FOR_KEY else ()
+    columns = [_LOADED_FOR[by]] if by in _LOADED_FOR else []
+    columns += ["project"] if project is not None else []
+    columns += ["parent_session_id"] if rollup else []
 
     def work(connection: DuckDBPyConnection, folder: str) -> Summary:
         loaded = load_items(connection, folder, paths, columns=columns, on_progress=on_progress)
@@ -249,21 +253,26 @@ def _sum(
 
 
 def _statement(by: str | None, where: str) -> str:
-    key = _KEYS.get(by, by) if by else "NULL"
+    """Return the statement that sums up items by session, and then the sessions by key."""
+    of_items = "NULL" if by in {None, "session"} else _KEYS.get(str(by), by)
+    key = "session" if by == "session" else "key"
     group = "key, grouping(key) = 1," if by else "NULL, true,"
     sets = "GROUPING SETS ((key), ())" if by else "GROUPING SETS (())"
     periods = ", periods.key AS period" if by in PERIODS else ""
     join = "LEFT JOIN periods ON quarter = time_bucket(INTERVAL 15 MINUTES, timestamp)" if by in PERIODS else ""
     return f"""
-        SELECT {group} {EXPRESSIONS} FROM (
-            SELECT {key} AS key, * FROM (
-                SELECT items.*, coalesce(root, items.session_id) AS session,
-                    active_sessions.session_id IS NOT NULL AS active{periods}
-                FROM costed AS items
-                LEFT JOIN roots ON roots.session_id = items.session_id
-                LEFT JOIN active_sessions ON active_sessions.session_id = items.session_id
-                {join}
-            ) WHERE {where}
+        SELECT {group} {TOTALS} FROM (
+            SELECT * REPLACE ({key} AS key) FROM (
+                SELECT parts.*, coalesce(root, parts.session_id) AS session,
+                    active_sessions.session_id IS NOT NULL AS active
+                FROM (
+                    SELECT {of_items} AS key, session_id, {PARTS}
+                    FROM (SELECT costed.*{periods} FROM costed {join} WHERE {where})
+                    GROUP BY ALL
+                ) AS parts
+                LEFT JOIN roots ON roots.session_id = parts.session_id
+                LEFT JOIN active_sessions ON active_sessions.session_id = parts.session_id
+            )
         ) GROUP BY {sets}
     """
 

@@ -113,6 +113,7 @@ def test_main_says_what_is_missing(monkeypatch, capsys):
     monkeypatch.undo()
     monkeypatch.delitem(sys.modules, "bamboo_logmetrics.cli.commands")
     monkeypatch.setitem(sys.modules, "bamboo_logmetrics.cli.demo_command", None)
+    monkeypatch.setattr(sys, "argv", ["bamboo-logmetrics", "demo"])
     with pytest.raises(ModuleNotFoundError):
         main()
 
