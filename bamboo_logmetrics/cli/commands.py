@@ -74,4 +74,3 @@ def cli() -> None:
     Tab completion, in ~/.bashrc (zsh and fish: see completion --help):
       eval "$(bamboo-logmetrics completion bash)"
     """  # noqa: D301 - click wants the character \b itself
-

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bamboo_logmetrics.reading.filters import KEYS, Filters
+from bamboo_logmetrics.reading.filters import KEYS, Filters, split_patterns
 from bamboo_logmetrics.reading.query.times import find_time
 from bamboo_logmetrics.record.levels import LEVELS
 
@@ -61,6 +61,6 @@ def _take_filters(options: dict[str, Any]) -> Filters:
     """Remove the values of the filters from a command's options, and return them. Raises ConfigError for a time."""
     now = datetime.now(timezone.utc)
     since, until = (None if text is None else find_time(text, None, now) for text in map(options.pop, _TIMES))
-    events = tuple(pattern.strip() for text in options.pop("events") for pattern in text.split(","))
+    events = tuple(pattern for text in options.pop("events") for pattern in split_patterns(text))
     texts = {name: options.pop(name) for name in (*KEYS, "level", "where")}
     return Filters(events=events, since=since, until=until, **texts)

@@ -17,6 +17,7 @@ KEYS: Mapping[str, str] = {
     "status": "status",
 }
 
+_BETWEEN_COMMAS = re.compile(r"(?:\[!?\]?[^\]]*\]|[^,])+")
 _LIST = re.compile(r"\[(!?)(\][^\]]*|[^\]]+)\]")
 
 
@@ -52,6 +53,11 @@ class Filters:
     since: datetime | None = None
     until: datetime | None = None
     where: str | None = None
+
+
+def split_patterns(text: str) -> list[str]:
+    """Return the patterns that stand in a text with commas between; a comma within brackets is part of a pattern."""
+    return [pattern.strip() for pattern in _BETWEEN_COMMAS.findall(text)] or [text]
 
 
 def events_expression(patterns: tuple[str, ...]) -> str:

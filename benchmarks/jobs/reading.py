@@ -8,10 +8,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.reading.query.columns import ALWAYS, CHECKED, TOKENS, struct_of
@@ -47,8 +47,8 @@ for row in connection.execute(sys.argv[1]).fetchall():
 """
 
 
-def summary_beside(folder: Path, *, events: int, compress: str | None, rounds: int) -> dict[str, Any]:
-    """Return what ``summary --by model``, bare DuckDB and jq take for the same log, each in every round.
+def summary_beside(folder: Path, *, events: int, compress: Literal["gzip"] | None, rounds: int) -> dict[str, Any]:
+    """Return the time and memory of ``summary --by model``, bare DuckDB and jq on one log, each in every round.
 
     "seconds", "cpu" (seconds of all threads) and "mb" (the most resident memory) are by command; "size" is in bytes,
     of all "files" as they are. The files are in the page cache.
@@ -115,7 +115,7 @@ def _take(command: list[str]) -> tuple[float, float, float]:
     return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit
 
 
-def write_log(path: Path, events: int, compress: str | None = None) -> None:
+def write_log(path: Path, events: int, compress: Literal["gzip"] | None = None) -> None:
     """Write the events of an agent's sessions as a log of about ``FILES`` files."""
     log = blm.open_log(
         path,
@@ -131,17 +131,25 @@ def write_log(path: Path, events: int, compress: str | None = None) -> None:
     log.close(60)
 
 
-def _events(source: random.Random) -> Iterator[tuple[blm.MetricsEvent, dict[str, str]]]:
-    """Give events without an end, with the values that are bound to each."""
+class _Ids(TypedDict):
+    session_id: str
+    round_id: str
+
+
+_Emitted = tuple[blm.MetricsEvent, Mapping[str, Any]]  # with what is bound to it
+
+
+def _events(source: random.Random) -> Iterator[_Emitted]:
+    """Give the events of an agent's sessions, without an end."""
     for number in count(1):
         session, model = f"s-{number:06}", source.choice(_MODELS)
         yield blm.SessionStarted(session_id=session, model=model), {}
         for index in range(source.randint(1, 40)):
-            yield from _round({"session_id": session, "round_id": f"{session}-{index}"}, model, source)
+            yield from _round(_Ids(session_id=session, round_id=f"{session}-{index}"), model, source)
         yield blm.SessionCompleted(session_id=session, status=blm.SessionStatus.COMPLETED), {}
 
 
-def _round(ids: dict[str, str], model: str, source: random.Random) -> Iterator[tuple[blm.MetricsEvent, dict[str, str]]]:
+def _round(ids: _Ids, model: str, source: random.Random) -> Iterator[_Emitted]:
     """Give the events of one round: its begin, a request, tool calls, its end."""
     prompt, completion = source.randint(500, 150_000), source.randint(20, 4_000)
     usage = blm.TokenUsage(

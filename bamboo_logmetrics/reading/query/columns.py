@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from bamboo_logmetrics.format.header import MAX_SEQ
+
 _TEXT, _COUNT, _NUMBER, _BOOL = "VARCHAR", "UBIGINT", "DOUBLE", "BOOLEAN"
 
 
@@ -27,10 +29,21 @@ HEADER: Mapping[str, str] = {
 ALWAYS = ("timestamp", "event", "writer", "seq", "plain")  # that are loaded whatever is asked for
 
 CHECKED = ("v",)  # what ``VALID`` needs beside them
-VALID = (  # times that Python has too, in every zone
-    "v = 1 AND seq >= 1 AND event IS NOT NULL AND regexp_full_match(writer, '[0-9a-f]{20}') "
-    "AND timestamp BETWEEN TIMESTAMPTZ '0001-01-03 00:00:00+00' AND TIMESTAMPTZ '9999-12-29 00:00:00+00'"
+# the header of a line that ``verify`` counts, once it is loaded
+NUMBERED = f"event IS NOT NULL AND regexp_full_match(writer, '[0-9a-f]{{20}}') AND seq BETWEEN 1 AND {MAX_SEQ}"
+# before it is loaded: its time is one that logs write, and that Python has too, in every zone
+VALID = (
+    f"v = 1 AND {NUMBERED} AND timestamp LIKE '____-__-__T__:__:__.______Z' AND "
+    "TRY_CAST(timestamp AS TIMESTAMP) BETWEEN TIMESTAMP '0001-01-03 00:00:00' AND TIMESTAMP '9999-12-29 00:00:00'"
 )
+
+# Numbers that are bound: unlike those of an event, they may be of any type, and are read as JSON.
+_BOUND: Mapping[str, str] = {
+    **_typed(_COUNT, "attempt calls web_searches web_fetches"),
+    **_typed(_NUMBER, "time_to_first_token_ms retry_wait_ms turn_duration_ms wait_ms execution_ms"),
+    **_typed(_NUMBER, "billed_input_tokens billed_output_tokens cost_usd cost_usd_estimate"),
+}
+_FORMS: Mapping[str, str] = {_COUNT: "[0-9]+", _NUMBER: "[-0-9].*"}  # of the JSON of a number
 
 # every column of the view "events", by name: its type in SQL
 COLUMNS: Mapping[str, str] = {
@@ -42,9 +55,7 @@ COLUMNS: Mapping[str, str] = {
     **_typed(_BOOL, "is_stream success"),
     **_typed(_TEXT, "usage_source latency_source round_source stream_end stop_reason iteration side"),
     **_typed(_TEXT, "response_id provider_request_id service_tier speed fallback_from"),
-    **_typed(_COUNT, "attempt calls web_searches web_fetches"),
-    **_typed(_NUMBER, "time_to_first_token_ms retry_wait_ms turn_duration_ms wait_ms execution_ms"),
-    **_typed(_NUMBER, "billed_input_tokens billed_output_tokens cost_usd cost_usd_estimate"),
+    **_BOUND,
     **_typed(
         _TEXT,
         "agent agent_type parent_session_id parent_tool_call_id parent_round_id forked_from turn_id session_source",
@@ -67,8 +78,8 @@ TOKENS = (
 
 
 def types_of(names: Iterable[str]) -> dict[str, str]:
-    """Return the types as which columns are read: of a time with its offset, which ``TIMESTAMP`` would ignore."""
-    return {name: "TIMESTAMPTZ" if COLUMNS[name] == "TIMESTAMP" else COLUMNS[name] for name in names}
+    """Return the types as which columns are read."""
+    return {name: "JSON" if name in _BOUND else _TEXT if name == "timestamp" else COLUMNS[name] for name in names}
 
 
 def struct_of(names: Iterable[str]) -> str:
@@ -81,8 +92,10 @@ def value_of(name: str) -> str:
 
     A time is in UTC, without a zone. An infinite number, as of 1e400, is NULL, for it would spoil every sum.
     """
-    if COLUMNS[name] == "TIMESTAMP":
-        return f'make_timestamp(epoch_us("{name}")) AS "{name}"'
-    if COLUMNS[name] == "DOUBLE":
-        return f'CASE WHEN isfinite("{name}") THEN "{name}" END AS "{name}"'
-    return f'"{name}"'
+    if name == "timestamp":
+        return f'TRY_CAST("{name}" AS TIMESTAMP) AS "{name}"'
+    if name not in _BOUND:
+        return f'"{name}"'
+    value = f'TRY_CAST("{name}" AS {COLUMNS[name]})'
+    finite = f" AND isfinite({value})" if COLUMNS[name] == _NUMBER else ""
+    return f"""CASE WHEN regexp_full_match("{name}", '{_FORMS[COLUMNS[name]]}'){finite} THEN {value} END AS "{name}" """

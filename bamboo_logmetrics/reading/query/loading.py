@@ -19,8 +19,18 @@ from typing import TYPE_CHECKING
 
 from bamboo_logmetrics.logfiles.compression import kind_of
 from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs, open_files, paths_of, size_at, size_of
-from bamboo_logmetrics.logfiles.log_file import STDIN, LogFile
-from bamboo_logmetrics.reading.query.columns import ALWAYS, CHECKED, COLUMNS, LINE, VALID, struct_of, types_of, value_of
+from bamboo_logmetrics.logfiles.log_file import LONGEST_LINE, STDIN, LogFile
+from bamboo_logmetrics.reading.query.columns import (
+    ALWAYS,
+    CHECKED,
+    COLUMNS,
+    LINE,
+    NUMBERED,
+    VALID,
+    struct_of,
+    types_of,
+    value_of,
+)
 from bamboo_logmetrics.reading.query.connection import use_disk
 from bamboo_logmetrics.reading.query.native_lines import Skipped, is_native, write_native
 from bamboo_logmetrics.system import FS
@@ -36,7 +46,7 @@ _FILES, _BYTES = 32, 512 * 1024 * 1024  # that are read by one statement
 _IN_MEMORY = 512 * 1024 * 1024  # bytes of lines; the tables of more are kept on a disk
 _RATIO = 10  # of the bytes of lines to those of a compressed file, about
 _PLAIN = "uncompressed"  # the word of both DuckDB 1 and 2
-_LONGEST_LINE = 8 * 1024 * 1024  # bytes; each thread has buffers of twice as much
+_WINDOW = LONGEST_LINE // 2  # bytes; a longer line covers at least one window of this size
 
 
 @dataclass(slots=True)
@@ -63,6 +73,8 @@ def load(
     on_progress: Progress | None = None,
 ) -> Loaded:
     """Load all lines of logs, each once, into a new table ``lines``.
+
+    The table ``broken_lines`` has the writers and numbers of lines that are left out, where they are known.
 
     Args:
         connection: as :func:`bamboo_logmetrics.reading.query.connection.open_connection` gives it.
@@ -146,6 +158,7 @@ class _Loader:
         self._columns = columns
         self._batch = 0
         create_lines(connection, columns)
+        connection.execute("CREATE TABLE broken_lines (writer VARCHAR, seq UBIGINT)")
 
     def add(self, files: list[LogFile]) -> None:
         """Load the lines of some files."""
@@ -176,16 +189,17 @@ class _Loader:
                 return False
         return True
 
-    def _statement(self, paths: str, kind: str) -> str:
+    def _statement(self, paths: str, kind: str, longest: int = LONGEST_LINE) -> str:
         names = ", ".join(name if name == LINE else value_of(name) for name in self._columns)
         number = f"{self._batch} * 65536 + CAST(substr(filename, {len(_DESCRIPTORS) + 2}) AS UBIGINT)"
-        return f"INSERT INTO lines SELECT {names}, {number}, coalesce({VALID}, false) FROM {self._source(paths, kind)}"
+        source = self._source(paths, kind, longest)
+        return f"INSERT INTO lines SELECT {names}, {number}, coalesce({VALID}, false) FROM {source}"
 
-    def _source(self, paths: str, kind: str) -> str:
+    def _source(self, paths: str, kind: str, longest: int) -> str:
         columns = sorted({*self._columns, *CHECKED} - {LINE})
         options = (
             f"format = 'newline_delimited', ignore_errors = true, filename = true, compression = '{kind}', "
-            f"maximum_object_size = {_LONGEST_LINE}"
+            f"maximum_object_size = {longest}"
         )
         if LINE not in self._columns:
             return f"read_json([{paths}], columns = {struct_of(columns)}, {options})"
@@ -208,7 +222,11 @@ class _Loader:
         with tempfile.TemporaryFile(dir=self._folder) as native, closing(file.duplicate()) as copy:
             write_native(copy, native, self.loaded.skipped)
             native.flush()
-            self._connection.execute(self._statement(f"'{_DESCRIPTORS}/{native.fileno()}'", _PLAIN))
+            path = f"'{_DESCRIPTORS}/{native.fileno()}'"
+            self._connection.execute(self._statement(path, _PLAIN, 2 * LONGEST_LINE))
+        self._connection.execute(
+            f"INSERT INTO broken_lines SELECT writer, seq FROM lines WHERE NOT valid AND {NUMBERED}"
+        )
         removed = self._connection.execute("DELETE FROM lines WHERE NOT valid").fetchone()
         if removed and removed[0]:
             self.loaded.skipped["broken"] += removed[0]
@@ -217,7 +235,8 @@ class _Loader:
         """Remove lines that are there more than once, as in a copy of a file."""
         suspicious = """
             SELECT writer FROM lines GROUP BY writer
-            HAVING count(*) != max(seq) - min(seq) + 1 OR sum(seq) * 2 != (min(seq) + max(seq)) * count(*)
+            HAVING count(*) != max(seq) - min(seq) + 1
+                OR sum(seq) * 2 != (min(seq)::HUGEINT + max(seq)) * count(*)
         """
         removed = self._connection.execute(f"""
             DELETE FROM lines WHERE rowid IN (
@@ -236,8 +255,18 @@ def _looks_native(file: LogFile) -> bool:
     """Return True if DuckDB may read a file: its first line is native, and it ends with a whole line."""
     if file.path == STDIN:
         return False
-    if not file.compressed and (size := file.size_ahead()) and not file.seek(size):
+    if not file.compressed and (size := file.size_ahead()) and (not file.seek(size) or _has_long_line(file, size)):
         return False
     with closing(file.duplicate()) as copy:
         first, newline, _ = copy.peek(_FIRST).partition(b"\n")
     return not first or (bool(newline) and is_native(first))
+
+
+def _has_long_line(file: LogFile, size: int) -> bool:
+    """Return True if a line of a plain file may be longer than what the other commands read: DuckDB would read it."""
+    for offset in range(0, size - _WINDOW, _WINDOW):
+        if b"\n" not in os.pread(file.fileno(), _FIRST, offset) and b"\n" not in os.pread(
+            file.fileno(), _WINDOW, offset
+        ):
+            return True
+    return False

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from typing import IO, Literal, TypeAlias
+from contextlib import suppress
+from typing import IO, Any, Literal, TypeAlias
 
 import msgspec
 
+from bamboo_logmetrics.events.times import format_utc, parse_utc
 from bamboo_logmetrics.format.header import NOT_JSON, is_newer, is_writer_id
 from bamboo_logmetrics.format.layouts import NATIVE, flat_of
 from bamboo_logmetrics.logfiles.log_file import LogFile
+
+_USUAL_TIME = re.compile(rb'\{"timestamp":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"')
 
 Skipped: TypeAlias = Literal["broken", "foreign", "newer", "damaged"]
 
@@ -46,9 +51,12 @@ def is_native(line: bytes) -> bool:
 
 
 def as_native(line: bytes, skipped: Counter[Skipped]) -> bytes | None:
-    """Return a line of any layout as a native one; None for any other, which is counted."""
+    """Return a line of any layout as a native one, its time in the usual form; None for any other, which is counted.
+
+    A native line without a valid time stays as it is.
+    """
     if is_native(line):
-        return line
+        return line if _USUAL_TIME.match(line) else _with_usual_time(line)
     if not line.strip():
         return None
     try:
@@ -62,8 +70,22 @@ def as_native(line: bytes, skipped: Counter[Skipped]) -> bytes | None:
     else:
         if isinstance(writer := flat.get("writer"), str) and is_writer_id(writer):
             if not is_newer(flat["v"]):
-                return msgspec.json.encode(flat)
+                return _encoded(flat)
             skipped["newer"] += 1
         else:
             skipped["foreign"] += 1
     return None
+
+
+def _with_usual_time(line: bytes) -> bytes:
+    """Return a native line with its time as logs write it; the line itself if it has no valid time, or is no JSON."""
+    try:
+        return _encoded(msgspec.json.decode(line))
+    except NOT_JSON:
+        return line
+
+
+def _encoded(flat: dict[str, Any]) -> bytes:
+    with suppress(ValueError):
+        flat["timestamp"] = format_utc(parse_utc(flat.get("timestamp")))
+    return msgspec.json.encode(flat)

@@ -19,7 +19,7 @@ from bamboo_logmetrics.reading.query.loading import Loaded, Progress, create_lin
 from bamboo_logmetrics.reading.query.views import create_views
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 ALL_LINES = f"SELECT {', '.join(COLUMNS)} FROM events ORDER BY timestamp, writer, seq"
 
@@ -84,7 +84,7 @@ def _check_where(where: str) -> None:
         columns = _columns_for(where)
         create_lines(connection, columns)
         close_outside(connection)
-        connection.table("lines").filter(where).fetchall()
+        _lines(connection).filter(where).fetchall()
 
 
 def run_statement(
@@ -164,11 +164,16 @@ def _load(
         connection.execute(f"DELETE FROM lines WHERE ({condition.sql}) IS NOT TRUE", condition.values)
     if filters.where is not None:
         with _told("--where"):
-            connection.table("lines").filter(filters.where).create("chosen")
+            _lines(connection).filter(filters.where).create("chosen")
         connection.execute("DROP TABLE lines")
         connection.execute("ALTER TABLE chosen RENAME TO lines")
     _close(connection, columns)
     return loaded
+
+
+def _lines(connection: DuckDBPyConnection) -> DuckDBPyRelation:
+    """Return the lines with the columns that a condition may use."""
+    return connection.sql("SELECT * EXCLUDE (file, valid) FROM lines")
 
 
 def _columns_for(text: str) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ def find_time(value: str | datetime, zone: tzinfo | None, now: datetime) -> date
     Raises ConfigError for anything else.
     """
     try:
-        time = value if isinstance(value, datetime) else _parse(value.strip(), zone, now)
+        time = value if isinstance(value, datetime) else _parse(str(value).strip(), zone, now)
         if time.tzinfo is None:
             time = time.astimezone() if zone is None else time.replace(tzinfo=zone)
         return time.astimezone(timezone.utc)

@@ -98,7 +98,8 @@ _ITEMS = " UNION ALL ".join(
             "typed WHERE event LIKE 'chat.%' AND event NOT IN ('chat.round_completed', 'chat.tool_called')",
             "other",
             **_PLACES,
-            **_same("model", "provider"),
+            **_same("provider"),
+            model="nullif(model, '')",
         ),
         _select(
             "typed WHERE event = 'system.metrics_dropped' AND source IS NULL", "drop", count="count", reason="reason"
@@ -114,8 +115,8 @@ _QUANTILES: Mapping[str, tuple[str, str, tuple[float, ...]]] = {
     "tool_latency": ("latency_ms", "kind = 'tool'", (0.5, 0.95, 0.99)),
 }
 
-# The fields of a row, each by its SQL over items, and over the sums of sessions, which are far fewer; those of quantiles
-# are added. Names that begin with "_" are parts of fields.
+# The fields of a row by their SQL over items, without those of sessions and quantiles; a name that begins with "_" is
+# a part of one.
 MEASURES: Mapping[str, str] = {
     "rounds": "count(*) FILTER (kind = 'round' AND whole)",
     "requests": "count(*) FILTER (kind = 'request' AND whole)",

@@ -107,7 +107,7 @@ def summarize(
     _check(by, compare, since)
     own_prices = None if prices is None else read_price_file(prices)
     wanted = select(since, until, model, project, tz)
-    columns = [_LOADED_FOR[by]] if by in _LOADED_FOR else []
+    columns = [_LOADED_FOR[by]] if by is not None and by in _LOADED_FOR else []
     columns += ["project"] if project is not None else []
     columns += ["parent_session_id"] if rollup else []
 
@@ -223,11 +223,12 @@ def _create_roots(connection: DuckDBPyConnection, *, rollup: bool) -> None:
 
 
 def _root(session: str, parents: Mapping[str, str]) -> str:
-    """Return the session that a sub-agent belongs to in the end; the first that comes again, in a circle."""
-    seen = {session}
-    while (parent := parents.get(session)) is not None and parent not in seen:
-        seen.add(parent)
-        session = parent
+    """Return the session that a sub-agent belongs to in the end; in a circle, the first of it by name."""
+    way = {session: None}  # in order
+    while (parent := parents.get(session)) is not None:
+        if parent in way:
+            return min([*way][[*way].index(parent) :])
+        way[session := parent] = None
     return session
 
 

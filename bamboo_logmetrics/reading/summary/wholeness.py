@@ -20,9 +20,12 @@ _WRITERS = """
         count(*) FILTER (first > 1),
         count(*) FILTER (NOT ended)
     FROM (
-        SELECT min(seq) AS first, max(seq) AS last, count(*) AS lines,
+        SELECT min(seq) AS first, max(seq)::HUGEINT AS last, count(*) AS lines,
             arg_max(event = 'system.worker_stopped' AND plain IS DISTINCT FROM true AND source IS NULL, seq) AS ended
-        FROM lines GROUP BY writer
+        FROM (
+            SELECT writer, seq, event, plain, source FROM lines
+            UNION ALL SELECT DISTINCT writer, seq, NULL, NULL, NULL FROM broken_lines
+        ) GROUP BY writer
     )
 """
 

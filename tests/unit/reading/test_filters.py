@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bamboo_logmetrics.reading.filters import events_expression
+from bamboo_logmetrics.reading.filters import events_expression, split_patterns
 
 MATCHES = [
     ("chat.tool_called", "chat.tool_called", True),
@@ -59,3 +59,19 @@ def test_python_and_duckdb_agree(pattern, text):
     expression = events_expression((pattern,))
     found = duckdb.execute("SELECT regexp_full_match($1, $2)", [text, expression]).fetchall()
     assert found == [(bool(re.fullmatch(expression, text)),)]
+
+
+@pytest.mark.parametrize(
+    ("text", "patterns"),
+    [
+        ("chat.*", ["chat.*"]),
+        ("chat.*, system.*", ["chat.*", "system.*"]),
+        ("a[b,c]d,e", ["a[b,c]d", "e"]),
+        ("a[!],]", ["a[!],]"]),
+        ("a[b,c", ["a[b", "c"]),
+        ("", [""]),
+    ],
+)
+def test_patterns_with_commas(text, patterns):
+    """Commas stand between patterns, but not within brackets."""
+    assert split_patterns(text) == patterns

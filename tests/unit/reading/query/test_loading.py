@@ -54,7 +54,14 @@ def test_every_line_of_a_rotated_log_once(open_log, path, compress):
 
 @pytest.mark.parametrize("columns", [(), ("line",)], ids=["columns", "whole lines"])
 @pytest.mark.parametrize(
-    "time", ["2026-11-30T14:01:00+02:00", "2026-11-30T01:01:00.000000-11:00", "2026-11-30T12:01:00Z"]
+    "time",
+    [
+        "2026-11-30T14:01:00+02:00",
+        "2026-11-30T01:01:00.000000-11:00",
+        "2026-11-30T12:01:00Z",
+        "2026-11-30t12:01:00.0000009z",
+        "2026-11-30 12:01:00+0000",
+    ],
 )
 def test_offsets_of_times(path, time, columns, monkeypatch):
     """A time counts with its offset, as ``read`` has it, wherever the machine stands."""
@@ -102,6 +109,10 @@ NO_LINES = {
     "a time without end": (line(9, timestamp="infinity"), "broken"),
     "a time after the year 9999": (line(9, timestamp="9999-12-31T23:59:59-02:00"), "broken"),
     "a time before the year 1": (line(9, timestamp="0001-01-01T00:00:00+02:00"), "broken"),
+    "a time without a zone": (line(9, timestamp="2026-11-30T12:00:00"), "broken"),
+    "a day": (line(9, timestamp="2026-11-30"), "broken"),
+    "a number beyond all writers": (line(2**63), "broken"),
+    "a number beyond 64 bits": (line(2**64 + 1), "broken"),
     "a year of five digits": (line(9, timestamp="10000-01-01T00:00:00Z"), "broken"),
     "deep": (b"[" * 100_000 + b"\n", "broken"),
     "another program": (b'{"level":"info","msg":"listening"}\n', "foreign"),
@@ -144,6 +155,9 @@ HOSTILE = {
     "a number beyond 64 bits": {"prompt_tokens": 2**70, "cost_usd": 10**400 // 3, "latency_ms": 2**64},
     "a number beyond any": {"cost_usd": float("inf"), "prompt_tokens": float("nan")},
     "a negative count": {"prompt_tokens": -1},
+    "numbers in quotes": {"attempt": "100", "cost_usd": "0.5", "web_searches": "1"},
+    "a fraction in place of a count": {"attempt": 1.5, "web_searches": 0.9, "calls": 1e3},
+    "true in place of a number": {"attempt": True, "cost_usd": False, "web_searches": True},
     "null": dict.fromkeys(["session_id", "model", "prompt_tokens"]),
     "other letters": {"Session_Id": "S", "LATENCY_MS": 9},
     "a NUL": {"model": "\0a", "x\0y": 1},
@@ -154,10 +168,10 @@ HOSTILE = {
 def test_hostile_values(path, name):
     """A value of another type than its column's is not there; it breaks no query and changes no other line."""
     path.write_bytes(line(1) + line(2, **HOSTILE[name]) + line(3))
-    result, rows = loaded(path, ALL, "session_id, latency_ms, prompt_tokens, cost_usd")
-    assert rows[0] == rows[2] == ("s", 5, None, None)
+    result, rows = loaded(path, ALL, "session_id, latency_ms, prompt_tokens, cost_usd, attempt, web_searches, calls")
+    assert rows[0] == rows[2] == ("s", 5, None, None, None, None, None)
     assert len(rows) == 3
-    assert rows[1][2:] == (None, None)
+    assert rows[1][2:] == (None, None, None, None, None)
     assert not result.skipped.total()
 
 
@@ -210,6 +224,24 @@ def test_a_damaged_file(tmp_path):
     assert [seq for (seq,) in rows][:-1] == list(range(1, len(rows)))
     assert 500 < len(rows) < 1_500
     assert rows[-1] == (5_000,)
+
+
+@pytest.mark.parametrize("size", [1_500_000, 2_500_000, 4_100_000, 4_300_000, 5_000_000, 9_000_000])
+def test_long_lines(path, size):
+    """A line counts up to the length up to which every command reads it, and costs no other."""
+    path.write_bytes(b"".join(line(seq, event="text", plain=True, note="x" * (seq == 2) * size) for seq in (1, 2, 3)))
+    result, rows = loaded(path, select="seq")
+    whole = [item.seq for item in read(path, on_error="skip")]
+    assert [seq for (seq,) in rows] == whole
+    assert result.skipped.total() == 3 - len(whole)
+
+
+def test_large_numbers_of_lines(path):
+    """The largest number that a writer may have breaks no sum."""
+    path.write_bytes(line(2**63 - 1) + line(2**63 - 3) + line(2**63 - 1))
+    result, rows = loaded(path, select="seq")
+    assert [seq for (seq,) in rows] == [2**63 - 3, 2**63 - 1]
+    assert result.repeated == 1
 
 
 def test_files_are_those_that_were_opened(tmp_path):

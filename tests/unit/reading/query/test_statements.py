@@ -74,6 +74,9 @@ def test_filters(written_log):
     assert run(written_log, "SELECT count(*) FROM rounds", where="latency_ms = 5", events=("chat.*",))[1] == [(0,)]
     with pytest.raises(ConfigError, match="^--where: Binder Error"):
         run(written_log, "SELECT 1", where="nope = 1")
+    for private in ("file > 0", "valid"):
+        with pytest.raises(ConfigError, match="^--where: Binder Error"):
+            run(written_log, "SELECT 1", where=private)
     with pytest.raises(ConfigError, match="^--where: Conversion Error"):
         run(written_log, "SELECT 1", where="CAST(event AS INTEGER) = 1")
 

@@ -280,16 +280,16 @@ def test_comparison_with_the_period_before(path):
 
 
 def test_sub_agents_with_their_parents(path):
-    """A roll-up counts sub-agents, and theirs, with the session that started them; circles end."""
-    parents = {"s": None, "sub": "s", "subsub": "sub", "x": "y", "y": "x"}
+    """A roll-up counts sub-agents, and theirs, with the session that started them; circles are one."""
+    parents = {"s": None, "sub": "s", "subsub": "sub", "x": "y", "y": "x", "a": "y"}
     events = [
         ROUND | {"session_id": name, "round_id": name} | ({"parent_session_id": parent} if parent else {})
         for name, parent in parents.items()
     ]
     summary = summed(path, events, "session", rollup=True)
-    assert {row.key: row.rounds for row in summary.rows} == {"s": 3, "x": 1, "y": 1}
-    assert summary.totals.sessions == 3
-    assert summed(path, events, "session").totals.sessions == 5
+    assert {row.key: row.rounds for row in summary.rows} == {"s": 3, "x": 3}
+    assert summary.totals.sessions == 2
+    assert summed(path, events, "session").totals.sessions == 6
 
 
 def test_active_sessions(path):
@@ -306,6 +306,13 @@ def test_active_sessions(path):
     assert summary.totals.active_sessions == 2
 
 
+def test_a_session_without_the_name_of_a_model(path):
+    """An empty name of a model is none: it has no row of its own."""
+    started = {"event": "chat.session_started", "session_id": "s", "model": ""}
+    summary = summed(path, [started, ROUND | {"model": "m"}], "model")
+    assert [(row.key, row.sessions) for row in summary.rows] == [("m", 1)]
+
+
 def test_an_empty_log(path):
     """A log without lines has zeros, no times and no warnings."""
     summary = summed(path, [])
@@ -315,6 +322,7 @@ def test_an_empty_log(path):
 
 WRONG = [
     ({"by": "colour"}, "by must be one of session, "),
+    ({"since": 5}, "unknown time '5'"),
     ({"since": "soon"}, "unknown time 'soon'"),
     ({"tz": "Mars/Base"}, "unknown time zone 'Mars/Base'"),
     ({"compare": "next", "since": "1d"}, "compare must be 'previous'"),

@@ -37,6 +37,11 @@ CASES = {
     "lines twice": (as_bytes(lines(ROUND)) * 2, {"repeated_lines": 2}),
     "lines twice, and a gap": (as_bytes([*lines(*[ROUND] * 4)[::2]] * 2), {"repeated_lines": 3, "missing_lines": 2}),
     "broken and foreign lines": (b"x\n{}\n[]\n" + as_bytes(lines(ROUND)), {"broken_lines": 1, "foreign_lines": 2}),
+    "a broken line of a known number": (as_bytes(lines(ROUND, ROUND | {"timestamp": "soon"})), {"broken_lines": 1}),
+    "a broken line twice": (
+        as_bytes(lines(ROUND | {"timestamp": "soon"})) * 2,
+        {"broken_lines": 2, "repeated_lines": 1},
+    ),
     "a newer version": (as_bytes([*lines(ROUND), lines()[0] | {"v": 2}]), {"newer_lines": 1}),
 }
 
