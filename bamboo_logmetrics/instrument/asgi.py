@@ -86,7 +86,7 @@ class _Request:
         self._status_code = 0
         self._complete = self._closed = self._ended = False
         self._bound: dict[str, Any] = {"side": "server"}
-        self.trace_id = _trace_id(scope)
+        self.trace_id = trace_id_of(scope.get("headers", ()))
 
     @shielded
     def start(self) -> None:
@@ -158,9 +158,8 @@ def _values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
     return [value for key, value in headers if key.lower() == name]
 
 
-def _trace_id(scope: Scope) -> str | None:
+def trace_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """Return the id of the trace that the request belongs to, by its headers; None where they have none."""
-    headers = scope.get("headers", ())
     for name, pattern in ((b"traceparent", _TRACEPARENT), (b"x-request-id", _REQUEST_ID)):
         for value in _values(headers, name):
             if match := pattern.fullmatch(value.decode("latin-1")):

@@ -14,7 +14,7 @@ from bamboo_logmetrics.instrument import outcomes
 from bamboo_logmetrics.instrument.answers import AnswerReader
 from bamboo_logmetrics.instrument.outcomes import LEAST_ERROR, Outcome
 from bamboo_logmetrics.instrument.polls import first_report, is_on_existing
-from bamboo_logmetrics.instrument.request_facts import read_request
+from bamboo_logmetrics.instrument.request_facts import RequestFacts, read_request
 from bamboo_logmetrics.instrument.shield import shielded
 from bamboo_logmetrics.logger.scope_context import current_request, current_round, current_session, is_observed
 from bamboo_logmetrics.pipeline import process
@@ -44,10 +44,10 @@ class Call:
         "_pid", "_reader", "_request_id", "_round", "_scope", "_settings", "_started", "_status_code", "is_open",
     )  # fmt: skip
 
-    def __init__(self, settings: Settings, request: Any, endpoint: Endpoint) -> None:
+    def __init__(self, settings: Settings, request: Any, endpoint: Endpoint, facts: RequestFacts | None = None) -> None:
         self._settings = settings
         self._endpoint = endpoint
-        self._model, self._is_stream = read_request(request)
+        self._model, self._is_stream = facts or read_request(request)
         self._is_poll = request.method != "POST" or is_on_existing(request.url.path)
         self._scope = current_request()
         self._round = current_round()

@@ -32,12 +32,20 @@ _DECODER = msgspec.json.Decoder(_Body)
 
 def read_request(request: Any) -> RequestFacts:
     """Return the facts of an httpx or httpx2 request, without consuming a body that is a stream of its own."""
-    path = request.url.path
-    body = _decoded(_content(request))
-    model = body.model if isinstance(body.model, str) else ""
+    return facts_of(request.url.path, _content(request))
+
+
+def facts_of(path: str, content: bytes) -> RequestFacts:
+    """Return the facts of a request to a path with a whole body."""
+    body = _decoded(content)
+    return facts_at(path, body.model if isinstance(body.model, str) else "", is_stream=body.stream is True)
+
+
+def facts_at(path: str, model: str, *, is_stream: bool) -> RequestFacts:
+    """Return the facts of a request to a path, whose body named a model, or none, and whether it asked for a stream."""
     if not model and (match := _MODEL_IN_PATH.search(path)):
         model = match.group(1)
-    return RequestFacts(model[:_MOST_MODEL], body.stream is True or bool(_STREAM_IN_PATH.search(path)))
+    return RequestFacts(model[:_MOST_MODEL], is_stream or bool(_STREAM_IN_PATH.search(path)))
 
 
 def _content(request: Any) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 STARTED, COMPLETED = "forward.request_started", "forward.request_completed"
@@ -23,6 +24,13 @@ def calls_of(log):
     assert len(started) == len([line for line in lines if line["event"] == STARTED])
     assert sorted(line["request_id"] for line in completed) == sorted(started)
     return [(started[line["request_id"]], line) for line in completed]
+
+
+def wait_for_calls(log, count=1):
+    """Wait until a number of calls are completed, which a client does not see that has left."""
+    never = threading.Event()
+    while len(lines_of(log, COMPLETED)) < count:
+        never.wait(0.01)
 
 
 def call_of(log):

@@ -1,0 +1,1 @@
+"""Servers of our own: the forwarding proxy and the receiver of telemetry."""

@@ -1,0 +1,145 @@
+"""The forwarding proxy as an ASGI application: who may come in, where a path leads, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+
+from bamboo_logmetrics.instrument.asgi import Receive, Scope, Send
+from bamboo_logmetrics.instrument.settings import Settings
+from bamboo_logmetrics.live import forwarding_answers as answers
+from bamboo_logmetrics.live.forwarding_answers import Refusal, send_refusal
+from bamboo_logmetrics.live.forwarding_client import make_session
+from bamboo_logmetrics.live.forwarding_exchange import Exchange, Forwarding
+from bamboo_logmetrics.live.forwarding_headers import NotUtf8Error, RequestHeaders
+from bamboo_logmetrics.live.upstreams import Upstream, is_plain_path, is_visible, split_path
+from bamboo_logmetrics.logger.bound_log import BoundLog
+
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyOptions:
+    """The choices for a proxy.
+
+    Args:
+        upstreams: the upstreams by name.
+        token: the token that clients have to give; empty for none.
+        session_from: the name of a header that names the session, in lower case; empty for none.
+        max_body: the largest body of a request, in bytes.
+        max_concurrent: the number of requests and WebSockets that may be under way.
+        timeout: seconds that may pass without a byte from the upstream, or of the body of a request.
+    """
+
+    upstreams: Mapping[str, Upstream]
+    token: str = ""
+    session_from: str = ""
+    max_body: int = 1024**3
+    max_concurrent: int = 2000
+    timeout: float = 600.0
+
+
+class Proxy:
+    """The ASGI application.
+
+    Args:
+        log: the log that gets the events.
+        options: the choices.
+    """
+
+    def __init__(self, log: BoundLog, options: ProxyOptions) -> None:
+        self._options = options
+        self._settings = {
+            name: Settings(log, provider=upstream.provider) for name, upstream in options.upstreams.items()
+        }
+        self._session: aiohttp.ClientSession | None = None
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take a connection of the server."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._take(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Answer the server's messages at its start and its end, and close the connections at the end."""
+        while (await receive())["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def close(self) -> None:
+        """Close the connections to the upstreams."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The HTTP client, made in the event loop of its first request."""
+        if self._session is None:
+            self._session = make_session(self._options.timeout)
+        return self._session
+
+    async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward a request, or refuse it."""
+        path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
+        name, rest = split_path(path)
+        upstream = self._options.upstreams.get(name)
+        if upstream is None:
+            await send_refusal(send, answers.unknown_path(self._options.upstreams), self._options.upstreams)
+            return
+        try:
+            headers = RequestHeaders.read(scope["headers"])
+        except NotUtf8Error:
+            await send_refusal(send, answers.BAD_HEADER)
+            return
+        refusal = self._refusal(scope["method"], (path, query), headers, upstream)
+        if refusal is not None:
+            await send_refusal(send, refusal)
+            return
+        forwarding = self._forwarding(scope, headers, upstream, rest, query)
+        self._under_way += 1
+        try:
+            await Exchange(forwarding, receive, send).run()
+        finally:
+            self._under_way -= 1
+
+    def _refusal(
+        self, method: str, target: tuple[str, str], headers: RequestHeaders, upstream: Upstream
+    ) -> Refusal | None:
+        """Return the reason why a request is not forwarded; None if it is."""
+        options = self._options
+        if options.token and not headers.has_token(options.token):
+            return answers.NO_TOKEN
+        if upstream.key and not options.token and headers.is_from_a_page():
+            return answers.FROM_A_PAGE
+        if method not in _METHODS:
+            return answers.BAD_METHOD
+        if not (is_plain_path(target[0]) and is_visible(target[1])):
+            return answers.BAD_PATH
+        if int(headers.get("content-length", "0")) > options.max_body:
+            return answers.TOO_LARGE
+        return answers.TOO_MANY if self._under_way >= options.max_concurrent else None
+
+    def _forwarding(
+        self, scope: Scope, headers: RequestHeaders, upstream: Upstream, path: str, query: str
+    ) -> Forwarding:
+        options = self._options
+        dropped = frozenset({"content-length"}) if "transfer-encoding" in headers.names else frozenset()
+        return Forwarding(
+            session=self.session,
+            settings=self._settings[upstream.name],
+            upstream=upstream,
+            method=scope["method"],
+            path=upstream.prefix + path,
+            query=query,
+            headers=headers,
+            sent_headers=headers.to_upstream(upstream, options.token, dropped),
+            ids=headers.ids(scope["headers"], options.session_from),
+            most_bytes=options.max_body,
+            timeout=options.timeout,
+        )

@@ -1,0 +1,72 @@
+"""Answers of the proxy itself, as JSON in the form in which clients of providers look for errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from bamboo_logmetrics.instrument.asgi import Send
+
+
+class Refusal(NamedTuple):
+    """An answer of the proxy itself.
+
+    Args:
+        status: the HTTP status.
+        code: a short name of the reason.
+        message: the reason and the remedy.
+    """
+
+    status: int
+    code: str
+    message: str
+
+
+BAD_PATH = Refusal(400, "bad_path", "the path has '.' or '..' in it, or a character that no path has")
+BAD_HEADER = Refusal(400, "bad_header", "a header is not UTF-8")
+NO_TOKEN = Refusal(401, "no_token", "give the proxy's token as x-bamboo-token, or in the place of the provider's key")
+FROM_A_PAGE = Refusal(
+    403,
+    "from_a_page",
+    "web pages may not use the keys of this proxy: start it with --auth-token-file and give the token",
+)
+BAD_METHOD = Refusal(405, "bad_method", "the method is not forwarded")
+TOO_SLOW = Refusal(408, "too_slow", "the body did not come in time")
+TOO_LARGE = Refusal(413, "too_large", "the body is larger than --max-body allows")
+TOO_MANY = Refusal(503, "too_many", "as many requests as --max-concurrent allows are under way")
+
+
+def unknown_path(names: Iterable[str]) -> Refusal:
+    """Return the answer to a path that leads to no upstream, with the paths that do."""
+    paths = ", ".join(f"/{name}/..." for name in names)
+    return Refusal(404, "unknown_path", f"the path leads to no upstream; there are {paths}")
+
+
+def unreachable(name: str, host: str) -> Refusal:
+    """Return the answer when an upstream cannot be reached, or ends the connection without an answer."""
+    return Refusal(502, "upstream_unreachable", f"the upstream {name!r} ({host}) cannot be reached or gave no answer")
+
+
+def timed_out(name: str, host: str) -> Refusal:
+    """Return the answer when an upstream does not answer in time."""
+    return Refusal(504, "upstream_timeout", f"the upstream {name!r} ({host}) did not answer in time")
+
+
+def body_of(refusal: Refusal, upstreams: Iterable[str] = ()) -> bytes:
+    """Return the JSON text of an answer."""
+    error = {"message": f"bamboo-logmetrics proxy: {refusal.message}", "type": "proxy_error", "code": refusal.code}
+    return msgspec.json.encode({"error": error, **({"upstreams": list(upstreams)} if upstreams else {})})
+
+
+async def send_refusal(send: Send, refusal: Refusal, upstreams: Iterable[str] = ()) -> None:
+    """Send an answer of the proxy itself."""
+    body = body_of(refusal, upstreams)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if refusal.status == TOO_MANY.status:
+        headers.append((b"retry-after", b"1"))
+    if refusal.status == TOO_SLOW.status:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

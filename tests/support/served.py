@@ -1,0 +1,40 @@
+"""An ASGI application under uvicorn in a thread of the test, and raw requests to it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import uvicorn
+
+
+class Served:
+    """The server of an application.
+
+    Attributes:
+        port: the port on loopback.
+        url: the address of the server.
+    """
+
+    def __init__(self, app):
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        config = uvicorn.Config(app, http="httptools", log_level="critical", server_header=False, date_header=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="served")
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    def raw(self, request):
+        """Send bytes, and return all bytes of the answer until the server closes the connection."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            connection.sendall(request)
+            return b"".join(iter(lambda: connection.recv(65536), b""))

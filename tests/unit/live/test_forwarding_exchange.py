@@ -1,0 +1,136 @@
+"""Requests and answers through the proxy: bytes as they came, and exactly two events whatever happens."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import struct
+import threading
+
+import httpx
+import pytest
+from support.observed import call_of, calls_of, ending_of, wait_for_calls
+from support.provider_server import BROKEN, CHAT, CHAT_STREAM, RESET, Answer, json_answer, stream_answer
+
+ASKED = {"model": "m-1", "messages": [], "stream": True}
+PATH = "/openai/v1/chat/completions"
+
+
+def test_a_body_as_a_whole(server, proxy, client, log):
+    """An answer arrives byte for byte, and its call has the usage that the instrumentation would read."""
+    response = client.post(proxy.url + PATH, json={"model": "m-1", "messages": []}, headers={"x-stainless-retry-count": "1"})
+    assert response.content == json.dumps(CHAT).encode()
+    started, completed = call_of(log)
+    assert (started["endpoint"], started["model"], started["is_stream"]) == ("openai.chat_completions", "m-1", False)
+    assert (started["provider"], started["attempt"]) == ("openai", 2)
+    assert ending_of(log) == ("success", 200, None, "reported", 42)
+    assert completed["response_id"] == "chatcmpl-1"
+    assert [request[:2] for request in server.requests] == [("POST", "/v1/chat/completions")]
+
+
+def test_a_stream_passes_chunk_by_chunk(server, proxy, client, log):
+    """The first chunk of a stream arrives while the second is not sent yet."""
+    hold = threading.Event()
+    server.answer(stream_answer(CHAT_STREAM, hold=hold))
+    with client.stream("POST", proxy.url + PATH, json=ASKED) as response:
+        chunks = response.iter_raw()
+        assert next(chunks) == CHAT_STREAM[0]
+        hold.set()
+        assert b"".join(chunks) == b"".join(CHAT_STREAM[1:])
+    assert call_of(log)[0]["is_stream"] is True
+    assert ending_of(log) == ("success", 200, "complete", "reported", 42)
+    assert call_of(log)[1]["time_to_first_token_ms"] >= 0
+
+
+def test_a_client_that_leaves_stops_the_upstream(server, proxy, client, log):
+    """A client that closes the connection in a stream ends the call as cancelled, with the upstream's connection closed."""
+    server.answer(stream_answer([*CHAT_STREAM[:1], *[b": more\n\n"] * 10**6], hold=(hold := threading.Event())))
+    with client.stream("POST", proxy.url + PATH, json=ASKED) as response:
+        next(response.iter_raw())
+    wait_for_calls(log)
+    _, completed = call_of(log)
+    assert (completed["status"], completed["error_type"], completed["stream_end"]) == ("error", "cancelled", "closed")
+    hold.set()  # the provider's writes fail now: otherwise the fixture would wait for it
+
+
+def test_an_upstream_that_breaks(server, proxy, client, log):
+    """A stream that breaks reaches the client as a broken one."""
+    server.answer(stream_answer(CHAT_STREAM[:2], ending=BROKEN))
+    with pytest.raises(httpx.RemoteProtocolError), client.stream("POST", proxy.url + PATH, json=ASKED) as response:
+        response.read()
+    assert ending_of(log)[:3] == ("error", 200, "broken")
+
+
+def test_an_upstream_without_an_answer(server, proxy, client, log):
+    """An upstream that closes the connection gives 502 with its name, and an error in the log."""
+    server.answer(Answer(ending=RESET))
+    response = client.post(proxy.url + PATH, json=ASKED)
+    assert response.status_code == 502
+    assert response.json()["error"]["code"] == "upstream_unreachable"
+    assert "'openai' (127.0.0.1)" in response.json()["error"]["message"]
+    assert ending_of(log)[:2] == ("error", 0)
+
+
+def test_errors_arrive_as_sent(server, proxy, client, log):
+    """A 429 arrives with its Retry-After, and the event has the wait."""
+    server.answer(json_answer({"error": {"message": "slow", "type": "rate_limit"}}, 429, retry_after="7"))
+    response = client.post(proxy.url + PATH, json=ASKED)
+    assert (response.status_code, response.headers["retry-after"]) == (429, "7")
+    assert response.json()["error"]["message"] == "slow"
+    assert call_of(log)[1]["retry_wait_ms"] == 7000
+
+
+def test_a_compressed_answer(server, proxy, client, log):
+    """A compressed answer passes as it is, and its usage is read from the text in it."""
+    body = gzip.compress(json.dumps(CHAT).encode())
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    server.answer(Answer(200, headers, [body], length=True))
+    with client.stream("POST", proxy.url + PATH, json=ASKED) as response:
+        assert b"".join(response.iter_raw()) == body
+        assert response.headers["content-encoding"] == "gzip"
+    assert ending_of(log)[3:] == ("reported", 42)
+
+
+def test_a_body_in_chunks(server, proxy, client, log):
+    """A request of unknown length is sent on in chunks, and its model is found at its end too."""
+    parts = [b'{"messages": [', b'{"content": "' + b"x" * 300_000 + b'"}], "model"', b': "m-2", "stream": false}']
+    assert client.post(proxy.url + PATH, content=iter(parts)).status_code == 200
+    assert server.requests[0][3] == b"".join(parts)
+    assert server.requests[0][2]["Transfer-Encoding"] == "chunked"
+    assert call_of(log)[0]["model"] == "m-2"
+
+
+def test_a_compressed_request(server, proxy, client, log):
+    """The model in a compressed body is read; the body arrives as it was."""
+    body = gzip.compress(json.dumps(ASKED).encode())
+    client.post(proxy.url + PATH, content=body, headers={"content-encoding": "gzip"})
+    assert server.requests[0][3] == body
+    assert call_of(log)[0]["model"] == "m-1"
+
+
+def test_other_paths_are_reported_without_usage(server, proxy, client, log):
+    """A path that calls no model has two events, with status and latency, and no source of usage."""
+    server.always = json_answer({"data": []})
+    client.get(proxy.url + "/openai/v1/models?after=x")
+    started, completed = call_of(log)
+    assert (started["endpoint"], completed["status"], completed["status_code"]) == ("v1.models", "success", 200)
+    assert "usage_source" not in completed
+    assert server.requests[0][1] == "/v1/models?after=x"
+
+
+def test_a_redirect_is_passed_on(server, proxy, client, log):
+    """A redirect to another host is the client's to follow."""
+    server.answer(Answer(302, {"location": "http://example.com/"}, [b""], length=True))
+    response = client.post(proxy.url + PATH, json=ASKED)
+    assert (response.status_code, response.headers["location"]) == (302, "http://example.com/")
+    assert len(calls_of(log)) == 1
+
+
+def test_a_client_that_resets_in_its_upload(server, proxy, log):
+    """A client that vanishes in the middle of its body ends the call as cancelled."""
+    with socket.create_connection(("127.0.0.1", proxy.port)) as connection:
+        connection.sendall(b"POST " + PATH.encode() + b" HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n{}" + b" " * 70000)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_for_calls(log)
+    assert call_of(log)[1]["error_type"] == "cancelled"
