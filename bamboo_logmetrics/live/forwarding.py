@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import aiohttp
@@ -15,6 +16,7 @@ from bamboo_logmetrics.live.forwarding_client import make_session
 from bamboo_logmetrics.live.forwarding_exchange import Exchange, Forwarding
 from bamboo_logmetrics.live.forwarding_headers import NotUtf8Error, RequestHeaders
 from bamboo_logmetrics.live.upstreams import Upstream, is_plain_path, is_visible, split_path
+from bamboo_logmetrics.live.websocket import HANDSHAKE, Relay, send_denial
 from bamboo_logmetrics.logger.bound_log import BoundLog
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -62,7 +64,9 @@ class Proxy:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            await self._take(scope, receive, send)
+            await self._take_request(scope, receive, send)
+        else:
+            await self._take_websocket(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Answer the server's messages at its start and its end, and close the connections at the end."""
@@ -84,37 +88,76 @@ class Proxy:
             self._session = make_session(self._options.timeout)
         return self._session
 
-    async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _take_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a request, or refuse it."""
-        path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
-        name, rest = split_path(path)
-        upstream = self._options.upstreams.get(name)
-        if upstream is None:
-            await send_refusal(send, answers.unknown_path(self._options.upstreams), self._options.upstreams)
+        forwarding = self._route(scope, scope["method"])
+        if isinstance(forwarding, Refusal):
+            await send_refusal(send, forwarding)
             return
+        with self._counted():
+            await Exchange(forwarding, receive, send).run()
+
+    async def _take_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward a WebSocket, or refuse it."""
+        forwarding = self._route(scope, "POST", HANDSHAKE)  # each response on it is a new one, not one asked for again
+        if isinstance(forwarding, Refusal):
+            await send_denial(scope, receive, send, forwarding)
+            return
+        with self._counted():
+            await Relay(forwarding, scope, receive, send).run()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    def _route(self, scope: Scope, method: str, dropped: frozenset[str] = frozenset()) -> Forwarding | Refusal:
+        """Return what a request needs to be forwarded, or the reason why it is not.
+
+        Args:
+            scope: the connection.
+            method: the method.
+            dropped: names of headers that the upstream does not get.
+        """
+        options = self._options
+        path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
         try:
             headers = RequestHeaders.read(scope["headers"])
         except NotUtf8Error:
-            await send_refusal(send, answers.BAD_HEADER)
-            return
-        refusal = self._refusal(scope["method"], (path, query), headers, upstream)
+            return answers.BAD_HEADER
+        if options.token and not headers.has_token(options.token):
+            return answers.NO_TOKEN
+        name, rest = split_path(path)
+        upstream = options.upstreams.get(name)
+        if upstream is None:
+            return answers.unknown_path(options.upstreams)
+        refusal = self._refusal(method, (path, query), headers, upstream)
         if refusal is not None:
-            await send_refusal(send, refusal)
-            return
-        forwarding = self._forwarding(scope, headers, upstream, rest, query)
-        self._under_way += 1
-        try:
-            await Exchange(forwarding, receive, send).run()
-        finally:
-            self._under_way -= 1
+            return refusal
+        if "transfer-encoding" in headers.names:
+            dropped |= {"content-length"}
+        return Forwarding(
+            session=self.session,
+            settings=self._settings[name],
+            upstream=upstream,
+            method=method,
+            path=upstream.prefix + rest,
+            query=query,
+            headers=headers,
+            sent_headers=headers.to_upstream(upstream, options.token, dropped),
+            ids=headers.ids(scope["headers"], options.session_from),
+            most_bytes=options.max_body,
+            timeout=options.timeout,
+        )
 
     def _refusal(
         self, method: str, target: tuple[str, str], headers: RequestHeaders, upstream: Upstream
     ) -> Refusal | None:
         """Return the reason why a request is not forwarded; None if it is."""
         options = self._options
-        if options.token and not headers.has_token(options.token):
-            return answers.NO_TOKEN
         if upstream.key and not options.token and headers.is_from_a_page():
             return answers.FROM_A_PAGE
         if method not in _METHODS:
@@ -124,22 +167,3 @@ class Proxy:
         if int(headers.get("content-length", "0")) > options.max_body:
             return answers.TOO_LARGE
         return answers.TOO_MANY if self._under_way >= options.max_concurrent else None
-
-    def _forwarding(
-        self, scope: Scope, headers: RequestHeaders, upstream: Upstream, path: str, query: str
-    ) -> Forwarding:
-        options = self._options
-        dropped = frozenset({"content-length"}) if "transfer-encoding" in headers.names else frozenset()
-        return Forwarding(
-            session=self.session,
-            settings=self._settings[upstream.name],
-            upstream=upstream,
-            method=scope["method"],
-            path=upstream.prefix + path,
-            query=query,
-            headers=headers,
-            sent_headers=headers.to_upstream(upstream, options.token, dropped),
-            ids=headers.ids(scope["headers"], options.session_from),
-            most_bytes=options.max_body,
-            timeout=options.timeout,
-        )

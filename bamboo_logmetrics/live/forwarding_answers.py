@@ -17,11 +17,13 @@ class Refusal(NamedTuple):
         status: the HTTP status.
         code: a short name of the reason.
         message: the reason and the remedy.
+        upstreams: the names of the upstreams, where the client has to choose one.
     """
 
     status: int
     code: str
     message: str
+    upstreams: tuple[str, ...] = ()
 
 
 BAD_PATH = Refusal(400, "bad_path", "the path has '.' or '..' in it, or a character that no path has")
@@ -40,8 +42,9 @@ TOO_MANY = Refusal(503, "too_many", "as many requests as --max-concurrent allows
 
 def unknown_path(names: Iterable[str]) -> Refusal:
     """Return the answer to a path that leads to no upstream, with the paths that do."""
-    paths = ", ".join(f"/{name}/..." for name in names)
-    return Refusal(404, "unknown_path", f"the path leads to no upstream; there are {paths}")
+    upstreams = tuple(names)
+    paths = ", ".join(f"/{name}/..." for name in upstreams)
+    return Refusal(404, "unknown_path", f"the path leads to no upstream; there are {paths}", upstreams)
 
 
 def unreachable(name: str, host: str) -> Refusal:
@@ -54,15 +57,15 @@ def timed_out(name: str, host: str) -> Refusal:
     return Refusal(504, "upstream_timeout", f"the upstream {name!r} ({host}) did not answer in time")
 
 
-def body_of(refusal: Refusal, upstreams: Iterable[str] = ()) -> bytes:
+def body_of(refusal: Refusal) -> bytes:
     """Return the JSON text of an answer."""
     error = {"message": f"bamboo-logmetrics proxy: {refusal.message}", "type": "proxy_error", "code": refusal.code}
-    return msgspec.json.encode({"error": error, **({"upstreams": list(upstreams)} if upstreams else {})})
+    return msgspec.json.encode({"error": error, **({"upstreams": refusal.upstreams} if refusal.upstreams else {})})
 
 
-async def send_refusal(send: Send, refusal: Refusal, upstreams: Iterable[str] = ()) -> None:
+async def send_refusal(send: Send, refusal: Refusal) -> None:
     """Send an answer of the proxy itself."""
-    body = body_of(refusal, upstreams)
+    body = body_of(refusal)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if refusal.status == TOO_MANY.status:
         headers.append((b"retry-after", b"1"))

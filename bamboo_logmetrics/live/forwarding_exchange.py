@@ -54,10 +54,12 @@ class Forwarding:
     timeout: float
     began: float = field(default_factory=perf_counter)
 
-    def make_call(self, facts: RequestFacts) -> ForwardedCall:
-        """Return the call that reports this request."""
+    def make_call(self, facts: RequestFacts, began: float | None = None) -> ForwardedCall:
+        """Return the call that reports this request, or a part of it that began later."""
         request = ForwardedRequest(self.method, Url(self.upstream.host, self.path), self.headers)
-        return ForwardedCall(self.settings, request, endpoint_of(self.path), facts, bound=self.ids, began=self.began)
+        return ForwardedCall(
+            self.settings, request, endpoint_of(self.path), facts, bound=self.ids, began=began or self.began
+        )
 
 
 class _StoppedError(Exception):

@@ -10,7 +10,7 @@ from bamboo_logmetrics.usage.values import message, name
 
 LEAST_ERROR_STATUS = 400
 _ENDS = frozenset({"failed", "cancelled", "expired"})  # values of status
-_POLLED = frozenset({"response", "thread.run", "interaction"})  # objects that have such a status
+_POLLED = frozenset({"response", "realtime.response", "thread.run", "interaction"})  # objects that have such a status
 _PLACES = frozenset({"error", "last_error", "errors", "base_resp", "status"})
 _TEXTS = ("message", "error", "detail", "reason", "title")
 _PLAIN_TEXTS = ("message", "detail", "error_description", "title")  # of an error that has no object of its own

@@ -18,7 +18,7 @@ _LAST_EVENTS = frozenset({
     "stream-end", "thread.run.completed", "thread.run.failed", "thread.run.cancelled", "thread.run.expired",
     "thread.run.incomplete", "thread.run.requires_action", "interaction.complete", "interaction.completed",
     "conversation.response.done", "image_generation.completed", "image_edit.completed", "transcript.text.done",
-    "speech.audio.done", "done", "metadata", "chat.end",
+    "speech.audio.done", "response.done", "done", "metadata", "chat.end",
 })  # fmt: skip
 # events and keys of streams that have a last event, or a stop reason
 _FIRST_EVENTS = frozenset({

@@ -146,6 +146,7 @@ _ENDPOINTS = (
     (r"/completions", "openai.completions", "openai", "text_completion", "openai_chat"),
     (r"/responses(/(?!input_tokens)[^/]+(/cancel)?)?", "openai.responses", "openai", "chat", "openai_responses"),
     (r"/responses/input_tokens", "openai.count_tokens", "openai"),
+    (r"/realtime", "openai.realtime", "openai", "chat", "openai_responses"),
     (r"/embeddings", "openai.embeddings", "openai", "embeddings", "openai_chat"),
     (r"/images/(generations|edits|variations)", "openai.images", "openai", "generate_content", "openai_responses"),
     (r"/audio/transcriptions", "openai.audio_transcriptions", "openai", "generate_content", "openai_responses"),
