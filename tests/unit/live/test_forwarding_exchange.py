@@ -19,7 +19,9 @@ PATH = "/openai/v1/chat/completions"
 
 def test_a_body_as_a_whole(server, proxy, client, log):
     """An answer arrives byte for byte, and its call has the usage that the instrumentation would read."""
-    response = client.post(proxy.url + PATH, json={"model": "m-1", "messages": []}, headers={"x-stainless-retry-count": "1"})
+    response = client.post(
+        proxy.url + PATH, json={"model": "m-1", "messages": []}, headers={"x-stainless-retry-count": "1"}
+    )
     assert response.content == json.dumps(CHAT).encode()
     started, completed = call_of(log)
     assert (started["endpoint"], started["model"], started["is_stream"]) == ("openai.chat_completions", "m-1", False)
@@ -130,7 +132,9 @@ def test_a_redirect_is_passed_on(server, proxy, client, log):
 def test_a_client_that_resets_in_its_upload(server, proxy, log):
     """A client that vanishes in the middle of its body ends the call as cancelled."""
     with socket.create_connection(("127.0.0.1", proxy.port)) as connection:
-        connection.sendall(b"POST " + PATH.encode() + b" HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n{}" + b" " * 70000)
+        connection.sendall(
+            b"POST " + PATH.encode() + b" HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n{}" + b" " * 70000
+        )
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     wait_for_calls(log)
     assert call_of(log)[1]["error_type"] == "cancelled"

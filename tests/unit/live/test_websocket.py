@@ -14,13 +14,13 @@ USAGE = {"input_tokens": 30, "output_tokens": 12, "total_tokens": 42, "input_tok
 
 
 def response(number, status="completed", **keys):
-    return {"id": f"resp_{number}", "object": "response", "model": "m-2026", "status": status, **keys}
+    return {"id": f"resp_ws_{number}", "object": "response", "model": "m-2026", "status": status, **keys}
 
 
 def answer(connection, number, *, last="response.completed"):
     """Send the events of one response."""
     connection.send(json.dumps({"type": "response.created", "response": response(number, "in_progress", usage=None)}))
-    delta = {"type": "response.output_text.delta", "delta": "hello", "response_id": f"resp_{number}"}
+    delta = {"type": "response.output_text.delta", "delta": "hello", "response_id": f"resp_ws_{number}"}
     connection.send(json.dumps(delta))
     connection.send(json.dumps({"type": last, "response": response(number, usage=USAGE)}))
 
@@ -109,7 +109,9 @@ def test_an_error_in_place_of_a_response(relay, log):
 
     def failing(connection):
         connection.recv()
-        connection.send(json.dumps({"type": "error", "status": 400, "error": {"code": "bad", "message": "no such model"}}))
+        connection.send(
+            json.dumps({"type": "error", "status": 400, "error": {"code": "bad", "message": "no such model"}})
+        )
         connection.recv()
 
     proxy, _ = relay(failing)
@@ -153,7 +155,11 @@ def test_an_upstream_that_closes(relay, log):
             connection.recv()
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4008, "enough")
     completed = call_of(log)[1]
-    assert (completed["status"], completed["error_type"], completed["stream_end"]) == ("error", "stream_broken", "broken")
+    assert (completed["status"], completed["error_type"], completed["stream_end"]) == (
+        "error",
+        "stream_broken",
+        "broken",
+    )
 
 
 def test_a_refused_handshake(relay, log):
