@@ -11,7 +11,7 @@ import zlib
 import httpx
 import pytest
 from support.observed import call_of, calls_of, ending_of, lines_of, wait_for_calls
-from support.provider_server import CHAT, CHAT_STREAM, Answer, json_answer, stream_answer
+from support.provider_server import CHAT_STREAM, Answer, stream_answer
 
 from bamboo_logmetrics.live.forwarding import Proxy, ProxyOptions
 from bamboo_logmetrics.live.upstreams import make_upstreams
@@ -72,9 +72,9 @@ def test_paths_stay_at_their_upstream(server, proxy, rest):
     """Whatever else stands in a path goes to its upstream byte for byte, and nowhere else."""
     assert status_of(proxy.raw(raw_request("/openai" + rest))) == 200
     path = server.requests[0][1]
-    assert path == (rest or "/").replace(
-        "//evil", "/evil"
-    )  # Python's server takes two slashes at the beginning for one
+    assert path == (
+        rest.replace("//", "/") if rest.startswith("//") else rest or "/"
+    )  # Python's server takes two for one
 
 
 def test_the_path_of_an_upstream(server, serve):
@@ -196,7 +196,7 @@ def test_an_upstream_that_falls_silent(server, serve, client, log):
     hold = threading.Event()
     server.answer(stream_answer(CHAT_STREAM, hold=hold))
     with pytest.raises(httpx.RemoteProtocolError):
-        client.post(serve(timeout=0.2).url + PATH, json=ASKED)
+        client.post(serve(timeout=1.0).url + PATH, json=ASKED)
     hold.set()
     assert ending_of(log)[:3] == ("timeout", 200, "broken")
 

@@ -32,13 +32,12 @@ def scanned(body, size=1, **options):
     model=st.text(min_size=1, max_size=10),
     stream=st.booleans(),
     size=st.integers(1, 9),
-    indent=st.sampled_from([None, 1]),
-    ensure=st.booleans(),
+    form=st.sampled_from([{}, {"indent": 1}, {"ensure_ascii": False}]),
 )
-def test_any_object_in_any_pieces(before, model, stream, size, indent, ensure):
+def test_any_object_in_any_pieces(before, model, stream, size, form):
     """Both keys are found whatever stands before them, wherever the body is cut."""
     value = {**before, "model": model, "inner": [before, {"model": "no", "stream": not stream}], "stream": stream}
-    scanner = scanned(json.dumps(value, indent=indent, ensure_ascii=ensure).encode(errors="surrogatepass"), size)
+    scanner = scanned(json.dumps(value, **form).encode(errors="surrogatepass"), size)
     assert (scanner.model, scanner.stream, scanner.is_done) == (model, stream, True)
 
 
