@@ -11,7 +11,7 @@ import aiohttp
 from bamboo_logmetrics.instrument.asgi import Receive, Scope, Send
 from bamboo_logmetrics.instrument.settings import Settings
 from bamboo_logmetrics.live import forwarding_answers as answers
-from bamboo_logmetrics.live.forwarding_answers import Refusal, send_refusal
+from bamboo_logmetrics.live.forwarding_answers import ErrorAnswer, send_error
 from bamboo_logmetrics.live.forwarding_client import make_session
 from bamboo_logmetrics.live.forwarding_exchange import Exchange, Forwarding
 from bamboo_logmetrics.live.forwarding_headers import NotUtf8Error, RequestHeaders
@@ -91,8 +91,8 @@ class Proxy:
     async def _take_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a request, or refuse it."""
         forwarding = self._route(scope, scope["method"])
-        if isinstance(forwarding, Refusal):
-            await send_refusal(send, forwarding)
+        if isinstance(forwarding, ErrorAnswer):
+            await send_error(send, forwarding)
             return
         with self._counted():
             await Exchange(forwarding, receive, send).run()
@@ -100,7 +100,7 @@ class Proxy:
     async def _take_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a WebSocket, or refuse it."""
         forwarding = self._route(scope, "POST", HANDSHAKE)  # each response on it is a new one, not one asked for again
-        if isinstance(forwarding, Refusal):
+        if isinstance(forwarding, ErrorAnswer):
             await send_denial(scope, receive, send, forwarding)
             return
         with self._counted():
@@ -114,8 +114,8 @@ class Proxy:
         finally:
             self._under_way -= 1
 
-    def _route(self, scope: Scope, method: str, dropped: frozenset[str] = frozenset()) -> Forwarding | Refusal:
-        """Return what a request needs to be forwarded, or the reason why it is not.
+    def _route(self, scope: Scope, method: str, dropped: frozenset[str] = frozenset()) -> Forwarding | ErrorAnswer:
+        """Return a request ready to be forwarded, or the reason why it is not.
 
         Args:
             scope: the connection.
@@ -130,7 +130,7 @@ class Proxy:
             return answers.BAD_HEADER
         if options.token and not headers.has_token(options.token):
             return answers.NO_TOKEN
-        name, rest = split_path(path)
+        name, remainder = split_path(path)
         upstream = options.upstreams.get(name)
         if upstream is None:
             return answers.unknown_path(options.upstreams)
@@ -144,7 +144,7 @@ class Proxy:
             settings=self._settings[name],
             upstream=upstream,
             method=method,
-            path=upstream.prefix + rest,
+            path=upstream.prefix + remainder,
             query=query,
             headers=headers,
             sent_headers=headers.to_upstream(upstream, options.token, dropped),
@@ -155,7 +155,7 @@ class Proxy:
 
     def _refusal(
         self, method: str, target: tuple[str, str], headers: RequestHeaders, upstream: Upstream
-    ) -> Refusal | None:
+    ) -> ErrorAnswer | None:
         """Return the reason why a request is not forwarded; None if it is."""
         options = self._options
         if upstream.key and not options.token and headers.is_from_a_page():

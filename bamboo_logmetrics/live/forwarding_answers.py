@@ -10,7 +10,7 @@ import msgspec
 from bamboo_logmetrics.instrument.asgi import Send
 
 
-class Refusal(NamedTuple):
+class ErrorAnswer(NamedTuple):
     """An answer of the proxy itself.
 
     Args:
@@ -26,44 +26,48 @@ class Refusal(NamedTuple):
     upstreams: tuple[str, ...] = ()
 
 
-BAD_PATH = Refusal(400, "bad_path", "the path has '.' or '..' in it, or a character that no path has")
-BAD_HEADER = Refusal(400, "bad_header", "a header is not UTF-8")
-NO_TOKEN = Refusal(401, "no_token", "give the proxy's token as x-bamboo-token, or in the place of the provider's key")
-FROM_A_PAGE = Refusal(
+BAD_PATH = ErrorAnswer(400, "bad_path", "the path has '.' or '..' in it, or a character that no path has")
+BAD_HEADER = ErrorAnswer(400, "bad_header", "a header is not UTF-8")
+NO_TOKEN = ErrorAnswer(
+    401, "no_token", "give the proxy's token as x-bamboo-token, or in the place of the provider's key"
+)
+FROM_A_PAGE = ErrorAnswer(
     403,
     "from_a_page",
     "web pages may not use the keys of this proxy: start it with --auth-token-file and give the token",
 )
-BAD_METHOD = Refusal(405, "bad_method", "the method is not forwarded")
-TOO_SLOW = Refusal(408, "too_slow", "the body did not come in time")
-TOO_LARGE = Refusal(413, "too_large", "the body is larger than --max-body allows")
-TOO_MANY = Refusal(503, "too_many", "as many requests as --max-concurrent allows are under way")
+BAD_METHOD = ErrorAnswer(405, "bad_method", "the method is not forwarded")
+TOO_SLOW = ErrorAnswer(408, "too_slow", "the body did not come in time")
+TOO_LARGE = ErrorAnswer(413, "too_large", "the body is larger than --max-body allows")
+TOO_MANY = ErrorAnswer(503, "too_many", "as many requests as --max-concurrent allows are under way")
 
 
-def unknown_path(names: Iterable[str]) -> Refusal:
+def unknown_path(names: Iterable[str]) -> ErrorAnswer:
     """Return the answer to a path that leads to no upstream, with the paths that do."""
     upstreams = tuple(names)
     paths = ", ".join(f"/{name}/..." for name in upstreams)
-    return Refusal(404, "unknown_path", f"the path leads to no upstream; there are {paths}", upstreams)
+    return ErrorAnswer(404, "unknown_path", f"the path leads to no upstream; there are {paths}", upstreams)
 
 
-def unreachable(name: str, host: str) -> Refusal:
+def unreachable(name: str, host: str) -> ErrorAnswer:
     """Return the answer when an upstream cannot be reached, or ends the connection without an answer."""
-    return Refusal(502, "upstream_unreachable", f"the upstream {name!r} ({host}) cannot be reached or gave no answer")
+    return ErrorAnswer(
+        502, "upstream_unreachable", f"the upstream {name!r} ({host}) cannot be reached or gave no answer"
+    )
 
 
-def timed_out(name: str, host: str) -> Refusal:
+def timed_out(name: str, host: str) -> ErrorAnswer:
     """Return the answer when an upstream does not answer in time."""
-    return Refusal(504, "upstream_timeout", f"the upstream {name!r} ({host}) did not answer in time")
+    return ErrorAnswer(504, "upstream_timeout", f"the upstream {name!r} ({host}) did not answer in time")
 
 
-def body_of(refusal: Refusal) -> bytes:
+def body_of(refusal: ErrorAnswer) -> bytes:
     """Return the JSON text of an answer."""
     error = {"message": f"bamboo-logmetrics proxy: {refusal.message}", "type": "proxy_error", "code": refusal.code}
     return msgspec.json.encode({"error": error, **({"upstreams": refusal.upstreams} if refusal.upstreams else {})})
 
 
-async def send_refusal(send: Send, refusal: Refusal) -> None:
+async def send_error(send: Send, refusal: ErrorAnswer) -> None:
     """Send an answer of the proxy itself."""
     body = body_of(refusal)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

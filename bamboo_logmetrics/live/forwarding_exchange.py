@@ -14,7 +14,7 @@ from bamboo_logmetrics.instrument.asgi import Message, Receive, Send
 from bamboo_logmetrics.instrument.request_facts import RequestFacts, facts_at, facts_of
 from bamboo_logmetrics.instrument.settings import Settings
 from bamboo_logmetrics.live import forwarding_answers as answers
-from bamboo_logmetrics.live.forwarding_answers import Refusal, send_refusal
+from bamboo_logmetrics.live.forwarding_answers import ErrorAnswer, send_error
 from bamboo_logmetrics.live.forwarding_calls import ForwardedCall, ForwardedRequest, RawAnswer, Url
 from bamboo_logmetrics.live.forwarding_client import url_at
 from bamboo_logmetrics.live.forwarding_headers import RequestHeaders, query_without_keys, to_client
@@ -25,7 +25,7 @@ from bamboo_logmetrics.usage.providers import endpoint_of
 
 @dataclass(slots=True, kw_only=True)
 class Forwarding:
-    """What one request needs to be forwarded.
+    """One request, ready to be forwarded.
 
     Args:
         session: the HTTP client.
@@ -86,7 +86,7 @@ class Exchange:
         self._scanner = BodyScanner(forwarding.headers.get("content-encoding"))
         self._task = asyncio.current_task()
         self._watcher: asyncio.Task[None] | None = None
-        self._refusal: Refusal | None = None
+        self._refusal: ErrorAnswer | None = None
         self._bytes = 0
         self._is_gone = False  # the client has closed the connection
         self._is_sent = False  # the body of the request
@@ -240,4 +240,4 @@ class Exchange:
         if not isinstance(error, (_StoppedError, aiohttp.ClientError, asyncio.TimeoutError, OSError)):
             raise error
         if not self._is_answering:
-            await send_refusal(self._send, refusal)
+            await send_error(self._send, refusal)

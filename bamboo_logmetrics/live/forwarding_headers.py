@@ -115,8 +115,8 @@ def _id(text: str) -> str:
 
 
 def _is_token(value: str, token: str) -> bool:
-    scheme, _, rest = value.partition(" ")
-    shown = rest.strip() if scheme.lower() == "bearer" else value
+    scheme, _, remainder = value.partition(" ")
+    shown = remainder.strip() if scheme.lower() == "bearer" else value
     return compare_digest(shown.encode(), token.encode())
 
 

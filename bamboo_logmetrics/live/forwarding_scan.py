@@ -33,8 +33,8 @@ class BodyScanner:
         "_is_escaped",
         "_is_key",
         "_is_text",
+        "_kept",
         "_key",
-        "_rest",
         "is_done",
         "model",
         "stream",
@@ -44,7 +44,7 @@ class BodyScanner:
         self.model = ""
         self.stream: bool | None = None
         self.is_done = False
-        self._rest = b""
+        self._kept = b""
         self._depth = 0
         self._is_text = False  # within a text that is passed over
         self._is_escaped = False  # behind a backslash in it
@@ -69,7 +69,7 @@ class BodyScanner:
             self.is_done = True
 
     def _scan(self, chunk: bytes) -> None:
-        chunk, self._rest = self._rest + chunk, b""
+        chunk, self._kept = self._kept + chunk, b""
         position = 0
         while position < len(chunk) and not self.is_done:
             if self._is_text:
@@ -117,13 +117,13 @@ class BodyScanner:
         self._take(token)
         return match.end()
 
-    def _keep(self, rest: bytes) -> None:
+    def _keep(self, remainder: bytes) -> None:
         """Keep the beginning of a token for the next chunk; pass over a text that is too long to be looked at."""
-        if len(rest) <= _MOST_KEPT:
-            self._rest = rest
-        elif rest[:1] == b'"':
+        if len(remainder) <= _MOST_KEPT:
+            self._kept = remainder
+        elif remainder[:1] == b'"':
             self._is_text = True
-            self._is_escaped = bool(_backslashes(rest, 1, len(rest)) % 2)
+            self._is_escaped = bool(_backslashes(remainder, 1, len(remainder)) % 2)
             self._key = ""
         else:
             self.is_done = True

@@ -136,6 +136,6 @@ def is_plain_path(path: str) -> bool:
 
 
 def split_path(path: str) -> tuple[str, str]:
-    """Return the name of the upstream in a path, and the rest of the path byte for byte."""
-    name, slash, rest = path[1:].partition("/")
-    return name, slash + rest
+    """Return the name of the upstream in a path, and the remainder of the path byte for byte."""
+    name, slash, remainder = path[1:].partition("/")
+    return name, slash + remainder

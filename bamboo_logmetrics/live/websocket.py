@@ -11,7 +11,7 @@ import aiohttp
 from bamboo_logmetrics.instrument.asgi import Message, Receive, Scope, Send
 from bamboo_logmetrics.instrument.request_facts import RequestFacts, facts_at
 from bamboo_logmetrics.live import forwarding_answers as answers
-from bamboo_logmetrics.live.forwarding_answers import Refusal, body_of
+from bamboo_logmetrics.live.forwarding_answers import ErrorAnswer, body_of
 from bamboo_logmetrics.live.forwarding_calls import ForwardedCall, RawAnswer
 from bamboo_logmetrics.live.forwarding_client import url_at
 from bamboo_logmetrics.live.forwarding_exchange import Forwarding
@@ -31,7 +31,7 @@ _NO_CODE = {1005, 1006, 1015}  # that stand for the absence of a code, and are n
 _RESPONSE = "websocket.http.response"  # the extension by which a server answers a handshake as the application wants
 
 
-async def send_denial(scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
+async def send_denial(scope: Scope, receive: Receive, send: Send, refusal: ErrorAnswer) -> None:
     """Refuse a handshake with an answer of the proxy itself."""
     await receive()
     await _deny(scope, send, refusal.status, [(b"content-type", b"application/json")], body_of(refusal))

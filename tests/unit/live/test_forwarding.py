@@ -65,15 +65,15 @@ def test_parts_of_dots(server, proxy, path):
 
 
 @pytest.mark.parametrize(
-    "rest",
+    "remainder",
     ["//evil.example/x", "/v1/org%2Fname", "/v1/a%00b", "/@evil.example/", "/v1?url=http://evil.example/../x", ""],
 )
-def test_paths_stay_at_their_upstream(server, proxy, rest):
+def test_paths_stay_at_their_upstream(server, proxy, remainder):
     """Whatever else stands in a path goes to its upstream byte for byte, and nowhere else."""
-    assert status_of(proxy.raw(raw_request("/openai" + rest))) == 200
+    assert status_of(proxy.raw(raw_request("/openai" + remainder))) == 200
     path = server.requests[0][1]
     assert path == (
-        rest.replace("//", "/") if rest.startswith("//") else rest or "/"
+        remainder.replace("//", "/") if remainder.startswith("//") else remainder or "/"
     )  # Python's server takes two for one
 
 

@@ -73,7 +73,7 @@ def test_little_is_kept():
     scanner.feed(b'{"input": "')
     for _ in range(1000):
         scanner.feed(b"x\\" * 500 + b'\\"')
-        assert len(scanner._rest) <= 4096
+        assert len(scanner._kept) <= 4096
     scanner.feed(b'", "model": "m-1", "stream": true}')
     assert (scanner.model, scanner.stream) == ("m-1", True)
 

@@ -113,5 +113,5 @@ def test_paths_of_providers(path):
     ],
 )
 def test_the_name_in_a_path(path, parts):
-    """The first part of a path is the name, and the rest is left as it is."""
+    """The first part of a path is the name, and the remainder is left as it is."""
     assert split_path(path) == parts
