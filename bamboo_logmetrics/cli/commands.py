@@ -19,6 +19,7 @@ _COMMANDS = {
     "demo": "demo_command:demo",
     "export": "export_command:export",
     "import": "import_command:import_group",
+    "proxy": "proxy_command:proxy",
     "query": "query_command:query",
     "report": "report_command:report",
     "run": "run_command:run",
@@ -61,6 +62,7 @@ def cli() -> None:
     \b
     See how it works:    bamboo-logmetrics demo
     Log a program:       bamboo-logmetrics run --log logs/agent.jsonl -- python agent.py
+    Log any program:     bamboo-logmetrics proxy --log logs/proxy.jsonl
     Sum it up:           bamboo-logmetrics summary logs/agent.jsonl --by model
     Find lines:          bamboo-logmetrics query logs/agent.jsonl --event 'chat.*' --since 2h
     Watch it:            bamboo-logmetrics tail -f logs/agent.jsonl

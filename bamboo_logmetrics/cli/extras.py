@@ -8,7 +8,16 @@ import click
 
 from bamboo_logmetrics.cli.exit_codes import UNUSABLE
 
-_PACKAGES = {"httpx": "httpx", "google": "protobuf", "opentelemetry": "opentelemetry-proto"}  # by top-level module
+_PACKAGES = {  # by top-level module
+    "aiohttp": "aiohttp",
+    "google": "protobuf",
+    "httptools": "httptools",
+    "httpx": "httpx",
+    "opentelemetry": "opentelemetry-proto",
+    "uvicorn": "uvicorn",
+    "websockets": "websockets",
+    "yarl": "aiohttp",
+}
 
 
 def exit_for_missing_extra(ctx: click.Context, extras: str, error: ImportError) -> NoReturn:

@@ -1,0 +1,144 @@
+"""``bamboo-logmetrics proxy``."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bamboo_logmetrics.cli.extras import exit_for_missing_extra
+from bamboo_logmetrics.cli.formatting import plural, printable
+
+if TYPE_CHECKING:
+    from bamboo_logmetrics.live.proxy_traffic import Passed, Traffic
+
+_MOST_SHOWN = 200  # characters of a path
+_NEVER_AN_ID = {
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "cookie",
+    "x-bamboo-token",
+    "proxy-authorization",
+}
+
+
+def _session_header(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
+    """Return the name of a header in lower case; one that carries a secret is refused."""
+    name = value.lower()
+    if name in _NEVER_AN_ID or not all(sign.isalnum() or sign in "-_." for sign in name):
+        msg = f"{value!r} cannot name sessions; give a header such as x-session-id"
+        raise click.BadParameter(msg)
+    return name
+
+
+@click.command()
+@click.option(
+    "--log", required=True, type=click.Path(dir_okay=False), help="The log; its directory is made if it is missing."
+)
+@click.option(
+    "--listen", default="127.0.0.1:8787", show_default=True, metavar="HOST:PORT", help="Address to listen at."
+)
+@click.option(
+    "--upstream", "upstreams", multiple=True, metavar="NAME=URL",
+    help="A provider besides openai, anthropic and gemini, or another URL for one of these; may be given again.",
+)  # fmt: skip
+@click.option(
+    "--upstream-key-file", "key_files", multiple=True, metavar="NAME=FILE",
+    help="File with the key for an upstream, in place of the clients' keys; may be given several times.",
+)  # fmt: skip
+@click.option(
+    "--session-from", default="", callback=_session_header, metavar="HEADER", help="Header that names the session."
+)
+@click.option("--auth-token-file", metavar="FILE", help="File with the token that clients have to give.")
+@click.option("--allow-remote", is_flag=True, help="Let other machines connect; needs --auth-token-file.")
+@click.option(
+    "--max-body",
+    type=click.IntRange(min=1),
+    default=1024**3,
+    show_default=True,
+    help="Largest body of a request, in bytes.",
+)
+@click.option(
+    "--max-concurrent", type=click.IntRange(min=1), default=2000, show_default=True,
+    help="Requests that may be under way; further ones get 503.",
+)  # fmt: skip
+@click.option(
+    "--timeout", type=click.FloatRange(min=0.1, max=86_400), default=600, show_default=True,
+    help="Seconds that may pass without a byte from an upstream, or of the body of a request.",
+)  # fmt: skip
+@click.option("--quiet", is_flag=True, help="Print no line for each request.")
+@click.pass_context
+def proxy(ctx: click.Context, /, **values: Any) -> None:
+    """Forward requests to providers, and log what they cost.
+
+    Each request is two events, with usage, status and latency, as the instrumentation writes them; so clients in any
+    language are covered. /openai/..., /anthropic/... and /gemini/... lead to these providers, /NAME/... to an upstream
+    of your own, and nothing to anywhere else. Keys, prompts and completions are never stored.
+
+    The headers x-bamboo-session, x-bamboo-user, x-bamboo-round and traceparent of a client become ids in the events.
+    GET /healthz answers while the proxy runs; GET /metrics gives Prometheus its numbers.
+
+    SIGTERM and Ctrl-C end it when the requests that are under way are finished, 30 seconds later at most.
+
+    \b
+    Exit code: 0 stopped, 2 bad usage, or the address or the log cannot
+    be used.
+
+    \b
+    bamboo-logmetrics proxy --log logs/proxy.jsonl
+    export OPENAI_BASE_URL=http://127.0.0.1:8787/openai/v1
+    export ANTHROPIC_BASE_URL=http://127.0.0.1:8787/anthropic
+    """  # noqa: D301 - click wants the character \b itself
+    try:
+        from bamboo_logmetrics.live import proxy_server  # noqa: F401 - imported first, to report a missing extra
+    except ImportError as error:
+        exit_for_missing_extra(ctx, "live", error)
+    _run(values)
+
+
+def _run(values: dict[str, Any]) -> None:
+    from bamboo_logmetrics.live.forwarding import Proxy, ProxyOptions
+    from bamboo_logmetrics.live.proxy_server import address_of, make_server, open_socket, run_server
+    from bamboo_logmetrics.live.proxy_traffic import Traffic
+    from bamboo_logmetrics.live.status_pages import StatusPages
+    from bamboo_logmetrics.live.upstreams import key_from, make_upstreams
+    from bamboo_logmetrics.logger.opening import open_log
+
+    upstreams = make_upstreams(values.pop("upstreams"), values.pop("key_files"))
+    token = key_from(values["auth_token_file"]) if values["auth_token_file"] else ""
+    if values["allow_remote"] and not token:
+        msg = "--allow-remote needs --auth-token-file: otherwise anybody could use the proxy"
+        raise click.UsageError(msg)
+    listener = open_socket(values["listen"], is_remote_allowed=values["allow_remote"])
+    names = ("session_from", "max_body", "max_concurrent", "timeout")
+    with listener, open_log(values["log"]) as log:
+        options = ProxyOptions(upstreams=upstreams, token=token, **{name: values[name] for name in names})
+        has_lines = sys.stderr.isatty() and not values["quiet"]
+        traffic = Traffic(Proxy(log, options), _show if has_lines else lambda _: None)
+        server = make_server(StatusPages(traffic, log, token))
+        ready = f"listening on {address_of(listener)}, for {', '.join(f'/{name}/' for name in upstreams)}"
+        run_server(server, listener, lambda: _write(ready))
+    _write(_summary(traffic, values["log"]))
+
+
+def _summary(traffic: Traffic, log: str) -> str:
+    counts = f"{plural(traffic.requests, 'request')}, {plural(traffic.errors, 'error')}"
+    return f"stopped: {counts}; the events are in {printable(log)}"
+
+
+def _show(passed: Passed) -> None:
+    """Print a line for a request that has ended."""
+    now = datetime.now().astimezone()
+    status = passed.status if passed.is_whole else f"{passed.status or '-'} cut off"
+    path = printable(passed.path[:_MOST_SHOWN])
+    _write(f"{now:%H:%M:%S} {status} {passed.method} {path} {passed.milliseconds:,} ms")
+
+
+def _write(text: str) -> None:
+    with suppress(OSError):  # stderr is closed, which is no reason to stop
+        click.echo(text, err=True)

@@ -1,0 +1,159 @@
+"""``bamboo-logmetrics proxy`` on the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from support.provider_fixtures import no_errors_inside, server
+
+import bamboo_logmetrics as blm
+from bamboo_logmetrics.cli import proxy_command
+from bamboo_logmetrics.cli.commands import cli
+
+__all__ = ["no_errors_inside", "server"]
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def lines_in(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def run(work, *arguments):
+    """Run the command in this thread, and ``work(url)`` in another once it listens; then stop the command."""
+    url = f"http://127.0.0.1:{free_port()}"
+    failures, ready = [], threading.Event()
+
+    def working():
+        try:
+            ready.wait(30)
+            with httpx.Client(trust_env=False, timeout=30, transport=httpx.HTTPTransport(retries=5)) as client:
+                work(client, url)
+        except BaseException as error:
+            failures.append(error)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def writing(text):
+        lines.append(text)
+        if text.startswith("listening"):
+            ready.set()
+
+    lines = []
+    thread = threading.Thread(target=working)
+    thread.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proxy_command, "_write", writing)
+        result = CliRunner().invoke(cli, ["proxy", "--listen", url.removeprefix("http://"), *map(str, arguments)])
+    ready.set()
+    thread.join()
+    assert not failures
+    return result, lines
+
+
+def test_a_request(server, path):
+    """The command forwards until SIGTERM, says where it listens and what passed, and the log is whole."""
+
+    def work(client, url):
+        answer = client.post(f"{url}/openai/v1/chat/completions", json={"model": "m-1"})
+        assert answer.json()["model"] == "m-2026"
+        assert client.get(f"{url}/healthz").json() == {"status": "ok"}
+        assert "bamboo_events_total" in client.get(f"{url}/metrics").text
+        assert client.get(f"{url}/nowhere").status_code == 404
+
+    result, lines = run(work, "--log", path, "--upstream", f"openai={server.url}")
+    assert result.exit_code == 0, result.output
+    assert lines[0].endswith("for /openai/, /anthropic/, /gemini/")
+    assert lines[-1] == f"stopped: 2 requests, 1 error; the events are in {path}"
+    assert blm.verify(path).ok
+    assert [line["event"] for line in lines_in(path)].count("forward.request_completed") == 1
+
+
+def test_a_token_and_a_key(server, path, tmp_path):
+    """Token, key and the header of the session come from options."""
+    (tmp_path / "token").write_text("t-1\n")
+    (tmp_path / "key").write_text("sk-own\n")
+
+    def work(client, url):
+        target = f"{url}/openai/v1/chat/completions"
+        assert client.post(target, json={}).status_code == 401
+        assert client.get(f"{url}/metrics").status_code == 401
+        headers = {"x-bamboo-token": "t-1", "x-session": "s-1"}
+        assert client.post(target, json={}, headers=headers).status_code == 200
+        assert client.get(f"{url}/metrics", headers=headers).status_code == 200
+
+    options = ["--auth-token-file", tmp_path / "token", "--upstream-key-file", f"openai={tmp_path / 'key'}"]
+    run(work, "--log", path, "--upstream", f"openai={server.url}", "--session-from", "X-Session", *options)
+    assert server.requests[0][2]["authorization"] == "Bearer sk-own"
+    assert [line["session_id"] for line in lines_in(path) if line["event"] == "forward.request_started"] == ["s-1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--listen", "8787"], "is not HOST:PORT"),
+        (["--listen", "127.0.0.1:99999"], "is not HOST:PORT"),
+        (["--listen", "no.such.host.invalid:80"], "the host is not known"),
+        (["--listen", "0.0.0.0:0"], "--allow-remote and --auth-token-file"),
+        (
+            ["--listen", "192.0.2.1:0", "--allow-remote", "--auth-token-file", "TOKEN"],
+            "Cannot assign requested address",
+        ),
+        (["--allow-remote"], "needs --auth-token-file"),
+        (["--auth-token-file", "nowhere"], "cannot be read"),
+        (["--upstream", "x=nowhere"], "must be http:// or https://"),
+        (["--session-from", "Authorization"], "cannot name sessions"),
+        (["--session-from", "a b"], "cannot name sessions"),
+    ],
+)
+def test_bad_usage(tmp_path, monkeypatch, arguments, message):
+    """What cannot be is said in one line, and nothing is made."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "TOKEN").write_text("t-1")
+    result = CliRunner().invoke(cli, ["proxy", "--log", "logs/a.jsonl", *arguments])
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not (tmp_path / "logs").exists()
+
+
+def test_an_address_in_use(path):
+    """An address in use is named, with the remedy."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = CliRunner().invoke(cli, ["proxy", "--log", str(path), "--listen", address])
+    assert (result.exit_code, "use another port" in result.output) == (2, True)
+
+
+def test_a_missing_extra(path, monkeypatch):
+    """Without the extra the command says what to install."""
+    import bamboo_logmetrics.live as package
+
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "bamboo_logmetrics.live.proxy_server", raising=False)
+    monkeypatch.delattr(package, "proxy_server", raising=False)
+    result = CliRunner().invoke(cli, ["proxy", "--log", str(path)])
+    assert result.exit_code == 2
+    assert "pip install 'bamboo_logmetrics[cli,live]'" in result.output
+
+
+def test_a_line_for_a_request(capsys):
+    """A line has the status, the method, the path without what could control the terminal, and the time."""
+    from bamboo_logmetrics.live.proxy_traffic import Passed
+
+    proxy_command._show(Passed("POST", "/openai/\x1b[31mv1" + "x" * 300, 200, 1234, is_whole=True))
+    proxy_command._show(Passed("POST", "/openai/v1", 0, 5, is_whole=False))
+    first, second = capsys.readouterr().err.splitlines()
+    assert " 200 POST /openai/\\x1b[31mv1" in first
+    assert first.endswith("x 1,234 ms")
+    assert len(first) < 300
+    assert second.endswith(" - cut off POST /openai/v1 5 ms")
