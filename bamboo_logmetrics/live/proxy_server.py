@@ -24,7 +24,11 @@ _MOST_HEADER_BYTES = 64 * 1024
 _MOST_SOCKET_BYTES = 64 * 1024 * 1024  # of one message of a WebSocket
 _BACKLOG = 2048
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_CUT_OFF = "ASGI callable returned without completing response."  # how an answer is cut off on purpose
+# uvicorn's words where an answer is cut off on purpose, and where a handshake is refused
+_NO_ERRORS = {
+    "ASGI callable returned without completing response.",
+    "ASGI callable returned without completing handshake.",
+}
 _EXAMPLE = "such as 127.0.0.1:8787 or [::1]:8787"
 
 
@@ -146,7 +150,7 @@ def make_server(app: App) -> uvicorn.Server:
 
 
 def _is_worth_telling(record: logging.LogRecord) -> bool:
-    return record.getMessage() != _CUT_OFF
+    return record.getMessage() not in _NO_ERRORS
 
 
 def run_server(server: uvicorn.Server, listener: socket.socket, on_ready: Callable[[], object]) -> None:
