@@ -1,4 +1,4 @@
-"""What passes through a server: counts, and word of each request that ends."""
+"""Requests that pass through a server: counts, and word of each one that ends."""
 
 from __future__ import annotations
 

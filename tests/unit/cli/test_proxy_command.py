@@ -117,7 +117,7 @@ def test_a_token_and_a_key(server, path, tmp_path):
     ],
 )
 def test_bad_usage(tmp_path, monkeypatch, arguments, message):
-    """What cannot be is said in one line, and nothing is made."""
+    """Bad usage is refused in one line, and nothing is made."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "TOKEN").write_text("t-1")
     result = CliRunner().invoke(cli, ["proxy", "--log", "logs/a.jsonl", *arguments])
