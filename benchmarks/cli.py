@@ -19,6 +19,7 @@ from benchmarks import (
     peers,
     plots,
     profiling,
+    reading,
     scaling,
     sizes,
     target_runs,
@@ -141,6 +142,15 @@ def scaling_command(*, quick: bool, rounds: int | None, count: int | None, folde
         console.print(sentence, markup=False)
 
 
+@main.command("reading")
+@_sized(sizes.READING)
+@click.option("--lines", type=click.IntRange(10), help="Events of the log.  [default: 1000000]")
+def reading_command(*, quick: bool, rounds: int | None, count: int | None, lines: int | None) -> None:
+    """Show summary beside bare DuckDB and jq, which take minutes."""
+    chosen = _sizes(sizes.READING, quick=quick, rounds=rounds, count=count, lines=lines)
+    reading.table(reading.measure(chosen)).show()
+
+
 @main.command("profile")
 @click.option(
     "--count", type=click.IntRange(10), default=PROFILED, show_default=True, help="Events in one measurement."
@@ -158,6 +168,7 @@ SECTIONS: dict[str, tuple[Sizes, Section]] = {
     "peers": (sizes.PEERS, lambda chosen, _: _section(comparison.table(comparison.measure(chosen)), chosen)),
     "latency": (sizes.LATENCY, lambda chosen, _: _latency_section(chosen)),
     "scaling": (sizes.SCALING, lambda chosen, _: _scaling_section(chosen)),
+    "reading": (sizes.READING, lambda chosen, _: _reading_section(chosen)),
     "profile": (sizes.TARGETS, lambda chosen, _: _profile_section(chosen)),
     "machine": (sizes.TARGETS, lambda *_: machine.table().markdown()),
 }
@@ -170,8 +181,8 @@ SECTIONS: dict[str, tuple[Sizes, Section]] = {
 def page_command(*, quick: bool, runs: int, names: tuple[str, ...]) -> None:
     """Measure, and write docs/reference/performance.md with its plots.
 
-    SECTION is one of targets, calls, peers, latency, scaling, profile and machine; without one all are written, which
-    takes an hour.
+    SECTION is one of targets, calls, peers, latency, scaling, reading, profile and machine; without one all are
+    written, which takes an hour.
     """
     for name in names or SECTIONS:
         usual, section = SECTIONS[name]
@@ -197,6 +208,11 @@ def _latency_section(chosen: Sizes) -> str:
     answers = latency.measure(chosen)
     plots.latency(answers, page.PLOTS / "latency.svg")
     return f"{_section(latency.table(answers), chosen)}\n{page.image('Latency by percentile', 'latency')}"
+
+
+def _reading_section(chosen: Sizes) -> str:
+    rounds = f"Medians of {chosen.rounds} interleaved rounds, after one that is not counted."
+    return f"{reading.table(reading.measure(chosen)).markdown()}\n{rounds} {machine.measured_today()}\n"
 
 
 def _profile_section(chosen: Sizes) -> str:

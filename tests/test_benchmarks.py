@@ -40,6 +40,7 @@ from benchmarks import (  # noqa: E402
     peers,
     plots,
     profiling,
+    reading,
     report,
     rounds,
     scaling,
@@ -48,6 +49,7 @@ from benchmarks import (  # noqa: E402
 from benchmarks.check import check  # noqa: E402
 from benchmarks.events import MARK  # noqa: E402
 from benchmarks.jobs import caller, commands, emitting, memory, processes, running, situations, throughput  # noqa: E402
+from benchmarks.jobs.reading import summary_beside  # noqa: E402
 from benchmarks.sizes import Sizes  # noqa: E402
 
 COUNT = 300
@@ -215,6 +217,16 @@ def test_commands_are_timed_in_turn():
         pytest.skip("jq is not installed")
     found = fresh.run(commands.verify_and_jq, lines=COUNT, rounds=1)
     assert min(found["seconds"].values()) > 0
+
+
+def test_summary_is_measured_beside_others(monkeypatch):
+    """Summary and DuckDB read the same files, plain or compressed; jq is left out where it is not installed."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    found = {form: fresh.run(summary_beside, events=COUNT, compress=form, rounds=1) for form in (None, "gzip")}
+    for answer in found.values():
+        assert answer["files"] > 3
+        assert set(answer["seconds"]) == set(answer["cpu"]) == set(answer["mb"]) == {"summary", "duckdb"}
+    assert reading.table({"plain": found[None]}).rows[0][-3:-1] == ["", ""]
 
 
 def test_a_job_that_fails_says_why():

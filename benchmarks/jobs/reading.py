@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.reading.query.columns import ALWAYS, CHECKED, TOKENS, struct_of
+from bamboo_logmetrics.reading.query.columns import ALWAYS, CHECKED, COLUMNS, TOKENS
 from bamboo_logmetrics.reading.summary.measures import NEEDED
 from benchmarks import fresh
 from benchmarks.jobs import running
@@ -59,8 +60,9 @@ def summary_beside(folder: Path, *, events: int, compress: Literal["gzip"] | Non
     commands = {
         "summary": [sys.executable, "-m", "bamboo_logmetrics", "summary", str(path), "--by", "model"],
         "duckdb": [sys.executable, "-c", _PROGRAM, statement(files)],
-        "jq": ["sh", "-c", 'gzip -cdf "$@" | jq -c "$0"', _jq_filter(), *files],
     }
+    if shutil.which("jq"):
+        commands["jq"] = ["sh", "-c", 'gzip -cdf "$@" | jq -c "$0"', _jq_filter(), *files]
     return {
         **_measured(commands, rounds),
         "files": len(files),
@@ -75,10 +77,11 @@ def _columns() -> list[str]:
 
 def statement(files: list[str]) -> str:
     """Return the statement of bare DuckDB: the columns that ``summary --by model`` reads, and its groups."""
+    types = {name: COLUMNS[name] for name in _columns()}
     rest = [f'max("{name}")' for name in _columns()]  # so that each is read
     return f"""
         SELECT model, {", ".join([*_MEASURES, *rest])}
-        FROM read_json({files}, format = 'newline_delimited', columns = {struct_of(_columns())})
+        FROM read_json({files}, format = 'newline_delimited', columns = {types})
         GROUP BY GROUPING SETS ((model), ())
     """  # noqa: S608 - all names are our own
 
