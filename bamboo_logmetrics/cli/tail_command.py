@@ -23,12 +23,13 @@ from bamboo_logmetrics.cli.tail_screen import Screen
 from bamboo_logmetrics.cli.tail_text import LineText
 from bamboo_logmetrics.cli.terminal import check_stdout
 from bamboo_logmetrics.reading.filters import Filters
-from bamboo_logmetrics.reading.following import Following, find_start
+from bamboo_logmetrics.reading.following import LogTail, find_start
 from bamboo_logmetrics.reading.matching import make_matcher
 from bamboo_logmetrics.reading.summary.periods import find_zone
 from bamboo_logmetrics.system import FS, backoff
 
 _LINES = 10
+_MOST_DIGITS = 18  # of a number of lines; no log has more lines
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds between two looks at files that did not grow
 _LONG = 2.0  # seconds of looking for lines, after which it is shown how far it is
 _STEP = 10_000  # lines between two looks at the clock
@@ -45,7 +46,7 @@ class _Count(click.ParamType[Any, str]):
         text = value.removeprefix("-")
         if not (text.isascii() and text.isdecimal()):
             self.fail(f"{value!r:.80} is not a number of lines; use one such as 100, or +1 for all", param, ctx)
-        return int(text)
+        return int(text) if len(text.lstrip("0")) <= _MOST_DIGITS else "all"
 
 
 @click.command()
@@ -86,6 +87,9 @@ def tail(
     if filters.where is not None:
         msg = "tail has no --where; use: bamboo-logmetrics query FILE --where ..."
         raise click.UsageError(msg)
+    if whole and lines not in {None, "all"}:
+        msg = "--all shows every line, -n only the last ones: give one of them"
+        raise click.UsageError(msg)
     check_stdout()
     zone = find_zone(tz)
     count = None if whole or lines == "all" else lines
@@ -109,37 +113,37 @@ def _show(files: tuple[str, ...], screen: Screen, count: int | None, *, follow: 
             return screen.accepts(line)
 
         screen.on_write = search.stop
-        following = Following(
+        log_tail = LogTail(
             files,
             follow=follow,
             start=lambda log: find_start(FS(), log, count, accepts),
             on_problem=screen.note_problem,
         )
-        with closing(following):
-            screen.name(following.logs)
-            for arrival in following.history():
+        with closing(log_tail):
+            screen.name(log_tail.logs)
+            for arrival in log_tail.history():
                 search.look(len(arrival.chunk.lines))
                 screen.show(*arrival)
             search.stop()
-            _go_on(following, screen, follow=follow)
+            _go_on(log_tail, screen, follow=follow)
             screen.end()
 
 
-def _go_on(following: Following, screen: Screen, *, follow: bool) -> None:
+def _go_on(log_tail: LogTail, screen: Screen, *, follow: bool) -> None:
     """Show what arrives: with ``follow`` until nothing can arrive any more, else until the end of standard input."""
     pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
     screen.flush()
     while True:
         idle = True
-        for arrival in following.arrivals():
+        for arrival in log_tail.arrivals():
             idle = False
-            screen.name(following.logs)
+            screen.name(log_tail.logs)
             screen.show(*arrival)
         screen.flush()
-        if following.ended or not (follow or following.waits_for_stdin):
+        if log_tail.ended or not (follow or log_tail.waits_for_stdin):
             return
         if idle:
-            _wait(next(pauses) if follow else None, stdin=following.waits_for_stdin)
+            _wait(next(pauses) if follow else None, stdin=log_tail.waits_for_stdin)
         else:
             pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
 

@@ -31,6 +31,9 @@ class Follower:
         repeats: True to read all files again if the newest that was passed is gone while older ones are there, so that
             no line is left out; False to leave out what has an older name, so that no line is read twice.
         fs: the system calls.
+
+    Attributes:
+        ended: True once a log that is itself a compressed file was read to its end: nothing is appended to it.
     """
 
     def __init__(self, log: str, position: Position | None = None, *, repeats: bool = True, fs: FS) -> None:
@@ -43,6 +46,7 @@ class Follower:
         self._head, self._head_size, self._in_line = "", 0, False
         self._done = False  # no process appends to the file any more
         self._left = False  # the active file is gone and will not come back
+        self.ended = False
         self._gone = ""  # why the lines after the position are not known; still to be reported
         self._ahead = False  # there were bytes after the position at the last read
 
@@ -156,7 +160,7 @@ class Follower:
 
     def _may_grow(self, file: LogFile) -> bool:
         """Return True if a file is the active one, or may be again: a rotation that fails renames it back."""
-        if file.base or self._left:
+        if file.base or file.compressed or self._left:
             return False
         active = identity_at(self._fs, self.log)
         if active is not None:
@@ -165,7 +169,7 @@ class Follower:
 
     def _check_truncation(self, file: LogFile) -> None:
         """Go back to the beginning of a file that another program truncated, and perhaps wrote again."""
-        if file.base or not file.offset:
+        if file.base or file.compressed or not file.offset:
             return
         unchanged = file.begins_with(self._head, self._head_size) and file.seek(file.offset, in_line=self._in_line)
         if not unchanged:
@@ -177,11 +181,13 @@ class Follower:
         """Close a file at its end, and return a chunk with the reason if its end is damaged."""
         if file.base:
             self._passed = file.base
+        elif file.compressed:
+            self.ended = True
         elif (first := next(self._not_passed(), None)) is not None and self._is_it(first, file):
             self._passed = first.base
+        self._resume = self.position if self.ended else Position(self._passed, in_oldest=False)
         file.close()
         self._file, self._done, self._left, self._in_oldest = None, False, False, False
-        self._resume = Position(self._passed, in_oldest=False)
         if not remainder and not file.damage:
             return None
         return Chunk([], self._resume, remainder, file.damage or "cut off: it has no newline")
@@ -200,7 +206,7 @@ class Follower:
 
     def _open_next(self) -> bool:
         """Open the next file, at the position in it; return True if there is one."""
-        file = self._next_file()
+        file = None if self.ended else self._next_file()
         if file is None:
             return False
         with _closed_on_error(file):

@@ -11,10 +11,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from datetime import datetime, timezone
 from itertools import islice
 from typing import NamedTuple, Protocol
 
 from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.events.times import parse_utc
+from bamboo_logmetrics.logfiles.compression import kind_of
 from bamboo_logmetrics.logfiles.descriptors import is_ready
 from bamboo_logmetrics.logfiles.discovery import AnyPath, find_logs, open_newest_first
 from bamboo_logmetrics.logfiles.follower import Follower
@@ -26,6 +29,7 @@ from bamboo_logmetrics.system import FS, Clock
 
 _SIZE = 256 * 1024  # bytes of lines at a time
 _LOOK_EVERY = 2.0  # seconds between two looks for logs that are new
+_FIRST_TIME = datetime.min.replace(tzinfo=timezone.utc)
 _MOST_OPEN = 100  # logs; of more, none keeps a file open while nothing is appended
 
 Accept = Callable[[bytes], bool]
@@ -72,7 +76,8 @@ def _end_of(file: LogFile, before: str) -> Position:
     """Return the position behind the last line of the newest file."""
     if file.base:
         return Position(passed=file.base, in_oldest=False)
-    last = next(lines_backward(file), None)
+    lines = deque(lines_forward(file), 1) if file.compressed else lines_backward(file)
+    last = next(iter(lines), None)
     return _position(file, last.end if last else 0, before)
 
 
@@ -89,6 +94,8 @@ def _position(file: LogFile, offset: int, before: str) -> Position:
 
 class _Source(Protocol):
     """One log: :class:`Follower` or :class:`_Stream`."""
+
+    ended: bool
 
     def read(self, size: int, /) -> Chunk | None: ...
 
@@ -122,8 +129,8 @@ class _Stream:
 # -- all logs ----------------------------------------------------------------------------
 
 
-class Following:
-    """Reads logs by their paths and patterns.
+class LogTail:
+    """Reads logs by their paths and patterns, and what is appended to them.
 
     Args:
         paths: paths of logs, and patterns; ``-`` is standard input.
@@ -170,8 +177,9 @@ class Following:
 
     @property
     def ended(self) -> bool:
-        """True if nothing can arrive any more, because standard input was the only log."""
-        return set(self._paths) == {STDIN} and not self.waits_for_stdin
+        """True if nothing can arrive any more: each path is standard input or a compressed file, and was read."""
+        whole = all(path == STDIN or (kind_of(path) and os.path.lexists(path)) for path in self._paths)
+        return whole and all(source.ended for source in self._sources.values())
 
     def history(self) -> Iterator[Arrival]:
         """Yield the lines that are in the files, of several logs in order of time, each log in its own order."""
@@ -234,14 +242,14 @@ class Following:
         while (chunk := self._read(log)) is not None:
             yield Arrival(log, chunk)
 
-    def _timed(self, log: str) -> Iterator[tuple[str, str, Chunk]]:
+    def _timed(self, log: str) -> Iterator[tuple[datetime, str, Chunk]]:
         """Yield each line of a log with the latest time up to it."""
-        time = ""
+        time = _FIRST_TIME
         for _, chunk in self._until_end(log):
             for line in chunk.lines:
                 flat = flat_line(line)
                 if isinstance(flat, dict):
-                    time = max(time, flat["timestamp"])
+                    time = max(time, parse_utc(flat["timestamp"]))
                 yield time, log, Chunk([line], chunk.position)
             if chunk.reason:
                 yield time, log, chunk

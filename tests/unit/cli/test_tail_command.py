@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import json
 import os
 import pty
@@ -354,3 +355,37 @@ def test_a_long_search_is_shown(run, events_log, monkeypatch, terminal):
         assert ("looking for lines: " in result.stderr) is terminal
         assert result.stderr.endswith("\x1b[2K" if terminal else "")
         assert (result.exit_code, len(result.stdout.splitlines())) == (0, count)
+
+
+# -- hostile numbers and files -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", ["99999999999999999999", "9" * 5_000, "-" + "9" * 30, "0" * 30 + "3"])
+def test_numbers_of_lines_of_any_size(run, events_log, count):
+    """A number that is larger than any log asks for all lines; leading zeros are none."""
+    result = run("tail", events_log, "-n", count, "--format", "json")
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == (3 if count.endswith("3") else 30)
+
+
+@pytest.mark.parametrize("files", [["-"], ["LOG"]])
+def test_all_and_a_number(run, events_log, files):
+    """--all and a number contradict each other."""
+    files = [events_log if file == "LOG" else file for file in files]
+    result = run("tail", *files, "--all", "-n", "5")
+    assert result.exit_code == 2
+    assert "give one of them" in result.stderr
+    assert run("tail", events_log, "--all", "-n", "+1").exit_code == 0
+
+
+@pytest.mark.parametrize("follow", [[], ["-f"]])
+def test_a_compressed_file_that_is_cut_off(run, tmp_path, events_log, follow):
+    """A compressed file that is named itself is shown up to its damage, which is said once, and the command ends."""
+    data = gzip.compress(events_log.read_bytes())
+    packed = tmp_path / "plain.gz"
+    packed.write_bytes(data[:-10])
+    result = run("tail", packed, "-n", "3", "--format", "json", *follow)
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 3
+    assert result.stderr.count(str(packed)) == 1
+    assert len(result.stderr.splitlines()) == 2  # with the broken line before the damage

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
 import os
 from contextlib import closing
 from dataclasses import dataclass, field
 
 import pytest
-from support.shiplog import HandLog, compress, ids_in
+from support.shiplog import HandLog, compress, ids_in, line
 
+import bamboo_logmetrics as blm
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles.position import Position
 from bamboo_logmetrics.reading import following as module
-from bamboo_logmetrics.reading.following import Following, find_start
+from bamboo_logmetrics.reading.following import LogTail, find_start
+from bamboo_logmetrics.reading.lines import flat_line
 from bamboo_logmetrics.system import FS
 
 
@@ -36,7 +39,7 @@ class Reader:
     fs: FS = field(default_factory=FS)
 
     def __post_init__(self):
-        self.following = Following(
+        self.following = LogTail(
             self.paths,
             follow=self.follow,
             start=lambda log: find_start(self.fs, log, self.count, lambda _: True),
@@ -333,3 +336,81 @@ def test_standard_input_alone(stdin, reading):
     stdin.close()
     assert reader.arrivals() == []
     assert reader.following.ended
+
+
+# -- compressed files by name ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("follow", [True, False])
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+@pytest.mark.parametrize("count", [None, 2, 0])
+def test_a_compressed_file_by_its_name_ends(tmp_path, reading, kind, follow, count):
+    """A compressed file that is named itself is read once, to its end, and nothing is waited for then."""
+    hand_log = HandLog(tmp_path, "plain")
+    hand_log.write(5)
+    packed = compress(hand_log.path, kind)
+    reader = reading(packed, follow=follow, count=count)
+    assert [seq for _, seq in reader.history()] == [1, 2, 3, 4, 5][5 if count == 0 else -(count or 5) :]
+    assert reader.arrivals() == []
+    assert reader.following.ended
+    assert reader.problems == []
+
+
+def test_a_pattern_of_compressed_files_may_grow(tmp_path, reading):
+    """A pattern is followed on, because another file may come."""
+    hand_log = HandLog(tmp_path, "plain")
+    hand_log.write(2)
+    compress(hand_log.path)
+    reader = reading(tmp_path / "*.gz")
+    assert len(reader.history()) == 2
+    assert not reader.following.ended
+
+
+@pytest.mark.parametrize("left", [0.5, 0.9])
+def test_a_compressed_file_that_is_cut_off(tmp_path, left):
+    """Of a damaged file the lines come that can be read, its damage is said once, and it ends."""
+    hand_log = HandLog(tmp_path, "plain")
+    hand_log.append(b"".join(hand_log.make(1, text=os.urandom(40).hex()) for _ in range(2_000)))
+    packed = compress(hand_log.path)
+    os.truncate(packed, int(os.path.getsize(packed) * left))
+    for start in (Position(), find_start(FS(), os.fspath(packed), 3, lambda _: True)):
+        with closing(module.Follower(os.fspath(packed), start, repeats=False, fs=FS())) as follower:
+            chunks = [*iter(lambda: follower.read(1_000_000), None)]
+            assert [bool(chunk.reason) for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+            assert sum(len(chunk.lines) for chunk in chunks) >= 3
+            assert follower.ended
+            assert follower.read(1_000_000) is None
+
+
+# -- order -------------------------------------------------------------------------------
+
+
+def test_lines_of_several_logs_come_in_order_of_time(tmp_path, reading):
+    """The lines of several logs are merged by the times that they name, whatever the form of a time or of a line."""
+    times = {
+        "a.jsonl": ["2026-11-22T10:00:00Z", "2026-11-22T10:00:02.5Z", "2026-11-22T13:00:05+03:00"],
+        "b.jsonl": ["2026-11-22T12:00:01+02:00", "2026-11-22T10:00:02.400000Z", "2026-11-22T05:00:04-05:00"],
+    }
+    for name, texts in times.items():
+        flats = [{**json.loads(line(name[0], seq)), "timestamp": text} for seq, text in enumerate(texts, 1)]
+        lines = [json.dumps(flat, separators=(",", ":")) + "\n" for flat in flats]
+        (tmp_path / name).write_text("".join(lines), encoding="utf-8")
+    reader = reading(tmp_path / "*.jsonl")
+    assert reader.history() == [
+        ("a.jsonl", 1), ("b.jsonl", 1), ("b.jsonl", 2), ("a.jsonl", 2), ("b.jsonl", 3), ("a.jsonl", 3),
+    ]  # fmt: skip
+
+
+def test_logs_of_other_layouts_come_in_order_of_time(tmp_path, reading):
+    """Each layout has a key of its own for the time."""
+    layouts = ("native", "ecs", "otel")
+    logs = {layout: blm.open_log(tmp_path / f"{layout}.jsonl", layout=layout) for layout in layouts}
+    for number in range(6):
+        log = logs[layouts[number % 3]]
+        log.info(f"line {number}")
+        log.flush()
+    for log in logs.values():
+        log.close()
+    reader = reading(tmp_path / "*.jsonl")
+    flats = [flat_line(each) for _, chunk in reader.following.history() for each in chunk.lines]
+    assert [flat["event"] for flat in flats if flat["event"].startswith("line")] == [f"line {n}" for n in range(6)]
