@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import configparser
 import os
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+LICENSES = "MIT AND Apache-2.0 AND BSD-3-Clause"
+PAGE = "bamboo_logmetrics/reading/report/page"
+LICENSE_FILES = ["LICENSE", f"{PAGE}/echarts.LICENSE", f"{PAGE}/echarts.NOTICE"]
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +42,27 @@ def test_the_build(built):
     assert not [name for name in names if name.startswith(("tests", "docs", "benchmarks"))]
     entry = next(name for name in names if name.endswith("entry_points.txt"))
     assert b"bamboo-logmetrics = bamboo_logmetrics.cli:main" in zipfile.ZipFile(wheel).read(entry)
+    metadata = (
+        zipfile.ZipFile(wheel).read(next(name for name in names if name.endswith(".dist-info/METADATA"))).decode()
+    )
+    assert f"License-Expression: {LICENSES}\n" in metadata
+    assert {f"License-File: {name}" for name in LICENSE_FILES} <= set(metadata.splitlines())
+    assert all(any(name.endswith(f".dist-info/licenses/{file}") for name in names) for file in LICENSE_FILES)
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert files | {"tests/test_package.py"} <= names
+
+
+def test_the_licences_are_named():
+    """The metadata names the licence of each part, with its text: our own, and those of ECharts in the report page."""
+    metadata = configparser.ConfigParser()
+    metadata.read(ROOT / "setup.cfg", encoding="utf-8")
+    assert metadata["metadata"]["license_expression"] == LICENSES
+    assert metadata["metadata"]["license_files"].split() == LICENSE_FILES
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in LICENSE_FILES)
+    assert all(name in text for name in ("MIT License", "Apache License", "BSD 3-Clause License"))
+    others = {path.relative_to(ROOT).as_posix() for path in (ROOT / "bamboo_logmetrics").rglob("*.LICENSE")}
+    assert others <= set(LICENSE_FILES)
 
 
 def test_the_tested_package_is_the_installed_one():

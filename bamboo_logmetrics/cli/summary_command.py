@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable
@@ -34,7 +35,8 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-_CONDITION = re.compile(r"\s*(?P<name>\w+)\s*(?P<sign>[<>]=?|[=!]=)\s*(?P<limit>[-+]?[\d_]*\.?\d+(?:[eE][-+]?\d+)?)\s*")
+_NUMBER = r"[-+]?(?:\d+(?:_\d+)*(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+_CONDITION = re.compile(rf"\s*(?P<name>\w+)\s*(?P<sign>[<>]=?|[=!]=)\s*(?P<limit>{_NUMBER})\s*", re.ASCII)
 
 
 class _Condition(click.ParamType[Any, str]):
@@ -50,7 +52,10 @@ class _Condition(click.ParamType[Any, str]):
             )
         if match["name"] not in summary_text.MEASURES:
             self.fail(f"{match['name']!r:.80} is not one of {', '.join(summary_text.MEASURES)}", param, ctx)
-        return value, match["name"], _OPERATORS[match["sign"]], float(match["limit"])
+        limit = float(match["limit"])
+        if not math.isfinite(limit):
+            self.fail(f"{match['limit']:.80} is too large for a limit; use a number such as 1e9", param, ctx)
+        return value, match["name"], _OPERATORS[match["sign"]], limit
 
 
 @click.command()

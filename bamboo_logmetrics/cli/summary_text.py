@@ -6,12 +6,13 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from bamboo_logmetrics.cli.formatting import plural, printable
 from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.reading.summary.periods import PERIODS
 from bamboo_logmetrics.reading.summary.result import Summary, SummaryRow
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(SummaryRow))
@@ -44,11 +45,25 @@ _TOOL_COLUMNS: Mapping[str, str] = {
     "tool_latency_p95_ms": "p95",
     "tool_latency_p99_ms": "p99",
 }
+_COMPARED: Mapping[str, str] = {"total_tokens": "total", "cost_usd": "cost"}  # with the period before
 # columns that a narrow terminal does without, the first ones first
-_NARROW = ("first token", "tokens/s", "p50", "rounds", "sessions", "cached", "dropped", "total before", "tools", "p95")
+_NARROW: tuple[str, ...] = (
+    "first token",
+    "tokens/s",
+    "p50",
+    "rounds",
+    "sessions",
+    "cached",
+    "dropped",
+    "total before",
+    "cost before",
+)
+_NARROW += ("tools", "p95")
 _GAP = 2  # spaces between two columns
+_ENDLESS_KEYS = {"session", "round", *PERIODS}  # the next period has others
 _CLOSED_KEYS = ("model", "provider", "tool", "endpoint", "status", "agent", "mcp_server")
 _MOST_LABELS = 200
+_EMPTY, _REST = "(empty)", "other"  # labels of an empty value, and of all rows beyond those
 _PREFIX = "bamboo_summary_"
 _THOUSAND = 1_000
 
@@ -96,13 +111,31 @@ def table_of(summary: Summary) -> tuple[list[str], list[list[str]]]:
     titles = [str(summary.by), *(columns[name] for name in names)]
     cells = [[_key(row), *(number(name, getattr(row, name)) for name in names)] for row in rows]
     cells[-1][0] = "all"
-    if summary.previous_rows is not None:
-        before = [*(summary.previous_rows.get(row.key) for row in rows[:-1]), summary.previous]
-        titles += ["total before", "change"]
-        for line, row, old in zip(cells, rows, before, strict=True):
-            total = old.total_tokens if old else None
-            line += [number("total_tokens", total), change(row.total_tokens, total)]
+    if summary.previous_rows is not None and summary.previous is not None:
+        gone = _gone(summary)[: MOST_ROWS - len(rows) + 1]
+        cells[-1:-1] = [[_key(row), *("-" for _ in names)] for row in gone]
+        now = [*rows[:-1], *(None for _ in gone), summary.totals]
+        before = [*(summary.previous_rows.get(row.key) for row in rows[:-1]), *gone, summary.previous]
+        for name, title in _COMPARED.items():
+            if any(getattr(row, name) is not None for row in (summary.totals, summary.previous)):
+                titles += [f"{title} before", "change" if name == "total_tokens" else f"{title} change"]
+                for line, row, old in zip(cells, now, before, strict=True):
+                    line.extend(_comparison(name, row, old))
     return titles, cells
+
+
+def _gone(summary: Summary) -> list[SummaryRow]:
+    """Return the rows of the period before whose key has no row now; none for keys that are new in each period."""
+    if summary.previous_rows is None or summary.by in _ENDLESS_KEYS:
+        return []
+    keys = {row.key for row in summary.rows}
+    return [row for key, row in summary.previous_rows.items() if key not in keys]
+
+
+def _comparison(name: str, now: SummaryRow | None, before: SummaryRow | None) -> list[str]:
+    """Return the number before and its change; a row that is gone has nothing now."""
+    old = getattr(before, name) if before else None
+    return [number(name, old), change(0 if now is None else getattr(now, name), old)]
 
 
 def _vertical(summary: Summary) -> tuple[list[str], list[list[str]]]:
@@ -183,7 +216,7 @@ def cost_note(summary: Summary) -> list[str]:
 
 def left_out(summary: Summary) -> list[str]:
     """Return the line on rows that a table leaves out, if there are any."""
-    count = len(summary.rows) - MOST_ROWS
+    count = len(summary.rows) + len(_gone(summary)) - MOST_ROWS
     return [f"and {plural(count, 'more row')}; --format json has all"] if count > 0 else []
 
 
@@ -261,6 +294,8 @@ def as_csv(summary: Summary) -> str:
 def openmetrics(summary: Summary) -> str:
     """Return the numbers as gauges: of all, or with the key as a label, of at most 200 values and ``other``.
 
+    A key that is itself ``other`` keeps its name; then the rest is ``(other)``.
+
     Raises ConfigError for a key that has no end of values.
     """
     if summary.by is not None and summary.by not in _CLOSED_KEYS:
@@ -284,10 +319,20 @@ def _samples(summary: Summary) -> Iterable[tuple[str, Mapping[str, Any]]]:
     if summary.by is None:
         yield "", _measures(summary.totals)
         return
+    taken = {row.key for row in summary.rows}
+    empty, rest = (_other_name(name, taken) for name in (_EMPTY, _REST))
     for row in summary.rows[:_MOST_LABELS]:
-        yield f'{{{summary.by}="{_label(row.key or "")}"}}', _measures(row)
+        value = "" if row.key is None else row.key or empty  # an empty label is the same as none
+        yield f'{{{summary.by}="{_label(value)}"}}', _measures(row)
     if others := summary.rows[_MOST_LABELS:]:
-        yield f'{{{summary.by}="other"}}', _added(others)
+        yield f'{{{summary.by}="{_label(rest)}"}}', _added(others)
+
+
+def _other_name(name: str, taken: Collection[str | None]) -> str:
+    """Return a name that no key has."""
+    while name in taken:
+        name = f"({name})"
+    return name
 
 
 def _added(rows: Sequence[SummaryRow]) -> dict[str, Any]:

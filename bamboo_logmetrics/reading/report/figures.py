@@ -134,7 +134,7 @@ class Figures:
         """Return the figures of model calls."""
         columns = self._columns("calls", {name: MEASURES[measure] for name, measure in _CALLS.items()})
         costs = ("cost_usd", "reported_cost_usd")
-        columns |= {name: [None if cost is None else round(cost, 9) for cost in columns[name]] for name in costs}
+        columns |= {name: [None if cost is None else round(float(cost), 9) for cost in columns[name]] for name in costs}
         return columns | {name: self._histograms("calls", columns, where) for name, where in _HISTOGRAMS.items()}
 
     def tool_calls(self) -> Columns:

@@ -104,7 +104,7 @@ class Sessions:
             columns[name] = [self._figures.index(name, row[name]) for row in rows]
         for name in ("first", "last", *_SUMS):
             columns[name] = [row[name] for row in rows]
-        columns["cost_usd"] = [None if cost is None else round(cost, 9) for cost in columns["cost_usd"]]
+        columns["cost_usd"] = [None if cost is None else round(float(cost), 9) for cost in columns["cost_usd"]]
         columns["status"] = [self._status(row) for row in rows]
         columns["active"] = [bool(row["active"]) for row in rows]
         columns["sub_agent"] = [row["parent"] is not None for row in rows]
@@ -210,7 +210,12 @@ class Sessions:
             timeline.append(
                 [
                     *(_SPAN_KINDS[kind], begin - start * 1000, latency, self._label(kind, label, name)),
-                    *(self._names.show("status", status), name, tokens, None if cost is None else round(cost, 9)),
+                    *(
+                        self._names.show("status", status),
+                        name,
+                        tokens,
+                        None if cost is None else round(float(cost), 9),
+                    ),
                     None if model is None else models[self._figures.index("model", model)],
                 ]
             )

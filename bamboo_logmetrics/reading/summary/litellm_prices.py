@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.reading.summary.package_prices import tier_name
-from bamboo_logmetrics.reading.summary.rates import MOST, STANDARD, Band, CallKind, Prices
+from bamboo_logmetrics.reading.summary.rates import MOST, STANDARD, Band, CallKind, Prices, tier_name
 from bamboo_logmetrics.usage.provider_names import standard_name
 
 _PER_TOKEN = {

@@ -182,6 +182,9 @@ def make_row(key: str | None, values: Mapping[str, Any]) -> SummaryRow:
     for name, (_, _, points) in _QUANTILES.items():
         quantiles = values[f"_{name}"] or [None] * len(points)
         fields |= {f"{name}_p{round(point * 100)}_ms": value for point, value in zip(points, quantiles, strict=True)}
+    fields |= {
+        name: None if (cost := values[name]) is None else float(cost) for name in ("cost_usd", "reported_cost_usd")
+    }
     return SummaryRow(
         key=key,
         error_rate=_ratio(values["errors"], values["calls"]),

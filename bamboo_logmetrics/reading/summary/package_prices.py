@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.reading.summary.price_updates import stored_prices
-from bamboo_logmetrics.reading.summary.rates import MOST, STANDARD, Band, CallKind, Rates
+from bamboo_logmetrics.reading.summary.rates import MOST, STANDARD, Band, CallKind, Rates, tier_name
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
@@ -20,26 +23,27 @@ _PROVIDERS = {
     "gcp.gen_ai": "google",
     "x_ai": "x-ai",
 }
-# the names of service tiers that Vertex AI and the Gemini API have
-_TIERS = {"on_demand_flex": "flex", "on_demand_priority": "priority", "on_demand": "standard"}
 _BATCH = "batch"  # a service tier that the package calls a way of processing
 
 
-def tier_name(tier: str) -> str:
-    """Return the usual name of a service tier, in lower case."""
-    tier = tier.lower().removeprefix("service_tier_")
-    return _TIERS.get(tier, tier)
+def installed_name() -> str:
+    """Return the name and version of the package, which is not imported for it; empty if it is not installed."""
+    return f"genai-prices {version('genai-prices')}" if find_spec("genai_prices") else ""
 
 
 class PackagePrices:
     """The prices that genai-prices knows.
 
-    Raises ImportError if the package is not installed, and ConfigError for stored data that cannot be used.
+    Raises ConfigError for a package, or stored data, that cannot be used.
     """
 
     def __init__(self) -> None:
-        import genai_prices
-        from genai_prices.data_snapshot import get_snapshot
+        try:
+            import genai_prices
+            from genai_prices.data_snapshot import get_snapshot
+        except ImportError as error:
+            msg = f"genai-prices cannot be used: {error}; pip install --upgrade 'bamboo_logmetrics[prices]'"
+            raise ConfigError(msg) from None
 
         self.name = f"genai-prices {genai_prices.__version__}"
         stored = stored_prices(genai_prices.__version__)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from typing import Any
 
 from bamboo_logmetrics.errors import ConfigError
@@ -22,7 +24,7 @@ def read_price_file(path: str | os.PathLike[str]) -> PriceSource:
     """
     name = os.path.basename(os.fspath(path))
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_open_regular) as file:
             data = file.read(_MOST + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -40,6 +42,15 @@ def read_price_file(path: str | os.PathLike[str]) -> PriceSource:
     if text.lstrip().startswith("{"):
         return LiteLLMPrices(_decode_json(text, name), name, version)
     return PriceList(text, name, version)
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Open a regular file; a pipe, which nobody may ever write to, would block. Raises OSError for anything else."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return descriptor
 
 
 def _decode_json(text: str, name: str) -> Any:

@@ -11,8 +11,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.reading.summary.package_prices import tier_name
-from bamboo_logmetrics.reading.summary.rates import MOST, Band, CallKind, Prices, Rates
+from bamboo_logmetrics.reading.summary.rates import MOST, Band, CallKind, Prices, Rates, tier_name
 
 _MILLION = 1_000_000
 _PER_TOKEN = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning")

@@ -90,12 +90,19 @@ def stored_prices(version: str) -> tuple[DataSnapshot, str] | None:
 
 
 def _snapshot(providers: Any) -> DataSnapshot:
-    """Return the data of genai-prices in decoded JSON. Raises ValueError for anything else."""
+    """Return the data of genai-prices in decoded JSON.
+
+    Raises ValueError for anything else, and ConfigError for a version of the package that cannot load it.
+    """
     from genai_prices.data_snapshot import DataSnapshot
 
-    # what UpdatePrices.fetch itself does with a payload; there is no public way without a download
-    from genai_prices.types import _providers_from_raw
-
+    try:
+        # what UpdatePrices.fetch itself does with a payload; there is no public way without a download
+        from genai_prices.types import _providers_from_raw
+    except ImportError:
+        msg = "this version of genai-prices cannot load fetched prices: "
+        msg += f"pip install --upgrade bamboo_logmetrics, or remove {cache_path()}"
+        raise ConfigError(msg) from None
     if not isinstance(providers, list) or not providers:
         msg = "not a list of providers with their prices"
         raise ValueError(msg)

@@ -17,9 +17,16 @@ MOST = 2**64 - 1  # tokens
 
 Rates: TypeAlias = tuple[float | None, ...]
 
-
+# the names of service tiers that Vertex AI and the Gemini API have
+_TIERS = {"on_demand_flex": "flex", "on_demand_priority": "priority", "on_demand": "standard"}
 # service tiers and speeds that have the standard price
 STANDARD = frozenset({"", "auto", "default", "on_demand", "standard"})
+
+
+def tier_name(tier: str) -> str:
+    """Return the usual name of a service tier, in lower case."""
+    tier = tier.lower().removeprefix("service_tier_")
+    return _TIERS.get(tier, tier)
 
 
 class CallKind(NamedTuple):

@@ -135,6 +135,26 @@ def test_labels_have_an_end(run, path):
     assert "use --by model, provider" in result.stderr
 
 
+def test_labels_of_hostile_values(run, path):
+    """No value, an empty one, "other" and the rest have labels of their own, and every value reads back as it was."""
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+    hostile = ["other", "(other)", "(empty)", 'a"b', "a\\b", "a\nb", "{x}", "#"]
+    names = [*hostile, *(f"m-{number}" for number in range(250))]
+    rounds = [ROUND | {"round_id": str(number), "model": name} for number, name in enumerate(names)]
+    heavy = {"prompt_tokens": 2_000, "total_tokens": 9_000}  # within the first 200
+    rounds = [line | heavy if line["model"] in hostile else line for line in rounds]
+    unnamed = {name: value for name, value in ROUND.items() if name != "model"} | heavy | {"round_id": "none"}
+    path.write_bytes(as_bytes(with_headers([*rounds, unnamed])))
+    text = run("summary", path, "--by", "model", "--format", "openmetrics").stdout
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    labels = [sample.labels["model"] for sample in families["bamboo_summary_rounds"].samples]
+    assert len(labels) == len(set(labels)) == 201
+    assert {*hostile, "", "((other))"} <= set(labels)
+    assert labels[-1] == "((other))"
+    assert sum(sample.value for sample in families["bamboo_summary_rounds"].samples) == len(names) + 1
+
+
 def test_one_line(run, summed_log):
     """One line has the most important numbers, and what is not whole."""
     result = run("summary", summed_log, "--oneline")
@@ -163,15 +183,32 @@ def test_comparison(run, path):
     path.write_bytes(as_bytes(with_headers([ROUND, ROUND, OTHER, ROUND])))
     options = ("--since", "2026-11-30T12:03Z", "--until", "2026-11-30T12:05Z", "--compare", "previous")
     lines = run("summary", path, *options, "--by", "model").stdout.splitlines()
-    assert lines[0].split()[-3:] == ["total", "before", "change"]
-    assert lines[1].split()[-3:] == ["2,100", "-50", "%"]
-    assert lines[2].split()[-2:] == ["-", "-"]
-    assert lines[3].split()[-3:] == ["2,100", "-50", "%"]
+    assert lines[0].split()[-7:] == ["total", "before", "change", "cost", "before", "cost", "change"]
+    assert lines[1].split()[-6:] == ["2,100", "-50", "%", "$0.5000", "-50", "%"]
+    assert lines[2].split()[-4:] == ["-", "-", "-", "-"]
+    assert lines[3].split()[-6:] == ["2,100", "-50", "%", "$0.5000", "-50", "%"]
     totals = run("summary", path, *options).stdout
     assert "before" in totals.splitlines()[0]
     data = json.loads(run("summary", path, *options, "--by", "model", "--format", "json").stdout)
     assert data["previous"]["rounds"] == 2
     assert data["previous_rows"][0]["key"] == "m-1"
+
+
+def test_a_comparison_shows_what_is_gone(run, path):
+    """A model that had calls in the period before only has a row; a key that is new in each period has none."""
+    gone = [ROUND | {"round_id": str(number), "model": f"old-{number}", "session_id": "t"} for number in range(60)]
+    path.write_bytes(as_bytes(with_headers([*gone, ROUND], minutes=[*range(60), 60])))
+    start = json.loads(run("summary", path, "--format", "json").stdout)["last"]
+    options = ("--since", start, "--until", start[:11] + "23:59Z", "--compare", "previous")
+    text = run("summary", path, *options, "--by", "model").stdout
+    lines = text.splitlines()
+    assert lines[1].split()[0] == "m-1"
+    assert lines[2].split()[0].startswith("old-")
+    assert lines[2].split()[-6:] == ["1,050", "-100", "%", "$0.2500", "-100", "%"]
+    assert len(lines) == 1 + 50 + 1 + 4
+    assert "and 11 more rows" in text
+    for key in ("session", "hour"):
+        assert len(run("summary", path, *options, "--by", key).stdout.splitlines()) == 1 + 1 + 1 + 3
 
 
 LIMITS = [
@@ -181,6 +218,10 @@ LIMITS = [
     ("prompt_tokens < 1_001", 1, "prompt_tokens is 1,000: prompt_tokens < 1_001\n"),
     ("rounds != 2", 0, ""),
     ("rounds == 2", 1, "rounds is 2: rounds == 2\n"),
+    ("rounds > 1_0", 0, ""),
+    ("rounds < 2.5e0", 1, "rounds is 2: rounds < 2.5e0\n"),
+    ("rounds > .5", 1, "rounds is 2: rounds > .5\n"),
+    ("rounds > +1.", 1, "rounds is 2: rounds > +1.\n"),
     ("cost_usd > 0.2", 1, f"cost_usd is 0.25 ({PRICED}): cost_usd > 0.2\n"),
     ("reasoning_tokens > 50", 0, "reasoning_tokens is not reported: whether reasoning_tokens > 50 is not known\n"),
 ]
@@ -193,7 +234,15 @@ def test_limits(run, summed_log, limit, code, message):
     assert (result.exit_code, result.stderr) == (code, message)
 
 
-@pytest.mark.parametrize("limit", ["cost", "cost_usd > much", "price > 5", "errors => 1", "key > 1", "errors > 1; 2"])
+BAD_NUMBERS = [
+    f"errors > {text}"
+    for text in ("_5", "5_", "1__0", "inf", "-inf", "nan", "1e400", "-1e999", ".", "\u0665", "0x1", "1e")
+]
+
+
+@pytest.mark.parametrize(
+    "limit", ["cost", "cost_usd > much", "price > 5", "errors => 1", "key > 1", "errors > 1; 2", *BAD_NUMBERS]
+)
 def test_what_is_no_limit(run, summed_log, limit):
     """Anything but a comparison of a known number is bad usage, in one line."""
     result = run("summary", summed_log, "--fail-over", limit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from support.log_lines import as_bytes, with_headers
 
@@ -52,3 +54,13 @@ def test_prices_are_named(path):
     path.write_bytes(as_bytes(with_headers([call, call | {"model": "none"}])))
     summary = blm.summarize(path)
     assert summary_text.cost_note(summary) == [f"cost: priced 1 of 2 calls by {summary.prices}"]
+
+
+def test_an_empty_value_is_not_no_value(path):
+    """A row whose key is the empty text has a label of its own beside that of no key."""
+    path.write_bytes(b"")
+    summary = blm.summarize(path, by="model")
+    rows = tuple(dataclasses.replace(summary.totals, key=key) for key in (None, "", "(empty)"))
+    text = summary_text.openmetrics(dataclasses.replace(summary, rows=rows))
+    labels = [line.partition("{")[2].partition("}")[0] for line in text.splitlines() if "rounds{" in line]
+    assert labels == ['model=""', 'model="((empty))"', 'model="(empty)"']

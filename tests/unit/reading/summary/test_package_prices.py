@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import datetime, timezone
 
 import genai_prices
@@ -10,7 +12,7 @@ from genai_prices import data_snapshot
 from support.log_lines import as_bytes, with_headers
 
 import bamboo_logmetrics as blm
-from bamboo_logmetrics.reading.summary.package_prices import PackagePrices, tier_name
+from bamboo_logmetrics.reading.summary.package_prices import PackagePrices
 from bamboo_logmetrics.reading.summary.rates import CallKind
 
 CALL = {
@@ -114,7 +116,19 @@ def test_the_prices_of_the_application(monkeypatch):
     assert PackagePrices().name == f"genai-prices {genai_prices.__version__} with data of 2026-05-04"
 
 
-def test_names_of_tiers():
-    """Google's names of tiers mean the usual ones."""
-    names = ["ON_DEMAND", "ON_DEMAND_FLEX", "ON_DEMAND_PRIORITY", "SERVICE_TIER_FLEX", "Priority", "batch", ""]
-    assert [tier_name(name) for name in names] == ["standard", "flex", "priority", "flex", "priority", "batch", ""]
+def test_a_package_that_cannot_be_imported(path, monkeypatch):
+    """An installed package that does not work is told, and not taken for one that is not installed."""
+    path.write_bytes(as_bytes(with_headers([CALL])))
+    monkeypatch.setitem(sys.modules, "genai_prices.data_snapshot", None)
+    with pytest.raises(blm.ConfigError, match=r"genai-prices cannot be used: .*; pip install --upgrade"):
+        blm.summarize(path)
+
+
+def test_the_package_is_imported_for_prices_only(path):
+    """Where every cost was reported the package is named, but not imported."""
+    path.write_bytes(as_bytes(with_headers([CALL | {"cost_usd": 1}])))
+    code = "import sys, bamboo_logmetrics as b; print(b.summarize(sys.argv[1]).prices, 'genai_prices' in sys.modules)"
+    command = [sys.executable, "-c", code, path]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert output == f"genai-prices {genai_prices.__version__} False\n"
+    assert blm.summarize(path).prices == f"genai-prices {genai_prices.__version__}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -26,8 +27,11 @@ def test_what_cannot_be_read(tmp_path):
     """A file that is missing, a directory, too large or not text is a ConfigError in one line."""
     with pytest.raises(blm.ConfigError, match=r"cannot read the prices in '.*missing': No such file"):
         read_price_file(str(tmp_path / "missing"))
-    with pytest.raises(blm.ConfigError, match="Is a directory; give a TOML file, or LiteLLM's JSON"):
+    with pytest.raises(blm.ConfigError, match="not a regular file; give a TOML file, or LiteLLM's JSON"):
         read_price_file(tmp_path)
+    os.mkfifo(tmp_path / "pipe")  # nobody writes to it: reading would never end
+    with pytest.raises(blm.ConfigError, match=r"pipe': not a regular file"):
+        read_price_file(tmp_path / "pipe")
     with pytest.raises(blm.ConfigError, match="cannot read the prices in"):
         read_price_file("\0")
     with (tmp_path / "large").open("wb") as file:

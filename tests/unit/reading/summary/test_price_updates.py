@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import genai_prices
 import pytest
 from click.testing import CliRunner
+from genai_prices import types
 from support.log_lines import as_bytes, with_headers
 
 import bamboo_logmetrics as blm
@@ -173,3 +174,12 @@ def test_without_genai_prices(server, called, monkeypatch):
     assert result.exit_code == 2
     assert "pip install 'bamboo_logmetrics[prices]'" in result.stderr
     assert "cost: not known; pip install 'bamboo_logmetrics[prices]' brings prices" in run("summary", called).stdout
+
+
+def test_a_package_that_cannot_load_prices(server, called, monkeypatch):
+    """A version of genai-prices without what loads fetched prices is told, at fetching and at summing up."""
+    update_prices()
+    monkeypatch.delattr(types, "_providers_from_raw")
+    for use in (update_prices, lambda: blm.summarize(called)):
+        with pytest.raises(blm.ConfigError, match="cannot load fetched prices: pip install --upgrade .*, or remove /"):
+            use()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from decimal import Decimal
 
 import genai_prices
 import pytest
@@ -144,3 +145,30 @@ def test_without_genai_prices(path, monkeypatch):
     summary = summed(path, [known, known | {"cost_usd": 2}])
     assert summary.totals.cost_usd == 2
     assert "unpriced" in {warning.kind for warning in summary.warnings}
+
+
+def test_sums_of_costs_are_exact(path):
+    """A sum has the same digits whatever the order and the number of threads: no rest of binary fractions is in it."""
+    costs = [0.1, 0.2, 0.3, 1e-12, 999_999.7, 0.1, 1e-7] * 40
+    sums = {summed(path, [{"cost_usd": cost} for cost in order]).totals.cost_usd for order in (costs, sorted(costs))}
+    assert sums == {float(sum(Decimal(str(cost)) for cost in costs))}
+
+
+@pytest.mark.parametrize("cost", [-0.01, -1e300, 1e6, 1e308, 10**40])
+def test_what_is_no_cost(path, cost):
+    """A cost below 0, or of more than a million for one call, is as one that was not reported."""
+    totals = summed(path, [{"cost_usd": cost}, {"cost_usd": 0.5}, {"cost_usd": 0}]).totals
+    assert (totals.cost_usd, totals.reported_cost_usd) == (0.5, 0.5)
+    assert (totals.reported_calls, totals.priced_calls, totals.usage_calls) == (2, 2, 3)
+    priced = summed(path, [{"cost_usd": cost, "model": "gpt-5", "provider": "openai"}]).totals
+    assert (priced.priced_calls, priced.reported_calls) == (1, 0)
+    assert 0 < priced.cost_usd < 1
+
+
+def test_a_price_beyond_a_million_is_not_known(path, tmp_path):
+    """A price that gives more than a million for one call gives none, instead of a wrong digit in every sum."""
+    (tmp_path / "p.toml").write_text('[[price]]\nmodel = "m"\ninput = 1_000_000\noutput = 0\n')
+    events = [CALL | {"round_id": "r", "model": "m", "prompt_tokens": tokens} for tokens in (1_000, 2_000_000)]
+    path.write_bytes(as_bytes(with_headers(events)))
+    totals = blm.summarize(path, prices=tmp_path / "p.toml").totals
+    assert (totals.cost_usd, totals.priced_calls, totals.usage_calls) == (1_000, 1, 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bamboo_logmetrics.reading.summary.rates import MOST, RATES, Band, Prices, merge_bands
+from bamboo_logmetrics.reading.summary.rates import MOST, RATES, Band, Prices, merge_bands, tier_name
 
 A, B = (1.0,), (2.0,)
 
@@ -25,3 +25,9 @@ def test_the_first_source_comes_first():
         (0, 9, B), (10, 14, A), (15, 19, A), (20, 24, B), (30, MOST, A),
     ]  # fmt: skip
     assert [band.exact for band in merged] == [True, True, True, False, True]
+
+
+def test_names_of_tiers():
+    """Google's names of tiers mean the usual ones."""
+    names = ["ON_DEMAND", "ON_DEMAND_FLEX", "ON_DEMAND_PRIORITY", "SERVICE_TIER_FLEX", "Priority", "batch", ""]
+    assert [tier_name(name) for name in names] == ["standard", "flex", "priority", "flex", "priority", "batch", ""]
