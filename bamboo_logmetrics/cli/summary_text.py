@@ -320,12 +320,12 @@ def _samples(summary: Summary) -> Iterable[tuple[str, Mapping[str, Any]]]:
         yield "", _measures(summary.totals)
         return
     taken = {row.key for row in summary.rows}
-    empty, rest = (_other_name(name, taken) for name in (_EMPTY, _REST))
+    empty, remainder = (_other_name(name, taken) for name in (_EMPTY, _REST))
     for row in summary.rows[:_MOST_LABELS]:
         value = "" if row.key is None else row.key or empty  # an empty label is the same as none
         yield f'{{{summary.by}="{_label(value)}"}}', _measures(row)
     if others := summary.rows[_MOST_LABELS:]:
-        yield f'{{{summary.by}="{_label(rest)}"}}', _added(others)
+        yield f'{{{summary.by}="{_label(remainder)}"}}', _added(others)
 
 
 def _other_name(name: str, taken: Collection[str | None]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.reports import Log
+from support.reports import Log, address_of
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.events import RoundCompleted, SessionCompleted, SessionStarted, TokenUsage, ToolCalled
@@ -19,7 +19,7 @@ NAMES = [
     "\u202eright to left\u2066",
     "\u2028 line \u2029 ends",
     "\U0001f389" * 40,
-    "long" * 400,
+    "long" * 1_250,
     "javascript:alert(1)",
     "#model=gpt-5&session=x",
     "%E0%A4%A",
@@ -71,6 +71,33 @@ def test_hostile_names_are_text(hostile, show):
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
+def test_large_numbers_and_long_names_fit(chromium, tmp_path, show):
+    """A table with a name of 5,000 characters and numbers of many digits is not cut, and its numbers are whole."""
+    usage = TokenUsage(prompt_tokens=10**12, completion_tokens=10**11, total_tokens=11 * 10**11)
+    with blm.open_log(tmp_path / "a.jsonl") as log:
+        for name in ("m" * 5_000, "an other name " * 400):
+            own = log.bind(session_id=name, agent=name, project=name, cost_usd=999_999.99)
+            done = RoundCompleted(round_id=name, session_id=name, status="error", usage=usage, latency_ms=7_199_999)
+            own.emit(done, model=name, error_type=name)
+            own.emit(
+                ToolCalled(
+                    tool_call_id=name,
+                    round_id=name,
+                    session_id=name,
+                    tool_name=name,
+                    latency_ms=7_199_999,
+                    success=False,
+                )
+            )
+    page = show(Log(tmp_path / "a.jsonl").address)
+    for width in (1280, 1100, 900, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        wide = "nodes => nodes.filter((node) => node.scrollWidth > node.clientWidth + 1).map((node) => node.id)"
+        assert page.locator(".scroll").evaluate_all(wide) == []
+        assert {"$999,999.99", "1.10T"} <= set(page.locator("#models").inner_text().split())
+
+
 def test_hostile_sessions_open(hostile, show):
     """A session of each name opens with its round and tool call, by a link too."""
     page = show(hostile.address)
@@ -83,7 +110,7 @@ def test_hostile_sessions_open(hostile, show):
         assert page.locator("#session-title").text_content() == name
         assert page.locator("dialog .row-r").count() == 1
         assert page.locator("dialog .row-t").count() == 1
-        addresses.append((page.url, name))
+        addresses.append((address_of(page), name))
         page.keyboard.press("Escape")
     url, name = addresses[0]
     assert show(url).locator("#session-title").text_content() == name
@@ -96,7 +123,7 @@ def test_hostile_filters_work(hostile, show):
         for name in names:
             page.locator(f"#{control} .options label", has=page.locator("input")).evaluate_all(PRESS, name)
             assert rounds(page) == 1
-            address = page.url
+            address = address_of(page)
             page.locator("#reset").click()
             assert rounds(page) == len(NAMES)
             page.evaluate("address => { location.href = address }", address)

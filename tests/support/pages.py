@@ -8,8 +8,7 @@ import re
 _DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 _SUMMED = (
     "rounds", "requests", "calls", "errors", "usage_calls", "prompt_tokens", "completion_tokens", "total_tokens",
-    "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens", "reported_cost_usd",
-    "partial_usage", "missing_usage",
+    "cache_read_tokens",
 )  # fmt: skip
 
 
@@ -30,8 +29,8 @@ def _total(values):
     return sum(known) if known else None
 
 
-def _ratio(part, whole, factor=1):
-    return None if part is None or not whole else factor * part / whole
+def _ratio(part, whole):
+    return None if part is None or not whole else part / whole
 
 
 def added_up(data, **names):
@@ -42,16 +41,12 @@ def added_up(data, **names):
 
     calls, tools = wanted(data["calls"]), wanted(data["tool_calls"])
     sums = {name: _total(row[name] for row in calls) for name in _SUMMED}
-    for name in ("rounds", "requests", "calls", "errors", "usage_calls", "partial_usage", "missing_usage"):
+    for name in ("rounds", "requests", "calls", "errors", "usage_calls"):
         sums[name] = sums[name] or 0
-    hits, prompts, tokens, times = (
-        _total(row[name] for row in calls)
-        for name in ("cache_hit_tokens", "cache_hit_prompt_tokens", "timed_tokens", "timed_ms")
-    )
+    hits, prompts = (_total(row[name] for row in calls) for name in ("cache_hit_tokens", "cache_hit_prompt_tokens"))
     return sums | {
         "tool_calls": sum(row["count"] for row in tools),
         "tool_errors": sum(row["errors"] for row in tools),
         "cache_hit_ratio": _ratio(hits, prompts),
-        "tokens_per_second": _ratio(tokens, times, 1000),
         "error_rate": _ratio(sums["errors"], sums["calls"]),
     }

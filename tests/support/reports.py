@@ -6,18 +6,25 @@ import dataclasses
 import json
 import os
 import shutil
-import subprocess
-import sys
+
+from click.testing import CliRunner
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.cli.commands import cli
 
 CHROMIUM = os.environ.get("BAMBOO_TEST_CHROMIUM") or shutil.which("chromium")
 
 
 def run(*args):
     """Return the output of a command of the package."""
-    command = [sys.executable, "-m", "bamboo_logmetrics", *map(str, args)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    result = CliRunner().invoke(cli, [str(arg) for arg in args], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def address_of(page):
+    """Return the address as the page itself has it; the browser's driver hears of a change later."""
+    return page.evaluate("location.href")
 
 
 class Log:
@@ -26,6 +33,7 @@ class Log:
     def __init__(self, path, *options):
         self.path = path
         self.page = path.with_suffix(".html")
+        self._totals = {}
         run("report", path, "-o", self.page, "--tz", "UTC", *options)
 
     @property
@@ -39,4 +47,7 @@ class Log:
 
     def totals(self, **options):
         """Return the totals of the summary."""
-        return dataclasses.asdict(blm.summarize(self.path, tz="UTC", **options).totals)
+        key = tuple(sorted(options.items()))
+        if key not in self._totals:
+            self._totals[key] = dataclasses.asdict(blm.summarize(self.path, tz="UTC", **options).totals)
+        return self._totals[key]

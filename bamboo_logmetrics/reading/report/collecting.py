@@ -96,7 +96,7 @@ def _contents(connection: DuckDBPyConnection, summary: Summary, wanted: Selectio
         "zone": summary.tz,
         "offset_s": list(offsets(_moments(connection), summary.zone)),
         "totals": totals,
-        **{f"{name}s": figures.dictionaries[name] for name in ("model", "project", "agent", "provider", "tool")},
+        **{f"{name}s": figures.dictionaries[name] for name in ("model", "project", "agent", "tool")},
         "bucket_s": figures.width,
         "latency_edges_ms": list(EDGES_MS),
         "calls": figures.calls(),

@@ -1,4 +1,4 @@
-"""The figures of a report page by time, model, project, agent and provider, as columns.
+"""The figures of a report page by time, model and project, as columns.
 
 The page adds them up for whatever its filters leave, so that without a filter they give the totals. They are counted
 by the expressions of the summary.
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
-from bamboo_logmetrics.reading.query.columns import TOKENS
 from bamboo_logmetrics.reading.report.buckets import DAY, QUARTER, day_of, is_too_coarse, start_of_day, widths_for
 from bamboo_logmetrics.reading.report.names import ShownNames
 from bamboo_logmetrics.reading.summary.measures import MEASURES
@@ -31,10 +30,9 @@ _EDGE = "CASE " + " ".join(
 
 # the columns of "calls": the name on the page, and that of the measure
 _CALLS = {name: name for name in ("rounds", "requests", "errors", "calls", "usage_calls")}
-_CALLS |= {"priced": "priced_calls"} | {name: name for name in ("cost_usd", "reported_cost_usd", *TOKENS)}
+_CALLS |= {"priced": "priced_calls", "cost_usd": "cost_usd"}
+_CALLS |= {name: name for name in ("prompt_tokens", "completion_tokens", "total_tokens", "cache_read_tokens")}
 _CALLS |= {"cache_hit_tokens": "_hits", "cache_hit_prompt_tokens": "_prompts"}
-_CALLS |= {"timed_tokens": "_timed_tokens", "timed_ms": "_milliseconds"}
-_CALLS |= {name: name for name in ("partial_usage", "missing_usage", "partly_priced")}
 _HISTOGRAMS = {
     "round_latency": "kind = 'round' AND whole",
     "request_latency": "kind = 'request' AND whole",
@@ -61,13 +59,12 @@ DIMENSIONS: Mapping[str, _Dimension] = {
     "model": _Dimension("model", _ANY, (40, 24, 16, 10, 5)),
     "project": _Dimension("project", _ANY, (40, 24, 16, 10, 5)),
     "agent": _Dimension("agent", _ANY, (20, 8, 4, 1, 1)),
-    "provider": _Dimension("provider", _ANY, (20, 8, 4, 1, 1)),
     "tool": _Dimension("tool_name", "kind = 'tool'", (40, 24, 16, 10, 6)),
     "error": _Dimension("error_type", "failed", (30, 20, 10, 5, 3)),
 }
 _KEYS: Mapping[str, tuple[str, Sequence[str]]] = {
-    "calls": (_OF_CALLS, ("model", "project", "agent", "provider")),
-    "latencies": (_OF_CALLS, ("model", "project", "agent", "provider", "edge")),
+    "calls": (_OF_CALLS, ("model", "project")),
+    "latencies": (_OF_CALLS, ("model", "project", "edge")),
     "tool_calls": ("kind = 'tool'", ("tool", "model", "project")),
     "errors": ("failed", ("model", "project", "kind", "error")),
 }
@@ -133,8 +130,7 @@ class Figures:
     def calls(self) -> Columns:
         """Return the figures of model calls."""
         columns = self._columns("calls", {name: MEASURES[measure] for name, measure in _CALLS.items()})
-        costs = ("cost_usd", "reported_cost_usd")
-        columns |= {name: [None if cost is None else round(float(cost), 9) for cost in columns[name]] for name in costs}
+        columns["cost_usd"] = [None if cost is None else round(float(cost), 9) for cost in columns["cost_usd"]]
         return columns | {name: self._histograms("calls", columns, where) for name, where in _HISTOGRAMS.items()}
 
     def tool_calls(self) -> Columns:

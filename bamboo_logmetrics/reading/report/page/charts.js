@@ -133,7 +133,7 @@ function dropsBySlot(data) {
   };
   DATA.drops.time.forEach((time, row) => note(time, plural(DATA.drops.count[row], "record") + " dropped"));
   for (const end of DATA.unclean) note(end.time, "unclean end");
-  GAPS.time.forEach((time, row) => note(time, plural(GAPS.missing[row], "line") + " missing"));
+  DATA.gaps.time.forEach((time, row) => note(time, plural(DATA.gaps.missing[row], "line") + " missing"));
   return texts;
 }
 

@@ -5,7 +5,6 @@ const WIDTH = DATA.bucket_s;
 const FIRST = DATA.covers.first;
 const LAST = DATA.covers.last;
 const NO_NAME = "unknown";
-const GAPS = DATA.gaps || { time: [], missing: [], text: [] };
 
 function nameOf(names, index) {
   return unknown(index) ? NO_NAME : names[index] || NO_NAME;
@@ -38,7 +37,6 @@ const MODEL_ORDER = (function () {
   const weights = DATA.models.map((_, index) => ({ index, cost: 0, tokens: 0, calls: 0 }));
   DATA.calls.model.forEach((index, row) => {
     const weight = weights[index];
-    if (!weight) return;
     weight.cost += DATA.calls.cost_usd[row] || 0;
     weight.tokens += DATA.calls.total_tokens[row] || 0;
     weight.calls += DATA.calls.calls[row] + DATA.calls.rounds[row];

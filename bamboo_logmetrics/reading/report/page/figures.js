@@ -1,9 +1,8 @@
 // Sums over the rows that the filters leave. A sum of what was never reported is null.
 
 const SUMS = [
-  "rounds", "requests", "errors", "calls", "priced", "cost_usd", "prompt_tokens", "completion_tokens", "total_tokens",
-  "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens", "cache_hit_tokens",
-  "cache_hit_prompt_tokens",
+  "rounds", "requests", "errors", "calls", "usage_calls", "priced", "cost_usd", "prompt_tokens", "completion_tokens", "total_tokens",
+  "cache_read_tokens", "cache_hit_tokens", "cache_hit_prompt_tokens",
 ];
 
 /** Return the indexes of the rows of columns that the filters leave. */
@@ -34,9 +33,9 @@ function sumCalls(rows) {
   for (const name of SUMS) {
     const column = DATA.calls[name];
     sums[name] = null;
-    if (column) for (const row of rows) sums[name] = add(sums[name], column[row]);
+    for (const row of rows) sums[name] = add(sums[name], column[row]);
   }
-  for (const name of ["rounds", "requests", "errors", "calls", "priced"]) sums[name] = sums[name] || 0;
+  for (const name of ["rounds", "requests", "errors", "calls", "usage_calls", "priced"]) sums[name] = sums[name] || 0;
   return sums;
 }
 
@@ -45,16 +44,14 @@ function ratio(part, all) {
 }
 
 function hitRatio(sums) {
-  if (DATA.calls.cache_hit_prompt_tokens) return ratio(sums.cache_hit_tokens, sums.cache_hit_prompt_tokens);
-  return ratio(sums.cache_read_tokens, sums.prompt_tokens);
+  return ratio(sums.cache_hit_tokens, sums.cache_hit_prompt_tokens);
 }
 
 /** Return one histogram, counts by edge, from a column of sparse ones. */
 function histogram(column, rows) {
   const counts = new Array(DATA.latency_edges_ms.length).fill(0);
-  if (!column) return counts;
   for (const row of rows) {
-    const pairs = column[row] || [];
+    const pairs = column[row];
     for (let place = 0; place < pairs.length; place += 2) counts[pairs[place]] += pairs[place + 1];
   }
   return counts;
@@ -62,9 +59,7 @@ function histogram(column, rows) {
 
 /** Return the histogram of the calls: requests, and rounds that have no request. */
 function attemptHistogram(rows) {
-  if (DATA.calls.attempt_latency) return histogram(DATA.calls.attempt_latency, rows);
-  const requests = histogram(DATA.calls.request_latency, rows);
-  return requests.some(Boolean) ? requests : histogram(DATA.calls.round_latency, rows);
+  return histogram(DATA.calls.attempt_latency, rows);
 }
 
 /** Return a quantile of a histogram in milliseconds, or null; it is between the edges of its bar. */

@@ -6,8 +6,9 @@ const SPACE = "\u00a0";
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 const exactlyThree = new Intl.NumberFormat("en", { notation: "compact", minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
+const exactlyThreeDigits = new Intl.NumberFormat("en", { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
 const threeDigits = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-const percents = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
+const percents = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const cents = new Intl.NumberFormat("en", { style: "currency", currency: "USD" });
 const finer = new Intl.NumberFormat("en", { style: "currency", currency: "USD", minimumFractionDigits: 4, maximumFractionDigits: 4 });
 const tiny = new Intl.NumberFormat("en", { style: "currency", currency: "USD", maximumSignificantDigits: 2 });
@@ -33,7 +34,7 @@ function percent(value) {
 
 function money(value) {
   if (unknown(value)) return NOT_REPORTED;
-  if (value === 0 || Math.abs(value) >= 1) return cents.format(value);
+  if (value === 0 || Math.abs(value) >= 0.1) return cents.format(value);
   return Math.abs(value) >= 0.001 ? finer.format(value) : tiny.format(value);
 }
 
@@ -42,7 +43,7 @@ function duration(ms) {
   if (unknown(ms)) return NOT_REPORTED;
   if (ms < 1000) return whole.format(ms) + SPACE + "ms";
   const seconds = ms / 1000;
-  if (seconds < 60) return threeDigits.format(seconds) + SPACE + "s";
+  if (seconds < 60) return exactlyThreeDigits.format(seconds) + SPACE + "s";
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return minutes + SPACE + "min" + SPACE + Math.floor(seconds % 60) + SPACE + "s";
   const hours = Math.floor(minutes / 60);

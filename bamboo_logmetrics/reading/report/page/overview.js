@@ -5,7 +5,7 @@ function drawOverview(figures) {
   const tiles = [
     tile("Cost", "cost_usd", money, figures, pricedNote(figures)),
     tile("Tokens", "total_tokens", brief, figures, tokenNote(figures)),
-    tile("Sessions", "sessions", count, figures, figures.active_sessions ? count(figures.active_sessions) + " active" : "none active", sessionsAreRough(state)),
+    tile("Sessions", "sessions", count, figures, figures.active_sessions ? count(figures.active_sessions) + " active" : "none active", !figures.exact),
     tile("Rounds", "rounds", count, figures, plural(figures.requests, "request")),
     tile("Tool calls", "tool_calls", count, figures, toolNote(figures)),
     tile("Error rate", "error_rate", percent, figures, count(figures.errors) + " of " + plural(figures.calls, "call")),
@@ -44,8 +44,7 @@ function exact(name, value) {
 }
 
 function pricedNote(figures) {
-  if (!figures.exact) return "priced " + plural(figures.priced_calls, "call");
-  return "priced " + count(DATA.covers.priced) + " of " + plural(DATA.covers.calls, "call");
+  return "priced " + count(figures.priced_calls) + " of " + plural(figures.usage_calls, "call");
 }
 
 function tokenNote(figures) {
@@ -55,11 +54,6 @@ function tokenNote(figures) {
 
 function toolNote(figures) {
   return figures.tool_calls ? count(figures.tool_errors) + " failed, " + percent(figures.tool_errors / figures.tool_calls) : "";
-}
-
-/** With more sessions than the page holds, or by model, sessions are counted roughly. */
-function sessionsAreRough(state) {
-  return isFiltered(state) && (DATA.more_sessions > 0 || state.models !== null);
 }
 
 function drawNotes() {

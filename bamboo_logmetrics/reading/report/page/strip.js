@@ -31,8 +31,8 @@ function stripNote() {
   const drops = DATA.drops.count.reduce((sum, value) => sum + value, 0);
   const parts = [];
   if (drops) parts.push(plural(drops, "dropped record"));
-  if (DATA.unclean.length) parts.push(plural(DATA.unclean.length + (DATA.more_unclean || 0), "unclean end"));
-  if (GAPS.time.length) parts.push(plural(GAPS.missing.reduce((sum, value) => sum + value, 0), "missing line"));
+  if (DATA.unclean.length) parts.push(plural(DATA.unclean.length + DATA.more_unclean, "unclean end"));
+  if (DATA.gaps.time.length) parts.push(plural(DATA.gaps.missing.reduce((sum, value) => sum + value, 0), "missing line"));
   return (parts.length ? "In red: " + parts.join(", ") + ". " : "") + "Drag to select a range.";
 }
 
@@ -59,7 +59,7 @@ function stripBars() {
 function stripMarks() {
   const marks = DATA.drops.time.map((time, row) => [time, plural(DATA.drops.count[row], "record") + " dropped: " + DATA.drops.reason[row]]);
   for (const end of DATA.unclean) marks.push([end.time, "unclean end: " + end.text]);
-  GAPS.time.forEach((time, row) => marks.push([time, plural(GAPS.missing[row], "line") + " missing"]));
+  DATA.gaps.time.forEach((time, row) => marks.push([time, plural(DATA.gaps.missing[row], "line") + " missing"]));
   return marks.filter(([time]) => !unknown(time)).map(([time, text]) =>
     el("span", { class: "strip-mark", style: "left:" + 100 * Math.min(1, Math.max(0, stripShare(time))) + "%", title: stamp(time, true) + " " + text })
   );

@@ -107,11 +107,11 @@ function drawDrops() {
   for (const end of DATA.unclean) {
     if (unknown(end.time) || inTime(end.time, STATE)) rows.push({ time: end.time, kind: "unclean end", text: "writer " + end.writer + ": " + end.text });
   }
-  GAPS.time.forEach((time, row) => {
-    if (unknown(time) || inTime(time, STATE)) rows.push({ time, kind: "missing", text: plural(GAPS.missing[row], "line") + ": " + GAPS.text[row] });
+  DATA.gaps.time.forEach((time, row) => {
+    if (unknown(time) || inTime(time, STATE)) rows.push({ time, kind: "missing", text: plural(DATA.gaps.missing[row], "line") + ": " + DATA.gaps.text[row] });
   });
   rows.sort((a, b) => (a.time || 0) - (b.time || 0));
-  const more = (DATA.more_unclean || 0) + (DATA.more_gaps || 0);
+  const more = DATA.more_unclean + DATA.more_gaps;
   if (more) rows.push({ time: null, kind: "more", text: plural(more, "more unclean end or gap", "more unclean ends and gaps") + "; bamboo-logmetrics verify lists all" });
   byId("drops-card").classList.toggle("bad", rows.length > 0);
   const list = [
@@ -124,7 +124,7 @@ function drawDrops() {
 
 function drawCovers() {
   const covers = DATA.covers;
-  const verify = covers.verify || { text: "not run", problems: [], more_problems: 0 };
+  const verify = covers.verify;
   const list = (items, more, word) => {
     const texts = items.concat(more ? ["and " + plural(more, "more " + word)] : []);
     return el("ul", null, ...texts.map((text) => el("li", null, text)));
