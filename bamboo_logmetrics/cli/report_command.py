@@ -10,16 +10,14 @@ import click
 
 from bamboo_logmetrics.cli import summary_text
 from bamboo_logmetrics.cli.exit_codes import UNUSABLE
-from bamboo_logmetrics.cli.filter_options import model_option, since_option, until_option
-from bamboo_logmetrics.cli.formatting import plural, printable, progress_bar, tolerate_broken_pipe
+from bamboo_logmetrics.cli.formatting import plural, printable, reading_progress, tolerate_broken_pipe
+from bamboo_logmetrics.cli.summing_options import fetch_prices, summing_options
 from bamboo_logmetrics.cli.terminal import check_stdout
 from bamboo_logmetrics.reading.report.collecting import collect
 from bamboo_logmetrics.reading.report.rendering import render
 from bamboo_logmetrics.reading.report.writing import check_output, replace_page
-from bamboo_logmetrics.reading.summary.price_updates import update_prices as fetch_prices
 from bamboo_logmetrics.reading.summary.result import Summary
 
-_LONG = 100 * 1024 * 1024  # bytes; a shorter log is read before anyone could look at a progress bar
 _STDOUT = "-"
 
 
@@ -34,13 +32,7 @@ _STDOUT = "-"
     type=click.Path(),
     help="The page; a dash is stdout.",
 )
-@since_option
-@until_option
-@model_option
-@click.option("--project", help="Count this project only.")
-@click.option("--prices", type=click.Path(), metavar="FILE", help="Prices that come first: TOML, or LiteLLM's JSON.")
-@click.option("--update-prices", is_flag=True, help="Fetch the newest prices before; nothing else uses the network.")
-@click.option("--tz", default="local", show_default=True, metavar="ZONE", help="The time zone, such as Europe/Berlin.")
+@summing_options
 @click.option("--title", default="", help="The title of the page.")
 @click.option("--anonymous", is_flag=True, help="Replace names by short hashes, so that the page can be shared.")
 @click.pass_context
@@ -83,15 +75,9 @@ def report(
     elif sys.stdout.isatty():
         click.echo("Error: the page is for a file or a pipe; use -o report.html", err=True)
         ctx.exit(UNUSABLE)
-    if update_prices:
-        click.echo(printable(fetch_prices()), err=True)
-    with progress_bar() as progress:
-        task = progress.add_task("reading", total=None, visible=False)
-
-        def show(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total, visible=total > _LONG)
-
-        data = collect(files, on_progress=show, **options)
+    fetch_prices(wanted=update_prices)
+    with reading_progress() as progress:
+        data = collect(files, on_progress=progress, **options)
     page = render(data.page, title)
     if output != _STDOUT:
         replace_page(output, page)

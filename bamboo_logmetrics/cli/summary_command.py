@@ -14,7 +14,6 @@ from rich.text import Text
 
 from bamboo_logmetrics.cli import summary_text
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
-from bamboo_logmetrics.cli.filter_options import model_option, since_option, until_option
 from bamboo_logmetrics.cli.formatting import (
     output_width,
     print_table,
@@ -22,8 +21,8 @@ from bamboo_logmetrics.cli.formatting import (
     reading_progress,
     tolerate_broken_pipe,
 )
+from bamboo_logmetrics.cli.summing_options import fetch_prices, summing_options
 from bamboo_logmetrics.cli.terminal import check_stdout
-from bamboo_logmetrics.reading.summary.price_updates import update_prices as fetch_prices
 from bamboo_logmetrics.reading.summary.result import By, Summary
 from bamboo_logmetrics.reading.summary.summarizing import summarize
 
@@ -61,15 +60,9 @@ class _Condition(click.ParamType[Any, str]):
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--by", type=click.Choice(get_args(By)), help="Show a row for each value of this.")
-@since_option
-@until_option
-@model_option
-@click.option("--project", help="Count this project only.")
+@summing_options
 @click.option("--compare", type=click.Choice(["previous"]), help="Compare with the period before --since.")
 @click.option("--rollup", is_flag=True, help="Count sub-agents with the session that started them.")
-@click.option("--prices", type=click.Path(), metavar="FILE", help="Prices that come first: TOML, or LiteLLM's JSON.")
-@click.option("--update-prices", is_flag=True, help="Fetch the newest prices before; nothing else uses the network.")
-@click.option("--tz", default="local", show_default=True, metavar="ZONE", help="The time zone, such as Europe/Berlin.")
 @click.option(
     "--format",
     "form",
@@ -112,8 +105,7 @@ def summary(
     bamboo-logmetrics summary logs/agent.jsonl --since today --fail-over 'error_rate > 0.1'
     """  # noqa: D301 - click wants the character \b itself
     check_stdout()
-    if update_prices:
-        click.echo(printable(fetch_prices()), err=True)
+    fetch_prices(wanted=update_prices)
     with reading_progress() as progress:
         result = summarize(files, on_progress=progress, **options)
     with tolerate_broken_pipe():

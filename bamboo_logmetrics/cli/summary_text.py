@@ -17,7 +17,7 @@ from bamboo_logmetrics.reading.summary.result import Summary, SummaryRow
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(SummaryRow))
 MEASURES = tuple(name for name in _FIELDS if name != "key")
-MOST_ROWS = 50  # of a table for people
+MAX_ROWS = 50  # of a table for people
 
 # the columns of a table with rows, and their titles; a column without any value is left out
 _COLUMNS: Mapping[str, str] = {
@@ -62,7 +62,7 @@ _NARROW += ("tools", "p95")
 _GAP = 2  # spaces between two columns
 _ENDLESS_KEYS = {"session", "round", *PERIODS}  # the next period has others
 _CLOSED_KEYS = ("model", "provider", "tool", "endpoint", "status", "agent", "mcp_server")
-_MOST_LABELS = 200
+_MAX_LABELS = 200
 _EMPTY, _REST = "(empty)", "other"  # labels of an empty value, and of all rows beyond those
 _PREFIX = "bamboo_summary_"
 _THOUSAND = 1_000
@@ -105,14 +105,14 @@ def table_of(summary: Summary) -> tuple[list[str], list[list[str]]]:
     """
     if summary.by is None:
         return _vertical(summary)
-    rows = [*summary.rows[:MOST_ROWS], summary.totals]
+    rows = [*summary.rows[:MAX_ROWS], summary.totals]
     columns = _TOOL_COLUMNS if summary.by in {"tool", "mcp_server"} else _COLUMNS
     names = [name for name in columns if any(getattr(row, name) for row in rows)]
     titles = [str(summary.by), *(columns[name] for name in names)]
     cells = [[_key(row), *(number(name, getattr(row, name)) for name in names)] for row in rows]
     cells[-1][0] = "all"
     if summary.previous_rows is not None and summary.previous is not None:
-        gone = _gone(summary)[: MOST_ROWS - len(rows) + 1]
+        gone = _gone(summary)[: MAX_ROWS - len(rows) + 1]
         cells[-1:-1] = [[_key(row), *("-" for _ in names)] for row in gone]
         now = [*rows[:-1], *(None for _ in gone), summary.totals]
         before = [*(summary.previous_rows.get(row.key) for row in rows[:-1]), *gone, summary.previous]
@@ -216,7 +216,7 @@ def cost_note(summary: Summary) -> list[str]:
 
 def left_out(summary: Summary) -> list[str]:
     """Return the line on rows that a table leaves out, if there are any."""
-    count = len(summary.rows) + len(_gone(summary)) - MOST_ROWS
+    count = len(summary.rows) + len(_gone(summary)) - MAX_ROWS
     return [f"and {plural(count, 'more row')}; --format json has all"] if count > 0 else []
 
 
@@ -321,10 +321,10 @@ def _samples(summary: Summary) -> Iterable[tuple[str, Mapping[str, Any]]]:
         return
     taken = {row.key for row in summary.rows}
     empty, remainder = (_other_name(name, taken) for name in (_EMPTY, _REST))
-    for row in summary.rows[:_MOST_LABELS]:
+    for row in summary.rows[:_MAX_LABELS]:
         value = "" if row.key is None else row.key or empty  # an empty label is the same as none
         yield f'{{{summary.by}="{_label(value)}"}}', _measures(row)
-    if others := summary.rows[_MOST_LABELS:]:
+    if others := summary.rows[_MAX_LABELS:]:
         yield f'{{{summary.by}="{_label(remainder)}"}}', _added(others)
 
 

@@ -11,19 +11,19 @@ from datetime import datetime, tzinfo
 DAY = 86_400  # seconds
 QUARTER = 900
 _WIDTHS = (1, 10, 60, 600, 3_600, 3 * 3_600, 6 * 3_600, DAY, 7 * DAY, 30 * DAY, 365 * DAY)
-_MOST_STEPS, _MOST_DAYS = 750, 1_500
-_FEWEST_STEPS = 8  # a coarser chart says too little
+_MAX_STEPS, _MAX_DAYS = 750, 1_500
+_MIN_STEPS = 8  # a coarser chart says too little
 
 
 def widths_for(length: int) -> list[int]:
     """Return the widths of steps, in seconds, that suit a range of ``length`` seconds: the finest first."""
-    enough = [width for width in _WIDTHS if length / width <= (_MOST_STEPS if width < DAY else _MOST_DAYS)]
+    enough = [width for width in _WIDTHS if length / width <= (_MAX_STEPS if width < DAY else _MAX_DAYS)]
     return enough or [_WIDTHS[-1]]
 
 
 def is_too_coarse(width: int, length: int) -> bool:
     """Return True if a range has too few steps of this width."""
-    return length / width < _FEWEST_STEPS
+    return length / width < _MIN_STEPS
 
 
 def offset_at(second: int, zone: tzinfo | None) -> int:

@@ -13,8 +13,8 @@ from bamboo_logmetrics.reading.verification.report import Report
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_MOST_FILES, _MOST_PROBLEMS, _MOST_ENDS, _MOST_GAPS = 50, 50, 200, 200
-_LONGEST_PROBLEM = 300  # characters
+_MAX_FILES, _MAX_PROBLEMS, _MAX_ENDS, _MAX_GAPS = 50, 50, 200, 200
+_MAX_PROBLEM_LENGTH = 300  # characters
 _UNCLEAN = "unclean end"
 
 
@@ -32,8 +32,8 @@ def describe(summary: Summary, report: Report, names: ShownNames, price_file: st
         prices = prices.replace(price_file, "a file of prices")
     files = list(dict.fromkeys(summary.files))
     return {
-        "files": [names.show("file", _near(file)) for file in files[:_MOST_FILES]],
-        "more_files": max(0, len(files) - _MOST_FILES),
+        "files": [names.show("file", _near(file)) for file in files[:_MAX_FILES]],
+        "more_files": max(0, len(files) - _MAX_FILES),
         "first": None if summary.first is None else int(summary.first.timestamp() // 1),
         "last": None if summary.last is None else int(summary.last.timestamp() // 1),
         "since": None if summary.since is None else int(summary.since.timestamp() // 1),
@@ -66,8 +66,8 @@ def _verdict(report: Report, names: ShownNames) -> dict[str, Any]:
         "complete": whole,
         "ok": report.ok,
         "text": text,
-        "problems": [str(problem)[:_LONGEST_PROBLEM] for problem in report.problems[:_MOST_PROBLEMS]],
-        "more_problems": max(0, len(report.problems) - _MOST_PROBLEMS),
+        "problems": [str(problem)[:_MAX_PROBLEM_LENGTH] for problem in report.problems[:_MAX_PROBLEMS]],
+        "more_problems": max(0, len(report.problems) - _MAX_PROBLEMS),
     }
 
 
@@ -76,7 +76,7 @@ def find_unclean_ends(
 ) -> tuple[list[dict[str, Any]], int]:
     """Return the writers that ended uncleanly, each with the time of its last line, and how many are left out."""
     writers = [writer for writer in report.writers if writer.end == _UNCLEAN]
-    shown = writers[:_MOST_ENDS]
+    shown = writers[:_MAX_ENDS]
     cursor = connection.execute(
         "SELECT writer, CAST(floor(epoch(max(timestamp))) AS BIGINT) FROM lines "
         "WHERE writer IN (SELECT unnest($writers)) GROUP BY writer",
@@ -101,7 +101,7 @@ def find_gaps(connection: DuckDBPyConnection, report: Report, names: ShownNames)
     """
     gaps = [(last - first + 1, writer.writer, first, last) for writer in report.writers for first, last in writer.gaps]
     gaps.sort(key=lambda gap: (-gap[0], *gap[1:]))
-    shown = gaps[:_MOST_GAPS]
+    shown = gaps[:_MAX_GAPS]
     cursor = connection.execute(
         """
         SELECT writer, seq, CAST(floor(epoch(timestamp)) AS BIGINT) FROM lines

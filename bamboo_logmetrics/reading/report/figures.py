@@ -40,8 +40,8 @@ _HISTOGRAMS = {
 }
 
 _OF_CALLS = "kind IN ('round', 'request')"
-_MOST_ROWS = {"calls": 6_000, "latencies": 60_000, "tool_calls": 7_000, "errors": 4_000}
-_MOST_REASONS = 20
+_MAX_ROWS = {"calls": 6_000, "latencies": 60_000, "tool_calls": 7_000, "errors": 4_000}
+_MAX_REASONS = 20
 _ERROR_COLUMNS = ("bucket", "model", "project", "kind", "error_type", "count")
 
 
@@ -169,7 +169,7 @@ class Figures:
             SELECT {self._bucket}, coalesce(reason, ''), CAST(sum(count) AS BIGINT) FROM ranked WHERE kind = 'drop'
             GROUP BY ALL ORDER BY 1, 2
         """).fetchall()
-        kept = sorted({reason for _, reason, _ in rows})[:_MOST_REASONS]
+        kept = sorted({reason for _, reason, _ in rows})[:_MAX_REASONS]
         sums: dict[tuple[int, str], int] = {}
         for bucket, reason, count in rows:
             key = self.start(bucket), self._names.show("reason", reason) if reason in kept else "other"
@@ -211,7 +211,7 @@ class Figures:
         return level, next((width for width in widths if self._is_small(level, width)), widths[-1])
 
     def _is_small(self, level: int, width: int) -> bool:
-        return all(self._rows(key, level, width) <= most for key, most in _MOST_ROWS.items())
+        return all(self._rows(key, level, width) <= most for key, most in _MAX_ROWS.items())
 
     def _rows(self, key: str, level: int, width: int) -> int:
         rows = f"SELECT DISTINCT {_bucket(width)}, {_places(key, level)} FROM ranked WHERE {_KEYS[key][0]}"

@@ -13,9 +13,9 @@ from bamboo_logmetrics.reading.report.model_names import split
 from bamboo_logmetrics.usage.provider_names import standard_name
 from bamboo_logmetrics.usage.providers import HOSTS, OPERATIONS
 
-_LONGEST = 120  # characters
+_MAX_LENGTH = 120  # characters
 _DIGITS = 6  # of the hash behind a name that was cut
-_FEWEST_DIGITS = 4  # of the hash in place of a name
+_MIN_DIGITS = 4  # of the hash in place of a name
 
 # names that say nothing about who wrote the log, by kind
 _TOOLS = (
@@ -74,7 +74,7 @@ class ShownNames:
 
     def _replace(self, kind: str, name: str) -> str:
         digest = hashlib.blake2s(f"{kind}:{name}".encode("utf-8", "replace"), key=self._key).hexdigest()
-        others = (f"{kind}-{digest[:digits]}" for digits in range(_FEWEST_DIGITS, len(digest) + 1))
+        others = (f"{kind}-{digest[:digits]}" for digits in range(_MIN_DIGITS, len(digest) + 1))
         other = next(other for other in others if other not in self._taken)
         self._taken.add(other)
         return other
@@ -88,7 +88,7 @@ def _is_public(kind: str, name: str) -> bool:
 
 def _shorten(name: str) -> str:
     """Return a name without the end of a long one, still different from others that begin alike."""
-    if len(name) <= _LONGEST:
+    if len(name) <= _MAX_LENGTH:
         return name
     digest = hashlib.blake2s(name.encode("utf-8", "replace")).hexdigest()[:_DIGITS]
-    return f"{name[: _LONGEST - _DIGITS - 1]}…{digest}"
+    return f"{name[: _MAX_LENGTH - _DIGITS - 1]}…{digest}"

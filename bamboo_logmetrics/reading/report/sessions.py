@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 Span = list[Any]
 
-MOST_SESSIONS = 2_000
-_CHOSEN = 1_700  # the rest is for the parents of these
-_DEEPEST = 10  # levels of sub-agents
-_MOST_SPANS, _MOST_OF_SESSION = 60_000, 2_000
-_MOST_BYTES = 1_200_000  # of all spans as JSON
+MAX_SESSIONS = 2_000
+_MAX_CHOSEN = 1_700  # the rest is for the parents of these
+_MAX_DEPTH = 10  # levels of sub-agents
+_MAX_SPANS, _MAX_OF_SESSION = 60_000, 2_000
+_MAX_BYTES = 1_200_000  # of all spans as JSON
 
 _SUMS = ("rounds", "requests", "tool_calls", "errors", "tool_errors", "total_tokens", "cost_usd")
 _EVENTS = {"chat.session_started": "session started", "chat.session_completed": "session completed"}
@@ -65,7 +65,7 @@ _SPANS = f"""
         SELECT session_id, 'event', epoch_ms(timestamp), NULL, event, coalesce(status, ''), NULL, NULL, NULL, NULL
         FROM session_events SEMI JOIN shown_sessions USING (session_id)
     ) AS spans(session_id, kind, moment, latency_ms, label, status, round_id, total_tokens, cost_usd, model_rank)
-    QUALIFY row_number() OVER (PARTITION BY session_id ORDER BY moment, kind) <= {_MOST_OF_SESSION}
+    QUALIFY row_number() OVER (PARTITION BY session_id ORDER BY moment, kind) <= {_MAX_OF_SESSION}
     ORDER BY session_id, moment, kind
 """
 
@@ -126,7 +126,7 @@ class Sessions:
         for session in shown:
             start, timeline = self._timeline(spans.pop(session, []))
             size += len(json.dumps(timeline))
-            if size > _MOST_BYTES:
+            if size > _MAX_BYTES:
                 break
             name = self._names.show("session", session)
             timelines[name], starts[name] = timeline, start
@@ -146,10 +146,10 @@ class Sessions:
 
     def _choose(self) -> dict[str, dict[str, Any]]:
         """Return the rows that the page shows, by id: the heaviest first, then the parents of these."""
-        rows = self._fetch("WHERE true ORDER BY weight, session_id", _CHOSEN)
-        for _ in range(_DEEPEST):
+        rows = self._fetch("WHERE true ORDER BY weight, session_id", _MAX_CHOSEN)
+        for _ in range(_MAX_DEPTH):
             missing = {row["parent"] for row in rows.values()} - {None, *rows}
-            room = MOST_SESSIONS - len(rows)
+            room = MAX_SESSIONS - len(rows)
             if not missing or not room:
                 break
             parents = self._fetch("WHERE session_id IN (SELECT unnest($ids)) ORDER BY weight", room, list(missing))
@@ -175,7 +175,7 @@ class Sessions:
         children: dict[str | None, list[str]] = defaultdict(list)
         for name, row in self._rows.items():
             children[row["parent"]].append(name)
-        left, seen = _MOST_SPANS, set[str]()
+        left, seen = _MAX_SPANS, set[str]()
         for root in self._rows:
             waiting = [root]
             while waiting:
@@ -183,7 +183,7 @@ class Sessions:
                 if name in seen:
                     continue
                 seen.add(name)
-                left -= min(self._rows[name]["spans"] + (self._rows[name]["events"] or 0), _MOST_OF_SESSION)
+                left -= min(self._rows[name]["spans"] + (self._rows[name]["events"] or 0), _MAX_OF_SESSION)
                 if left < 0:
                     return
                 yield name

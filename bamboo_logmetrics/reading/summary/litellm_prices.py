@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.reading.summary.rates import MOST, STANDARD, Band, CallKind, Prices, tier_name
+from bamboo_logmetrics.reading.summary.rates import MAX_TOKENS, STANDARD, Band, CallKind, Prices, tier_name
 from bamboo_logmetrics.usage.provider_names import standard_name
 
 _PER_TOKEN = {
@@ -132,7 +132,7 @@ def _ranges(entry: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
     ranges = []
     for tier in tiers if isinstance(tiers, list) else ():
         bounds = tier.get("range") if isinstance(tier, dict) else None
-        if isinstance(bounds, list) and bounds and isinstance(bounds[0], int | float) and 0 <= bounds[0] < MOST:
+        if isinstance(bounds, list) and bounds and isinstance(bounds[0], int | float) and 0 <= bounds[0] < MAX_TOKENS:
             ranges.append((int(bounds[0]), tier))
     return sorted(ranges, key=lambda item: item[0])
 
@@ -148,7 +148,7 @@ def _bands(entry: Mapping[str, Any], kind: CallKind) -> Iterator[Band]:
     exact = tier in STANDARD or (suffix != "" and entry.get(f"input_cost_per_token{suffix}") is not None)
     tables = list(_tiered(entry) if _ranges(entry) else _thresholds(entry, suffix, kind.provider))
     starts = [start for start, _ in tables]
-    for (start, prices), after in zip(tables, [*starts[1:], MOST + 1], strict=True):
+    for (start, prices), after in zip(tables, [*starts[1:], MAX_TOKENS + 1], strict=True):
         if "input" in prices:
             scaled = {name: value * factor for name, value in prices.items()}
             yield Band(start, after - 1, Prices(**scaled, web_search=search).rates(), exact)

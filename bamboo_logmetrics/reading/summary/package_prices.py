@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.reading.summary.price_updates import stored_prices
-from bamboo_logmetrics.reading.summary.rates import MOST, STANDARD, Band, CallKind, Rates, tier_name
+from bamboo_logmetrics.reading.summary.rates import MAX_TOKENS, STANDARD, Band, CallKind, Rates, tier_name
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
@@ -149,4 +149,4 @@ class _KindPrices:
 def _tiers(price: Any) -> Iterator[tuple[int, int]]:
     """Give the first and the last number of prompt tokens of each tier."""
     starts = sorted({tier.start for value in vars(price).values() for tier in getattr(value, "tiers", ())})
-    yield from zip([0, *(start + 1 for start in starts)], [*starts, MOST], strict=True)
+    yield from zip([0, *(start + 1 for start in starts)], [*starts, MAX_TOKENS], strict=True)

@@ -14,7 +14,7 @@ from bamboo_logmetrics.reading.summary.litellm_prices import LiteLLMPrices
 from bamboo_logmetrics.reading.summary.price_list import PriceList
 from bamboo_logmetrics.reading.summary.rates import PriceSource
 
-_MOST = 32 * 1024 * 1024  # bytes; LiteLLM's file of 2026 has 3.5 MB
+_MAX_BYTES = 32 * 1024 * 1024  # bytes; LiteLLM's file of 2026 has 3.5 MB
 
 
 def read_price_file(path: str | os.PathLike[str]) -> PriceSource:
@@ -25,13 +25,13 @@ def read_price_file(path: str | os.PathLike[str]) -> PriceSource:
     name = os.path.basename(os.fspath(path))
     try:
         with open(path, "rb", opener=_open_regular) as file:
-            data = file.read(_MOST + 1)
+            data = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         msg = f"cannot read the prices in {os.fspath(path)!r:.300}: {reason}; give a TOML file, or LiteLLM's JSON"
         raise ConfigError(msg) from None
-    if len(data) > _MOST:
-        msg = f"{name} is no file of prices: it has more than {_MOST:,} bytes"
+    if len(data) > _MAX_BYTES:
+        msg = f"{name} is no file of prices: it has more than {_MAX_BYTES:,} bytes"
         raise ConfigError(msg)
     version = f"{name} (sha256 {hashlib.sha256(data).hexdigest()[:8]})"
     try:

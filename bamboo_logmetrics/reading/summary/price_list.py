@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.reading.summary.rates import MOST, Band, CallKind, Prices, Rates, tier_name
+from bamboo_logmetrics.reading.summary.rates import MAX_TOKENS, Band, CallKind, Prices, Rates, tier_name
 
 _MILLION = 1_000_000
 _PER_TOKEN = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning")
@@ -72,7 +72,7 @@ class PriceList:
             self._fitting[kind] = [entry for entry in self._entries if entry.fits(kind)]
         entries = [entry for entry in self._fitting[kind] if entry.is_valid(time)]
         starts = sorted({entry.least for entry in entries})
-        ends = [start - 1 for start in starts[1:]] + [MOST]
+        ends = [start - 1 for start in starts[1:]] + [MAX_TOKENS]
         return [
             Band(start, end, [entry for entry in entries if entry.least <= start][-1].rates)
             for start, end in zip(starts, ends, strict=bool(starts))
@@ -138,7 +138,7 @@ class _Reader:
         return float(value)
 
     def _above(self, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MOST:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MAX_TOKENS:
             self._fail("above", f"above must be a number of prompt tokens such as 200_000; got {value!r:.80}")
         return value
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ENV_URL = "BAMBOO_LOGMETRICS_PRICES_URL"
 _TIMEOUT, _TIME = 10, 30  # seconds: for each answer of the server, and for all
-_MOST = 32 * 1024 * 1024  # bytes; the data of 2026 has 3 MB
+_MAX_BYTES = 32 * 1024 * 1024  # bytes; the data of 2026 has 3 MB
 _PIECE = 64 * 1024
 _REMEDY = "run it with --update-prices again, or delete the file"
 
@@ -119,8 +119,8 @@ def _fetch(url: str) -> bytes:
     with urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310
         while piece := response.read1(_PIECE):
             data += piece
-            if len(data) > _MOST:
-                msg = f"more than {_MOST:,} bytes"
+            if len(data) > _MAX_BYTES:
+                msg = f"more than {_MAX_BYTES:,} bytes"
                 raise ValueError(msg)
             if time.monotonic() > end:
                 msg = f"not complete after {_TIME} seconds"

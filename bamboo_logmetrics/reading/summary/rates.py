@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 # "reasoning" to that of "input" and "output", "cache_write_1h" to that of "cache_write".
 RATES = ("request", "input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning", "web_search")
 
-MOST = 2**64 - 1  # tokens
+MAX_TOKENS = 2**64 - 1  # tokens
 
 Rates: TypeAlias = tuple[float | None, ...]
 

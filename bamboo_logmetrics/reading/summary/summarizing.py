@@ -20,7 +20,7 @@ from bamboo_logmetrics.reading.summary.price_files import read_price_file
 from bamboo_logmetrics.reading.summary.prices import create_costs
 from bamboo_logmetrics.reading.summary.rates import PriceSource
 from bamboo_logmetrics.reading.summary.result import By, Summary, SummaryRow
-from bamboo_logmetrics.reading.summary.wholeness import find_warnings
+from bamboo_logmetrics.reading.summary.summary_warnings import find_warnings
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -67,11 +67,11 @@ def test_options(run, here):
 
 def test_prices(run, here, monkeypatch):
     """Own prices come first, and the newest ones of the package can be fetched before."""
-    from bamboo_logmetrics.cli import report_command
+    from bamboo_logmetrics.reading.summary import price_updates
 
     here.write_bytes(as_bytes(with_headers([ROUND | {"cost_usd": None}])))
     here.with_name("prices.toml").write_text('[[price]]\nmodel = "m-1"\ninput = 100_000\noutput = 0\n')
-    monkeypatch.setattr(report_command, "fetch_prices", lambda: "fetched")
+    monkeypatch.setattr(price_updates, "update_prices", lambda: "fetched")
     result = run("report", here, "--prices", "prices.toml", "--update-prices")
     assert (result.exit_code, result.stderr) == (0, "fetched\n")
     assert result.stdout.splitlines()[0].endswith("$1.00")

@@ -61,7 +61,7 @@ def test_gaps(path):
 @pytest.fixture
 def small(monkeypatch):
     """Make the limits small enough for a test."""
-    for name in ("_MOST_FILES", "_MOST_PROBLEMS", "_MOST_ENDS", "_MOST_GAPS"):
+    for name in ("_MAX_FILES", "_MAX_PROBLEMS", "_MAX_ENDS", "_MAX_GAPS"):
         monkeypatch.setattr(coverage, name, 1)
 
 

@@ -27,7 +27,7 @@ LIMITS = [(10**6, 1, 42), (150, 10, 26), (60, 60, 12), (8, 600, 7)]
 @pytest.mark.parametrize(("most", "width", "names"), LIMITS)
 def test_coarser_steps_and_fewer_names(path, monkeypatch, most, width, names):
     """Where there are too many rows, steps are coarser and fewer names stay apart; the sums are the same."""
-    monkeypatch.setattr(figures, "_MOST_ROWS", dict.fromkeys(figures._MOST_ROWS, most))
+    monkeypatch.setattr(figures, "_MAX_ROWS", dict.fromkeys(figures._MAX_ROWS, most))
     events = [ROUND | {"model": f"m-{n % 45}", "round_id": str(n)} for n in range(180)]
     data = page_of(path, events, [n / 20 for n in range(180)])
     assert (data["bucket_s"], len(data["models"])) == (width, names)

@@ -101,9 +101,9 @@ def test_status_of_sessions(path):
 @pytest.fixture
 def small(monkeypatch):
     """Make the limits small enough for a test."""
-    monkeypatch.setattr(sessions, "_CHOSEN", 3)
-    monkeypatch.setattr(sessions, "MOST_SESSIONS", 4)
-    monkeypatch.setattr(sessions, "_MOST_SPANS", 9)
+    monkeypatch.setattr(sessions, "_MAX_CHOSEN", 3)
+    monkeypatch.setattr(sessions, "MAX_SESSIONS", 4)
+    monkeypatch.setattr(sessions, "_MAX_SPANS", 9)
 
 
 def test_the_most_expensive_and_the_latest_sessions_are_shown(path, small):
@@ -119,7 +119,7 @@ def test_the_most_expensive_and_the_latest_sessions_are_shown(path, small):
 
 def test_no_room_for_more_parents(path, monkeypatch, small):
     """Where there is no room for a parent, its sub-agent is still known as one."""
-    monkeypatch.setattr(sessions, "MOST_SESSIONS", 3)
+    monkeypatch.setattr(sessions, "MAX_SESSIONS", 3)
     data = page_of(path, [ROUND | {"session_id": f"s-{n}", "parent_session_id": f"s-{n - 1}"} for n in range(1, 20)])
     assert len(data["sessions"]["id"]) == 3
     assert all(data["sessions"]["sub_agent"])
@@ -127,18 +127,18 @@ def test_no_room_for_more_parents(path, monkeypatch, small):
 
 def test_parents_of_parents_have_an_end(path, monkeypatch, small):
     """The parents of parents are looked for to a depth."""
-    monkeypatch.setattr(sessions, "MOST_SESSIONS", 9)
-    monkeypatch.setattr(sessions, "_DEEPEST", 1)
+    monkeypatch.setattr(sessions, "MAX_SESSIONS", 9)
+    monkeypatch.setattr(sessions, "_MAX_DEPTH", 1)
     data = page_of(path, [ROUND | {"session_id": f"s-{n}", "parent_session_id": f"s-{n - 1}"} for n in range(1, 20)])
     assert data["sessions"]["id"] == ["s-16", "s-17", "s-18", "s-19"]
 
 
 def test_spans_have_limits(path, monkeypatch, small):
     """A page has room for so many spans; a session without a timeline still has the number of its spans."""
-    monkeypatch.setattr(sessions, "_MOST_SPANS", 5)
+    monkeypatch.setattr(sessions, "_MAX_SPANS", 5)
     data = page_of(path, [*([TOOL] * 4), *([TOOL | {"session_id": "other"}] * 4)])
     assert len(data["timelines"]) == 1
     assert data["sessions"]["spans"] == [4, 4]
-    monkeypatch.setattr(sessions, "_MOST_SPANS", 9)
-    monkeypatch.setattr(sessions, "_MOST_BYTES", 10)
+    monkeypatch.setattr(sessions, "_MAX_SPANS", 9)
+    monkeypatch.setattr(sessions, "_MAX_BYTES", 10)
     assert page_of(path, [TOOL])["timelines"] == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bamboo_logmetrics.reading.summary.rates import MOST, RATES, Band, Prices, merge_bands, tier_name
+from bamboo_logmetrics.reading.summary.rates import MAX_TOKENS, RATES, Band, Prices, merge_bands, tier_name
 
 A, B = (1.0,), (2.0,)
 
@@ -19,10 +19,10 @@ def test_parts_add_to_the_whole():
 def test_the_first_source_comes_first():
     """Where the first source has no band for a size of prompt, the next one counts."""
     assert merge_bands([]) == merge_bands([[], []]) == []
-    assert merge_bands([[], [Band(0, MOST, A)]]) == [Band(0, MOST, A)]
-    merged = merge_bands([[Band(10, 19, A), Band(30, MOST, A)], [Band(0, 14, B), Band(15, 24, B, exact=False)]])
+    assert merge_bands([[], [Band(0, MAX_TOKENS, A)]]) == [Band(0, MAX_TOKENS, A)]
+    merged = merge_bands([[Band(10, 19, A), Band(30, MAX_TOKENS, A)], [Band(0, 14, B), Band(15, 24, B, exact=False)]])
     assert [(band.least, band.most, band.rates) for band in merged] == [
-        (0, 9, B), (10, 14, A), (15, 19, A), (20, 24, B), (30, MOST, A),
+        (0, 9, B), (10, 14, A), (15, 19, A), (20, 24, B), (30, MAX_TOKENS, A),
     ]  # fmt: skip
     assert [band.exact for band in merged] == [True, True, True, False, True]
 
