@@ -16,6 +16,7 @@ from bamboo_logmetrics.usage import CallFacts
 from bamboo_logmetrics.usage.providers import Endpoint
 
 CLIENT_LEFT = Outcome("error", "the client closed the connection", "cancelled")
+STALLED = Outcome("timeout", "the client or the upstream took nothing for too long", "stalled")
 _QUERY = re.compile(r"\?[^\s'\"]*")
 
 
@@ -75,16 +76,6 @@ class ForwardedCall(Call):
         self._started = began
         self._is_read = request.method == "POST" or bool(endpoint.shape)
 
-    @property
-    def model(self) -> str:
-        """The model that was asked for."""
-        return self._model
-
-    @property
-    def status_code(self) -> int:
-        """The HTTP status of the answer, 0 before it came."""
-        return self._status_code
-
     @shielded
     def begin(self) -> None:
         """Emit the started event."""
@@ -100,6 +91,11 @@ class ForwardedCall(Call):
     def left(self) -> None:
         """Complete the call: the client has closed the connection."""
         self._finish(outcomes.CLOSED, CLIENT_LEFT)
+
+    @shielded
+    def stalled(self) -> None:
+        """Complete the call: the client or the upstream has taken nothing for too long."""
+        self._finish(outcomes.BROKEN, STALLED)
 
     @shielded
     def refused(self, error: str, error_type: str) -> None:

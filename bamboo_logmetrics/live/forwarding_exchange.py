@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 
@@ -62,6 +62,10 @@ class Forwarding:
         )
 
 
+_LATER = 1.1  # times the time that may pass without a byte
+_OF_THE_NETWORK = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
+
+
 class _StoppedError(Exception):
     """The body of a request is not sent on any further."""
 
@@ -84,11 +88,14 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._scanner = BodyScanner(forwarding.headers.get("content-encoding"))
-        self._task = asyncio.current_task()
+        self._task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._steps = self._last_steps = 0  # chunks that have passed in either direction
+        self._timer = self._in_a_while()
         self._watcher: asyncio.Task[None] | None = None
         self._refusal: ErrorAnswer | None = None
         self._bytes = 0
         self._is_gone = False  # the client has closed the connection
+        self._is_stalled = False  # one side takes nothing
         self._is_sent = False  # the body of the request
         self._is_answering = False
         self._is_over = False
@@ -99,16 +106,15 @@ class Exchange:
             data = await self._data()
             await self._forward(data)
         except asyncio.CancelledError as error:
-            call = self._begun()
-            if self._is_gone:  # the cancellation is our own
-                call.left()
-                return
-            call.failed(error)
-            raise
+            if not (self._is_gone or self._is_stalled):  # else the cancellation is our own
+                self._begun().failed(error)
+                raise
+            await self._fail(error)
         except Exception as error:  # noqa: BLE001 - raised again below if it is no failure of the network
             await self._fail(error)
         finally:
             self._is_over = True
+            self._timer.cancel()
             if self._watcher is not None:
                 self._watcher.cancel()
 
@@ -134,11 +140,11 @@ class Exchange:
         """Yield the body of the request as it comes, and look for its model meanwhile."""
         while True:
             chunk = self._checked(message)
+            self._steps += 1
             self._scanner.feed(chunk)
             if self._scanner.is_done:
                 self._begun()
-            if chunk:
-                yield chunk
+            yield chunk
             if not message.get("more_body", False):
                 break
             message = await self._next()
@@ -176,16 +182,27 @@ class Exchange:
         return self.call
 
     def _watch(self) -> None:
-        if not self._is_over:
-            self._watcher = asyncio.ensure_future(self._watch_client())
+        self._watcher = asyncio.ensure_future(self._watch_client())
 
     async def _watch_client(self) -> None:
-        """Stop the exchange when the client closes the connection."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        if not self._is_over and self._task is not None:
+        """Stop the exchange when the client closes the connection, which is all that can come behind the body."""
+        await self._receive()
+        if not self._is_over:
             self._is_gone = True
             self._task.cancel()
+
+    def _in_a_while(self) -> asyncio.TimerHandle:
+        """Look after the exchange later than the client would that waits for the upstream."""
+        return asyncio.get_running_loop().call_later(self._forwarding.timeout * _LATER, self._look_after)
+
+    def _look_after(self) -> None:
+        """Stop the exchange if nothing has moved: the client does not read, or the upstream does not."""
+        if self._steps == self._last_steps:
+            self._is_stalled = True
+            self._task.cancel()
+        else:
+            self._last_steps = self._steps
+            self._timer = self._in_a_while()
 
     # -- the answer ------------------------------------------------------------------------
 
@@ -216,15 +233,15 @@ class Exchange:
         content, is_more = response.content, True
         while is_more:
             chunk = await content.readany()
+            self._steps += 1
             is_more = not content.at_eof()
             call.feed(chunk)
             if not is_more:
                 call.ended()
                 self._is_over = True
-            if chunk or not is_more:
-                await self._send({"type": "http.response.body", "body": chunk, "more_body": is_more})
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": is_more})
 
-    async def _fail(self, error: Exception) -> None:
+    async def _fail(self, error: BaseException) -> None:
         """Complete the call, and tell the client unless its answer has begun: that one is left without an end."""
         call, refusal = self._begun(), self._refusal
         upstream = self._forwarding.upstream
@@ -233,11 +250,14 @@ class Exchange:
             return
         if refusal is not None:
             call.refused(refusal.message, refusal.code)
+        elif self._is_stalled:
+            call.stalled()
+            refusal = answers.timed_out(upstream.name, upstream.host)
         else:
             call.failed(error)
             make = answers.timed_out if isinstance(error, asyncio.TimeoutError) else answers.unreachable
             refusal = make(upstream.name, upstream.host)
-        if not isinstance(error, (_StoppedError, aiohttp.ClientError, asyncio.TimeoutError, OSError)):
-            raise error
+            if not isinstance(error, _OF_THE_NETWORK):
+                raise error
         if not self._is_answering:
             await send_error(self._send, refusal)

@@ -83,6 +83,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     _timer: asyncio.TimerHandle | None = None
     _is_in_headers = True
+    _is_refused = False
     _header_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
@@ -91,13 +92,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self._arm()
 
     def data_received(self, data: bytes) -> None:
-        """Read data, unless it is more than headers may have."""
+        """Read data, unless it is more than headers may have; then wait for the client to close."""
+        if self._is_refused:
+            return
         if self._is_in_headers:
             self._header_bytes += len(data)
         super().data_received(data)
         if self._is_in_headers and self._header_bytes > _MOST_HEADER_BYTES and not self.transport.is_closing():
+            self._is_refused = True
             self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            self.transport.write_eof()  # a close would reset the connection before the client has read the answer
 
     def on_message_begin(self) -> None:
         """Begin to wait for the headers of a request."""

@@ -26,6 +26,7 @@ HANDSHAKE = frozenset({
 
 _MOST_BYTES = 64 * 1024 * 1024  # of one message
 _CLOSE_SECONDS = 10
+_PING_SECONDS = 60  # an upstream that does not answer a ping is gone
 _CLOSED_BY_ERROR = 1011
 _NO_CODE = {1005, 1006, 1015}  # that stand for the absence of a code, and are never sent
 _RESPONSE = "websocket.http.response"  # the extension by which a server answers a handshake as the application wants
@@ -93,6 +94,7 @@ class Relay:
             protocols=self._scope.get("subprotocols", ()),
             timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
             max_msg_size=_MOST_BYTES,
+            heartbeat=_PING_SECONDS,
         )
 
     async def _refused(self, error: aiohttp.WSServerHandshakeError) -> None:
@@ -137,8 +139,8 @@ class Relay:
             if text is not None:
                 self._calls.from_client(text.encode())
                 await upstream.send_str(text)
-            elif data is not None:
-                await upstream.send_bytes(data)
+            else:
+                await upstream.send_bytes(data or b"")
         self._calls.closed(by_client=True)
         await upstream.close(code=_sendable(message.get("code")), message=_reason(message))
 

@@ -17,7 +17,8 @@ _ANSWER = RawAnswer(_SWITCHED, [(b"content-type", b"application/x-ndjson")])  # 
 _LAST = frozenset({
     "response.done", "response.completed", "response.incomplete", "response.failed", "response.cancelled",
 })  # fmt: skip
-_MOST_AT_ONCE = 100  # responses under way on one connection; what is beyond is forwarded and not reported
+_MOST_AT_ONCE = 100  # responses under way on one connection; the oldest ends for a further one
+_CUT_OFF = ("the upstream did not end the response", "stream_broken")  # error and error_type
 
 
 class MakeCall(Protocol):
@@ -86,12 +87,16 @@ class ResponseCalls:
         elif event.type.endswith(".delta") and (call := self._call_of(event)) is not None:
             call.feed(message + b"\n")
 
-    def _begin(self, event: _Event, message: bytes) -> ForwardedCall:
+    def _begin(self, event: _Event, message: bytes) -> None:
         call = self._started()
         call.feed(message + b"\n")
-        if len(self._open) < _MOST_AT_ONCE:
-            self._open[_id_of(event)] = call
-        return call
+        name = _id_of(event)
+        lost = self._open.pop(name, None)
+        if lost is None and len(self._open) >= _MOST_AT_ONCE:
+            lost = self._open.pop(next(iter(self._open)))
+        if lost is not None:
+            lost.refused(*_CUT_OFF)
+        self._open[name] = call
 
     def _end(self, event: _Event, message: bytes) -> None:
         call = self._open.pop(_id_of(event), None) or self._started()
@@ -137,7 +142,7 @@ class ResponseCalls:
             if by_client:
                 call.left()
             else:
-                call.refused("the upstream closed the connection", "stream_broken")
+                call.refused(*_CUT_OFF)
         self._open.clear()
 
 

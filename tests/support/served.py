@@ -1,11 +1,11 @@
-"""An ASGI application under uvicorn in a thread of the test, and raw requests to it."""
+"""An ASGI application under the proxy's server in a thread of the test, and raw requests to it."""
 
 from __future__ import annotations
 
 import socket
 import threading
 
-import uvicorn
+from bamboo_logmetrics.live.proxy_server import make_server, open_socket
 
 
 class Served:
@@ -17,11 +17,10 @@ class Served:
     """
 
     def __init__(self, app):
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = open_socket("127.0.0.1:0", is_remote_allowed=False)
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        config = uvicorn.Config(app, http="httptools", log_level="critical", server_header=False, date_header=False)
-        self._server = uvicorn.Server(config)
+        self._server = make_server(app)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="served")
 
     def __enter__(self):

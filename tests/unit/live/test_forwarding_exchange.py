@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import socket
@@ -12,6 +13,9 @@ import httpx
 import pytest
 from support.observed import call_of, calls_of, ending_of, wait_for_calls
 from support.provider_server import BROKEN, CHAT, CHAT_STREAM, RESET, Answer, json_answer, stream_answer
+
+from bamboo_logmetrics.live.forwarding import Proxy, ProxyOptions
+from bamboo_logmetrics.live.upstreams import make_upstreams
 
 ASKED = {"model": "m-1", "messages": [], "stream": True}
 PATH = "/openai/v1/chat/completions"
@@ -138,3 +142,128 @@ def test_a_client_that_resets_in_its_upload(server, proxy, log):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     wait_for_calls(log)
     assert call_of(log)[1]["error_type"] == "cancelled"
+
+
+# -- against the interface of the server -------------------------------------------------
+
+
+class Client:
+    """A client as the server's interface shows it.
+
+    Args:
+        on_send: called with each message that the application sends.
+    """
+
+    scope = {"type": "http", "method": "POST", "raw_path": PATH.encode(), "query_string": b"", "headers": []}  # noqa: RUF012
+
+    def __init__(self, on_send):
+        self.left = asyncio.Event()
+        self._on_send = on_send
+        self._is_asked = False
+
+    async def receive(self):
+        """Give the body, and then the end of the connection once the client has left."""
+        if not self._is_asked:
+            self._is_asked = True
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message):
+        """Take a message of the application."""
+        await self._on_send(self, message)
+
+
+def run_client(server, log, on_send, *, work=None, **options):
+    """Send one request, and return what ``work`` returns: by default the end of the application."""
+
+    async def running():
+        proxy = Proxy(log, ProxyOptions(upstreams=make_upstreams([f"openai={server.url}"]), **options))
+        client = Client(on_send)
+        task = asyncio.ensure_future(proxy(client.scope, client.receive, client.send))
+        try:
+            return await (work(task) if work else task)
+        finally:
+            await proxy.close()
+
+    return asyncio.run(running())
+
+
+def test_a_client_that_leaves_at_the_end(server, log):
+    """A client that closes the connection with the last byte has had its answer."""
+
+    async def leave(client, message):
+        if message["type"] == "http.response.body" and not message["more_body"]:
+            client.left.set()
+            for _ in range(3):  # rounds of the event loop, in which the end of the connection is seen
+                await asyncio.wait([asyncio.ensure_future(client.left.wait())])
+
+    run_client(server, log, leave)
+    assert ending_of(log)[:2] == ("success", 200)
+
+
+def test_a_server_that_cannot_send(server, log):
+    """An error of the server is its own to report, and the call is completed."""
+
+    async def fail(_client, _message):
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        run_client(server, log, fail)
+    assert call_of(log)[1]["error_type"] == "RuntimeError"
+
+
+def test_a_server_that_ends(server, log):
+    """A server that ends before the answer cancels the call."""
+    begun = asyncio.Event()
+
+    async def begin(_client, _message):
+        begun.set()
+
+    async def end(task):
+        await begun.wait()
+        task.cancel()
+        await task
+
+    hold = threading.Event()
+    server.answer(stream_answer(CHAT_STREAM, hold=hold))
+    with pytest.raises(asyncio.CancelledError):
+        run_client(server, log, begin, work=end)
+    hold.set()
+    assert call_of(log)[1]["error_type"] == "cancelled"
+
+
+def test_a_client_that_does_not_read(server, log):
+    """A client that takes nothing for too long ends the call as timeout."""
+
+    async def stall(client, message):
+        if message["type"] == "http.response.body":
+            await client.left.wait()
+
+    run_client(server, log, stall, timeout=0.2)
+    assert ending_of(log)[0] == "success"  # all of the answer was there
+    server.answer(stream_answer([*CHAT_STREAM[:1], CHAT_STREAM[1] * 100_000]))
+    run_client(server, log, stall, timeout=0.2)
+    assert calls_of(log)[1][1]["error_type"] == "stalled"
+
+
+def test_an_upstream_that_does_not_read(log, serve, client):
+    """An upstream that takes nothing of a large body for too long gives 504."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        proxy = serve(f"openai=http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.3)
+        answer = client.post(proxy.url + PATH, content=b"x" * 50_000_000)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
+    assert (call_of(log)[1]["status"], call_of(log)[1]["error_type"]) == ("timeout", "stalled")
+
+
+def test_a_long_answer_is_not_stalled(server, log):
+    """An answer that moves all the time may last for much longer than the limit."""
+    chunks = []
+
+    async def read_slowly(_client, message):
+        chunks.append(message)
+        await asyncio.wait([asyncio.ensure_future(asyncio.Event().wait())], timeout=0.15)
+
+    server.answer(stream_answer([b": x\n\n" * 30_000] * 5))
+    run_client(server, log, read_slowly, timeout=0.4)
+    assert chunks[-1]["more_body"] is False

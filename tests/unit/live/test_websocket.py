@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 
 import pytest
 from support.observed import call_of, calls_of, wait_for_calls
 from support.socket_server import SocketServer
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+
+from bamboo_logmetrics.live.forwarding import Proxy, ProxyOptions
+from bamboo_logmetrics.live.upstreams import make_upstreams
 
 USAGE = {"input_tokens": 30, "output_tokens": 12, "total_tokens": 42, "input_tokens_details": {"cached_tokens": 8}}
 
@@ -186,3 +191,110 @@ def test_an_unknown_path(proxy, log):
     assert refused.value.response.status_code == 404
     assert json.loads(refused.value.response.body)["error"]["code"] == "unknown_path"
     assert calls_of(log) == []
+
+
+def test_beside_the_responses(relay, log):
+    """Errors without a response, parts of no response, and texts that are no events are passed on and not reported."""
+    texts = [
+        '{"type": "error"}', "no json", "[]", '{"type": 5}', '{"type": "response.output_text.delta", "delta": "x"}',
+        '{"type": "response.output_text.delta", "response_id": "resp_other"}',
+    ]  # fmt: skip
+
+    def telling(connection):
+        for text in texts:
+            connection.send(text)
+        connection.recv()
+
+    proxy, _ = relay(telling)
+    with dial(proxy) as connection:
+        assert [connection.recv() for _ in texts] == texts
+        connection.send('{"type": "response.create"')
+        connection.send('{"type": "no response.create"}')
+    assert calls_of(log) == []
+
+
+def test_an_error_in_a_response(relay, log):
+    """An error behind the beginning of a response ends it."""
+
+    def failing(connection):
+        connection.recv()
+        connection.send(json.dumps({"type": "response.created", "response": response(2, "in_progress")}))
+        connection.send(json.dumps({"type": "response.output_text.delta", "delta": "x"}))
+        connection.send(json.dumps({"type": "error", "error": {"code": "bad", "message": "no"}}))
+        connection.recv()
+
+    proxy, _ = relay(failing)
+    with dial(proxy) as connection:
+        connection.send(json.dumps({"type": "response.create", "model": 5}))
+        for _ in range(3):
+            connection.recv()
+        connection.send("enough")
+    started, completed = call_of(log)
+    assert (started["model"], completed["status"], completed["error_type"]) == ("", "error", "bad")
+    assert completed["time_to_first_token_ms"] >= 0
+
+
+def test_an_error_on_a_realtime_connection(relay, log):
+    """An error there may be about anything: it ends no response, and one that never began is no call."""
+
+    def failing(connection):
+        connection.recv()
+        connection.send(json.dumps({"type": "error", "error": {"code": "bad", "message": "no"}}))
+        connection.recv()
+
+    proxy, _ = relay(failing)
+    with dial(proxy, "/ws/v1/realtime") as connection:
+        connection.send(json.dumps({"type": "response.create"}))
+        connection.recv()
+        connection.send("enough")
+    assert calls_of(log) == []
+
+
+def test_an_upstream_that_vanishes(relay, log):
+    """An upstream whose connection breaks gives the client a code that says so."""
+
+    def vanishing(connection):
+        connection.recv()
+        connection.socket.shutdown(socket.SHUT_RDWR)
+
+    proxy, _ = relay(vanishing)
+    with dial(proxy) as connection:
+        connection.send(json.dumps({"type": "response.create"}))
+        with pytest.raises(ConnectionClosed) as closed:
+            connection.recv()
+    assert closed.value.rcvd.code == 1011
+    assert call_of(log)[1]["stream_end"] == "broken"
+
+
+def test_responses_that_never_end(relay, log):
+    """A response that begins again, or one of too many, ends as broken: each has two events."""
+
+    def beginning(connection):
+        for number in [*range(101), 100]:
+            connection.send(json.dumps({"type": "response.created", "response": response(number, "in_progress")}))
+        connection.send("enough")
+        connection.recv()
+
+    proxy, _ = relay(beginning)
+    with dial(proxy, "/ws/v1/realtime?model=m-1") as connection:
+        while connection.recv() != "enough":
+            pass
+        connection.send("enough")
+    wait_for_calls(log, 102)
+    ends = [completed["error_type"] for _, completed in calls_of(log)]
+    assert (ends.count("stream_broken"), len(ends)) == (2, 102)
+
+
+def test_a_server_without_the_extension(log):
+    """A server that cannot answer a handshake in full closes it."""
+    sent = []
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "websocket", "raw_path": b"/nowhere", "query_string": b"", "headers": []}
+    asyncio.run(Proxy(log, ProxyOptions(upstreams=make_upstreams()))(scope, receive, send))
+    assert sent == [{"type": "websocket.close"}]

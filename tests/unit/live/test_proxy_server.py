@@ -1,0 +1,117 @@
+"""The server: its address, its limits on headers, and its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+
+import pytest
+from support.served import Served
+
+from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.live import proxy_server
+from bamboo_logmetrics.live.proxy_server import address_of, make_server, open_socket, run_server
+
+REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n"
+
+
+async def answering(scope, receive, send):
+    """Answer 204 to everything, as the smallest application does."""
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture
+def served():
+    """Run a server that answers 204."""
+    with Served(answering) as running:
+        yield running
+
+
+def test_addresses():
+    """An address is a host and a port; that of the socket is shown as a URL."""
+    with open_socket("localhost:0", is_remote_allowed=False) as listener:
+        assert address_of(listener).startswith("http://")
+    with open_socket("0.0.0.0:0", is_remote_allowed=True) as listener:
+        assert address_of(listener).startswith("http://0.0.0.0:")
+    with pytest.raises(ConfigError, match="--allow-remote"):
+        open_socket("0.0.0.0:0", is_remote_allowed=False)
+    for listen in ("8787", ":1", "x:", "x:-1", "x:65536", "x:\u0661"):
+        with pytest.raises(ConfigError, match="not HOST:PORT"):
+            open_socket(listen, is_remote_allowed=False)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6")
+def test_an_ipv6_address():
+    """An address of IPv6 stands in brackets."""
+    try:
+        listener = open_socket("[::1]:0", is_remote_allowed=False)
+    except ConfigError:
+        pytest.skip("no IPv6 on loopback")
+    with listener:
+        assert address_of(listener) == f"http://[::1]:{listener.getsockname()[1]}"
+
+
+def test_headers_that_are_too_large(served):
+    """Headers beyond the limit get 431, whether they end or not, and the connection is closed."""
+    for sent in (REQUEST + b"x: " + b"y" * 300_000, REQUEST + b"x: y\r\n" * 50_000, b"GET /" + b"y" * 300_000):
+        assert served.raw(sent).startswith(b"HTTP/1.1 431 ")
+
+
+def test_headers_in_order(served):
+    """Requests one behind the other on a connection are counted one by one."""
+    many = (REQUEST + b"x: " + b"y" * 20_000 + b"\r\n\r\n") * 5
+    assert served.raw(many + REQUEST + b"connection: close\r\n\r\n").count(b"HTTP/1.1 204") == 6
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET", REQUEST, REQUEST + b"\r\nGET / HTTP/1.1\r\n"])
+def test_headers_that_are_too_slow(monkeypatch, sent):
+    """A connection whose headers do not come to an end is closed."""
+    monkeypatch.setattr(proxy_server, "_HEADER_SECONDS", 0.3)
+    with Served(answering) as served:
+        assert served.raw(sent).count(b"HTTP/1.1 204") == sent.count(b"\r\n\r\n")
+
+
+def test_a_signal_ends_the_server():
+    """SIGTERM ends the server, closes its socket and leaves the handlers as they were."""
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    listener = open_socket("127.0.0.1:0", is_remote_allowed=False)
+    address = listener.getsockname()
+
+    def asking():
+        with socket.create_connection(address) as connection:
+            connection.sendall(REQUEST + b"connection: close\r\n\r\n")
+            connection.recv(100)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=asking)
+    run_server(make_server(answering), listener, thread.start)
+    thread.join()
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
+def test_a_signal_before_the_server_runs():
+    """A signal that comes just before the server runs ends it too."""
+    listener = open_socket("127.0.0.1:0", is_remote_allowed=False)
+    run_server(make_server(answering), listener, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert listener.fileno() == -1
+
+
+def test_words_that_are_no_errors(caplog):
+    """Answers that are cut off on purpose are not reported; other errors of the server are."""
+    import logging
+
+    make_server(answering)
+    logger = logging.getLogger("uvicorn.error")
+    logger.error("ASGI callable returned without completing response.")
+    logger.error("something else")
+    assert [record.message for record in caplog.records] == ["something else"]
