@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bamboo_logmetrics.cli.exit_codes import FAILED
 from bamboo_logmetrics.cli.extras import exit_for_missing_extra
 from bamboo_logmetrics.cli.formatting import plural, printable
 
 if TYPE_CHECKING:
-    from bamboo_logmetrics.live.proxy_traffic import Passed, Traffic
+    from collections.abc import Callable
+    from socket import socket
+
+    from bamboo_logmetrics.live.forwarding import ProxyOptions
+    from bamboo_logmetrics.live.proxy_traffic import Passed
 
 _MOST_SHOWN = 200  # characters of a path
 _NEVER_AN_ID = {
@@ -71,6 +76,13 @@ def _session_header(_ctx: click.Context, _option: click.Parameter, value: str) -
     "--timeout", type=click.FloatRange(min=0.1, max=86_400), default=600, show_default=True,
     help="Seconds that may pass without a byte from an upstream, or of the body of a request.",
 )  # fmt: skip
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that serve the address and write the log.",
+)
 @click.option("--quiet", is_flag=True, help="Print no line for each request.")
 @click.pass_context
 def proxy(ctx: click.Context, /, **values: Any) -> None:
@@ -86,8 +98,8 @@ def proxy(ctx: click.Context, /, **values: Any) -> None:
     SIGTERM and Ctrl-C end it when the requests that are under way are finished, 30 seconds later at most.
 
     \b
-    Exit code: 0 stopped, 2 bad usage, or the address or the log cannot
-    be used.
+    Exit code: 0 stopped, 1 workers died again and again, 2 bad usage,
+    or the address or the log cannot be used.
 
     \b
     bamboo-logmetrics proxy --log logs/proxy.jsonl
@@ -98,37 +110,56 @@ def proxy(ctx: click.Context, /, **values: Any) -> None:
         from bamboo_logmetrics.live import proxy_server  # noqa: F401 - imported first, to report a missing extra
     except ImportError as error:
         exit_for_missing_extra(ctx, "live", error)
-    _run(values)
+    _run(ctx, values)
 
 
-def _run(values: dict[str, Any]) -> None:
-    from bamboo_logmetrics.live.forwarding import Proxy, ProxyOptions
-    from bamboo_logmetrics.live.proxy_server import address_of, make_server, open_socket, run_server
-    from bamboo_logmetrics.live.proxy_traffic import Traffic
-    from bamboo_logmetrics.live.status_pages import StatusPages
+def _run(ctx: click.Context, values: dict[str, Any]) -> None:
+    from bamboo_logmetrics.live.forwarding import ProxyOptions
+    from bamboo_logmetrics.live.proxy_server import address_of, open_socket
+    from bamboo_logmetrics.live.proxy_workers import Workers, WorkersFailedError
     from bamboo_logmetrics.live.upstreams import key_from, make_upstreams
-    from bamboo_logmetrics.logger.opening import open_log
 
-    upstreams = make_upstreams(values.pop("upstreams"), values.pop("key_files"))
+    upstreams = make_upstreams(values["upstreams"], values["key_files"])
     token = key_from(values["auth_token_file"]) if values["auth_token_file"] else ""
     if values["allow_remote"] and not token:
         msg = "--allow-remote needs --auth-token-file: otherwise anybody could use the proxy"
         raise click.UsageError(msg)
-    listener = open_socket(values["listen"], is_remote_allowed=values["allow_remote"])
     names = ("session_from", "max_body", "max_concurrent", "timeout")
-    with listener, open_log(values["log"]) as log:
-        options = ProxyOptions(upstreams=upstreams, token=token, **{name: values[name] for name in names})
+    options = ProxyOptions(upstreams=upstreams, token=token, **{name: values[name] for name in names})
+    with open_socket(values["listen"], is_remote_allowed=values["allow_remote"]) as listener:
+        ready = f"listening on {address_of(listener)}, for {', '.join(f'/{name}/' for name in upstreams)}"
+        if values["workers"] == 1:
+            counts = [_serve(values, options, listener, lambda: _write(ready))]
+        else:
+            workers = Workers(values["workers"], lambda on_ready: _serve(values, options, listener, on_ready), _write)
+            _write(ready)
+            try:
+                workers.run()
+            except WorkersFailedError as error:
+                _write(f"Error: {error}; see the messages above")
+                ctx.exit(FAILED)
+            counts = workers.results
+    requests, errors = (sum(numbers) for numbers in zip((0, 0), *counts, strict=True))
+    passed = f"{plural(requests, 'request')}, {plural(errors, 'error')}"
+    _write(f"stopped: {passed}; the events are in {printable(values['log'])}")
+
+
+def _serve(
+    values: dict[str, Any], options: ProxyOptions, listener: socket, on_ready: Callable[[], object]
+) -> tuple[int, int]:
+    """Serve until a signal comes, and return the numbers of requests and of errors."""
+    from bamboo_logmetrics.live.forwarding import Proxy
+    from bamboo_logmetrics.live.proxy_server import make_server, run_server
+    from bamboo_logmetrics.live.proxy_traffic import Traffic
+    from bamboo_logmetrics.live.status_pages import StatusPages
+    from bamboo_logmetrics.logger.opening import open_log
+
+    with open_log(values["log"]) as log:
         has_lines = sys.stderr.isatty() and not values["quiet"]
         traffic = Traffic(Proxy(log, options), _show if has_lines else lambda _: None)
-        server = make_server(StatusPages(traffic, log, token))
-        ready = f"listening on {address_of(listener)}, for {', '.join(f'/{name}/' for name in upstreams)}"
-        run_server(server, listener, lambda: _write(ready))
-    _write(_summary(traffic, values["log"]))
-
-
-def _summary(traffic: Traffic, log: str) -> str:
-    counts = f"{plural(traffic.requests, 'request')}, {plural(traffic.errors, 'error')}"
-    return f"stopped: {counts}; the events are in {printable(log)}"
+        app = StatusPages(traffic, log, options.token, has_metrics=values["workers"] == 1)
+        run_server(make_server(app), listener, on_ready)
+    return traffic.requests, traffic.errors
 
 
 def _show(passed: Passed) -> None:

@@ -36,7 +36,7 @@ FROM_A_PAGE = ErrorAnswer(
     "from_a_page",
     "web pages may not use the keys of this proxy: start it with --auth-token-file and give the token",
 )
-NO_METRICS = ErrorAnswer(404, "no_metrics", "for /metrics install the extra prometheus")
+NO_METRICS = ErrorAnswer(404, "no_metrics", "/metrics needs the extra prometheus, and a single worker")
 BAD_METHOD = ErrorAnswer(405, "bad_method", "the method is not forwarded")
 TOO_SLOW = ErrorAnswer(408, "too_slow", "the body did not come in time")
 TOO_LARGE = ErrorAnswer(413, "too_large", "the body is larger than --max-body allows")

@@ -62,7 +62,7 @@ class Forwarding:
         )
 
 
-_LATER = 1.1  # times the time that may pass without a byte
+_LATER_SECONDS = 5.0  # than the time that may pass without a byte, which the client and the parser of bodies watch
 _OF_THE_NETWORK = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
@@ -193,7 +193,7 @@ class Exchange:
 
     def _in_a_while(self) -> asyncio.TimerHandle:
         """Look after the exchange later than the client would that waits for the upstream."""
-        return asyncio.get_running_loop().call_later(self._forwarding.timeout * _LATER, self._look_after)
+        return asyncio.get_running_loop().call_later(self._forwarding.timeout + _LATER_SECONDS, self._look_after)
 
     def _look_after(self) -> None:
         """Stop the exchange if nothing has moved: the client does not read, or the upstream does not."""
@@ -243,6 +243,8 @@ class Exchange:
 
     async def _fail(self, error: BaseException) -> None:
         """Complete the call, and tell the client unless its answer has begun: that one is left without an end."""
+        self._is_over = True  # nothing cancels what follows
+        self._timer.cancel()
         call, refusal = self._begun(), self._refusal
         upstream = self._forwarding.upstream
         if self._is_gone:

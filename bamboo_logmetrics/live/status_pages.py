@@ -21,12 +21,13 @@ class StatusPages:
         app: the application for all other paths.
         log: the log whose numbers ``/metrics`` gives, if prometheus-client is installed.
         token: the token that ``/metrics`` needs; empty for none.
+        has_metrics: False where this process counts only a part.
     """
 
-    def __init__(self, app: App, log: BoundLog, token: str = "") -> None:
+    def __init__(self, app: App, log: BoundLog, token: str = "", *, has_metrics: bool = True) -> None:
         self._app = app
         self._token = token
-        self._metrics = _metrics_of(log)
+        self._metrics = _metrics_of(log) if has_metrics else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a page, or pass the connection on."""

@@ -79,6 +79,30 @@ def test_a_request(server, path):
     assert [line["event"] for line in lines_in(path)].count("forward.request_completed") == 1
 
 
+def test_workers(server, path):
+    """Several workers serve one address and one log, and the counts are those of all."""
+
+    def work(client, url):
+        for _ in range(6):
+            headers = {"connection": "close"}
+            assert client.post(f"{url}/openai/v1/responses", json={"model": "m-1"}, headers=headers).status_code == 200
+        assert client.get(f"{url}/metrics").status_code == 404
+
+    result, lines = run(work, "--log", path, "--upstream", f"openai={server.url}", "--workers", 2)
+    assert result.exit_code == 0, result.output
+    assert lines[-1] == f"stopped: 6 requests, 0 errors; the events are in {path}"
+    assert blm.verify(path).ok
+    assert [line["event"] for line in lines_in(path)].count("forward.request_completed") == 6
+
+
+def test_workers_that_die(path, monkeypatch):
+    """Workers that die again and again end the command with 1."""
+    monkeypatch.setattr(proxy_command, "_serve", lambda *_: os._exit(3))
+    result = CliRunner().invoke(cli, ["proxy", "--log", str(path), "--listen", "127.0.0.1:0", "--workers", "2"])
+    assert result.exit_code == 1
+    assert "workers died within 60 s" in result.output
+
+
 def test_a_token_and_a_key(server, path, tmp_path):
     """Token, key and the header of the session come from options."""
     (tmp_path / "token").write_text("t-1\n")
