@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.reports import Log, address_of
+from support.reports import Log, address_of, resize
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.events import RoundCompleted, SessionCompleted, SessionStarted, TokenUsage, ToolCalled
@@ -91,7 +91,7 @@ def test_large_numbers_and_long_names_fit(chromium, tmp_path, show):
             )
     page = show(Log(tmp_path / "a.jsonl").address)
     for width in (1280, 1100, 900, 390):
-        page.set_viewport_size({"width": width, "height": 900})
+        resize(page, width)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         wide = "nodes => nodes.filter((node) => node.scrollWidth > node.clientWidth + 1).map((node) => node.id)"
         assert page.locator(".scroll").evaluate_all(wide) == []

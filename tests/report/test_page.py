@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from support.reports import address_of, run
+from support.reports import address_of, resize, run
 
 FIGURES = ("sessions", "rounds", "tool_calls", "error_rate", "cost_usd", "total_tokens", "cache_hit_ratio", "dropped")
 FIGURES += ("latency_p50_ms", "latency_p95_ms")
@@ -227,7 +227,7 @@ def test_nothing_is_wider_than_the_screen(week, show):
     """On a phone and on a desk nothing has to be scrolled sideways, in the page and in a session."""
     page = show(week.address, width=390, height=844)
     for width in (390, 320, 721, 900, 1280, 1440):
-        page.set_viewport_size({"width": width, "height": 844})
+        resize(page, width, 844)
         assert page.evaluate(CUT) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.locator("#choose-project summary").click()

@@ -27,6 +27,13 @@ def address_of(page):
     return page.evaluate("location.href")
 
 
+def resize(page, width, height=900):
+    """Change the size of a page, and wait until it is drawn in it: charts follow in the next frame."""
+    page.set_viewport_size({"width": width, "height": height})
+    page.wait_for_function("width => window.innerWidth === width", arg=width)
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 class Log:
     """A log, its page, and what ``summary`` says about it."""
 

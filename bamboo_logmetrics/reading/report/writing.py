@@ -97,15 +97,13 @@ def check_output(output: AnyPath) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         msg = f"no permission to write in {folder}; use another directory"
         raise PermissionError(errno.EACCES, msg)
-    if os.path.isfile(path) and not _is_ours(path):
+    if os.path.isfile(path) and not (os.access(path, os.R_OK) and _is_ours(path)):
         msg = f"{name} exists and is not a page of this command: remove it, or give another name"
         raise ConfigError(msg)
 
 
 def _is_ours(path: str) -> bool:
     """Return True for a file that a page may replace: an older page, or an empty file."""
-    if not os.access(path, os.R_OK):
-        return False
     with open(path, "rb") as file:
         head = file.read(_HEAD)
     return not head or _GENERATOR in head

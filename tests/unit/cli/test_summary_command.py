@@ -194,6 +194,17 @@ def test_comparison(run, path):
     assert data["previous_rows"][0]["key"] == "m-1"
 
 
+def test_a_comparison_without_costs(run, path):
+    """Where no cost is known in either period, only the tokens are compared."""
+    call = {name: value for name, value in ROUND.items() if name != "cost_usd"}
+    path.write_bytes(as_bytes(with_headers([call, call, call])))
+    options = ("--since", "2026-11-30T12:02Z", "--compare", "previous", "--by", "model")
+    title, row, *_ = run("summary", path, *options).stdout.splitlines()
+    assert title.split()[-3:] == ["total", "before", "change"]
+    assert "cost" not in title
+    assert row.split()[-2:] == ["+100", "%"]
+
+
 def test_a_comparison_shows_what_is_gone(run, path):
     """A model that had calls in the period before only has a row; a key that is new in each period has none."""
     gone = [ROUND | {"round_id": str(number), "model": f"old-{number}", "session_id": "t"} for number in range(60)]
