@@ -21,6 +21,7 @@ _COMMANDS = {
     "import": "import_command:import_group",
     "proxy": "proxy_command:proxy",
     "query": "query_command:query",
+    "receive": "receive_command:receive",
     "report": "report_command:report",
     "run": "run_command:run",
     "ship": "ship_command:ship",
@@ -63,6 +64,7 @@ def cli() -> None:
     See how it works:    bamboo-logmetrics demo
     Log a program:       bamboo-logmetrics run --log logs/agent.jsonl -- python agent.py
     Log any program:     bamboo-logmetrics proxy --log logs/proxy.jsonl
+    Log their telemetry: bamboo-logmetrics receive --log logs/agents.jsonl
     Sum it up:           bamboo-logmetrics summary logs/agent.jsonl --by model
     Find lines:          bamboo-logmetrics query logs/agent.jsonl --event 'chat.*' --since 2h
     Watch it:            bamboo-logmetrics tail -f logs/agent.jsonl

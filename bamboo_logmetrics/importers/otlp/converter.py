@@ -111,14 +111,19 @@ class Converter:
 
     def events(self, records: Iterable[TelemetryRecord]) -> Iterator[ImportedEvent]:
         """Yield the events of some records that came together, in order of time."""
+        for record in self.in_order(records):
+            yield from self.events_of(record)
+
+    def in_order(self, records: Iterable[TelemetryRecord]) -> list[TelemetryRecord]:
+        """Return some records that came together in order of time, and remember which spans are inside others."""
         records = list(records)
         for record in records:
             if record.signal == SPAN and record.parent_id:
                 self._parents[record.key] = f"{record.trace_id}:{record.parent_id}"
-        for record in sorted(records, key=lambda one: one.time_ns):
-            yield from self._events_of(record)
+        return sorted(records, key=lambda one: one.time_ns)
 
-    def _events_of(self, record: TelemetryRecord) -> Iterable[ImportedEvent]:
+    def events_of(self, record: TelemetryRecord) -> Iterable[ImportedEvent]:
+        """Return the events of a record; those of a batch have to come in its order."""
         if record.signal == METRIC:
             return self._metric(record)
         program = programs.program_of(record)
@@ -190,6 +195,11 @@ class Converter:
         if not session.started:
             session.started = True
             yield session_started(session_id, model, time_ns, bound)
+
+    def forget_begins(self) -> None:
+        """Make the begins of sessions anew, because one may not be in the log; they have the same ids again."""
+        for session in self._sessions.values():
+            session.started = False
 
     def session_id(self, record: TelemetryRecord) -> str:
         """Return the session of a record by the conventions; an empty text without one."""
