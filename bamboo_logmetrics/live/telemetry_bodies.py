@@ -58,7 +58,7 @@ def plain_body(body: bytes, encoding: str, most_bytes: int) -> bytes:
     if encoding != "gzip":
         return body
     plain = bytearray()
-    while body or not plain:
+    while True:
         stream = zlib.decompressobj(_GZIP)
         try:
             plain += stream.decompress(body, most_bytes + 1 - len(plain))
@@ -70,8 +70,7 @@ def plain_body(body: bytes, encoding: str, most_bytes: int) -> bytes:
             raise _damaged()
         body = stream.unused_data  # another member, as some programs write them
         if not body:
-            break
-    return bytes(plain)
+            return bytes(plain)
 
 
 def _damaged() -> TelemetryError:

@@ -31,7 +31,7 @@ def program_of(record: TelemetryRecord) -> Program | None:
     """Return the agent program that a record is of."""
     service, name = record.source.resource.get("service.name"), record.event_name
     for program in tables.PROGRAMS:
-        is_its = isinstance(service, str) and service.startswith(program.services)
+        is_its = isinstance(service, str) and service in program.services
         if is_its or (record.signal == LOG and name.startswith(program.prefix)):
             return program
     return None

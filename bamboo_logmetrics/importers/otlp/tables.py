@@ -63,7 +63,7 @@ class Program(NamedTuple):
 
     Args:
         agent: its name.
-        services: how its ``service.name`` begins.
+        services: its values of ``service.name``, in full: a service of somebody else may begin so.
         prefix: how the names of its events begin; some versions leave it out.
         session: the attribute with the id of the session.
         tokens: where the tokens of a call are.
@@ -74,7 +74,7 @@ class Program(NamedTuple):
     """
 
     agent: str
-    services: str
+    services: frozenset[str]
     prefix: str
     session: str
     tokens: Tokens
@@ -88,7 +88,7 @@ _NOTE, _REPEAT = Rule(Action.NOTE), Rule(Action.REPEAT)
 
 CLAUDE_CODE = Program(
     agent="claude-code",
-    services="claude-code",
+    services=frozenset({"claude-code"}),
     prefix="claude_code.",
     session="session.id",
     tokens=Tokens(
@@ -128,7 +128,21 @@ CLAUDE_CODE = Program(
 
 CODEX = Program(
     agent="codex",
-    services="codex",
+    services=frozenset(
+        {  # the originator, which differs by the way in which it is started
+            "codex",
+            "codex_cli_rs",
+            "codex_exec",
+            "codex-tui",
+            "codex_tui",
+            "codex_vscode",
+            "codex_sdk_ts",
+            "codex_mcp_server",
+            "codex_app_server",
+            "codex-app-server",
+            "Codex Desktop",
+        }
+    ),
     prefix="codex.",
     session="conversation.id",
     tokens=Tokens(
@@ -157,7 +171,7 @@ CODEX = Program(
 
 GEMINI_CLI = Program(
     agent="gemini-cli",
-    services="gemini-cli",
+    services=frozenset({"gemini-cli"}),
     prefix="gemini_cli.",
     session="session.id",
     tokens=Tokens(

@@ -301,6 +301,14 @@ def test_programs_count_their_calls_once():
     assert converter.names[REPEATED]["otlp span"] == 2
 
 
+def test_a_service_whose_name_begins_as_that_of_a_program():
+    """The spans of somebody else's service count, however its name begins; a program's own spans repeat its events."""
+    for service in ("codex-review", "claude-code-proxy", "gemini-cli2"):
+        assert len(events_of(chat(1, 0, 5), kind="spans", service=service)) == 3
+    for service in ("codex_exec", "claude-code", "gemini-cli"):
+        assert events_of(chat(1, 0, 5), kind="spans", service=service) == []
+
+
 def test_events_of_a_program_without_a_session():
     """A call without a session has the id of its trace, and says that its session is not known; a note has none."""
     record = {**log(1, event__name="claude_code.api_request", **CALL), "traceId": TRACE}

@@ -8,7 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from support import DATA
 from support.exporting import JSON, NS, PROTOBUF, as_protobuf, call, log_record, logs_of, metrics_of
 from support.served import Served
@@ -172,6 +177,29 @@ def test_a_record_that_cannot_be_used(receive, path, monkeypatch):
             assert answer == {"partialSuccess": {"rejectedLogRecords": "1", "errorMessage": "1 records cannot be used"}}
         assert exporter.notes == ["a record cannot be used (KeyError); its exporter is told"]
     assert len(rounds_in(path)) == 1
+
+
+@pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip])
+def test_the_sdk_for_python(receive, path, compression):
+    """A span of OpenTelemetry's own SDK and exporter is a round, and its tool call belongs to it."""
+    with receive() as exporter:
+        sender = OTLPSpanExporter(f"{exporter.served.url}/v1/traces", compression=compression)
+        provider = TracerProvider(resource=Resource({"service.name": "my-agent"}), shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(sender))
+        tracer = provider.get_tracer("tests")
+        values = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-5", "gen_ai.conversation.id": "s-1"}
+        tokens = {"gen_ai.usage.input_tokens": 11, "gen_ai.usage.output_tokens": 5, "gen_ai.input.messages": SECRET}
+        with tracer.start_as_current_span("chat gpt-5", attributes={**values, **tokens}):
+            pass
+        tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "ls", "gen_ai.conversation.id": "s-1"}
+        with tracer.start_as_current_span("execute_tool ls", attributes=tool):
+            pass
+        provider.shutdown()
+        (one,) = rounds_in(path)
+    (called,) = [line.event for line in blm.read(path) if isinstance(line.event, blm.ToolCalled)]
+    assert (one.session_id, one.usage.prompt_tokens, one.usage.completion_tokens) == ("s-1", 11, 5)
+    assert (called.tool_name, called.round_id) == ("ls", one.round_id)
+    assert SECRET not in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(not OTLP.exists(), reason="the samples are not there")
