@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bamboo_logmetrics.importers.base import ImportedEvent, Note, Placed
-from bamboo_logmetrics.importers.otlp.converter import REPEATED, UNKNOWN, Converter
+from bamboo_logmetrics.importers.otlp.converter import REPEATED, Converter
 from bamboo_logmetrics.importers.otlp.records import NotOtlpError, TelemetryRecord
 from bamboo_logmetrics.importers.run import EventClock, emit_at_its_time
 from bamboo_logmetrics.importers.spool import unique_key
@@ -26,7 +26,6 @@ from bamboo_logmetrics.logger.bound_log import BoundLog
 
 WAIT_SECONDS = 5.0  # for the disk; exporters give up after ten
 _UNAVAILABLE = 14  # code of google.rpc.Status
-_MOST_WARNINGS = 5  # in one answer
 
 Read = Callable[[], Iterable[TelemetryRecord]]
 Result = Outcome | TelemetryError
@@ -60,7 +59,6 @@ class EventWriter:
         self._store = store
         self._on_note = on_note
         self._converter = Converter(self._new_name)
-        self._warnings: list[str] = []
         self._faults: set[str] = set()
         self._pending: dict[int, None] = {}  # keys of events that are accepted, and not noted in the store yet
         self._store_failed = False
@@ -84,7 +82,6 @@ class EventWriter:
     # -- events -----------------------------------------------------------------------------------
 
     def _emit_all(self, read: Read) -> Result:
-        self._warnings = []
         try:
             records = self._converter.in_order(read())
         except TelemetryError as error:
@@ -105,9 +102,7 @@ class EventWriter:
                     self._converter.forget_begins()
                     return _not_written()
                 new += number
-        if rejected:
-            self._warnings.insert(0, f"{rejected} records cannot be used")
-        return Outcome(rejected, "; ".join(self._warnings[:_MOST_WARNINGS]), new)
+        return Outcome(rejected, f"{rejected} records cannot be used" if rejected else "", new)
 
     def _emit(self, imported: ImportedEvent) -> int | None:
         """Return 1 if an event was emitted, 0 if it is known, None if the log does not take it."""
@@ -150,8 +145,6 @@ class EventWriter:
     # -- what the operator and the exporter are told -----------------------------------------------
 
     def _new_name(self, category: str, name: str) -> None:
-        if category == UNKNOWN:
-            self._warnings.append(f"{name}: {category}")
         if category != REPEATED:
             self._on_note(f"{name}: {category}")
 

@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
 
     Args:
         rejected: the number of records that could not be used.
-        message: the reason, or a warning; empty if there is nothing to say.
+        message: the reason; empty if there is nothing to say.
         events: the number of events that were new.
     """
 
