@@ -64,7 +64,12 @@ def with_connection(work: Callable[[DuckDBPyConnection, str], Result]) -> Result
 
     The work is done in a thread of its own: within a statement, DuckDB does not look for signals, so that Ctrl-C would
     wait for its end.
+
+    Raises ConfigError if the package duckdb is not installed, or if the memory of the database does not suffice.
     """
+    check_installed()
+    import duckdb
+
     future: Future[Result] = Future()
 
     def run() -> None:
@@ -80,6 +85,9 @@ def with_connection(work: Callable[[DuckDBPyConnection, str], Result]) -> Result
             while not future.done():
                 wait([future], timeout=_LOOK_EVERY)
             return future.result()
+        except duckdb.OutOfMemoryException as error:
+            msg = f"out of memory at {_MEMORY}; read less at a time: fewer files, or fewer columns of a statement"
+            raise ConfigError(msg) from error
         except KeyboardInterrupt:
             for _ in range(_TIMES):  # it ends at the statement that runs now, or at the next one
                 if future.done():

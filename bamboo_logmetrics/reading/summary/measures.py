@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,9 @@ _ITEMS = " UNION ALL ".join(
     )
 )
 
-_DIGITS = 9  # of a cost, behind the point
+# Statements take one kind after the other: all at once, the joins of each would be in memory at the same time.
+KINDS = ("round", "request", "tool", "other", "drop")
+CALL_KINDS = ("round", "request")
 
 _QUANTILES: Mapping[str, tuple[str, str, tuple[float, ...]]] = {
     "latency": ("latency_ms", "attempt", (0.5, 0.95, 0.99)),
@@ -129,8 +132,8 @@ MEASURES: Mapping[str, str] = {
     "_prompts": "sum(prompt_tokens) FILTER (cache_read_tokens IS NOT NULL)",
     "_timed_tokens": "sum(completion_tokens) FILTER (latency_ms > 0)",
     "_milliseconds": "sum(latency_ms) FILTER (completion_tokens IS NOT NULL AND latency_ms > 0)",
-    "cost_usd": "fsum(cost_usd)",
-    "reported_cost_usd": "fsum(reported_cost_usd)",
+    "cost_usd": "sum(cost_usd)",
+    "reported_cost_usd": "sum(reported_cost_usd)",
     "reported_calls": "count(reported_cost_usd)",
     "priced_calls": "count(cost_usd)",
     "partly_priced": "count(*) FILTER (partly_priced)",
@@ -152,20 +155,19 @@ def _total(name: str, sql: str) -> str:
     function = sql.partition("(")[0]
     if function == "count":
         return f'coalesce(sum("{name}"), 0)'
-    if name.endswith("cost_usd"):  # which differs in its last digits with the order of the sum
-        return f'round(fsum("{name}"), {_DIGITS})'
     return f'{function}("{name}")'
 
 
+def _quantile_name(name: str, point: float) -> str:
+    return f"{name}_p{round(point * 100)}_ms"
+
+
+_QUANTILE_NAMES = [_quantile_name(name, point) for name, (*_, points) in _QUANTILES.items() for point in points]
 _PARTS = dict(MEASURES) | {
     f"_{name}": f"list({column}) FILTER ({condition} AND {column} IS NOT NULL)"
     for name, (column, condition, _) in _QUANTILES.items()
 }
 _TOTALS = dict(_OF_SESSIONS) | {name: _total(name, sql) for name, sql in MEASURES.items()}
-_TOTALS |= {
-    f"_{name}": f"list_aggregate(flatten(list(_{name}) FILTER (_{name} IS NOT NULL)), 'quantile_disc', {list(points)})"
-    for name, (_, _, points) in _QUANTILES.items()
-}
 PARTS = ", ".join(f'{sql} AS "{name}"' for name, sql in _PARTS.items())
 TOTALS = ", ".join(f'{sql} AS "{name}"' for name, sql in _TOTALS.items())
 NAMES = tuple(_TOTALS)
@@ -176,12 +178,37 @@ def create_items(connection: DuckDBPyConnection) -> None:
     connection.execute(f"CREATE VIEW items AS {_ITEMS}")
 
 
-def make_row(key: str | None, values: Mapping[str, Any]) -> SummaryRow:
-    """Return a row of the values of :data:`TOTALS`."""
-    fields = {name: values[name] for name in NAMES if not name.startswith("_")}
+def find_quantiles(connection: DuckDBPyConnection) -> dict[tuple[str | None, bool], dict[str, float]]:
+    """Return the quantiles by key, and True for those of all, from the view ``keyed``.
+
+    Values are counted before they are put in order, so that memory depends on how many different ones there are.
+    """
+    found: dict[tuple[str | None, bool], dict[str, float]] = defaultdict(dict)
     for name, (_, _, points) in _QUANTILES.items():
-        quantiles = values[f"_{name}"] or [None] * len(points)
-        fields |= {f"{name}_p{round(point * 100)}_ms": value for point, value in zip(points, quantiles, strict=True)}
+        values = ", ".join(f"min(value) FILTER (upto >= ceil({point} * lines))" for point in points)
+        rows = connection.execute(f"""
+            WITH counted AS (
+                SELECT key, value, count(*) AS lines FROM (SELECT key, unnest(_{name}) AS value FROM keyed) GROUP BY ALL
+            )
+            SELECT key, is_total, {values} FROM (
+                SELECT key, is_total, value, sum(lines) OVER (PARTITION BY is_total, key) AS lines,
+                    sum(lines) OVER (PARTITION BY is_total, key ORDER BY value) AS upto
+                FROM (
+                    SELECT key, false AS is_total, value, lines FROM counted
+                    UNION ALL SELECT NULL, true, value, sum(lines) FROM counted GROUP BY value
+                )
+            ) GROUP BY key, is_total
+        """).fetchall()
+        names = [_quantile_name(name, point) for point in points]
+        for key, is_total, *quantiles in rows:
+            found[key, is_total] |= zip(names, quantiles, strict=True)
+    return found
+
+
+def make_row(key: str | None, values: Mapping[str, Any], quantiles: Mapping[str, float]) -> SummaryRow:
+    """Return a row of the values of :data:`TOTALS`, and of quantiles that are known."""
+    fields = {name: values[name] for name in NAMES if not name.startswith("_")}
+    fields |= {name: quantiles.get(name) for name in _QUANTILE_NAMES}
     fields |= {
         name: None if (cost := values[name]) is None else float(cost) for name in ("cost_usd", "reported_cost_usd")
     }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
+from bamboo_logmetrics.reading.summary.measures import CALL_KINDS
 from bamboo_logmetrics.reading.summary.package_prices import PackagePrices, installed_name
 from bamboo_logmetrics.reading.summary.rates import RATES, CallKind, PriceSource, merge_bands
 
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 # A reported cost as an exact number, so that sums have the same digits in any order. One below 0, or of more than
 # a million dollars, is no cost of a call.
 _REPORTED = "TRY_CAST(CASE WHEN cost_usd >= 0 THEN cost_usd END AS DECIMAL(18, 12))"
-_CALLS = f"""
+_CALLS_OF_KIND = f"""
     SELECT DISTINCT coalesce(provider, ''), coalesce(price_model, ''), coalesce(service_tier, ''), coalesce(speed, ''),
         time_bucket(INTERVAL 15 MINUTES, timestamp)
-    FROM items WHERE counted AND {_REPORTED} IS NULL
+    FROM items WHERE kind = $kind AND counted AND {_REPORTED} IS NULL
 """
 # Parts that are more than the whole have no price: which count is wrong is not known. A search without a known price
 # is in no cost, and the call is told as priced in part.
@@ -50,7 +51,7 @@ def create_costs(connection: DuckDBPyConnection, first: PriceSource | None = Non
     """
     sources: list[PriceSource] = [] if first is None else [first]
     names = [source.name for source in sources]
-    calls = connection.execute(_CALLS).fetchall()
+    calls = {call for kind in CALL_KINDS for call in connection.execute(_CALLS_OF_KIND, {"kind": kind}).fetchall()}
     if package := installed_name():
         if calls:  # only then is the import of the package worth its time
             sources.append(PackagePrices())
@@ -70,7 +71,7 @@ def create_costs(connection: DuckDBPyConnection, first: PriceSource | None = Non
     return " and ".join(names)
 
 
-def _rate_rows(calls: Sequence[tuple[Any, ...]], sources: Sequence[PriceSource]) -> Iterator[tuple[Any, ...]]:
+def _rate_rows(calls: Iterable[tuple[Any, ...]], sources: Sequence[PriceSource]) -> Iterator[tuple[Any, ...]]:
     """Give the rows of the table of rates for kinds of calls, each with its quarter of an hour."""
     for *texts, quarter in calls:
         kind, time = CallKind(*texts), quarter.replace(tzinfo=timezone.utc)

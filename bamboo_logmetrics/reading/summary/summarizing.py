@@ -14,7 +14,16 @@ from bamboo_logmetrics.reading.query.connection import close_outside, with_conne
 from bamboo_logmetrics.reading.query.loading import Loaded, Progress, load
 from bamboo_logmetrics.reading.query.times import find_time
 from bamboo_logmetrics.reading.query.views import create_views
-from bamboo_logmetrics.reading.summary.measures import NAMES, NEEDED, PARTS, TOTALS, create_items, make_row
+from bamboo_logmetrics.reading.summary.measures import (
+    KINDS,
+    NAMES,
+    NEEDED,
+    PARTS,
+    TOTALS,
+    create_items,
+    find_quantiles,
+    make_row,
+)
 from bamboo_logmetrics.reading.summary.periods import LOCAL, PERIODS, create_periods, find_zone, zone_text
 from bamboo_logmetrics.reading.summary.price_files import read_price_file
 from bamboo_logmetrics.reading.summary.prices import create_costs
@@ -236,13 +245,15 @@ def _sum(
     connection: DuckDBPyConnection, wanted: Selection, by: str | None
 ) -> tuple[list[SummaryRow], SummaryRow, tuple[datetime | None, datetime | None]]:
     """Return the rows, the totals, and the times of the first and last line."""
-    where, values = wanted.condition()
-    cursor = connection.execute(_statement(by, where), values)
+    _create_parts(connection, wanted, by)
     rows: list[SummaryRow] = []
     totals, span = None, (None, None)
+    quantiles = find_quantiles(connection)
+    group, sets = ("key, grouping(key) = 1", "(key), ()") if by else ("NULL, true", "()")
+    cursor = connection.execute(f"SELECT {group}, {TOTALS} FROM keyed GROUP BY GROUPING SETS ({sets})")
     for key, is_total, *numbers in cursor.fetchall():
         named = dict(zip(NAMES, numbers, strict=True))
-        row = make_row(key, named)
+        row = make_row(key, named, quantiles[key, is_total])
         if is_total:
             totals = replace(row, dropped=row.dropped or 0)
             span = (_aware(named["_first"]), _aware(named["_last"]))
@@ -253,29 +264,29 @@ def _sum(
     return rows, totals, span
 
 
-def _statement(by: str | None, where: str) -> str:
-    """Return the statement that sums up items by session, and then the sessions by key."""
-    of_items = "NULL" if by in {None, "session"} else _KEYS.get(str(by), by)
-    key = "session" if by == "session" else "key"
-    group = "key, grouping(key) = 1," if by else "NULL, true,"
-    sets = "GROUPING SETS ((key), ())" if by else "GROUPING SETS (())"
+def _create_parts(connection: DuckDBPyConnection, wanted: Selection, by: str | None) -> None:
+    """Create the table ``parts``, the sums of the items of each kind by session and key, and the view ``keyed``."""
+    key = "NULL" if by in {None, "session"} else f"nullif({_KEYS.get(str(by), by)}, '')"
     periods = ", periods.key AS period" if by in PERIODS else ""
     join = "LEFT JOIN periods ON quarter = time_bucket(INTERVAL 15 MINUTES, timestamp)" if by in PERIODS else ""
-    return f"""
-        SELECT {group} {TOTALS} FROM (
-            SELECT * REPLACE ({key} AS key) FROM (
-                SELECT parts.*, coalesce(root, parts.session_id) AS session,
-                    active_sessions.session_id IS NOT NULL AS active
-                FROM (
-                    SELECT {of_items} AS key, session_id, {PARTS}
-                    FROM (SELECT costed.*{periods} FROM costed {join} WHERE {where})
-                    GROUP BY ALL
-                ) AS parts
-                LEFT JOIN roots ON roots.session_id = parts.session_id
-                LEFT JOIN active_sessions ON active_sessions.session_id = parts.session_id
-            )
-        ) GROUP BY {sets}
+    where, values = wanted.condition()
+    statement = f"""
+        SELECT {key} AS key, session_id, {PARTS}
+        FROM (SELECT costed.*{periods} FROM costed {join} WHERE {where} AND kind = $kind)
+        GROUP BY ALL
     """
+    for kind in KINDS:
+        begin = "CREATE OR REPLACE TABLE parts AS" if kind == KINDS[0] else "INSERT INTO parts"
+        connection.execute(f"{begin} {statement}", values | {"kind": kind})
+    connection.execute(f"""
+        CREATE OR REPLACE VIEW keyed AS SELECT * REPLACE ({"session" if by == "session" else "key"} AS key) FROM (
+            SELECT parts.*, coalesce(root, parts.session_id) AS session,
+                active_sessions.session_id IS NOT NULL AS active
+            FROM parts
+            LEFT JOIN roots ON roots.session_id = parts.session_id
+            LEFT JOIN active_sessions ON active_sessions.session_id = parts.session_id
+        )
+    """)
 
 
 def _by_key(row: SummaryRow) -> tuple[bool, str]:

@@ -98,6 +98,14 @@ except KeyboardInterrupt:
     assert (result.stdout, result.stderr) == ("interrupted\n", "")
 
 
+def test_too_little_memory():
+    """Work that needs more memory than there is ends with one line that names the remedy."""
+    with pytest.raises(blm.ConfigError, match="out of memory at 400MB; read less at a time"):
+        with_connection(
+            lambda connection, _: connection.execute("SELECT list(range) FROM range(1000000000)").fetchall()
+        )
+
+
 def test_an_interrupt_ends_the_work_before_the_database():
     """Ctrl-C in the main thread ends the statement of the other one, and only then is the database closed."""
     ended = []

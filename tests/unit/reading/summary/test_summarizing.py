@@ -313,6 +313,13 @@ def test_a_session_without_the_name_of_a_model(path):
     assert [(row.key, row.sessions) for row in summary.rows] == [("m", 1)]
 
 
+@pytest.mark.parametrize("by", ["project", "agent", "provider"])
+def test_an_empty_key(path, by):
+    """An empty name and none are one row."""
+    summary = summed(path, [ROUND | {"round_id": "a", by: ""}, ROUND | {"round_id": "b"}], by)
+    assert [(row.key, row.rounds) for row in summary.rows] == [(None, 2)]
+
+
 def test_an_empty_log(path):
     """A log without lines has zeros, no times and no warnings."""
     summary = summed(path, [])
