@@ -12,6 +12,7 @@ from support.stub_server import Reply
 from support.tools import flat
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.cli.receive_command import receive
 
 SERVICES = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
 
@@ -45,6 +46,14 @@ def test_a_writer_is_killed(tmp_path):
     assert run(program_of("agents").replace("/logs/", f"{tmp_path}/")).returncode == -9
     assert [line["event"] for line in flat(path)] == ["system.worker_started", "chat.session_started"]
     assert not blm.verify(path).ok
+
+
+def test_the_options_of_the_receiver():
+    """The command of the receiver's service is understood, and asks for a token, since the container is not loopback."""
+    arguments = SERVICES["receive"]["command"][-1].partition("bamboo-logmetrics ")[2].replace("\\\n", " ").split()
+    values = receive.make_context("receive", arguments[1:]).params
+    assert (arguments[0], values["listen"], values["auth_token_file"]) == ("receive", "0.0.0.0:4318", "/tmp/token")
+    assert values["allow_remote"]
 
 
 def test_the_options_of_the_shippers():
