@@ -25,6 +25,7 @@ from bamboo_logmetrics.live.telemetry_bodies import INVALID
 from bamboo_logmetrics.logger.bound_log import BoundLog
 
 WAIT_SECONDS = 5.0  # for the disk; exporters give up after ten
+_REFUSED = ("queue_full", "plain_gave_way", "block_timeout", "closed")  # the reasons that a call meets
 _UNAVAILABLE = 14  # code of google.rpc.Status
 
 Read = Callable[[], Iterable[TelemetryRecord]]
@@ -112,13 +113,19 @@ class EventWriter:
         if key in self._pending or self._store.item_of(key) is not None or self._store.is_logged(event_id):
             return 0
         if isinstance(event, (Note, Placed)):
-            is_taken = emit_at_its_time(self._log, self._clock, event, bound)
+            before = self._refused()
+            is_taken = emit_at_its_time(self._log, self._clock, event, bound) and self._refused() == before
         else:
             is_taken = self._log.emit(event, **bound)
         if not is_taken:
             return None
         self._pending[key] = None
         return 1
+
+    def _refused(self) -> int:
+        """Return how many records the log did not take; a plain line has no answer of its own."""
+        dropped = self._log.stats().dropped
+        return sum(dropped.get(reason, 0) for reason in _REFUSED)
 
     def _is_stored(self) -> bool:
         """Return True if everything that was emitted is in the file, and note it in the store."""

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 
 import pytest
-from support.exporting import call, logs_of
+from support.exporting import call, log_record, logs_of
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.importers.otlp.records import LOG
@@ -50,6 +50,17 @@ def test_a_log_that_refuses(open_log, path, store, notes, monkeypatch):
     assert (type(refused), refused.status) == (TelemetryError, 503)
     assert [one.events for one in writer.write([reading(call()), reading(call())])] == [3, 0]
     assert len(rounds_in(path)) == 1
+
+
+def test_plain_lines_that_are_refused(open_log, store, notes):
+    """A plain line that the log does not take gets 503 as an event does."""
+    clock = EventClock()
+    log = open_log(clock=clock)
+    writer = EventWriter(log, clock, store, notes.append)
+    (taken,) = writer.write([reading(log_record(0, event__name="app.thing"))])
+    log.close()
+    (refused,) = writer.write([reading(log_record(1, event__name="app.thing"))])
+    assert (taken.events, refused.status) == (1, 503)
 
 
 def test_a_disk_that_does_not_answer(open_log, path, store, notes, monkeypatch):
