@@ -132,14 +132,14 @@ def _show(files: tuple[str, ...], screen: Screen, count: int | None, *, follow: 
 def _go_on(log_tail: LogTail, screen: Screen, *, follow: bool) -> None:
     """Show what arrives: with ``follow`` until nothing can arrive any more, else until the end of standard input."""
     pauses = backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
-    screen.flush()
+    screen.end_round()
     while True:
         idle = True
         for arrival in log_tail.arrivals():
             idle = False
             screen.name(log_tail.logs)
             screen.show(*arrival)
-        screen.flush()
+        screen.end_round()
         if log_tail.ended or not (follow or log_tail.waits_for_stdin):
             return
         if idle:

@@ -15,12 +15,14 @@ from bamboo_logmetrics.cli.tail_text import LineText
 from bamboo_logmetrics.cli.terminal import MORE, RESET, terminal_width, use_colour
 from bamboo_logmetrics.logfiles.log_file import STDIN
 from bamboo_logmetrics.logfiles.position import Chunk
+from bamboo_logmetrics.reading.gaps import GapCounter
 from bamboo_logmetrics.reading.lines import flat_line
 from bamboo_logmetrics.reading.matching import Matches
 
 _LONGEST_NAME = 16  # columns of a log's name
 _REASONS = {
     "broken": "broken line",
+    "missing": "missing line",
     "text": "line that is not JSON",
     "foreign": "line of another program",
     "newer": "line of a newer version (update this package)",
@@ -45,6 +47,8 @@ class Screen:
         self._colour = use_colour()
         self._kept: deque[bytes] | None = None if of_stdin is None else deque(maxlen=of_stdin)
         self._left_out: Counter[str] = Counter()
+        self._gaps = GapCounter()
+        self._missing: Counter[str] = Counter()  # lines by log; still to be reported
         self._problems: dict[str, str] = {}
         self._logs: list[str] = []
         self._writing = False
@@ -79,6 +83,8 @@ class Screen:
             self._text.width = terminal_width()
         if chunk.lines:
             self._problems.pop(log, None)
+        if log != STDIN:  # a stream may be what another program chose
+            self._count_missing(log, chunk)
         shown = [data for line in chunk.lines if (data := self._shown(line, log)) is not None]
         if chunk.reason:
             self._left_out.update(["broken"] * bool(chunk.broken))
@@ -87,6 +93,14 @@ class Screen:
             self._kept.extend(shown)
         elif shown:
             self._write(b"".join(shown))
+
+    def _count_missing(self, log: str, chunk: Chunk) -> None:
+        """Note the lines that were removed from a log before they were read."""
+        lines = [*chunk.lines, chunk.broken] if chunk.broken else chunk.lines
+        missing = sum(self._gaps.count(log, line, flat_line(line)) for line in lines)
+        if missing:
+            self._missing[log] += missing
+            self._left_out["missing"] += missing
 
     def _shown(self, line: bytes, log: str) -> bytes | None:
         """Return the bytes to write for a line, with a newline; None if it is not shown."""
@@ -114,13 +128,26 @@ class Screen:
         sys.stdout.flush()
         self._writing = False
 
+    def end_round(self) -> None:
+        """Report what is missing in the lines that came, and flush. Raises BrokenPipeError as :meth:`flush` does."""
+        self._report_missing()
+        self.flush()
+
+    def _report_missing(self) -> None:
+        for log, count in self._missing.items():
+            verb = "is" if count == 1 else "are"
+            self._report(
+                f"{log}: {plural(count, 'line')} {verb} missing, perhaps removed by retention before being read"
+            )
+        self._missing.clear()
+
     # -- the end ---------------------------------------------------------------------------
 
     def end(self) -> None:
         """Write what was kept, and print what was left out."""
         if self._kept:
             self._write(b"".join(self._kept))
-        self.flush()
+        self.end_round()
         self._show_counts()
 
     def end_early(self) -> None:
@@ -128,7 +155,7 @@ class Screen:
         with suppress(OSError, RuntimeError):  # RuntimeError: the signal came within a call of the stream
             if self._writing and self._colour and self._text is not None:
                 self._write(f"{RESET}\n".encode())
-            self.flush()
+            self.end_round()
         self._show_counts()
 
     def _show_counts(self) -> None:

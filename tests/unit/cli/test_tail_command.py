@@ -237,6 +237,28 @@ def test_steps_of_following(run, tmp_path, monkeypatch, number, code):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_lines_that_retention_removed(run, tmp_path, monkeypatch):
+    """Lines of a file that is removed before it is read are counted when that is noticed, and at the end."""
+    log, waits = HandLog(tmp_path), []
+
+    def wait(seconds, *, stdin):
+        waits.append(seconds)
+        if len(waits) > 1:
+            signal.raise_signal(signal.SIGINT)
+        log.rotate()
+        log.write(4)
+        log.rotate()
+        os.unlink(log.rotated[-1])
+        log.write(1)
+
+    monkeypatch.setattr(tail_command, "_wait", wait)
+    log.write(2)
+    result = run("tail", "-f", log.path, "--format", "json")
+    assert [seq for _, seq in ids_in(result.stdout_bytes)] == [1, 2, 7]
+    said = f"{log.path}: 4 lines are missing, perhaps removed by retention before being read"
+    assert result.stderr.splitlines() == [said, "not shown: 4 missing lines", "interrupted"]
+
+
 def test_waiting(monkeypatch):
     """The wait ends when standard input has something, and is an error when the reader of stdout is gone."""
     reader, writer = os.pipe()

@@ -62,6 +62,18 @@ def test_the_last_lines_of_standard_input(make_screen):
     assert terminal.written.splitlines() == [LINES[0], *LINES[1:]]
 
 
+def test_missing_lines(make_screen, capsys):
+    """Lines that are missing in a log are reported once in each round, and counted at the end; none of standard input."""
+    screen, _ = make_screen()
+    screen.show("-", chunk(LINES[0], LINES[2]))
+    screen.show("a", chunk(LINES[0]))
+    screen.show("a", chunk(LINES[2]))
+    screen.end_round()
+    screen.end()
+    said = "a: 1 line is missing, perhaps removed by retention before being read\n"
+    assert capsys.readouterr().err == f"{said}not shown: 1 missing line\n"
+
+
 def test_an_interrupted_line(make_screen, monkeypatch):
     """A signal within a line leaves the terminal without colour, at the beginning of a line."""
     screen, terminal = make_screen(LineText(zone=None))
