@@ -109,8 +109,8 @@ _ITEMS = " UNION ALL ".join(
 )
 
 # Statements take one kind after the other: all at once, the joins of each would be in memory at the same time.
-KINDS = ("round", "request", "tool", "other", "drop")
-CALL_KINDS = ("round", "request")
+KINDS_OF_ITEMS = ("round", "request", "tool", "other", "drop")
+KINDS_OF_CALLS = ("round", "request")
 
 _QUANTILES: Mapping[str, tuple[str, str, tuple[float, ...]]] = {
     "latency": ("latency_ms", "attempt", (0.5, 0.95, 0.99)),
@@ -183,7 +183,7 @@ def find_quantiles(connection: DuckDBPyConnection) -> dict[tuple[str | None, boo
 
     Values are counted before they are put in order, so that memory depends on how many different ones there are.
     """
-    found: dict[tuple[str | None, bool], dict[str, float]] = defaultdict(dict)
+    by_key: dict[tuple[str | None, bool], dict[str, float]] = defaultdict(dict)
     for name, (_, _, points) in _QUANTILES.items():
         values = ", ".join(f"min(value) FILTER (upto >= ceil({point} * lines))" for point in points)
         rows = connection.execute(f"""
@@ -201,8 +201,8 @@ def find_quantiles(connection: DuckDBPyConnection) -> dict[tuple[str | None, boo
         """).fetchall()
         names = [_quantile_name(name, point) for point in points]
         for key, is_total, *quantiles in rows:
-            found[key, is_total] |= zip(names, quantiles, strict=True)
-    return found
+            by_key[key, is_total] |= zip(names, quantiles, strict=True)
+    return by_key
 
 
 def make_row(key: str | None, values: Mapping[str, Any], quantiles: Mapping[str, float]) -> SummaryRow:

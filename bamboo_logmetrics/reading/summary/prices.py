@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
-from bamboo_logmetrics.reading.summary.measures import CALL_KINDS
+from bamboo_logmetrics.reading.summary.measures import KINDS_OF_CALLS
 from bamboo_logmetrics.reading.summary.package_prices import PackagePrices, installed_name
 from bamboo_logmetrics.reading.summary.rates import RATES, CallKind, PriceSource, merge_bands
 
@@ -51,7 +51,7 @@ def create_costs(connection: DuckDBPyConnection, first: PriceSource | None = Non
     """
     sources: list[PriceSource] = [] if first is None else [first]
     names = [source.name for source in sources]
-    calls = {call for kind in CALL_KINDS for call in connection.execute(_CALLS_OF_KIND, {"kind": kind}).fetchall()}
+    calls = {call for kind in KINDS_OF_CALLS for call in connection.execute(_CALLS_OF_KIND, {"kind": kind}).fetchall()}
     if package := installed_name():
         if calls:  # only then is the import of the package worth its time
             sources.append(PackagePrices())

@@ -15,7 +15,7 @@ from bamboo_logmetrics.reading.query.loading import Loaded, Progress, load
 from bamboo_logmetrics.reading.query.times import find_time
 from bamboo_logmetrics.reading.query.views import create_views
 from bamboo_logmetrics.reading.summary.measures import (
-    KINDS,
+    KINDS_OF_ITEMS,
     NAMES,
     NEEDED,
     PARTS,
@@ -275,8 +275,8 @@ def _create_parts(connection: DuckDBPyConnection, wanted: Selection, by: str | N
         FROM (SELECT costed.*{periods} FROM costed {join} WHERE {where} AND kind = $kind)
         GROUP BY ALL
     """
-    for kind in KINDS:
-        begin = "CREATE OR REPLACE TABLE parts AS" if kind == KINDS[0] else "INSERT INTO parts"
+    for kind in KINDS_OF_ITEMS:
+        begin = "CREATE OR REPLACE TABLE parts AS" if kind == KINDS_OF_ITEMS[0] else "INSERT INTO parts"
         connection.execute(f"{begin} {statement}", values | {"kind": kind})
     connection.execute(f"""
         CREATE OR REPLACE VIEW keyed AS SELECT * REPLACE ({"session" if by == "session" else "key"} AS key) FROM (
