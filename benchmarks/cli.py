@@ -19,6 +19,7 @@ from benchmarks import (
     peers,
     plots,
     profiling,
+    proxying,
     reading,
     scaling,
     sizes,
@@ -151,6 +152,14 @@ def reading_command(*, quick: bool, rounds: int | None, count: int | None, lines
     reading.table(reading.measure(chosen)).show()
 
 
+@main.command("proxying")
+@_sized(sizes.PROXYING)
+def proxying_command(*, quick: bool, rounds: int | None, count: int | None) -> None:
+    """Show the proxy beside nginx and LiteLLM's, as far as they are installed."""
+    chosen = _sizes(sizes.PROXYING, quick=quick, rounds=rounds, count=count)
+    proxying.table(proxying.measure(chosen)).show()
+
+
 @main.command("profile")
 @click.option(
     "--count", type=click.IntRange(10), default=PROFILED, show_default=True, help="Events in one measurement."
@@ -169,6 +178,7 @@ SECTIONS: dict[str, tuple[Sizes, Section]] = {
     "latency": (sizes.LATENCY, lambda chosen, _: _latency_section(chosen)),
     "scaling": (sizes.SCALING, lambda chosen, _: _scaling_section(chosen)),
     "reading": (sizes.READING, lambda chosen, _: _reading_section(chosen)),
+    "proxying": (sizes.PROXYING, lambda chosen, _: _proxying_section(chosen)),
     "profile": (sizes.TARGETS, lambda chosen, _: _profile_section(chosen)),
     "machine": (sizes.TARGETS, lambda *_: machine.table().markdown()),
 }
@@ -181,8 +191,8 @@ SECTIONS: dict[str, tuple[Sizes, Section]] = {
 def page_command(*, quick: bool, runs: int, names: tuple[str, ...]) -> None:
     """Measure, and write docs/reference/performance.md with its plots.
 
-    SECTION is one of targets, calls, peers, latency, scaling, reading, profile and machine; without one all are
-    written, which takes an hour.
+    SECTION is one of targets, calls, peers, latency, scaling, reading, proxying, profile and machine; without one all
+    are written, which takes an hour.
     """
     for name in names or SECTIONS:
         usual, section = SECTIONS[name]
@@ -213,6 +223,11 @@ def _latency_section(chosen: Sizes) -> str:
 def _reading_section(chosen: Sizes) -> str:
     rounds = f"Medians of {chosen.rounds} interleaved rounds, after one that is not counted."
     return f"{reading.table(reading.measure(chosen)).markdown()}\n{rounds} {machine.measured_today()}\n"
+
+
+def _proxying_section(chosen: Sizes) -> str:
+    rounds = f"Medians of {chosen.rounds} interleaved rounds of {chosen.count:,} requests."
+    return f"{proxying.table(proxying.measure(chosen)).markdown()}\n{rounds} {machine.measured_today()}\n"
 
 
 def _profile_section(chosen: Sizes) -> str:

@@ -36,5 +36,6 @@ PEERS = Sizes(count=50_000)
 LATENCY = Sizes(rounds=5, count=200_000)
 SCALING = Sizes(count=200_000)
 READING = Sizes()
+PROXYING = Sizes(count=10_000)
 STAGES = 20_000  # calls of each stage
 QUICK = Sizes(rounds=2, count=3_000, lines=10_000, queue=5_000, imports=3)  # to see that things work, no more

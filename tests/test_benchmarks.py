@@ -40,6 +40,7 @@ from benchmarks import (  # noqa: E402
     peers,
     plots,
     profiling,
+    proxying,
     reading,
     report,
     rounds,
@@ -49,6 +50,7 @@ from benchmarks import (  # noqa: E402
 from benchmarks.check import check  # noqa: E402
 from benchmarks.events import MARK  # noqa: E402
 from benchmarks.jobs import caller, commands, emitting, memory, processes, running, situations, throughput  # noqa: E402
+from benchmarks.jobs.proxying import proxying as proxying_job  # noqa: E402
 from benchmarks.jobs.reading import summary_beside  # noqa: E402
 from benchmarks.sizes import Sizes  # noqa: E402
 
@@ -227,6 +229,15 @@ def test_summary_is_measured_beside_others(monkeypatch):
         assert answer["files"] > 3
         assert set(answer["seconds"]) == set(answer["cpu"]) == set(answer["mb"]) == {"summary", "duckdb"}
     assert reading.table({"plain": found[None]}).rows[0][-3:-1] == ["", ""]
+
+
+def test_the_proxy_is_measured_beside_others():
+    """The proxy answers as the provider does, and its row has what it adds."""
+    found = {name: fresh.run(proxying_job, server=name, count=64, connections=4) for name in ("none", "bamboo")}
+    assert min(found["bamboo"].values()) > 0
+    rows = proxying.table(found).rows
+    assert [row[0] for row in rows] == ["the provider alone", "bamboo-logmetrics proxy"]
+    assert rows[0][2] == rows[0][-1] == ""
 
 
 def test_a_job_that_fails_says_why():

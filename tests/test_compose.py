@@ -12,6 +12,7 @@ from support.stub_server import Reply
 from support.tools import flat
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.cli.commands import cli
 from bamboo_logmetrics.cli.receive_command import receive
 
 SERVICES = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
@@ -62,3 +63,12 @@ def test_the_options_of_the_shippers():
         command = SERVICES[service]["command"]
         assert command[1:3] == ["ship", "/logs/agent.jsonl"]
         assert {f"--to={to}", "--service=demo", "--env=compose", "--follow"} < set(command)
+
+
+def test_the_options_of_the_proxy():
+    """The proxy of the stack runs with options that the command has, on a port that only this host sees."""
+    command = SERVICES["proxy"]["command"][-1].splitlines()[-1].split()
+    assert command[:3] == ["exec", "/program/bin/bamboo-logmetrics", "proxy"]
+    context = cli.get_command(None, "proxy").make_context("proxy", command[3:])
+    assert context.params["allow_remote"]
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES["proxy"]["ports"])
