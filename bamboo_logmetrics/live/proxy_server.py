@@ -158,7 +158,7 @@ def _is_worth_telling(record: logging.LogRecord) -> bool:
 
 
 def run_server(server: uvicorn.Server, listener: socket.socket, on_ready: Callable[[], object]) -> None:
-    """Serve until SIGTERM or Ctrl-C comes; the second one ends what is under way.
+    """Serve until SIGTERM or Ctrl-C comes.
 
     uvicorn raises the signals that it got again when it has ended: the handlers here take them.
     """
