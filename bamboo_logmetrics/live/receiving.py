@@ -44,9 +44,10 @@ def receiving(
         store = executor.submit(open_store, log_path, exists=_exists(log_path)).result()
         stack.callback(lambda: executor.submit(store.close).result())
         clock = executor.submit(EventClock).result()
-        # acknowledged is what a flush has written; with "fsync" each call waits for the disk
+        # acknowledged is what a flush has written, whatever level the environment says; with "fsync" each call waits
+        # for the disk
         log = open_log(
-            log_path, on_full="block", block_timeout=WAIT_SECONDS, clock=clock,
+            log_path, on_full="block", block_timeout=WAIT_SECONDS, clock=clock, level="debug",
             durability="fsync" if durability == "fsync" else "queue",
         )  # fmt: skip
         stack.callback(log.close, _CLOSE_SECONDS)

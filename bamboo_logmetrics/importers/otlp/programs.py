@@ -29,12 +29,19 @@ _LOOKED_AT = 4096  # characters of a tool's output
 
 def program_of(record: TelemetryRecord) -> Program | None:
     """Return the agent program that a record is of."""
-    service, name = record.source.resource.get("service.name"), record.event_name
-    for program in tables.PROGRAMS:
-        is_its = isinstance(service, str) and service in program.services
-        if is_its or (record.signal == LOG and name.startswith(program.prefix)):
-            return program
-    return None
+    return next((program for program in tables.PROGRAMS if _is_of(record, program)), None)
+
+
+def _is_of(record: TelemetryRecord, program: Program) -> bool:
+    service, scope = record.source.resource.get("service.name"), record.source.scope
+    if isinstance(service, str) and service in program.services:
+        return True
+    if any(scope == known or scope.startswith(f"{known}.") for known in program.scopes):
+        return True
+    if record.signal == LOG:
+        return record.event_name.startswith(program.prefix)
+    module = first_label(record.attributes, tables.MODULE) if program.modules else None
+    return module is not None and module.startswith(program.modules)
 
 
 def server_of(tool: str) -> str | None:

@@ -64,6 +64,8 @@ class Program(NamedTuple):
     Args:
         agent: its name.
         services: its values of ``service.name``, in full: a service of somebody else may begin so.
+        scopes: how the names of its instrumentation scopes begin, which nobody sets: each is one of these, or goes on
+            behind one with a dot.
         prefix: how the names of its events begin; some versions leave it out.
         session: the attribute with the id of the session.
         tokens: where the tokens of a call are.
@@ -71,10 +73,12 @@ class Program(NamedTuple):
         provider: the provider, if the program has only one.
         first_attempt: the number that it gives to the first attempt.
         exit_code: the attribute in which the text ``exited with code`` tells that a tool failed.
+        modules: how the names of modules begin that its spans are of; empty if they do not tell.
     """
 
     agent: str
     services: frozenset[str]
+    scopes: tuple[str, ...]
     prefix: str
     session: str
     tokens: Tokens
@@ -82,6 +86,7 @@ class Program(NamedTuple):
     provider: str = ""
     first_attempt: int = 1
     exit_code: str = ""
+    modules: str = ""
 
 
 _NOTE, _REPEAT = Rule(Action.NOTE), Rule(Action.REPEAT)
@@ -89,6 +94,7 @@ _NOTE, _REPEAT = Rule(Action.NOTE), Rule(Action.REPEAT)
 CLAUDE_CODE = Program(
     agent="claude-code",
     services=frozenset({"claude-code"}),
+    scopes=("com.anthropic.claude_code",),
     prefix="claude_code.",
     session="session.id",
     tokens=Tokens(
@@ -129,7 +135,7 @@ CLAUDE_CODE = Program(
 CODEX = Program(
     agent="codex",
     services=frozenset(
-        {  # the originator, which differs by the way in which it is started
+        {  # the originator, which differs by the program that starts it; others are possible
             "codex",
             "codex_cli_rs",
             "codex_exec",
@@ -143,6 +149,7 @@ CODEX = Program(
             "Codex Desktop",
         }
     ),
+    scopes=("codex_otel",),
     prefix="codex.",
     session="conversation.id",
     tokens=Tokens(
@@ -167,11 +174,13 @@ CODEX = Program(
     },
     first_attempt=0,
     exit_code="output",
+    modules="codex_",
 )
 
 GEMINI_CLI = Program(
     agent="gemini-cli",
     services=frozenset({"gemini-cli"}),
+    scopes=("gemini-cli",),
     prefix="gemini_cli.",
     session="session.id",
     tokens=Tokens(
@@ -225,3 +234,4 @@ TOOL_NAME = ("tool_name", "function_name")
 TOOL_CALL = ("tool_use_id", "call_id")
 TOOL_ROUND = ("request_id",)
 VERSION = ("app.version", "service.version")
+MODULE = ("code.module.name", "code.namespace")

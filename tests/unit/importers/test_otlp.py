@@ -76,7 +76,7 @@ def chat(number, start, end, parent=None, *, tokens=10, status=None, **values):
     return span(number, start, end, parent, status=status, **names, **usage, **values)
 
 
-def body_of(*items, service="app", kind="logs", resource=None):
+def body_of(*items, service="app", kind="logs", resource=None, scope="scope"):
     """Return a request with items of one kind."""
     outer, middle, inner = {
         "logs": ("resourceLogs", "scopeLogs", "logRecords"),
@@ -84,7 +84,7 @@ def body_of(*items, service="app", kind="logs", resource=None):
         "metrics": ("resourceMetrics", "scopeMetrics", "metrics"),
     }[kind]
     origin = attributes({"service.name": service, **(resource or {})})
-    scopes = [{"scope": {"name": "scope"}, inner: list(items)}]
+    scopes = [{"scope": {"name": scope}, inner: list(items)}]
     return json.dumps({outer: [{"resource": {"attributes": origin}, middle: scopes}]})
 
 
@@ -425,6 +425,22 @@ def test_a_call_inside_one_that_is_counted_already():
     converter = Converter()
     events_of(chat(1, 0, 10), kind="spans", converter=converter)
     assert events_of(chat(2, 1, 9, 1), kind="spans", converter=converter) == []
+
+
+def test_a_program_whose_service_has_another_name():
+    """An agent program is known by its scope, so that a user may name the service after a team."""
+    origin = {"service": "team-a", "scope": "com.anthropic.claude_code.events"}
+    event, bound = only(events_of(claude(100, **CALL), **origin), RoundCompleted)
+    assert (event.usage.prompt_tokens, bound["agent"], bound["service_name"]) == (6011, "claude-code", "team-a")
+
+
+def test_spans_of_codex_started_by_another_program():
+    """Spans of Codex are known by their modules: service and scope have the name of the program that started it."""
+    converter = Converter()
+    origin = {"service": "my_editor", "scope": "my_editor", "kind": "spans", "converter": converter}
+    assert events_of(span(1, 0, 5, code__module__name="codex_core::session::turn"), **origin) == []
+    assert len(events_of(span(2, 0, 5, code__module__name="my_codex"), **origin)) == 1
+    assert converter.names[REPEATED] == {"otlp span": 1}
 
 
 # -- what is no call --------------------------------------------------------------------------------

@@ -291,3 +291,11 @@ def test_a_websocket(receive):
     )
     with receive() as exporter:
         assert exporter.served.raw(handshake).startswith(b"HTTP/1.1 403 ")
+
+
+def test_a_level_of_the_environment(receive, path, monkeypatch):
+    """Acknowledged records are in the log, whatever level the environment sets for applications."""
+    monkeypatch.setenv("BAMBOO_LOGMETRICS_LEVEL", "error")
+    with receive() as exporter:
+        assert exporter.post(logs_of(log_record(1, event__name="app.thing"), service="app")).status_code == 200
+    assert [line["event"] for line in lines_in(path) if "otlp_signal" in line] == ["app.thing"]
