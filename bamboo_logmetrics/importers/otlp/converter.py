@@ -22,7 +22,7 @@ from typing import Any
 from bamboo_logmetrics.importers.base import ImportedEvent
 from bamboo_logmetrics.importers.otlp import programs, tables
 from bamboo_logmetrics.importers.otlp.attributes import first_label, first_number
-from bamboo_logmetrics.importers.otlp.making import Call, note, session_completed, session_started, tool_called
+from bamboo_logmetrics.importers.otlp.events import Call, note, session_completed, session_started, tool_called
 from bamboo_logmetrics.importers.otlp.records import LOG, METRIC, SPAN, TelemetryRecord
 from bamboo_logmetrics.importers.values import identifier, label
 from bamboo_logmetrics.usage.genai_attributes import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bamboo_logmetrics.importers.base import ImportedEvent
 from bamboo_logmetrics.importers.otlp import tables
 from bamboo_logmetrics.importers.otlp.attributes import first_label, first_number, is_true, number, tokens_of
-from bamboo_logmetrics.importers.otlp.making import Call, request_failed, tool_called
+from bamboo_logmetrics.importers.otlp.events import Call, request_failed, tool_called
 from bamboo_logmetrics.importers.otlp.records import LOG, Attributes, TelemetryRecord
 from bamboo_logmetrics.importers.otlp.tables import Action, Program, Rule
 from bamboo_logmetrics.importers.values import identifier, label

@@ -1,4 +1,4 @@
-"""Makes events of what is known about a call or a tool, with ids that depend only on the record."""
+"""Events of what is known about a call or a tool, with ids that depend only on the record."""
 
 from __future__ import annotations
 
