@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from importlib import import_module
 from typing import Any
 
 import click
 
 from bamboo_logmetrics._version import __version__
+from bamboo_logmetrics.cli.error_text import error_text
 from bamboo_logmetrics.cli.exit_codes import INTERRUPTED, UNUSABLE
 from bamboo_logmetrics.cli.formatting import printable
+from bamboo_logmetrics.cli.signals import SignalInterrupt, interrupt_at_signals
 from bamboo_logmetrics.errors import BambooLogError
 
 # the module of each command, and its name there; it is imported when it is run, so that each starts fast
@@ -29,6 +32,7 @@ _COMMANDS = {
     "tail": "tail_command:tail",
     "verify": "verify_command:verify",
 }
+_READING = {"export", "query", "report", "summary", "tail", "verify"}  # the others treat signals in their own ways
 
 
 class _Group(click.Group):
@@ -44,14 +48,25 @@ class _Group(click.Group):
         command: click.Command = getattr(import_module(f"bamboo_logmetrics.cli.{module}"), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, others = super().resolve_command(ctx, args)
+        if name in _READING and not ctx.resilient_parsing:
+            ctx.with_resource(interrupt_at_signals())
+        return name, command, others
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except SignalInterrupt as ended:
+            click.echo(f"ended by {signal.Signals(ended.number).name}", err=True)
+            ctx.exit(128 + ended.number)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
         except (BambooLogError, OSError) as error:
-            click.echo(f"Error: {printable(str(error))}", err=True)
+            click.echo(f"Error: {printable(error_text(error))}", err=True)
             ctx.exit(UNUSABLE)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from bamboo_logmetrics.cli.terminal import check_stdout
+
 _SHELLS = ("bash", "zsh", "fish")
 
 
@@ -19,6 +21,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     zsh, in ~/.zshrc:                     eval "$(bamboo-logmetrics completion zsh)"
     fish, in ~/.config/fish/config.fish:  bamboo-logmetrics completion fish | source
     """  # noqa: D301 - click wants the character \b itself
+    check_stdout()
     root = ctx.find_root()
     name = root.info_name or ""
     made_for = get_completion_class(shell)

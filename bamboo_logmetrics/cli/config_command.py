@@ -32,7 +32,13 @@ def config() -> None:
 def _shipper_command(target: integrations.Target) -> click.Command:
     """Return the command of a log shipper."""
     options = [
-        click.Option(["--path"], required=True, metavar="FILE", help="The log, by its path on the shipper's host."),
+        click.Option(
+            ["--path"],
+            required=True,
+            metavar="FILE",
+            type=click.Path(),
+            help="The log, by its path on the shipper's host.",
+        ),
         click.Option(["--url"], required=True, metavar="URL", help=target.url_help),
         click.Option(
             ["--service"],

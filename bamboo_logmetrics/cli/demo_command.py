@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
+import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -11,9 +14,11 @@ from collections.abc import Iterator
 import click
 
 from bamboo_logmetrics import reading
+from bamboo_logmetrics.cli import PROGRAM
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
 from bamboo_logmetrics.cli.formatting import counts, printable, show_report, tolerate_broken_pipe
 from bamboo_logmetrics.cli.summary_command import show_summary
+from bamboo_logmetrics.cli.terminal import check_stdout
 from bamboo_logmetrics.events import (
     MessageCountUpdated,
     RequestCompleted,
@@ -58,6 +63,7 @@ def demo(ctx: click.Context, directory: str | None) -> None:
     The agents call their models through a proxy, which logs too. The queue of the log is far too small for them. So
     events are lost, and the log records how many and why. The files stay there for you to look at.
     """
+    check_stdout()
     directory = directory or tempfile.mkdtemp(prefix="bamboo-demo-")
     os.makedirs(directory, exist_ok=True)
     path = os.path.join(os.path.realpath(directory), "agent.jsonl")
@@ -216,8 +222,17 @@ def _show_counts(stats: Stats) -> None:
 
 
 def _show_commands(path: str) -> None:
-    log = printable(path)
-    click.echo(f"\nTry these:\n  bamboo-logmetrics summary {log} --by tool")
-    click.echo(f"  bamboo-logmetrics verify {log}")
+    log, program = printable(shlex.quote(path)), _program()
+    click.echo(f"\nTry these:\n  {program} summary {log} --by tool")
+    click.echo(f"  {program} verify {log}")
     click.echo(f"  zgrep -h metrics_dropped {log}*")
     click.echo(f"  jq -c 'select(.event == \"chat.session_completed\")' {log}")
+
+
+def _program() -> str:
+    """Return how this program is started here: by its name if that finds it, by its path, or as a module."""
+    started = sys.argv[0]
+    if os.path.basename(started) != PROGRAM:
+        return f"{shlex.quote(sys.executable)} -m bamboo_logmetrics"
+    named = shutil.which(PROGRAM)
+    return PROGRAM if named is not None and os.path.samefile(named, started) else shlex.quote(started)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
+from bamboo_logmetrics.cli.filter_options import files_argument
 from bamboo_logmetrics.cli.formatting import plural, printable, tolerate_broken_pipe
 from bamboo_logmetrics.cli.output_file import open_output
 from bamboo_logmetrics.format.parse import Line
@@ -19,7 +20,7 @@ _MOST_SHOWN = 20  # broken lines
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@files_argument
 @click.option(
     "--format",
     "form",

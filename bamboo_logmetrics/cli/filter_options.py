@@ -10,9 +10,14 @@ from typing import Any
 import click
 
 from bamboo_logmetrics.reading.filters import KEYS, Filters, split_patterns
-from bamboo_logmetrics.reading.query.times import find_time
+from bamboo_logmetrics.reading.query.times import check_order, find_time
+from bamboo_logmetrics.reading.summary.periods import LOCAL, find_zone
 from bamboo_logmetrics.record.levels import LEVELS
 
+files_argument = click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+tz_option = click.option(
+    "--tz", default=LOCAL, show_default=True, metavar="ZONE", help="The time zone, such as Europe/Berlin."
+)
 since_option = click.option(
     "--since", metavar="TIME", help="Use lines from this time on: ISO 8601, 2h, 7d, today, yesterday."
 )
@@ -41,12 +46,16 @@ _OPTIONS = (
     ),
     since_option,
     until_option,
-    click.option("--where", metavar="SQL", help="Use lines for which this holds, such as 'latency_ms > 1000'."),
+    tz_option,
 )
+where_option = click.option(
+    "--where", metavar="SQL", help="Use lines for which this holds, such as 'latency_ms > 1000'."
+)
+hidden_where_option = click.option("--where", hidden=True)  # for a message that says what has it
 
 
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of filters; it gets them as its argument ``filters``."""
+    """Give a command the options of filters; it gets them as its argument ``filters``, and ``tz`` as it is."""
 
     @functools.wraps(command)
     def with_filters(*args: Any, **options: Any) -> Any:
@@ -58,9 +67,13 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _take_filters(options: dict[str, Any]) -> Filters:
-    """Remove the values of the filters from a command's options, and return them. Raises ConfigError for a time."""
-    now = datetime.now(timezone.utc)
-    since, until = (None if text is None else find_time(text, None, now) for text in map(options.pop, _TIMES))
+    """Remove the values of the filters from a command's options, and return them.
+
+    Raises ConfigError for a time or a zone.
+    """
+    now, zone = datetime.now(timezone.utc), find_zone(options["tz"])
+    since, until = (None if text is None else find_time(text, zone, now) for text in map(options.pop, _TIMES))
+    check_order(since, until)
     events = tuple(pattern for text in options.pop("events") for pattern in split_patterns(text))
     texts = {name: options.pop(name) for name in (*KEYS, "level", "where")}
     return Filters(events=events, since=since, until=until, **texts)

@@ -59,7 +59,9 @@ def _session_header(_ctx: click.Context, _option: click.Parameter, value: str) -
 @click.option(
     "--session-from", default="", callback=_session_header, metavar="HEADER", help="Header that names the session."
 )
-@click.option("--auth-token-file", metavar="FILE", help="File with the token that clients have to give.")
+@click.option(
+    "--auth-token-file", type=click.Path(), metavar="FILE", help="File with the token that clients have to give."
+)
 @click.option("--allow-remote", is_flag=True, help="Let other machines connect; needs --auth-token-file.")
 @click.option(
     "--max-body",

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
-from bamboo_logmetrics.cli.filter_options import filter_options
+from bamboo_logmetrics.cli.filter_options import files_argument, filter_options, where_option
 from bamboo_logmetrics.cli.formatting import ReadingProgress, plural, printable, reading_progress, tolerate_broken_pipe
 from bamboo_logmetrics.cli.output_file import open_output
 from bamboo_logmetrics.cli.query_output import ResultRow, csv_lines, json_lines, table_text
@@ -39,8 +39,9 @@ _BY_SUFFIX = {".csv": "csv", ".parquet": "parquet"}
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+@files_argument
 @filter_options
+@where_option
 @click.option("--sql", metavar="SELECT", help="Run this statement over the views that the lines give.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Give at most so many lines or rows.")
 @click.option(
@@ -57,6 +58,7 @@ def query(
     *,
     files: tuple[str, ...],
     filters: Filters,
+    tz: str,  # noqa: ARG001 - the filters have it
     sql: str | None,
     limit: int | None,
     form: str | None,

@@ -29,7 +29,9 @@ _MOST_SHOWN = 200  # characters of a path
     "--durability", type=click.Choice(["write", "fsync"]), default="write", show_default=True,
     help="When a request is acknowledged: its events are in the file, or on the disk.",
 )  # fmt: skip
-@click.option("--auth-token-file", metavar="FILE", help="File with the token that exporters have to give.")
+@click.option(
+    "--auth-token-file", type=click.Path(), metavar="FILE", help="File with the token that exporters have to give."
+)
 @click.option("--allow-remote", is_flag=True, help="Let other machines connect; needs --auth-token-file.")
 @click.option(
     "--max-body", type=click.IntRange(min=1), default=64 * 1024**2, show_default=True,

@@ -10,6 +10,7 @@ import click
 
 from bamboo_logmetrics.cli import summary_text
 from bamboo_logmetrics.cli.exit_codes import UNUSABLE
+from bamboo_logmetrics.cli.filter_options import files_argument
 from bamboo_logmetrics.cli.formatting import plural, printable, reading_progress, tolerate_broken_pipe
 from bamboo_logmetrics.cli.summing_options import fetch_prices, summing_options
 from bamboo_logmetrics.cli.terminal import check_stdout
@@ -22,7 +23,7 @@ _STDOUT = "-"
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+@files_argument
 @click.option(
     "-o",
     "--output",

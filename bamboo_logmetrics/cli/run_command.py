@@ -60,7 +60,8 @@ def run(ctx: click.Context, log: str, hosts: tuple[str, ...], command: tuple[str
         os.makedirs(directory, exist_ok=True)
     except OSError as error:
         refuse(log, f"its directory cannot be made ({error.strerror})", "give another --log")
-    sys.stdout.flush()
+    if getattr(sys, "stdout", None) is not None:  # the program may need none
+        sys.stdout.flush()
     try:
         os.execvpe(program[0], program, environment(log, hosts, os.environ))  # noqa: S606 - a shell would take signals
     except FileNotFoundError:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
 from bamboo_logmetrics.cli.extras import exit_for_missing_extra
+from bamboo_logmetrics.cli.filter_options import files_argument
 from bamboo_logmetrics.cli.formatting import (
     as_json,
     plural,
@@ -24,6 +25,7 @@ from bamboo_logmetrics.cli.formatting import (
     progress_bar,
     tolerate_broken_pipe,
 )
+from bamboo_logmetrics.cli.terminal import check_stdout
 from bamboo_logmetrics.logfiles.discovery import find_logs, size_of
 from bamboo_logmetrics.system import FS
 
@@ -66,7 +68,7 @@ def _destination_options() -> list[click.Option]:
 
 
 @click.command(cls=_ShipCommand)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@files_argument
 @click.option("--url", help="URL of the server, such as http://localhost:3100; the destination's path is appended.")
 @click.option("--follow", is_flag=True, help="Go on at the end: deliver lines that are appended, until stopped.")
 @click.option("--status", "show", is_flag=True, help="Show how far these logs are shipped, and ship nothing.")
@@ -76,14 +78,20 @@ def _destination_options() -> list[click.Option]:
 @click.option("--service", default="", help="Service of lines without service_name.  [default: the log's name]")
 @click.option("--env", default="", help="Environment of lines without env, such as production.")
 @click.option("--user", default="", help="User for basic authentication; give the password by file or environment.")
-@click.option("--password-file", default="", help="File with the password.")
-@click.option("--token-file", default="", help="File with a bearer token.")
-@click.option("--api-key-file", default="", help="File with an Elasticsearch API key.")
+@click.option("--password-file", default="", type=click.Path(), help="File with the password.")
+@click.option("--token-file", default="", type=click.Path(), help="File with a bearer token.")
+@click.option("--api-key-file", default="", type=click.Path(), help="File with an Elasticsearch API key.")
 @click.option("--tenant", default="", help="Tenant of Loki, sent as X-Scope-OrgID.")
-@click.option("--ca", default="", help="File with the certificates to trust, in place of the system's.")
-@click.option("--cert", default="", help="File with the client's certificate.")
-@click.option("--key", default="", help="File with the certificate's key.")
-@click.option("--checkpoint-dir", help="Directory of checkpoints and dead letters.  [default: that of the log]")
+@click.option(
+    "--ca", default="", type=click.Path(), help="File with the certificates to trust, in place of the system's."
+)
+@click.option("--cert", default="", type=click.Path(), help="File with the client's certificate.")
+@click.option("--key", default="", type=click.Path(), help="File with the certificate's key.")
+@click.option(
+    "--checkpoint-dir",
+    type=click.Path(file_okay=False),
+    help="Directory of checkpoints and dead letters.  [default: that of the log]",
+)
 @click.option(
     "--dead-letter-bytes",
     type=click.IntRange(min=0),
@@ -232,6 +240,7 @@ def _summary(result: Shipped) -> str:
 def _show_status(files: tuple[str, ...], directory: str | None, form: str) -> None:
     from bamboo_logmetrics.ship import status
 
+    check_stdout()
     logs = status(files, checkpoint_dir=directory)
     with tolerate_broken_pipe():
         if form == "json":

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from bamboo_logmetrics.cli import summary_text
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
+from bamboo_logmetrics.cli.filter_options import files_argument
 from bamboo_logmetrics.cli.formatting import (
     output_width,
     print_table,
@@ -58,7 +59,7 @@ class _Condition(click.ParamType[Any, str]):
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@files_argument
 @click.option("--by", type=click.Choice(get_args(By)), help="Show a row for each value of this.")
 @summing_options
 @click.option("--compare", type=click.Choice(["previous"]), help="Compare with the period before --since.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bamboo_logmetrics.cli.filter_options import model_option, since_option, until_option
+from bamboo_logmetrics.cli.filter_options import model_option, since_option, tz_option, until_option
 from bamboo_logmetrics.cli.formatting import printable
 from bamboo_logmetrics.reading.summary import price_updates
 
@@ -22,9 +22,7 @@ _OPTIONS = (
     click.option(
         "--update-prices", is_flag=True, help="Fetch the newest prices before; nothing else uses the network."
     ),
-    click.option(
-        "--tz", default="local", show_default=True, metavar="ZONE", help="The time zone, such as Europe/Berlin."
-    ),
+    tz_option,
 )
 
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 import io
 import math
 import select
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.status import Status
 
-from bamboo_logmetrics.cli.exit_codes import TERMINATED
-from bamboo_logmetrics.cli.filter_options import filter_options
+from bamboo_logmetrics.cli.filter_options import files_argument, filter_options, hidden_where_option
 from bamboo_logmetrics.cli.formatting import tolerate_broken_pipe
 from bamboo_logmetrics.cli.tail_screen import Screen
 from bamboo_logmetrics.cli.tail_text import LineText
@@ -50,7 +47,7 @@ class _Count(click.ParamType[Any, str]):
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+@files_argument
 @click.option("-f", "-F", "--follow", is_flag=True, help="Go on with the lines that are appended, through rotation.")
 @click.option("-n", "--lines", type=_Count(), metavar="LINES", help="Begin with the last LINES lines: 10; +1 for all.")
 @click.option("--all", "whole", is_flag=True, help="Begin with the first line.")
@@ -62,8 +59,8 @@ class _Count(click.ParamType[Any, str]):
     show_default=True,
     help="text and table are columns for people; json is the lines as they are in the files.",
 )
-@click.option("--tz", default="local", show_default=True, metavar="ZONE", help="The time zone, such as Europe/Berlin.")
 @filter_options
+@hidden_where_option
 def tail(
     *, files: tuple[str, ...], follow: bool, lines: Any, whole: bool, form: str, tz: str, filters: Filters
 ) -> None:
@@ -76,7 +73,7 @@ def tail(
     of other programs are dimmed. What is not shown although it may be a line is counted at the end, on standard error.
 
     \b
-    Exit code: 0 done, 2 bad usage, 130 interrupted, 143 ended by SIGTERM.
+    Exit code: 0 done, 2 bad usage, 130 interrupted, 143 ended by SIGTERM, 129 by SIGHUP.
 
     \b
     bamboo-logmetrics tail -f logs/agent.jsonl
@@ -97,10 +94,10 @@ def tail(
         count = _LINES
     of_stdin = None if follow or not isinstance(lines, int) else lines
     screen = Screen(make_matcher(filters), None if form == "json" else LineText(zone=zone), of_stdin=of_stdin)
-    with tolerate_broken_pipe(), _ending_at_sigterm():
+    with tolerate_broken_pipe():
         try:
             _show(files, screen, count, follow=follow)
-        except (KeyboardInterrupt, SystemExit):
+        except KeyboardInterrupt:
             screen.end_early()
             raise
 
@@ -195,17 +192,3 @@ class _Search:
             self._status = None
 
     close = stop
-
-
-@contextmanager
-def _ending_at_sigterm() -> Iterator[None]:
-    """Have SIGTERM end the command as Ctrl-C does, with a terminal in order."""
-
-    def end(*_: object) -> None:
-        raise SystemExit(TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

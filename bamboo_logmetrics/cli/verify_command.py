@@ -6,6 +6,7 @@ import click
 
 from bamboo_logmetrics import reading
 from bamboo_logmetrics.cli.exit_codes import FAILED, OK
+from bamboo_logmetrics.cli.filter_options import files_argument
 from bamboo_logmetrics.cli.formatting import print_json, printable, progress_bar, show_report, tolerate_broken_pipe
 from bamboo_logmetrics.cli.terminal import check_stdout
 
@@ -13,7 +14,7 @@ _LONG = 100 * 1024 * 1024  # bytes; a shorter log is read before anyone could lo
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@files_argument
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="The form of the report.")
 @click.option(
     "--complete", is_flag=True, help="Also count as missing what retention has removed, and acknowledged losses."

@@ -42,13 +42,16 @@ def find_log(path: AnyPath) -> str:
         return STDIN
     real = os.path.realpath(os.fsdecode(path))
     try:
-        regular = stat.S_ISREG(os.stat(real).st_mode)
+        mode = os.stat(real).st_mode
     except (FileNotFoundError, NotADirectoryError):
         if not _existing(FS(), real):
             msg = f"no such log: {os.fsdecode(path)}; give the path of a log file, or a pattern such as 'logs/*.jsonl'"
             raise FileNotFoundError(msg) from None
-        regular = True
-    if not regular:
+        mode = stat.S_IFREG
+    if stat.S_ISFIFO(mode):
+        msg = f"{os.fsdecode(path)} is not a regular file, but a pipe; give - and send it to standard input"
+        raise ConfigError(msg)
+    if not stat.S_ISREG(mode):
         msg = f"{os.fsdecode(path)} is not a regular file; give the path of a log file"
         raise ConfigError(msg)
     directory, name = os.path.split(real)
@@ -69,7 +72,7 @@ def _matching(pattern: str) -> list[str]:
         return [find_log(pattern)]
     logs = [find_log(path) for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
     if not logs:
-        msg = f"no file matches {pattern}"
+        msg = f"no file matches {pattern}; give a path or a quoted pattern that does, such as 'logs/*.jsonl'"
         raise FileNotFoundError(msg)
     return logs
 

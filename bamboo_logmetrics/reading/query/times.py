@@ -10,6 +10,7 @@ from bamboo_logmetrics.errors import ConfigError
 _AGO = re.compile(r"(\d{1,9})\s*([smhdw])", re.ASCII)
 _FRACTION = re.compile(r"\.(\d+)", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SHOWN = "%Y-%m-%dT%H:%M:%SZ"
 _DAYS = {"today": 0, "yesterday": -1, "tomorrow": 1}
 
 
@@ -32,6 +33,13 @@ def find_time(value: str | datetime, zone: tzinfo | None, now: datetime) -> date
     except (ValueError, OverflowError, OSError):
         msg = f"unknown time {str(value)!r:.80}; use one such as 2026-11-30, 2026-11-30T14:00, 2h, 7d or yesterday"
         raise ConfigError(msg) from None
+
+
+def check_order(since: datetime | None, until: datetime | None) -> None:
+    """Raise ConfigError if the end of a period is before its beginning."""
+    if since is not None and until is not None and since > until:
+        msg = f"no time is after {since:{_SHOWN}} (--since) and before {until:{_SHOWN}} (--until); exchange them"
+        raise ConfigError(msg)
 
 
 def _parse(text: str, zone: tzinfo | None, now: datetime) -> datetime:

@@ -12,7 +12,7 @@ from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.logfiles.discovery import AnyPath
 from bamboo_logmetrics.reading.query.connection import close_outside, with_connection
 from bamboo_logmetrics.reading.query.loading import Loaded, Progress, load
-from bamboo_logmetrics.reading.query.times import find_time
+from bamboo_logmetrics.reading.query.times import check_order, find_time
 from bamboo_logmetrics.reading.query.views import create_views
 from bamboo_logmetrics.reading.summary.measures import (
     KINDS_OF_ITEMS,
@@ -136,6 +136,7 @@ def select(
     zone, now = find_zone(tz), datetime.now(timezone.utc)
     begin = None if since is None else find_time(since, zone, now)
     end = None if until is None else find_time(until, zone, now)
+    check_order(begin, end)
     return Selection(begin, end, model, project)
 
 

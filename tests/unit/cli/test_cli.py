@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import errno
 import os
 import runpy
 import shlex
 import subprocess
 import sys
 
+import click
 import pytest
+from click.testing import CliRunner
 from support.programs import ENVIRONMENT, PROGRAM, run_code
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.cli import main
+from bamboo_logmetrics.cli.commands import cli
 
 
 def test_version(run):
@@ -45,7 +49,7 @@ def test_help_names_the_completion(run):
     [
         "verify FILE", "summary FILE", "summary FILE --format json", "query FILE", "query FILE --format csv",
         "query FILE --sql 'SELECT 1'", "report FILE -o -", "report FILE -o new.html", "tail FILE",
-        "export FILE --format tagged", "config lnav", "config elasticsearch", "config kibana",
+        "export FILE --format tagged", "completion bash", "demo", "ship FILE --status", "config lnav", "config elasticsearch", "config kibana",
     ],
 )  # fmt: skip
 def test_without_standard_output(command, path, tmp_path):
@@ -133,3 +137,102 @@ def test_ctrl_c_while_it_is_imported(monkeypatch, capsys):
         main()
     assert ended.value.code == 130
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    "command", ["--help", "query --help", "completion bash", "verify FILE", "summary FILE", "tail FILE"]
+)
+def test_a_full_disk_behind_stdout(command, path):
+    """An output that cannot be written is one line with a remedy, not a traceback."""
+    with blm.open_log(path) as log:
+        log.info("ready")
+    text = f"exec {shlex.join(PROGRAM)} {command.replace('FILE', path.name)} >/dev/full"
+    done = subprocess.run(
+        text, shell=True, stderr=subprocess.PIPE, text=True, check=False, cwd=path.parent, env=ENVIRONMENT
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "Error: No space left on device; make room there, or use another place\n",
+    )
+
+
+def test_main_says_what_cannot_be_written(monkeypatch, capsys):
+    """The entry point turns an error of stdout into one line, also where it comes with the last flush."""
+
+    class Full:
+        @staticmethod
+        def write(_):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        @staticmethod
+        def flush():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        @staticmethod
+        def fileno():
+            raise OSError
+
+    for command in ("--help", "--version"):
+        monkeypatch.setattr(sys, "argv", ["bamboo-logmetrics", command])
+        monkeypatch.setattr(sys, "stdout", Full)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        assert capsys.readouterr().err == "Error: No space left on device; make room there, or use another place\n"
+
+
+def test_main_without_stdout(monkeypatch):
+    """Without standard output there is nothing to flush."""
+    monkeypatch.setattr(sys, "argv", ["bamboo-logmetrics", "--version"])
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+
+
+def test_a_program_needs_no_stdout(tmp_path):
+    """run starts a program also where standard output is closed."""
+    text = f"exec {shlex.join(PROGRAM)} run --log a.jsonl -- sh -c 'exit 7' >&-"
+    done = subprocess.run(
+        text, shell=True, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path, env=ENVIRONMENT
+    )
+    assert (done.returncode, done.stderr) == (7, "")
+
+
+def _parameters(command, names=()):
+    yield from (("/".join(names), parameter) for parameter in command.params)
+    for name, each in getattr(command, "commands", {}).items():
+        yield from _parameters(each, (*names, name))
+
+
+def test_files_are_completed():
+    """A shell completes the names of files for each argument and option that takes one."""
+    context = click.Context(cli)
+    for name in {*cli.list_commands(context)} - {"proxy"}:
+        command = cli.get_command(context, name)
+        assert command is not None
+        for place, parameter in _parameters(command, (name,)):
+            text = getattr(parameter, "help", None) or ""
+            if "FILE" in (parameter.metavar or "") or text.startswith("File with"):
+                assert isinstance(parameter.type, click.Path), (place, parameter.name)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("command", ["summary", "verify", "export", "ship", "query", "tail", "report"])
+def test_shells_are_asked_for_files(shell, command):
+    """Behind each command that reads logs, a shell is told that it is to complete files."""
+    words = {"COMP_WORDS": f"bamboo-logmetrics {command} lo", "COMP_CWORD": "lo" if shell == "fish" else "2"}
+    variable = {"_BAMBOO_LOGMETRICS_COMPLETE": f"{shell}_complete"}
+    done = CliRunner().invoke(cli, [], prog_name="bamboo-logmetrics", env={**words, **variable})
+    assert "file" in done.stdout.split("\n")[0]
+
+
+def test_links_that_lead_back_and_pipes(run, tmp_path):
+    """A file that cannot be read as a log is an error with a remedy."""
+    os.symlink("loop", tmp_path / "loop")
+    os.mkfifo(tmp_path / "pipe")
+    for command in ("summary", "tail", "query", "verify"):
+        assert "leads back to itself" in run(command, tmp_path / "loop").stderr
+        assert "give - and send it to standard input" in run(command, tmp_path / "pipe").stderr
+        assert "quoted pattern" in run(command, tmp_path / "*.none").stderr

@@ -3,12 +3,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
+import subprocess
+import sys
 
 from support.programs import start
 from support.tools import flat
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.cli import demo_command
 
 
 def test_demo(run, tmp_path):
@@ -80,8 +84,10 @@ def test_demo_in_a_new_directory():
     with start("demo") as process:
         out, error = process.communicate(timeout=30)
     assert (process.returncode, error) == (0, b"")
-    [path] = re.findall(r"bamboo-logmetrics verify (/.*)", out.decode())
+    [(program, path)] = re.findall(r"\n  (.*) verify (/.*)", out.decode())
     assert blm.verify(path).ok
+    done = subprocess.run(f"{program} verify {path}", shell=True, capture_output=True, check=False)
+    assert done.returncode == 0
     shutil.rmtree(os.path.dirname(path))
 
 
@@ -91,3 +97,17 @@ def test_demo_where_nothing_can_be_written(run, tmp_path):
     result = run("demo", "--dir", tmp_path / "file" / "sub")
     assert result.exit_code == 2
     assert "Not a directory" in result.stderr
+
+
+def test_the_commands_to_try_start_as_this_one(monkeypatch, tmp_path):
+    """The demo prints commands that work where it runs: by name, by path, or by a module."""
+    program = tmp_path / "my bin" / "bamboo-logmetrics"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(program)])
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert demo_command._program() == "bamboo-logmetrics"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert demo_command._program() == f"'{program}'"
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "__main__.py")])
+    assert demo_command._program() == f"{shlex.quote(sys.executable)} -m bamboo_logmetrics"

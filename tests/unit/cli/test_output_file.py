@@ -31,3 +31,23 @@ def test_after_an_exception_there_is_no_file(tmp_path, error):
         file.write(b"half")
         raise error
     assert not list(tmp_path.iterdir())
+
+
+def test_the_name_comes_with_the_whole_file(tmp_path):
+    """Until it is whole, a file does not have its name; one that was made meanwhile is kept."""
+    path = tmp_path / "x"
+    with open_output(str(path)) as file:
+        file.write(b"data")
+        assert not path.exists()
+    assert [*tmp_path.iterdir()] == [path]
+    with pytest.raises(click.UsageError, match="exists"), open_output(str(tmp_path / "y")) as file:
+        (tmp_path / "y").write_bytes(b"of another program")
+    assert (tmp_path / "y").read_bytes() == b"of another program"
+    assert len([*tmp_path.iterdir()]) == 2
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    """The error names the file that was asked for, not the temporary one."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(NotADirectoryError, match="file/x"), open_output(str(tmp_path / "file" / "x")):
+        pass
