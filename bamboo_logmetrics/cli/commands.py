@@ -13,6 +13,7 @@ from bamboo_logmetrics.cli.error_text import error_text
 from bamboo_logmetrics.cli.exit_codes import INTERRUPTED, UNUSABLE
 from bamboo_logmetrics.cli.formatting import printable
 from bamboo_logmetrics.cli.signals import SignalInterrupt, interrupt_at_signals
+from bamboo_logmetrics.cli.stdout import discard_unwritable
 from bamboo_logmetrics.errors import BambooLogError
 
 # the module of each command, and its name there; it is imported when it is run, so that each starts fast
@@ -67,6 +68,7 @@ class _Group(click.Group):
             ctx.exit(INTERRUPTED)
         except (BambooLogError, OSError) as error:
             click.echo(f"Error: {printable(error_text(error))}", err=True)
+            discard_unwritable()
             ctx.exit(UNUSABLE)
 
 

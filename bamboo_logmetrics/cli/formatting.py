@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
+from bamboo_logmetrics.cli.stdout import discard_stdout
 from bamboo_logmetrics.reading import Finding, Report, WriterReport
 
 MOST_SHOWN = 20  # writers, problems and notes that a text shows
@@ -34,7 +34,7 @@ def tolerate_broken_pipe() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit would fail again
+        discard_stdout()
 
 
 def printable(text: str) -> str:
