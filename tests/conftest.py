@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import subprocess
 import sys
@@ -26,9 +27,15 @@ settings.load_profile("tests")
 
 
 def pytest_configure(config):
-    """Make Ctrl-C work, also in the programs that tests start, when a shell runs the suite in the background."""
+    """Make signals and terminals what tests expect, also in programs that they start, whatever started the suite."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "PYTHONUNBUFFERED"):
+        os.environ.pop(name, None)
+    os.environ["TERM"] = "xterm"
 
 
 def pytest_collection_finish(session):

@@ -123,6 +123,7 @@ def _work(log: BoundLog, number: int) -> None:
         log.emit(completed, model=model)
         for call in range(rng.randrange(3)):
             log.emit(_call(rng, session_id, round_id, call))
+        log.flush()  # the queue is small, and this phase is to lose nothing
         if count % 10 == 0:
             log.info("cache warmed", entries=rng.randrange(100, 500))
 

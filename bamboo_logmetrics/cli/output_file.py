@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 import click
@@ -31,6 +31,9 @@ def open_output(output: str | None) -> Iterator[IO[bytes]]:
         stream.flush()
         return
     _check_new(output)
+    if not os.path.basename(output):
+        msg = f"{output!r} is not the name of a file; give one with -o"
+        raise click.UsageError(msg)
     folder = os.path.dirname(output)
     temporary = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")
     try:
@@ -46,7 +49,8 @@ def open_output(output: str | None) -> Iterator[IO[bytes]]:
         _check_new(output)
         os.rename(temporary, output)
     except BaseException:
-        os.unlink(temporary)
+        with suppress(FileNotFoundError):  # it has its name already
+            os.unlink(temporary)
         raise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bamboo_logmetrics.format.header import MAX_SEQ
 from bamboo_logmetrics.format.layouts import find_ids
 
 _MOST_WRITERS = 10_000  # that are kept, over all logs: those that wrote last
@@ -23,7 +24,8 @@ class GapCounter:
         """Note a line of a log, with its flat record or its kind; return how many lines are missing before it."""
         if isinstance(flat, dict):
             writer, seq = flat.get("writer"), flat.get("seq")
-            return self._note(log, writer, seq) if isinstance(writer, str) and type(seq) is int else 0
+            is_numbered = isinstance(writer, str) and type(seq) is int and 1 <= seq <= MAX_SEQ
+            return self._note(log, str(writer), int(seq or 0)) if is_numbered else 0
         for writer, seq in find_ids(line):  # a broken line is counted as such, and not as missing too
             if self._last.get((log, writer)) == seq - 1:  # any other number may be damaged
                 self._last[log, writer] = seq

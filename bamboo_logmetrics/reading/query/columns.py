@@ -33,7 +33,8 @@ CHECKED = ("v",)  # what ``VALID`` needs beside them
 NUMBERED = f"event IS NOT NULL AND regexp_full_match(writer, '[0-9a-f]{{20}}') AND seq BETWEEN 1 AND {MAX_SEQ}"
 # before it is loaded: its time is one that logs write, and that Python has too, in every zone
 VALID = (
-    f"v = 1 AND {NUMBERED} AND timestamp LIKE '____-__-__T__:__:__.______Z' AND "
+    f"v = 1 AND {NUMBERED} AND timestamp LIKE '____-__-__T__:__:__.______Z' "
+    "AND NOT contains(timestamp, ' ') AND NOT contains(timestamp, 'T24') AND "
     "TRY_CAST(timestamp AS TIMESTAMP) BETWEEN TIMESTAMP '0001-01-03 00:00:00' AND TIMESTAMP '9999-12-29 00:00:00'"
 )
 

@@ -62,8 +62,8 @@ def open_connection() -> Iterator[tuple[DuckDBPyConnection, str]]:
 def with_connection(work: Callable[[DuckDBPyConnection, str], Result]) -> Result:
     """Return the result of ``work`` on an empty database and its directory, as :func:`open_connection` gives them.
 
-    The work is done in a thread of its own: within a statement, DuckDB does not look for signals, so that Ctrl-C would
-    wait for its end.
+    All of it is done in a thread of its own: within a statement, DuckDB does not look for signals, so that Ctrl-C would
+    wait for its end, and only the main thread is interrupted.
 
     Raises ConfigError if the package duckdb is not installed, or if the memory of the database does not suffice.
     """
@@ -71,33 +71,37 @@ def with_connection(work: Callable[[DuckDBPyConnection, str], Result]) -> Result
     import duckdb
 
     future: Future[Result] = Future()
+    opened: list[DuckDBPyConnection] = []
 
     def run() -> None:
         try:
-            future.set_result(work(connection, folder))
+            with open_connection() as (connection, folder):
+                opened.append(connection)
+                result = work(connection, folder)
+            future.set_result(result)
         except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
             future.set_exception(error)
 
-    with open_connection() as (connection, folder):
-        worker = threading.Thread(target=run, name="bamboo-query", daemon=True)
-        try:
-            worker.start()
-            while not future.done():
-                wait([future], timeout=_LOOK_EVERY)
-            return future.result()
-        except duckdb.OutOfMemoryException as error:
-            msg = f"out of memory at {_MEMORY}; read less at a time: fewer files, or fewer columns of a statement"
-            raise ConfigError(msg) from error
-        except KeyboardInterrupt:
-            for _ in range(_TIMES):  # it ends at the statement that runs now, or at the next one
-                if future.done():
-                    break
+    worker = threading.Thread(target=run, name="bamboo-query", daemon=True)
+    try:
+        worker.start()
+        while not future.done():
+            wait([future], timeout=_LOOK_EVERY)
+        return future.result()
+    except duckdb.OutOfMemoryException as error:
+        msg = f"out of memory at {_MEMORY}; read less at a time: fewer files, or fewer columns of a statement"
+        raise ConfigError(msg) from error
+    except KeyboardInterrupt:
+        for _ in range(_TIMES):  # it ends at the statement that runs now, or at the next one
+            if future.done():
+                break
+            for connection in opened:
                 connection.interrupt()
-                wait([future], timeout=_AGAIN)
-            raise
-        finally:
-            if future.done():  # else it waits for standard input, and ends with the process
-                worker.join()
+            wait([future], timeout=_AGAIN)
+        raise
+    finally:
+        if future.done():  # else it waits for standard input, and ends with the process, as its directory does
+            worker.join()
 
 
 def use_disk(connection: DuckDBPyConnection, folder: str) -> None:

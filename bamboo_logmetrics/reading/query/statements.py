@@ -14,7 +14,7 @@ from bamboo_logmetrics.logfiles.discovery import AnyPath
 from bamboo_logmetrics.reading.filters import Filters
 from bamboo_logmetrics.reading.query.columns import COLUMNS, LINE
 from bamboo_logmetrics.reading.query.conditions import VIEWS, condition_of, sql_error
-from bamboo_logmetrics.reading.query.connection import close_outside, open_connection
+from bamboo_logmetrics.reading.query.connection import close_outside, open_connection, with_connection
 from bamboo_logmetrics.reading.query.loading import Loaded, Progress, create_lines, load
 from bamboo_logmetrics.reading.query.views import create_views
 
@@ -56,9 +56,13 @@ def check_statement(statement: str, option: str = "--sql") -> None:
 
     Raises ConfigError unless it is one SELECT over the views.
     """
-    with open_connection() as (connection, _), _told(option):
-        import duckdb
+    with_connection(lambda connection, _: _check(connection, statement, option))
 
+
+def _check(connection: DuckDBPyConnection, statement: str, option: str) -> None:
+    import duckdb
+
+    with _told(option):
         statements = duckdb.extract_statements(statement)
         kinds = [str(each.type).rpartition(".")[2] for each in statements]
         if kinds != ["SELECT"] or _NO_SELECT.match(statement):

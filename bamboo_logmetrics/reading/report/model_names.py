@@ -44,7 +44,8 @@ _NUMBERED = re.compile(r"[0-9]{1,3}[a-z]?", re.ASCII)  # behind a word, as in "l
 _SEPARATORS = re.compile(r"([-_.:/ ]+)", re.ASCII)
 # the names of owners, which may be public words by chance
 _OWNERS = re.compile(
-    r"(?:accounts|projects)/(?!fireworks/)([^/]+)|(?:^|/)ft:[^:]*:(.*)|(?:^|/)arn:[^/]*:([0-9]+:[^/]*)", re.DOTALL
+    r"(?:accounts|projects)/(?!fireworks/)([^/]+)|(?:^|[/:])ft:[^:]*:(.*)|(?:^|[/:])arn:[^/]*:([0-9]+:[^/]*)|://([^/]*)",
+    re.DOTALL,
 )
 
 

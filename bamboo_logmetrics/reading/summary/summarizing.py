@@ -78,7 +78,10 @@ class Selection:
         until = self.until or last
         if self.since is None or until is None:
             return None
-        return Selection(self.since - (until - self.since), self.since, self.model, self.project)
+        try:
+            return Selection(self.since - (until - self.since), self.since, self.model, self.project)
+        except OverflowError:  # before the year 1
+            return None
 
 
 def summarize(

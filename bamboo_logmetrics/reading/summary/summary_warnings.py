@@ -24,7 +24,8 @@ _WRITERS = """
             arg_max(event = 'system.worker_stopped' AND plain IS DISTINCT FROM true AND source IS NULL, seq) AS ended
         FROM (
             SELECT writer, seq, event, plain, source FROM lines
-            UNION ALL SELECT DISTINCT writer, seq, NULL, NULL, NULL FROM broken_lines
+            UNION ALL SELECT DISTINCT writer, seq, NULL, NULL, NULL
+            FROM broken_lines ANTI JOIN lines USING (writer, seq)
         ) GROUP BY writer
     )
 """

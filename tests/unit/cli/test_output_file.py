@@ -51,3 +51,11 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NotADirectoryError, match="file/x"), open_output(str(tmp_path / "file" / "x")):
         pass
+
+
+@pytest.mark.parametrize("name", ["", "folder/"])
+def test_a_name_that_is_none(tmp_path, name):
+    """An empty name is refused before anything is read."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(click.UsageError, match="give one with -o"), open_output(name and f"{tmp_path}/new/"):
+        pass

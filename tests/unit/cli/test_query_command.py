@@ -228,7 +228,9 @@ def test_a_statement_that_takes_long_can_be_interrupted(queried_log, tmp_path):
     sql = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"
     command = [*PROGRAM, str(queried_log), "--sql", sql, "-o", str(tmp_path / "output")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=env) as process:
-        while not os.listdir(tmp_path / "t"):  # until it has a database
+        while not (
+            list(tmp_path.glob(".*.tmp")) and os.listdir(tmp_path / "t")
+        ):  # until it has an output and a database
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130

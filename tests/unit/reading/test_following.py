@@ -15,6 +15,7 @@ from bamboo_logmetrics.reading import following as module
 from bamboo_logmetrics.reading.following import LogTail, find_start
 from bamboo_logmetrics.reading.lines import flat_line
 from bamboo_logmetrics.system import FS
+from bamboo_logmetrics.testing import ManualClock
 
 
 @dataclass
@@ -404,11 +405,11 @@ def test_lines_of_several_logs_come_in_order_of_time(tmp_path, reading):
 def test_logs_of_other_layouts_come_in_order_of_time(tmp_path, reading):
     """Each layout has a key of its own for the time."""
     layouts = ("native", "ecs", "otel")
-    logs = {layout: blm.open_log(tmp_path / f"{layout}.jsonl", layout=layout) for layout in layouts}
+    clock = ManualClock()
+    logs = {layout: blm.open_log(tmp_path / f"{layout}.jsonl", layout=layout, clock=clock) for layout in layouts}
     for number in range(6):
-        log = logs[layouts[number % 3]]
-        log.info(f"line {number}")
-        log.flush()
+        clock.advance(1)
+        logs[layouts[number % 3]].info(f"line {number}")
     for log in logs.values():
         log.close()
     reader = reading(tmp_path / "*.jsonl")

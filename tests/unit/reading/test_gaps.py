@@ -48,3 +48,10 @@ def test_few_writers_are_kept(monkeypatch):
     counter = GapCounter()
     assert missing([LINES[0]], counter, "a") + missing([LINES[0]], counter, "b") == [0, 0]
     assert missing([LINES[3]], counter, "a") == [0]
+
+
+def test_a_number_that_no_line_has():
+    """A number beyond those of writers is no gap, and hides none."""
+    far = LINES[1].replace(b'"seq":2', b'"seq":99999999999999999999')
+    assert far != LINES[1]
+    assert missing([LINES[0], far, LINES[3]]) == [0, 0, 2]

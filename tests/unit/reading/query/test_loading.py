@@ -110,6 +110,8 @@ NO_LINES = {
     "a time after the year 9999": (line(9, timestamp="9999-12-31T23:59:59-02:00"), "broken"),
     "a time before the year 1": (line(9, timestamp="0001-01-01T00:00:00+02:00"), "broken"),
     "a time without a zone": (line(9, timestamp="2026-11-30T12:00:00"), "broken"),
+    "a 25th hour": (line(9, timestamp="2026-11-30T24:00:00.000000Z"), "broken"),
+    "a time with a space": (line(9, timestamp="2026-11-30T 2:00:00.000000Z"), "broken"),
     "a day": (line(9, timestamp="2026-11-30"), "broken"),
     "a number beyond all writers": (line(2**63), "broken"),
     "a number beyond 64 bits": (line(2**64 + 1), "broken"),

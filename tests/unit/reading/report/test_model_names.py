@@ -39,6 +39,8 @@ OWNED = {
     "gpt-4o-acme-prod": "gpt-4o-*",
     "acme_corp/gpt-4o": "*/gpt-4o",
     "https://llm.acme.example/v1/gpt-4": "*/v1/gpt-4",
+    "https://10.1.2.3:8000/v1/gpt-4": "*/v1/gpt-4",
+    "openai:ft:gpt-4o:nova::1": "openai:ft:gpt-4o:*",
     "x@acme.example": "*",
     "\u6570\u636e-gpt-4": "*-gpt-4",
     "acme\ngpt-4": "*-4",

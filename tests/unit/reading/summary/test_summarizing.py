@@ -320,6 +320,11 @@ def test_an_empty_key(path, by):
     assert [(row.key, row.rounds) for row in summary.rows] == [(None, 2)]
 
 
+def test_no_period_before_the_first_year(path):
+    """A period that would begin before the year 1 is none."""
+    assert summed(path, [ROUND], since="1000-01-01", compare="previous").previous is None
+
+
 def test_an_empty_log(path):
     """A log without lines has zeros, no times and no warnings."""
     summary = summed(path, [])

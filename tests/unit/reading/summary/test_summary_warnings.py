@@ -42,6 +42,10 @@ CASES = {
         as_bytes(lines(ROUND | {"timestamp": "soon"})) * 2,
         {"broken_lines": 2, "repeated_lines": 1},
     ),
+    "a broken line with the number of another": (
+        as_bytes([*lines(ROUND, ROUND | {"timestamp": "soon"}), lines(ROUND, ROUND)[1]]),
+        {"broken_lines": 1},
+    ),
     "a newer version": (as_bytes([*lines(ROUND), lines()[0] | {"v": 2}]), {"newer_lines": 1}),
 }
 
