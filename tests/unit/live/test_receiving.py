@@ -40,12 +40,20 @@ def rounds_in(path):
     return collections.Counter(event.round_id for event in lines if isinstance(event, blm.RoundCompleted))
 
 
+def send(client, url, number):
+    """Send a call; again while the answer is 503, as exporters do, because the disk may be slow."""
+    answer = client.post(f"{url}/v1/logs", content=logs_of(call(number)), headers=JSON)
+    while answer.status_code == 503:
+        answer = client.post(f"{url}/v1/logs", content=logs_of(call(number)), headers=JSON)
+    answer.raise_for_status()
+
+
 def send_until_refused(url, numbers, acknowledged):
     """Send calls one after the other until the receiver is gone."""
     with httpx.Client(trust_env=False, timeout=30) as client:
         try:
             for number in numbers:
-                client.post(f"{url}/v1/logs", content=logs_of(call(number)), headers=JSON).raise_for_status()
+                send(client, url, number)
                 acknowledged.append(number)
         except httpx.TransportError:
             pass
