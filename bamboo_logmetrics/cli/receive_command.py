@@ -34,7 +34,7 @@ _MOST_SHOWN = 200  # characters of a path
 )
 @click.option("--allow-remote", is_flag=True, help="Let other machines connect; needs --auth-token-file.")
 @click.option(
-    "--max-body", type=click.IntRange(min=1), default=64 * 1024**2, show_default=True,
+    "--max-body", type=click.IntRange(min=1), default=16 * 1024**2, show_default=True,
     help="Largest body of a request, in bytes, also once it is decompressed.",
 )  # fmt: skip
 @click.option(

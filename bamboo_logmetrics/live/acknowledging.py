@@ -68,10 +68,14 @@ class EventWriter:
 
     def write(self, requests: Sequence[Read]) -> list[Result]:
         """Write the events of some requests, wait until they are in the file, and return what became of each."""
+        before = self._too_large()
         results = [self._emit_all(read) for read in requests]
         if any(isinstance(result, Outcome) for result in results) and not self._is_stored():
             failed = _not_written()
             return [failed if isinstance(result, Outcome) else result for result in results]
+        if lost := self._too_large() - before:
+            self._tell_fault("too_large")
+            return [_without_lost(result, lost) for result in results]
         return results
 
     def close(self) -> None:
@@ -89,6 +93,9 @@ class EventWriter:
             return error
         except NotOtlpError as error:
             return TelemetryError(400, INVALID, str(error))
+        except Exception as error:  # noqa: BLE001 - it must not be sent for ever, nor cost the others of its group
+            self._tell_fault(type(error).__name__)
+            return TelemetryError(400, INVALID, f"the body cannot be used ({type(error).__name__})")
         rejected = new = 0
         for record in records:
             try:
@@ -126,6 +133,10 @@ class EventWriter:
         """Return how many records the log did not take; a plain line has no answer of its own."""
         dropped = self._log.stats().dropped
         return sum(dropped.get(reason, 0) for reason in _REFUSED)
+
+    def _too_large(self) -> int:
+        """Return how many records the log took, and left out because their lines were too long."""
+        return self._log.stats().dropped.get("too_large", 0)
 
     def _is_stored(self) -> bool:
         """Return True if everything that was emitted is in the file, and note it in the store."""
@@ -212,6 +223,14 @@ def _set(answer: asyncio.Future[Outcome], result: Result) -> None:
         answer.set_exception(result)
     else:
         answer.set_result(result)
+
+
+def _without_lost(result: Result, lost: int) -> Result:
+    """Return a result without the events that were lost; which requests of a group they are of is not known."""
+    if isinstance(result, TelemetryError) or not result.events:
+        return result
+    fewer = min(lost, result.events)
+    return Outcome(result.rejected + fewer, f"{fewer} events are too long for a line", result.events - fewer)
 
 
 def _not_written() -> TelemetryError:

@@ -23,6 +23,7 @@ from bamboo_logmetrics.live.telemetry_bodies import (
     EXHAUSTED,
     INVALID,
     ClientLeftError,
+    HeldBytes,
     check_encoding,
     plain_body,
     read_body,
@@ -39,12 +40,14 @@ class ReceiverOptions:
     Args:
         token: the token that exporters have to give as ``Authorization: Bearer``; empty for none.
         max_body: the largest body, in bytes, compressed and plain.
+        max_held: bytes of all bodies that are under way; at least ``max_body``.
         max_concurrent: requests that may be under way.
         timeout: seconds that may pass without a byte of a body.
     """
 
     token: str = ""
-    max_body: int = 64 * 1024 * 1024
+    max_body: int = 16 * 1024 * 1024
+    max_held: int = 128 * 1024 * 1024
     max_concurrent: int = 200
     timeout: float = 30
 
@@ -58,6 +61,7 @@ class Receiver:
 
     Attributes:
         events: the number of events that were written.
+        held: the bytes of bodies that are under way.
     """
 
     def __init__(self, acknowledger: Acknowledger, options: ReceiverOptions) -> None:
@@ -65,6 +69,7 @@ class Receiver:
         self._acknowledger = acknowledger
         self._options = options
         self._under_way = 0
+        self.held = HeldBytes(max(options.max_held, options.max_body))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a connection of the server."""
@@ -117,12 +122,13 @@ class Receiver:
     async def _take(self, headers: dict[bytes, str], receive: Receive, signal: str, encoding: str) -> Outcome:
         options = self._options
         compression = check_encoding(headers.get(b"content-encoding", ""))
-        body = await read_body(receive, options.max_body, options.timeout)
+        with self.held.holding() as take:
+            body = await read_body(receive, options.max_body, options.timeout, take)
 
-        def read() -> Iterable[TelemetryRecord]:
-            return records_of(plain_body(body, compression, options.max_body), signal, encoding)
+            def read() -> Iterable[TelemetryRecord]:
+                return records_of(plain_body(body, compression, options.max_body), signal, encoding)
 
-        return await self._acknowledger.write(read)
+            return await self._acknowledger.write(read)
 
 
 def records_of(body: bytes, signal: str, encoding: str) -> Iterator[TelemetryRecord]:

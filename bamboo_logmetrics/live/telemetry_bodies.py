@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from bamboo_logmetrics.instrument.asgi import Receive
 from bamboo_logmetrics.live.telemetry_answers import TelemetryError
@@ -17,16 +19,46 @@ class ClientLeftError(Exception):
     """The client closed the connection before its body was complete."""
 
 
-async def read_body(receive: Receive, most_bytes: int, timeout: float) -> bytes:
+class HeldBytes:
+    """The bytes of bodies that are being read or wait for the log.
+
+    Args:
+        most: how many there may be together.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0
+
+    @contextmanager
+    def holding(self) -> Iterator[Callable[[int], None]]:
+        """Give a function that takes a number of bytes for the block, and raises TelemetryError if it is too many."""
+        taken = 0
+
+        def take(size: int) -> None:
+            nonlocal taken
+            if self._held + size > self._most:
+                raise TelemetryError(503, EXHAUSTED, "too many bodies wait for the log; send it again")
+            self._held += size
+            taken += size
+
+        try:
+            yield take
+        finally:
+            self._held -= taken
+
+
+async def read_body(receive: Receive, most_bytes: int, timeout: float, take: Callable[[int], None]) -> bytes:
     """Return the body of a request.
 
     Args:
         receive: gives its pieces.
         most_bytes: how large it may be.
         timeout: seconds that may pass before each piece.
+        take: called with the size of each piece; it raises TelemetryError if there is no room.
 
     Raises:
-        TelemetryError: it is too large, or does not come in time.
+        TelemetryError: it is too large, does not come in time, or there is no room for it.
         ClientLeftError: the client is gone.
     """
     body, more = bytearray(), True
@@ -38,10 +70,12 @@ async def read_body(receive: Receive, most_bytes: int, timeout: float) -> bytes:
             raise TelemetryError(408, DEADLINE, text, (b"connection", b"close")) from None
         if message["type"] == "http.disconnect":
             raise ClientLeftError
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > most_bytes:
+        piece = message.get("body", b"")
+        if len(body) + len(piece) > most_bytes:
             raise _too_large(most_bytes)
+        take(len(piece))
+        body += piece
+        more = message.get("more_body", False)
     return bytes(body)
 
 

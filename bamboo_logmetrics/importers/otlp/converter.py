@@ -5,7 +5,7 @@ One call counts once:
 - The calls of an agent program are its log events. Its spans, and what else it sends about the same calls, are not
   written.
 - Of everybody else a span is a call. A log event about the call of a span has the ids of the span, and so the same id;
-  whichever comes first is written.
+  whichever comes first is written. A log event without usage leaves the call to the span.
 - Where the span of a call is inside that of another, the inner one counts, if it has usage.
 - Metrics sum up calls, and are never counted.
 """
@@ -23,7 +23,7 @@ from bamboo_logmetrics.importers.base import ImportedEvent
 from bamboo_logmetrics.importers.otlp import programs, tables
 from bamboo_logmetrics.importers.otlp.attributes import first_label, first_number
 from bamboo_logmetrics.importers.otlp.events import Call, note, session_completed, session_started, tool_called
-from bamboo_logmetrics.importers.otlp.records import LOG, METRIC, SPAN, TelemetryRecord
+from bamboo_logmetrics.importers.otlp.records import LOG, METRIC, SPAN, TelemetryRecord, UnusableRecordError
 from bamboo_logmetrics.importers.values import identifier, label
 from bamboo_logmetrics.usage.genai_attributes import (
     AGENT,
@@ -42,6 +42,7 @@ from bamboo_logmetrics.usage.provider_names import standard_name
 
 UNKNOWN = "not known, kept as plain lines"
 REPEATED = "repeats of what other records tell, not written"
+UNUSABLE = "cannot be used, not written"
 SUMMED = "metrics of calls that logs and spans count, not written"
 _MOST_NAMES = 200  # of each of these; further ones are counted as others
 _OTHERS = "others"
@@ -103,37 +104,48 @@ class Converter:
 
     def __init__(self, on_new_name: Callable[[str, str], None] = _ignore) -> None:
         self._on_new_name = on_new_name
-        self.names: dict[str, dict[str, int]] = {UNKNOWN: {}, REPEATED: {}, SUMMED: {}}
+        self.names: dict[str, dict[str, int]] = {UNKNOWN: {}, REPEATED: {}, SUMMED: {}, UNUSABLE: {}}
         self._sessions = Recent(_MOST_SESSIONS)
         self._parents = Recent(_MOST_SPANS)  # of spans of calls, and of what is above them
         self._counted = Recent(_MOST_SPANS)  # spans of calls that are counted, and of what is above them
         self._programs = programs.ProgramEvents(self)
 
     def events(self, records: Iterable[TelemetryRecord]) -> Iterator[ImportedEvent]:
-        """Yield the events of some records that came together, in order of time."""
+        """Yield the events of some records that came together, in order of time; count those that cannot be used."""
         for record in self.in_order(records):
-            yield from self.events_of(record)
+            try:
+                events = list(self.events_of(record))
+            except Exception:  # noqa: BLE001 - one bad record must not cost the others
+                self.count(UNUSABLE, shown_name(record))
+            else:
+                yield from events
 
     def in_order(self, records: Iterable[TelemetryRecord]) -> list[TelemetryRecord]:
         """Return some records that came together in order of time, and remember which spans are inside others."""
         records = list(records)
         for record in records:
-            if record.signal == SPAN and record.parent_id:
+            if record.signal == SPAN and record.parent_id and record.is_usable:
                 self._parents[record.key] = f"{record.trace_id}:{record.parent_id}"
         return sorted(records, key=lambda one: one.time_ns)
 
     def events_of(self, record: TelemetryRecord) -> Iterable[ImportedEvent]:
-        """Return the events of a record; those of a batch have to come in its order."""
+        """Return the events of a record; those of a batch have to come in its order.
+
+        Raises UnusableRecordError, or anything else by a fault of ours, also on the way.
+        """
+        if not record.is_usable:
+            msg = "its ids are too long"
+            raise UnusableRecordError(msg)
         if record.signal == METRIC:
             return self._metric(record)
         program = programs.program_of(record)
         if program is not None:
             return self._programs.events(record, program)
+        if record.event_name in tables.MESSAGE_EVENTS:
+            return self.repeated(record)
         kind = kind_of(record.attributes)
         if kind is not None:
             return self._call_of_convention(record, kind)
-        if record.event_name in tables.MESSAGE_EVENTS:
-            return self.repeated(record)
         return self.unknown(record)
 
     # -- what becomes no event of ours --------------------------------------------------------------
@@ -273,7 +285,8 @@ class Converter:
 
     def _round(self, record: TelemetryRecord, session_id: str, bound: dict[str, Any]) -> Iterator[ImportedEvent]:
         key, facts = _call_key(record), facts_of(record.attributes)
-        if self._is_counted(key):
+        is_left_to_span = record.signal == LOG and record.trace_id and record.span_id and facts.usage is None
+        if is_left_to_span or self._is_counted(key):
             self.repeated(record)
             return
         if facts.usage is not None:

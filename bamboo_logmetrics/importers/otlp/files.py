@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bamboo_logmetrics.errors import ConfigError
+from bamboo_logmetrics.format.strict_json import encodable
 from bamboo_logmetrics.importers.base import ImportReport
 from bamboo_logmetrics.importers.otlp import json_form
 from bamboo_logmetrics.importers.otlp.records import NotOtlpError, TelemetryRecord
@@ -64,7 +65,7 @@ def _batch(path: Path, report: ImportReport, number: int, raw: bytes) -> Iterato
 def _of_sdk(raw: bytes) -> dict[str, Any] | None:
     """Return an object that the SDK for JavaScript printed; None if it is none."""
     try:
-        document = json.loads(raw)
+        document = encodable(json.loads(raw))
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) and json_form.is_of_sdk(document) else None

@@ -14,6 +14,11 @@ import msgspec
 from bamboo_logmetrics.importers.otlp.records import LOG, METRIC, SPAN, NotOtlpError, Source, TelemetryRecord
 
 _HEX = re.compile(r"[0-9a-fA-F]*")
+_INTEGER = re.compile(r"-?[0-9]{1,20}")
+# an escape of JSON; the group is a surrogate without its other half, as texts have that were cut
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
 _ERROR_CODES = (2, "STATUS_CODE_ERROR")
 _MOST_DEPTH = 64  # of a value
 _LONG = 2**63
@@ -25,11 +30,7 @@ _POINTS = ("sum", "gauge", "histogram", "exponentialHistogram", "summary")
 
 def records_of(data: bytes) -> Iterator[TelemetryRecord]:
     """Yield the records of one JSON object. Raises NotOtlpError, also on the way."""
-    try:
-        document = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        msg = "not JSON"
-        raise NotOtlpError(msg) from None
+    document = _decoded(data)
     known = isinstance(document, dict) and [name for name in _READERS if name in document]
     if not known:
         msg = "not an object of OTLP: it has no resourceLogs, resourceSpans or resourceMetrics"
@@ -38,6 +39,21 @@ def records_of(data: bytes) -> Iterator[TelemetryRecord]:
         raise NotOtlpError(msg)
     for name in known:
         yield from _READERS[name](document)
+
+
+def _decoded(data: bytes) -> Any:
+    """Return the content of JSON; a lone surrogate in it becomes U+FFFD. Raises NotOtlpError."""
+    try:
+        try:
+            return msgspec.json.decode(data)
+        except msgspec.DecodeError:
+            repaired = _ESCAPE.sub(lambda match: rb"\ufffd" if match[1] else match[0], data)
+            if repaired == data:
+                raise
+            return msgspec.json.decode(repaired)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        msg = "not JSON"
+        raise NotOtlpError(msg) from None
 
 
 def _objects(holder: Any, key: str) -> list[Any]:
@@ -122,7 +138,7 @@ def _text(value: Any) -> str:
 
 def _integer(value: Any, below: int = _LONG) -> int | None:
     """Return an integer, which may be written as text; None for anything else."""
-    if isinstance(value, str) and len(value) <= len(str(_ULONG)) and value.lstrip("-").isdecimal():
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
         value = int(value)
     return value if type(value) is int and -below <= value < below else None
 
@@ -214,7 +230,7 @@ def _raw(resource: Any) -> dict[str, Any]:
 def _pair(value: Any) -> int:
     """Return the nanoseconds of a pair of seconds and nanoseconds."""
     if isinstance(value, list) and len(value) == _PAIR and all(type(part) is int and part >= 0 for part in value):
-        return min(int(value[0]) * _BILLION + int(value[1]), _ULONG)
+        return min(int(value[0]) * _BILLION + int(value[1]), _ULONG - 1)
     return 0
 
 

@@ -14,11 +14,16 @@ Attributes = Mapping[str, Any]
 
 _PACK = msgspec.msgpack.Encoder()
 _ID_BYTES = 16
+_TRACE_DIGITS, _SPAN_DIGITS = 32, 16
 _NONE: Attributes = MappingProxyType({})
 
 
 class NotOtlpError(ValueError):
     """A body or a line is not of OTLP; the message does not quote it, since it may hold prompts."""
+
+
+class UnusableRecordError(ValueError):
+    """A record that no event can be made of."""
 
 
 class Source(NamedTuple):
@@ -71,6 +76,12 @@ class TelemetryRecord(NamedTuple):
         """The name of a log record: its attribute ``event.name``, or else its own field; of all else the name."""
         name = self.attributes.get("event.name") if self.signal == LOG else None
         return name if isinstance(name, str) and name else self.name
+
+    @property
+    def is_usable(self) -> bool:
+        """False if its ids are longer than ids can be, so that no line could hold them."""
+        spans = (self.span_id, self.parent_id)
+        return len(self.trace_id) <= _TRACE_DIGITS and all(len(one) <= _SPAN_DIGITS for one in spans)
 
     @property
     def key(self) -> str:

@@ -16,6 +16,7 @@ from support.exporting import JSON, call, log_record, logs_of, metrics_of
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.cli import receive_command
 from bamboo_logmetrics.cli.commands import cli
+from bamboo_logmetrics.live import acknowledging
 from bamboo_logmetrics.live.proxy_traffic import Passed
 
 
@@ -47,6 +48,7 @@ def run(work, *arguments):
     thread.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(receive_command, "_write", writing)
+        patch.setattr(acknowledging, "WAIT_SECONDS", 60.0)  # however busy the disk is
         result = CliRunner().invoke(cli, ["receive", "--listen", url.removeprefix("http://"), *map(str, arguments)])
     ready.set()
     thread.join()

@@ -25,7 +25,7 @@ from bamboo_logmetrics.cli.commands import cli
 from bamboo_logmetrics.importers import AUTO, IMPORTERS, ImportReport, Note
 from bamboo_logmetrics.importers.otlp import converter as converting
 from bamboo_logmetrics.importers.otlp import json_form, protobuf_form
-from bamboo_logmetrics.importers.otlp.converter import REPEATED, SUMMED, UNKNOWN, Converter
+from bamboo_logmetrics.importers.otlp.converter import REPEATED, SUMMED, UNKNOWN, UNUSABLE, Converter
 from bamboo_logmetrics.importers.otlp.records import LOG, METRIC, SPAN, NotOtlpError
 
 OTLP = IMPORTERS["otlp"]
@@ -395,7 +395,8 @@ def test_a_log_event_about_the_call_of_a_span_is_the_same_call():
     """Whichever comes first, the span of a call or the log event about it, both have the same ids."""
     ids = {"traceId": TRACE, "spanId": f"{1:016x}"}
     names = {"event.name": "gen_ai.client.inference.operation.details", "gen_ai.operation.name": "chat"}
-    of_log = events_of(log(5, ids=ids, **names))
+    usage = {"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 1}
+    of_log = events_of(log(5, ids=ids, **names, **usage))
     of_span = events_of(chat(1, 0, 5), kind="spans")
     assert [event.meta.event_id for event, _ in of_log] == [event.meta.event_id for event, _ in of_span]
     assert only(of_log, RoundCompleted)[1]["latency_source"] == "missing"
@@ -403,6 +404,17 @@ def test_a_log_event_about_the_call_of_a_span_is_the_same_call():
     assert (lonely[0].status, lonely[0].error, lonely[1]["session_source"]) == ("error", "X", "missing")
     agent = events_of(log(5, gen_ai__operation__name="invoke_agent", session__id="s"))
     assert [type(event) for event, _ in agent] == [SessionStarted]
+
+
+@pytest.mark.parametrize("name", ["gen_ai.client.inference.operation.details", "gen_ai.choice", "my.event"])
+def test_a_log_event_without_usage_leaves_the_call_to_the_span(name):
+    """A log event that comes before the span, and knows no usage, does not take the id that the usage needs."""
+    ids = {"traceId": TRACE, "spanId": f"{1:016x}"}
+    converter = Converter()
+    assert events_of(log(5, ids=ids, event__name=name, gen_ai__operation__name="chat"), converter=converter) == []
+    assert converter.names[REPEATED] == {name: 1}
+    event, _ = only(events_of(chat(1, 0, 5), kind="spans", converter=converter), RoundCompleted)
+    assert event.usage.prompt_tokens == 10
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -563,6 +575,47 @@ def test_json_that_is_no_request(body, message):
         list(json_form.records_of(body))
 
 
+@pytest.mark.parametrize("text", ["--5", "-", "5-", "", "\u0665", "9" * 21, "1_0"])
+def test_texts_that_are_no_integers(text):
+    """A text that only looks like an integer is no value, and as a time it is refused like any other text."""
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"intValue": text}}]}]}]})
+    (record,) = json_form.records_of(body.encode())
+    assert record.body is None
+    with pytest.raises(NotOtlpError, match="a time is not a number"):
+        list(json_form.records_of(body_of({"timeUnixNano": text or "-"}).encode()))
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (rb"cut \ud83d", "cut \ufffd"),
+        (rb"\uDE00 cut", "\ufffd cut"),
+        (rb"\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+        (rb"\\ud83d \ud83d\n", "\\ud83d \ufffd\n"),
+    ],
+)
+def test_halves_of_characters(written, text):
+    """A text that was cut within a character counts; all else in it stays."""
+    record = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"' + written + b'"}}]}]}]}'
+    (found,) = json_form.records_of(record)
+    assert found.body == text
+    assert found.key
+
+
+@pytest.mark.parametrize("name", ["traceId", "spanId", "parentSpanId"])
+@pytest.mark.parametrize("kind", ["logs", "spans"])
+def test_ids_that_are_too_long(name, kind):
+    """A record whose ids are longer than ids can be is counted and not written; the others of its batch are."""
+    item = {**log(1, event__name="my.event"), name: "a" * 33}
+    converter = Converter()
+    pairs = events_of(item, log(2, event__name="good"), kind=kind, converter=converter)
+    if (kind, name) == ("logs", "parentSpanId"):  # logs have none
+        assert len(pairs) == 2
+    else:
+        assert len(pairs) == 1
+        assert sum(converter.names[UNUSABLE].values()) == 1
+
+
 def test_values_of_all_kinds():
     """Values that are not of their kind are None, deep ones end, and what is unknown is left out."""
     deep = {"intValue": 1}
@@ -668,6 +721,18 @@ def printed(kind, name, **values):
         return {"_spanContext": ids, "name": name, "startTime": [1, 0], "endTime": "x", "resource": origin}
     metric = {"descriptor": {"name": name}, "dataPoints": [{"endTime": [5, 0]}]}
     return {"resource": origin, "scopeMetrics": [{"metrics": [metric]}]}
+
+
+@pytest.mark.parametrize(
+    "values", [{"prompt": "cut \ud83d"}, {"number": 2**70}, {"duration_ms": float("nan"), "deep": [{"a": -(2**80)}]}]
+)
+def test_values_of_gemini_cli_that_no_file_can_hold(tmp_path, values):
+    """A value that UTF-8 or 64 bits cannot hold, in an unknown event, costs nothing; a time beyond 64 bits is the last."""
+    one = {**printed("log", "gemini_cli.new_event", **values), "hrTime": [2**63, 0]}
+    path = tmp_path / "telemetry.log"
+    path.write_text(json.dumps(one))
+    ((note, _),) = OTLP.read([path], ImportReport())
+    assert (note.text, note.meta.occurred_at.year) == ("gemini_cli.new_event", 2554)
 
 
 def test_the_file_of_gemini_cli(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from support.exporting import call, log_record, logs_of
 
 import bamboo_logmetrics as blm
+from bamboo_logmetrics.format.layouts.native import NATIVE
 from bamboo_logmetrics.importers.otlp.records import LOG
 from bamboo_logmetrics.importers.run import EventClock
 from bamboo_logmetrics.importers.store import Store
@@ -78,6 +79,46 @@ def test_a_disk_that_does_not_answer(open_log, path, store, notes, monkeypatch):
     writer.close()
     assert store.get("complete") == 1
     assert len(rounds_in(path)) == 1
+
+
+def test_a_request_that_raises(open_log, path, store, notes):
+    """A fault in one request is its own: it gets 400, so that it is not sent for ever, and the others are written."""
+    clock = EventClock()
+    writer = EventWriter(open_log(clock=clock), clock, store, notes.append)
+
+    def failing():
+        yield from reading(call(1))()
+        raise ValueError
+
+    bad, good = writer.write([failing, reading(call())])
+    assert (bad.status, bad.message, good.events) == (400, "the body cannot be used (ValueError)", 3)
+    assert notes == ["a record cannot be used (ValueError); its exporter is told"]
+    assert len(rounds_in(path)) == 1
+
+
+def test_ids_that_no_line_can_hold(open_log, path, store, notes):
+    """A record with an endless id is rejected, and the others of its request are written."""
+    clock = EventClock()
+    log = open_log(clock=clock)
+    writer = EventWriter(log, clock, store, notes.append)
+    (outcome,) = writer.write([reading({**call(1), "spanId": "a" * 3_000_000}, call())])
+    assert outcome == Outcome(1, "1 records cannot be used", 3)
+    assert log.stats().dropped_total == 0
+    assert len(rounds_in(path)) == 1
+
+
+def test_lines_that_are_too_long(open_log, path, store, notes):
+    """What the log left out is told as rejected, in each request of its group that wrote anything."""
+    clock = EventClock()
+    log = open_log(clock=clock, max_line_bytes=NATIVE.min_line_bytes)
+    writer = EventWriter(log, clock, store, notes.append)
+    wide = call(1)
+    wide["attributes"].append({"key": "session.id", "value": {"stringValue": "\U0001f600" * 200}})
+    long, malformed, empty = writer.write([reading(wide), lambda: records_of(b"{", LOG, JSON), reading()])
+    lost = log.stats().dropped["too_large"]
+    assert long == Outcome(lost, f"{lost} events are too long for a line", 3 - lost)
+    assert (malformed.status, empty) == (400, Outcome())
+    assert notes == ["a record cannot be used (too_large); its exporter is told"]
 
 
 class FullStore(Store):

@@ -21,6 +21,7 @@ import bamboo_logmetrics as blm
 from bamboo_logmetrics import RoundCompleted
 from bamboo_logmetrics.errors import ConfigError
 from bamboo_logmetrics.importers.otlp import converter
+from bamboo_logmetrics.live import acknowledging
 from bamboo_logmetrics.live.receiver import Receiver, ReceiverOptions
 from bamboo_logmetrics.live.receiving import receiving
 
@@ -37,9 +38,10 @@ class Exporter:
         notes: lines for the operator so far.
     """
 
-    def __init__(self, client, url, notes, served):
+    def __init__(self, client, url, notes, served, receiver):
         self.notes = notes
         self.served = served
+        self.receiver = receiver
         self._client = client
         self._url = url
 
@@ -50,17 +52,18 @@ class Exporter:
 
 
 @pytest.fixture
-def receive(path, client):
-    """Run a receiver into the test's log until the block ends."""
+def receive(path, client, monkeypatch):
+    """Run a receiver into the test's log until the block ends; however busy the disk is, it waits for it."""
+    monkeypatch.setattr(acknowledging, "WAIT_SECONDS", 60.0)
 
     @contextmanager
     def running(durability="write", **options):
         notes = []
         with (
             receiving(str(path), durability, notes.append) as (_, acknowledger),
-            Served(Receiver(acknowledger, ReceiverOptions(**options))) as served,
+            Served(receiver := Receiver(acknowledger, ReceiverOptions(**options))) as served,
         ):
-            yield Exporter(client, served.url, notes, served)
+            yield Exporter(client, served.url, notes, served, receiver)
 
     return running
 
@@ -258,6 +261,18 @@ def test_too_many_at_once(receive):
     with receive(max_concurrent=0) as exporter:
         answer = exporter.post(b"{}")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+def test_bodies_that_do_not_fit_together(receive, path):
+    """A body that does not fit beside those that wait gets 503 and when to try again; one that fits is taken."""
+    body = logs_of(call())
+    with receive(max_held=0, max_body=len(body)) as exporter:
+        with exporter.receiver.held.holding() as take:
+            take(1)
+            answer = exporter.post(body)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert exporter.post(body).status_code == 200
+    assert len(rounds_in(path)) == 1
 
 
 def test_a_body_that_does_not_come(receive):

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from bamboo_logmetrics.live.receiver import Receiver, ReceiverOptions
-from bamboo_logmetrics.live.telemetry_bodies import ClientLeftError, read_body
+from bamboo_logmetrics.live.telemetry_answers import TelemetryError
+from bamboo_logmetrics.live.telemetry_bodies import ClientLeftError, HeldBytes, read_body
 
 
 def received(*messages):
@@ -23,14 +24,30 @@ def received(*messages):
 def test_pieces():
     """A body in pieces is put together."""
     pieces = [{"type": "http.request", "body": b"a", "more_body": True}, {"type": "http.request", "body": b"b"}]
-    assert asyncio.run(read_body(received(*pieces), 2, 5)) == b"ab"
+    sizes = []
+    assert asyncio.run(read_body(received(*pieces), 2, 5, sizes.append)) == b"ab"
+    assert sizes == [1, 1]
+
+
+def test_bodies_that_wait():
+    """Bodies that do not fit beside those that wait get 503, and what is given back is free again."""
+    held = HeldBytes(5)
+    with held.holding() as take, held.holding() as other:
+        take(2)
+        take(2)
+        with pytest.raises(TelemetryError, match="too many bodies") as refused:
+            other(2)
+        other(1)
+    assert refused.value.status == 503
+    with held.holding() as take:
+        take(5)
 
 
 def test_a_client_that_leaves():
     """A client that leaves before its body is complete gets no answer."""
     receive = received({"type": "http.disconnect"})
     with pytest.raises(ClientLeftError):
-        asyncio.run(read_body(receive, 2, 5))
+        asyncio.run(read_body(receive, 2, 5, lambda _: None))
     sent = []
 
     async def send(message):
