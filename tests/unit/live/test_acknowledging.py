@@ -108,7 +108,7 @@ def test_ids_that_no_line_can_hold(open_log, path, store, notes):
 
 
 def test_lines_that_are_too_long(open_log, path, store, notes):
-    """What the log left out is told as rejected, in each request of its group that wrote anything."""
+    """Events that the log left out are told as rejected, in each request of its group that wrote anything."""
     clock = EventClock()
     log = open_log(clock=clock, max_line_bytes=NATIVE.min_line_bytes)
     writer = EventWriter(log, clock, store, notes.append)
