@@ -16,6 +16,7 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _MOST_DEATHS = 5  # within this time of all workers, after which a fault is taken to be lasting
 _DEATH_SECONDS = 60
+_WAIT_SECONDS = 1.0  # after which a signal is seen that came just before the wait, and did not end it
 
 Work = Callable[[Callable[[], object]], Any]
 
@@ -55,7 +56,7 @@ class Workers:
             for _ in range(self._number):
                 self._start()
             while self._processes:
-                for sentinel in wait(list(self._processes)):
+                for sentinel in wait(list(self._processes), _WAIT_SECONDS):
                     self._ended(*self._processes.pop(int(str(sentinel))))
         finally:
             for number, handler in before.items():
@@ -79,6 +80,8 @@ class Workers:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         sender.close()
+        if self._is_ending:  # the handler may have run before this process was among those that it ends
+            process.terminate()
 
     def _stop(self) -> None:
         self._is_ending = True

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
+from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -21,9 +25,11 @@ from bamboo_logmetrics.cli.commands import cli
 __all__ = ["no_errors_inside", "server"]
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+@pytest.fixture
+def client():
+    """Return a client that is closed after the test."""
+    with httpx.Client(timeout=30, trust_env=False) as plain:
+        yield plain
 
 
 def lines_in(path):
@@ -32,14 +38,15 @@ def lines_in(path):
 
 def run(work, *arguments):
     """Run the command in this thread, and ``work(url)`` in another once it listens; then stop the command."""
-    url = f"http://127.0.0.1:{free_port()}"
     failures, ready = [], threading.Event()
 
     def working():
+        ready.wait()
+        if not lines:  # the command has ended, and the signal would end the tests
+            return
         try:
-            ready.wait(30)
-            with httpx.Client(trust_env=False, timeout=30, transport=httpx.HTTPTransport(retries=5)) as client:
-                work(client, url)
+            with httpx.Client(trust_env=False, timeout=30) as client:
+                work(client, lines[0].split()[2].rstrip(","))
         except BaseException as error:
             failures.append(error)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -54,7 +61,7 @@ def run(work, *arguments):
     thread.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(proxy_command, "_write", writing)
-        result = CliRunner().invoke(cli, ["proxy", "--listen", url.removeprefix("http://"), *map(str, arguments)])
+        result = CliRunner().invoke(cli, ["proxy", "--listen", "127.0.0.1:0", *map(str, arguments)])
     ready.set()
     thread.join()
     assert not failures
@@ -79,20 +86,76 @@ def test_a_request(server, path):
     assert [line["event"] for line in lines_in(path)].count("forward.request_completed") == 1
 
 
-def test_workers(server, path):
-    """Several workers serve one address and one log, and the counts are those of all."""
+class Program:
+    """The command as a program of its own.
 
-    def work(client, url):
-        for _ in range(6):
-            headers = {"connection": "close"}
-            assert client.post(f"{url}/openai/v1/responses", json={"model": "m-1"}, headers=headers).status_code == 200
-        assert client.get(f"{url}/metrics").status_code == 404
+    Attributes:
+        url: its address.
+    """
 
-    result, lines = run(work, "--log", path, "--upstream", f"openai={server.url}", "--workers", 2)
-    assert result.exit_code == 0, result.output
-    assert lines[-1] == f"stopped: 6 requests, 0 errors; the events are in {path}"
+    def __init__(self, *arguments):
+        command = [sys.executable, "-m", "bamboo_logmetrics", "proxy", "--listen", "127.0.0.1:0", *map(str, arguments)]
+        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.url = self._process.stderr.readline().split()[2].rstrip(",")
+
+    def workers(self, count):
+        """Wait until a number of workers are there, and return their ids."""
+        pid, never = self._process.pid, threading.Event()
+        while len(found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) < count:
+            never.wait(0.01)
+        return [int(worker) for worker in found]
+
+    def end(self):
+        """End it, and return its exit code and its last line."""
+        self._process.send_signal(signal.SIGTERM)
+        with self._process.stderr as stderr:
+            last = stderr.read().splitlines()[-1]
+        return self._process.wait(), last
+
+
+@contextmanager
+def stopped(pid):
+    """Have a process take nothing meanwhile."""
+    never = threading.Event()
+    os.kill(pid, signal.SIGSTOP)
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        never.wait(0.01)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the workers are found in /proc")
+def test_workers(server, path, client):
+    """Each of several workers serves the address and writes the log, and the counts are those of all."""
+    program = Program("--log", path, "--upstream", f"openai={server.url}", "--workers", 2)
+    headers = {"connection": "close"}
+    for worker in program.workers(2):
+        with stopped(worker):  # the other one answers
+            for _ in range(3):
+                answer = client.post(f"{program.url}/openai/v1/responses", json={"model": "m-1"}, headers=headers)
+                assert answer.status_code == 200
+            assert client.get(f"{program.url}/metrics", headers=headers).status_code == 404
+    assert program.end() == (0, f"stopped: 6 requests, 0 errors; the events are in {path}")
     assert blm.verify(path).ok
     assert [line["event"] for line in lines_in(path)].count("forward.request_completed") == 6
+
+
+def test_counts_of_workers(path, monkeypatch):
+    """The counts of all workers are summed up at the end."""
+    both = multiprocessing.get_context("fork").Barrier(2)
+
+    def serve(*_):
+        both.wait()
+        os.kill(os.getppid(), signal.SIGTERM)
+        signal.sigwait({signal.SIGTERM})
+        return 3, 1
+
+    monkeypatch.setattr(proxy_command, "_serve", serve)
+    result = CliRunner().invoke(cli, ["proxy", "--log", str(path), "--listen", "127.0.0.1:0", "--workers", "2"])
+    assert result.exit_code == 0
+    assert "stopped: 6 requests, 2 errors" in result.output
 
 
 def test_workers_that_die(path, monkeypatch):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import threading
 
@@ -20,21 +19,17 @@ from bamboo_logmetrics.live import acknowledging
 from bamboo_logmetrics.live.proxy_traffic import Passed
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 def run(work, *arguments):
     """Run the command in this thread, and ``work(client, url)`` in another once it listens; then stop the command."""
-    url = f"http://127.0.0.1:{free_port()}"
     failures, ready, lines = [], threading.Event(), []
 
     def working():
+        ready.wait()
+        if not lines:  # the command has ended, and the signal would end the tests
+            return
         try:
-            ready.wait(30)
-            with httpx.Client(trust_env=False, timeout=30, transport=httpx.HTTPTransport(retries=5)) as client:
-                work(client, url)
+            with httpx.Client(trust_env=False, timeout=30) as client:
+                work(client, lines[0].split()[2].rstrip(","))
         except BaseException as error:
             failures.append(error)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -49,7 +44,7 @@ def run(work, *arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(receive_command, "_write", writing)
         patch.setattr(acknowledging, "WAIT_SECONDS", 60.0)  # however busy the disk is
-        result = CliRunner().invoke(cli, ["receive", "--listen", url.removeprefix("http://"), *map(str, arguments)])
+        result = CliRunner().invoke(cli, ["receive", "--listen", "127.0.0.1:0", *map(str, arguments)])
     ready.set()
     thread.join()
     assert not failures

@@ -10,7 +10,7 @@ import zlib
 
 import httpx
 import pytest
-from support.observed import call_of, calls_of, ending_of, lines_of, wait_for_calls
+from support.observed import call_of, calls_of, ending_of, lines_of
 from support.provider_server import CHAT_STREAM, Answer, stream_answer
 
 from bamboo_logmetrics.live.forwarding import Proxy, ProxyOptions
@@ -135,7 +135,7 @@ def test_no_tunnel(server, proxy):
 def test_requests_that_two_servers_would_read_differently(server, proxy, headers):
     """A request whose length or whose headers are not clear never arrives as two, nor with a header of its own making."""
     request = f"POST {PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n\r\n0\r\n\r\nGET /openai/hidden HTTP/1.1\r\nhost: x\r\n\r\n"
-    status_of(proxy.raw(request.encode()))
+    assert status_of(proxy.raw(request.encode())) in {200, 400}
     assert len(server.requests) <= 1
     for _, path, sent, _ in server.requests:
         assert path == "/v1/chat/completions"
@@ -201,7 +201,7 @@ def test_an_upstream_that_falls_silent(server, serve, client, log):
     assert ending_of(log)[:3] == ("timeout", 200, "broken")
 
 
-def test_too_many_at_once(server, serve, client, log):
+def test_too_many_at_once(server, serve, client):
     """Beyond the number of requests that may be under way a client gets 503 with Retry-After."""
     hold = threading.Event()
     server.answer(stream_answer(CHAT_STREAM, hold=hold))
@@ -212,8 +212,8 @@ def test_too_many_at_once(server, serve, client, log):
         refused = client.post(proxy.url + PATH, json=ASKED)
         hold.set()
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-    wait_for_calls(log)
-    assert client.post(proxy.url + PATH, json=ASKED).status_code == 200
+    # the place is free once the proxy has seen that the client left
+    assert any(client.post(proxy.url + PATH, json=ASKED).status_code == 200 for _ in range(1000))
 
 
 def test_a_bomb_in_an_answer(server, proxy, client, log):

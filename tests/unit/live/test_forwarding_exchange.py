@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import json
 import socket
@@ -15,8 +14,9 @@ import pytest
 from support.observed import call_of, calls_of, ending_of, wait_for_calls
 from support.provider_server import BROKEN, CHAT, CHAT_STREAM, RESET, Answer, json_answer, stream_answer
 
-from bamboo_logmetrics.live import forwarding_exchange
+from bamboo_logmetrics.live import forwarding, forwarding_exchange
 from bamboo_logmetrics.live.forwarding import Proxy, ProxyOptions
+from bamboo_logmetrics.live.forwarding_exchange import Exchange
 from bamboo_logmetrics.live.upstreams import make_upstreams
 
 ASKED = {"model": "m-1", "messages": [], "stream": True}
@@ -147,12 +147,6 @@ def test_a_client_that_resets_in_its_upload(server, proxy, log):
     assert call_of(log)[1]["error_type"] == "cancelled"
 
 
-@pytest.fixture
-def soon(monkeypatch):
-    """Have what does not move ended soon after the time limit."""
-    monkeypatch.setattr(forwarding_exchange, "_LATER_SECONDS", 0.1)
-
-
 # -- against the interface of the server -------------------------------------------------
 
 
@@ -242,39 +236,55 @@ def test_a_server_that_ends(server, log):
     assert call_of(log)[1]["error_type"] == "cancelled"
 
 
-@pytest.mark.usefixtures("soon")
-def test_a_client_that_does_not_read(server, log):
-    """A client that takes nothing for too long ends the call as timeout."""
+@pytest.fixture
+def look(monkeypatch):
+    """Return a function that looks after the exchange under way, as its timer does."""
+    exchanges = []
+
+    class Watched(Exchange):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            exchanges.append(self)
+
+    monkeypatch.setattr(forwarding, "Exchange", Watched)
+    return lambda: exchanges[-1]._look_after()
+
+
+def test_a_client_that_does_not_read(server, log, look):
+    """A client that takes nothing from one look to the next ends the call as timeout."""
 
     async def stall(client, message):
         if message["type"] == "http.response.body":
+            look()
+            look()
             await client.left.wait()
 
-    server.answer(stream_answer([*CHAT_STREAM[:1], CHAT_STREAM[1] * 100_000]))
-    run_client(server, log, stall, timeout=1.5)
+    server.answer(stream_answer(CHAT_STREAM, hold=(hold := threading.Event())))
+    run_client(server, log, stall)
+    hold.set()
     assert (call_of(log)[1]["status"], call_of(log)[1]["error_type"]) == ("timeout", "stalled")
 
 
-@pytest.mark.usefixtures("soon")
-def test_an_upstream_that_does_not_read(log, serve, client):
+def test_an_upstream_that_does_not_read(log, serve, client, monkeypatch):
     """An upstream that takes nothing of a large body for too long gives 504."""
+    monkeypatch.setattr(forwarding_exchange, "_LATER_SECONDS", 0.5 - 600)  # the other limits are never reached
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        proxy = serve(f"openai=http://127.0.0.1:{silent.getsockname()[1]}", timeout=1.5)
+        proxy = serve(f"openai=http://127.0.0.1:{silent.getsockname()[1]}", timeout=600)
         answer = client.post(proxy.url + PATH, content=b"x" * 50_000_000)
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
     assert (call_of(log)[1]["status"], call_of(log)[1]["error_type"]) == ("timeout", "stalled")
 
 
-@pytest.mark.usefixtures("soon")
-def test_a_long_answer_is_not_stalled(server, log):
-    """An answer that moves all the time may last for much longer than the limit."""
+def test_a_long_answer_is_not_stalled(server, log, look):
+    """An answer of which a part comes from each look to the next may last for much longer than the limit."""
     chunks = []
 
     async def read_slowly(_client, message):
-        chunks.append(message)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(asyncio.Event().wait(), 0.2)
+        if message["type"] == "http.response.body":
+            chunks.append(message)
+            look()
 
     server.answer(stream_answer([b": x\n\n" * 30_000] * 5))
-    run_client(server, log, read_slowly, timeout=1.9)
+    run_client(server, log, read_slowly)
+    assert len(chunks) > 1
     assert chunks[-1]["more_body"] is False

@@ -98,6 +98,20 @@ def test_a_signal_while_a_worker_is_replaced():
     assert workers.results == []
 
 
+def test_a_signal_while_a_worker_starts():
+    """A worker that is not known yet when the end begins is ended too."""
+    workers = Workers(1, wait_for_the_end, print)
+
+    class Processes(dict):
+        def __setitem__(self, sentinel, process):
+            workers._stop()  # as the handler does that runs just now
+            super().__setitem__(sentinel, process)
+
+    workers._processes = Processes()
+    workers.run()
+    assert workers.results == [signal.SIGTERM]
+
+
 def test_the_end_of_the_first_process():
     """A worker is stopped when the process that started it is gone."""
     context = multiprocessing.get_context("fork")
