@@ -17,7 +17,7 @@ from bamboo_logmetrics.usage.providers import Endpoint
 
 CLIENT_LEFT = Outcome("error", "the client closed the connection", "cancelled")
 STALLED = Outcome("timeout", "the client or the upstream took nothing for too long", "stalled")
-_QUERY = re.compile(r"\?[^\s'\"]*")
+_QUERY = re.compile(r"\?.*", re.DOTALL)  # to the end of a text, as anything may stand in a query
 
 
 class Url(NamedTuple):

@@ -63,6 +63,7 @@ class Forwarding:
 
 
 _LATER_SECONDS = 5.0  # than the time that may pass without a byte, which the client and the parser of bodies watch
+_WITHOUT_BODY = frozenset({204, 304})
 _OF_THE_NETWORK = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
@@ -228,6 +229,8 @@ class Exchange:
         call = self._begun()
         call.answered(RawAnswer(response.status, response.raw_headers))
         headers = to_client(response.raw_headers)
+        if response.status in _WITHOUT_BODY:  # the server would wait for as many bytes
+            headers = [pair for pair in headers if pair[0] != b"content-length"]
         self._is_answering = True
         await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
         content, is_more = response.content, True

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from hmac import compare_digest
 from typing import Any, NamedTuple
+from urllib.parse import unquote_plus
 
 from bamboo_logmetrics.instrument.asgi import trace_id_of
 from bamboo_logmetrics.live.upstreams import Upstream
@@ -26,7 +27,8 @@ _KEYS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
 _OURS = "x-bamboo-"
 _BOUND = {"x-bamboo-session": "session_id", "x-bamboo-user": "user_id", "x-bamboo-round": "client_round_id"}
 _ID = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?")
-_KEY_IN_QUERY = re.compile(r"(?:^|&)(?:key|access_token)=[^&]*")
+_KEYS_IN_QUERY = frozenset({"key", "api_key", "api-key", "apikey", "access_token"})
+_KEY_IN_SUBPROTOCOL = "openai-insecure-api-key."
 _LOOPBACK = re.compile(r"(?:localhost|[0-9.]+|\[[0-9a-f:.]+\])(?::[0-9]+)?")
 
 
@@ -121,8 +123,14 @@ def _is_token(value: str, token: str) -> bool:
 
 
 def query_without_keys(query: str) -> str:
-    """Return a query without the parameters that carry keys."""
-    return _KEY_IN_QUERY.sub("", query).lstrip("&")
+    """Return a query without the parameters that carry keys, however their names are written."""
+    parts = query.split("&")
+    return "&".join(part for part in parts if unquote_plus(part.partition("=")[0]).lower() not in _KEYS_IN_QUERY)
+
+
+def subprotocols_without_keys(names: Iterable[str]) -> list[str]:
+    """Return the subprotocols of a WebSocket without those that carry keys, as web pages send them."""
+    return [name for name in names if not name.lower().startswith(_KEY_IN_SUBPROTOCOL)]
 
 
 def to_client(raw: RawHeaders) -> list[tuple[bytes, bytes]]:

@@ -79,12 +79,12 @@ def address_of(listener: socket.socket) -> str:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which closes connections whose headers are too slow or too large."""
+    """uvicorn's protocol, which closes connections whose headers or trailers are too slow or too large."""
 
     _timer: asyncio.TimerHandle | None = None
     _is_in_headers = True
     _is_refused = False
-    _header_bytes = 0
+    _other_bytes = 0  # since a request began, its headers ended, or the last piece of its body
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first request."""
@@ -95,22 +95,45 @@ class GuardedProtocol(HttpToolsProtocol):
         """Read data, unless it is more than headers may have; then wait for the client to close."""
         if self._is_refused:
             return
-        if self._is_in_headers:
-            self._header_bytes += len(data)
+        self._other_bytes += len(data)
         super().data_received(data)
-        if self._is_in_headers and self._header_bytes > _MOST_HEADER_BYTES and not self.transport.is_closing():
-            self._is_refused = True
+        if self.transport.get_protocol() is not self or self.transport.is_closing():
+            return  # it has become a WebSocket, or is at its end
+        if self._other_bytes > _MOST_HEADER_BYTES:
+            self._refuse()
+        elif self._timer is None and self.cycle.response_complete:
+            self._arm()  # what came has ended the wait for the next request, and is none
+
+    def _refuse(self) -> None:
+        """Take nothing more. An answer may be under way already where it is not the headers that are too large."""
+        self._is_refused = True
+        if self._is_in_headers:
             self.transport.write(_TOO_LARGE)
             self.transport.write_eof()  # a close would reset the connection before the client has read the answer
+        else:
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         """Begin to wait for the headers of a request."""
         super().on_message_begin()
-        self._header_bytes = 0
+        self._other_bytes = 0
+        self._is_in_headers = True
         self._arm()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; a trailer, which comes behind the body and is nobody's token or id, is left out."""
+        if self._is_in_headers:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._other_bytes = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """End the wait for headers."""
+        self._is_in_headers = False
+        self._other_bytes = 0
         self._disarm()
         super().on_headers_complete()
 
@@ -121,11 +144,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _arm(self) -> None:
         self._disarm()
-        self._is_in_headers = True
         self._timer = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
 
     def _disarm(self) -> None:
-        self._is_in_headers = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -15,7 +15,7 @@ from bamboo_logmetrics.live.forwarding_answers import ErrorAnswer, body_of
 from bamboo_logmetrics.live.forwarding_calls import ForwardedCall, RawAnswer
 from bamboo_logmetrics.live.forwarding_client import url_at
 from bamboo_logmetrics.live.forwarding_exchange import Forwarding
-from bamboo_logmetrics.live.forwarding_headers import query_without_keys, to_client
+from bamboo_logmetrics.live.forwarding_headers import query_without_keys, subprotocols_without_keys, to_client
 from bamboo_logmetrics.live.websocket_calls import ResponseCalls
 
 # of the two handshakes, each side makes its own
@@ -87,11 +87,13 @@ class Relay:
 
     async def _connect(self) -> aiohttp.ClientWebSocketResponse:
         forwarding = self._forwarding
-        query = query_without_keys(forwarding.query) if forwarding.upstream.key else forwarding.query
+        query, subprotocols = forwarding.query, self._scope.get("subprotocols", ())
+        if forwarding.upstream.key:
+            query, subprotocols = query_without_keys(query), subprotocols_without_keys(subprotocols)
         return await forwarding.session.ws_connect(
             url_at(forwarding.upstream, forwarding.path, query),
             headers=forwarding.sent_headers,
-            protocols=self._scope.get("subprotocols", ()),
+            protocols=subprotocols,
             timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
             max_msg_size=_MOST_BYTES,
             heartbeat=_PING_SECONDS,

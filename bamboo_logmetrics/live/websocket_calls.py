@@ -63,6 +63,7 @@ class ResponseCalls:
         self._is_realtime = path.rstrip("/").endswith("/realtime")
         self._pending: deque[_Pending] = deque(maxlen=_MOST_AT_ONCE)
         self._open: dict[str, ForwardedCall] = {}
+        self._ended: deque[str] = deque(maxlen=_MOST_AT_ONCE)  # ids
 
     @shielded
     def from_client(self, message: bytes) -> None:
@@ -99,7 +100,14 @@ class ResponseCalls:
         self._open[name] = call
 
     def _end(self, event: _Event, message: bytes) -> None:
-        call = self._open.pop(_id_of(event), None) or self._started()
+        name = _id_of(event)
+        call = self._open.pop(name, None)
+        if call is None:
+            if name in self._ended:
+                return  # told again
+            call = self._started()
+        if name:
+            self._ended.append(name)
         call.feed(message + b"\n")
         call.ended()
 

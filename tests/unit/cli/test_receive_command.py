@@ -29,7 +29,7 @@ def run(work, *arguments):
             return
         try:
             with httpx.Client(trust_env=False, timeout=30) as client:
-                work(client, lines[0].split()[2].rstrip(","))
+                work(client, next(line.split()[2] for line in lines if line.startswith("listening")).rstrip(","))
         except BaseException as error:
             failures.append(error)
         os.kill(os.getpid(), signal.SIGTERM)

@@ -244,7 +244,7 @@ def test_the_upstreams_key_replaces_the_clients(server, serve, client, log, tmp_
     (tmp_path / "key").write_text("sk-own\n")
     proxy = serve(key_files=[f"anthropic={tmp_path / 'key'}"])
     headers = {"authorization": f"Bearer {KEY}", "x-api-key": KEY, "anthropic-version": "2023-06-01"}
-    path = f"/anthropic/v1/messages?key={KEY}&beta=true&access_token={KEY}"
+    path = f"/anthropic/v1/messages?key={KEY}&beta=true&access_token={KEY}&%6bey={KEY}&api_key={KEY}"
     client.post(proxy.url + path, json=ASKED, headers=headers)
     _, path, sent, _ = server.requests[0]
     assert path == "/v1/messages?beta=true"

@@ -136,6 +136,42 @@ def test_a_redirect_is_passed_on(server, proxy, client, log):
     assert len(calls_of(log)) == 1
 
 
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_that_has_no_body(serve, log, status):
+    """An answer that has no body by its status may tell the length that one would have, and the connection goes on."""
+
+    def answering():
+        with listener.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 %d x\r\ncontent-length: 5\r\netag: y\r\n\r\n" % status)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answering)
+        thread.start()
+        proxy = serve(f"openai=http://127.0.0.1:{listener.getsockname()[1]}")
+        first = b"GET /openai/v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
+        answer = proxy.raw(first + b"GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        thread.join()
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert (answer.count(b"HTTP/1.1 "), answer.count(b"HTTP/1.1 404 "), answer.count(b"etag: y")) == (2, 1, 1)
+    assert ending_of(log)[:2] == ("success", status)
+
+
+def test_no_query_in_the_text_of_an_error(server, log, monkeypatch):
+    """Nothing of a query is written, whatever stands in it."""
+
+    class Failing(Exchange):
+        async def run(self):
+            self._begun().failed(ValueError("no https://x/v1?filter='a'&key=sk-secret x"))
+
+    async def nothing(_client, _message):
+        pass
+
+    monkeypatch.setattr(forwarding, "Exchange", Failing)
+    run_client(server, log, nothing)
+    assert call_of(log)[1]["error"] == "ValueError: no https://x/v1?..."
+
+
 def test_a_client_that_resets_in_its_upload(server, proxy, log):
     """A client that vanishes in the middle of its body ends the call as cancelled."""
     with socket.create_connection(("127.0.0.1", proxy.port)) as connection:

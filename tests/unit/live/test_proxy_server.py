@@ -97,6 +97,52 @@ def test_headers_that_are_too_slow(monkeypatch, served, sent):
         assert connection.recv(100) == b""
 
 
+BEGUN = b"POST / HTTP/1.1\r\nhost: x\r\n"
+CHUNKED = BEGUN + b"transfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begun", "sent"), [(REQUEST + b"\r\n", b"\r\n"), (BEGUN + b"content-length: 9\r\n\r\n", b"x")]
+)
+def test_no_request_behind_an_answer(monkeypatch, served, begun, sent):
+    """A connection on which something else than a request comes behind an answer is closed too."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+        connection.sendall(begun)
+        assert read_answer(connection).startswith(b"HTTP/1.1 204 ")
+        monkeypatch.setattr(proxy_server, "_HEADER_SECONDS", 0.05)
+        connection.sendall(sent)
+        assert connection.recv(100) == b""
+
+
+@pytest.mark.parametrize("trailers", [b"x: y\r\n", b"y"])
+def test_trailers_without_an_end(served, trailers):
+    """Trailers beyond the limit end the connection, also behind an answer."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+        connection.sendall(CHUNKED)
+        assert read_answer(connection).startswith(b"HTTP/1.1 204 ")
+        connection.sendall(b"0\r\nx: ")
+        with pytest.raises(ConnectionError):
+            while True:
+                connection.sendall(trailers * 10_000)
+
+
+def test_trailers_are_no_headers():
+    """A trailer is not among the headers that the application sees, and a body in small chunks has no limit of them."""
+    seen = []
+
+    async def reading(scope, receive, send):
+        if scope["type"] == "http":
+            while (await receive()).get("more_body"):
+                pass
+            seen.append([name for name, _ in scope["headers"]])
+        await answering(scope, receive, send)
+
+    with Served(reading) as served:
+        whole = CHUNKED.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n") + b"1\r\nx\r\n" * 50_000
+        assert served.raw(whole + b"0\r\nx-bamboo-token: t\r\n\r\n").startswith(b"HTTP/1.1 204 ")
+    assert seen == [[b"host", b"transfer-encoding", b"connection"]]
+
+
 def test_a_signal_ends_the_server():
     """SIGTERM ends the server, closes its socket and leaves the handlers as they were."""
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)

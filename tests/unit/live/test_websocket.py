@@ -109,6 +109,36 @@ def test_a_realtime_response_that_the_server_begins(relay, log):
     assert server.handshakes[0].path == "/v1/realtime?model=gpt-realtime"
 
 
+def test_an_end_that_is_told_again(relay, log):
+    """A response whose end comes twice is one call."""
+
+    def telling(connection):
+        answer(connection, 1)
+        connection.send(json.dumps({"type": "response.done", "response": response(1, usage=USAGE)}))
+        connection.recv()
+
+    proxy, _ = relay(telling)
+    with dial(proxy, "/ws/v1/realtime?model=m-1") as connection:
+        for _ in range(4):
+            connection.recv()
+        connection.send("enough")
+    assert call_of(log)[1]["total_tokens"] == 42
+
+
+def test_a_key_in_a_subprotocol(log, serve, tmp_path):
+    """With a key of its own the proxy does not send the one that a page puts into a subprotocol."""
+    (tmp_path / "key").write_text("sk-own\n")
+    with SocketServer(lambda connection: None, subprotocols=["realtime"]) as server:
+        proxy = serve(f"ws={server.url}", key_files=[f"ws={tmp_path / 'key'}"])
+        names = ["realtime", "openai-insecure-api-key.sk-secret", "openai-beta.realtime-v1"]
+        with dial(proxy, "/ws/v1/realtime?model=m-1&api_key=sk-secret", subprotocols=names) as connection:
+            assert connection.subprotocol == "realtime"
+    (handshake,) = server.handshakes
+    assert handshake.headers["sec-websocket-protocol"].replace(" ", "") == "realtime,openai-beta.realtime-v1"
+    assert handshake.path == "/v1/realtime?model=m-1"
+    assert calls_of(log) == []
+
+
 def test_an_error_in_place_of_a_response(relay, log):
     """An error ends the response that was asked for."""
 
