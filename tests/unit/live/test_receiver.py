@@ -230,9 +230,9 @@ def test_the_ledgers(receive, path, folder, totals):
         (b"{}", "/v1/logs", {"content-type": "text/plain"}, 415),
         (b"{}", "/v1/logs", {"content-encoding": "br"}, 415),
         (b"{}", "/v1/logs", {"content-encoding": "gzip"}, 400),
-        (gzip.compress(b"{}" * 99)[:-9], "/v1/logs", {"content-encoding": "gzip"}, 400),
+        (gzip.compress(b"{}" * 99, mtime=0)[:-9], "/v1/logs", {"content-encoding": "gzip"}, 400),
         (b"x" * 1001, "/v1/logs", {}, 413),
-        (gzip.compress(b" " * 100_000), "/v1/logs", {"content-encoding": "gzip"}, 413),
+        (gzip.compress(b" " * 100_000, mtime=0), "/v1/logs", {"content-encoding": "gzip"}, 413),
     ],
 )
 def test_what_is_not_taken(receive, body, where, more, status):
