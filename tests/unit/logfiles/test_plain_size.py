@@ -13,7 +13,9 @@ from bamboo_logmetrics.logfiles import compression, plain_size
 TEXT = b'{"a":1}\n' * 10_000
 
 
-@pytest.mark.parametrize(("name", "data"), [("a", TEXT), ("a.gz", gzip.compress(TEXT, mtime=0)), ("a.zst", pack_zstd(TEXT))])
+@pytest.mark.parametrize(
+    ("name", "data"), [("a", TEXT), ("a.gz", gzip.compress(TEXT, mtime=0)), ("a.zst", pack_zstd(TEXT))]
+)
 def test_the_size_of_what_was_compressed(tmp_path, name, data):
     """A file's plain size is that of its contents, whatever its form; a file that is gone has none."""
     (tmp_path / name).write_bytes(data)
