@@ -236,3 +236,10 @@ def test_links_that_lead_back_and_pipes(run, tmp_path):
         assert "leads back to itself" in run(command, tmp_path / "loop").stderr
         assert "give - and send it to standard input" in run(command, tmp_path / "pipe").stderr
         assert "quoted pattern" in run(command, tmp_path / "*.none").stderr
+
+
+def test_an_unknown_command():
+    """A command that there is not is bad usage."""
+    done = CliRunner().invoke(cli, ["sumary"])
+    assert done.exit_code == 2
+    assert "No such command 'sumary'" in done.stderr

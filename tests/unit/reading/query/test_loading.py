@@ -18,6 +18,7 @@ from support.tools import tool
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.format.header import is_writer_id
 from bamboo_logmetrics.format.layouts import ECS, OTEL
+from bamboo_logmetrics.reading.query import loading
 from bamboo_logmetrics.reading.query.columns import COLUMNS
 from bamboo_logmetrics.reading.query.connection import open_connection
 from bamboo_logmetrics.reading.query.loading import _batches, _Loader, load
@@ -244,6 +245,26 @@ def test_large_numbers_of_lines(path):
     result, rows = loaded(path, select="seq")
     assert [seq for (seq,) in rows] == [2**63 - 3, 2**63 - 1]
     assert result.repeated == 1
+
+
+def test_tables_on_a_disk(path, monkeypatch):
+    """The tables of a log that is too large for the memory are in a file of the temporary directory."""
+    monkeypatch.setattr(loading, "_IN_MEMORY", 0)
+    path.write_bytes(line(1) + line(2))
+    with open_connection() as (connection, folder):
+        load(connection, folder, path, columns=("session_id",))
+        assert connection.execute("SELECT seq, session_id FROM lines ORDER BY seq").fetchall() == [(1, "s"), (2, "s")]
+        assert "lines.duckdb" in os.listdir(folder)
+
+
+def test_a_number_beyond_all_types_beside_another_form_of_time(path):
+    """A line whose time has another form, and that Python cannot read whole, is broken, and costs no other."""
+    path.write_bytes(
+        line(1) + line(2, timestamp="2026-11-30T12:00:00Z")[:-2] + b',"n":' + b"9" * 5_000 + b"}\n" + line(3)
+    )
+    result, rows = loaded(path, select="seq")
+    assert rows == [(1,), (3,)]
+    assert result.skipped == {"broken": 1}
 
 
 def test_files_are_those_that_were_opened(tmp_path):
