@@ -19,16 +19,16 @@ class SocketServer:
         url: the address, beginning with http, as an upstream is named.
     """
 
-    def __init__(self, handler, **options):
+    def __init__(self, handler, process_request=lambda *_: None, **options):
         self.handshakes = []
-        self._handler = handler
-        self._server = serve(self._handle, "127.0.0.1", 0, max_size=None, **options)
+        self._process_request = process_request
+        self._server = serve(handler, "127.0.0.1", 0, max_size=None, process_request=self._note, **options)
         self.url = f"http://127.0.0.1:{self._server.socket.getsockname()[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, name="socket-server")
 
-    def _handle(self, connection):
-        self.handshakes.append(connection.request)
-        self._handler(connection)
+    def _note(self, connection, request):
+        self.handshakes.append(request)  # before the client has its answer
+        return self._process_request(connection, request)
 
     def __enter__(self):
         self._thread.start()

@@ -164,7 +164,7 @@ def test_days():
     ]
     for time in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"):
         for zone in (ZoneInfo("Asia/Tokyo"), ZoneInfo("America/New_York"), None):
-            assert time[11:19] in text_of(80, zone=zone).line(HEADER | {"timestamp": time}, "a") or zone is not None
+            assert text_of(80, zone=zone).line(HEADER | {"timestamp": time}, "a").endswith("I x")
 
 
 def test_names_of_logs():

@@ -169,12 +169,13 @@ def test_a_signal_before_the_server_runs():
     assert listener.fileno() == -1
 
 
-def test_words_that_are_no_errors():
+def test_words_that_are_no_errors(monkeypatch):
     """Answers that are cut off on purpose are not reported; other errors of the server are."""
     import logging
 
     make_server(answering)
     logger = logging.getLogger("uvicorn.error")
+    monkeypatch.setattr(logger, "disabled", False)  # as a configuration of other loggers may have left it
     records = []
     handler = logging.Handler()
     handler.emit = records.append

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from datetime import datetime, timezone
 
 import pytest
@@ -39,6 +40,16 @@ def line(seq, **values):
     return as_bytes([LINE | {"seq": seq} | values])
 
 
+@pytest.fixture
+def in_new_york(monkeypatch):
+    """Have the local time zone of New York, for a test."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.mark.parametrize("compress", [None, "gzip", "zstd"])
 def test_every_line_of_a_rotated_log_once(open_log, path, compress):
     """Rotated, compressed and active files are read, the oldest first, and every line once."""
@@ -55,7 +66,7 @@ def test_every_line_of_a_rotated_log_once(open_log, path, compress):
 
 @pytest.mark.parametrize("columns", [(), ("line",)], ids=["columns", "whole lines"])
 @pytest.mark.parametrize(
-    "time",
+    "moment",
     [
         "2026-11-30T14:01:00+02:00",
         "2026-11-30T01:01:00.000000-11:00",
@@ -64,10 +75,10 @@ def test_every_line_of_a_rotated_log_once(open_log, path, compress):
         "2026-11-30 12:01:00+0000",
     ],
 )
-def test_offsets_of_times(path, time, columns, monkeypatch):
+@pytest.mark.usefixtures("in_new_york")
+def test_offsets_of_times(path, moment, columns):
     """A time counts with its offset, as ``read`` has it, wherever the machine stands."""
-    monkeypatch.setenv("TZ", "America/New_York")
-    path.write_bytes(line(1, timestamp=time, event="ready", plain=True))
+    path.write_bytes(line(1, timestamp=moment, event="ready", plain=True))
     _, rows = loaded(path, columns, "timestamp")
     assert rows == [(datetime(2026, 11, 30, 12, 1),)]
     assert [item.timestamp for item in read(path)] == [datetime(2026, 11, 30, 12, 1, tzinfo=timezone.utc)]
