@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import suppress
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bamboo_logmetrics.cli import serving
 from bamboo_logmetrics.cli.exit_codes import FAILED
 from bamboo_logmetrics.cli.extras import exit_for_missing_extra
 from bamboo_logmetrics.cli.formatting import plural, printable
@@ -18,9 +16,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from bamboo_logmetrics.live.forwarding import ProxyOptions
-    from bamboo_logmetrics.live.proxy_traffic import Passed
 
-_MOST_SHOWN = 200  # characters of a path
 _NEVER_AN_ID = {
     "authorization",
     "x-api-key",
@@ -42,12 +38,7 @@ def _session_header(_ctx: click.Context, _option: click.Parameter, value: str) -
 
 
 @click.command()
-@click.option(
-    "--log", required=True, type=click.Path(dir_okay=False), help="The log; its directory is made if it is missing."
-)
-@click.option(
-    "--listen", default="127.0.0.1:8787", show_default=True, metavar="HOST:PORT", help="Address to listen at."
-)
+@serving.serving_options("127.0.0.1:8787", "clients")
 @click.option(
     "--upstream", "upstreams", multiple=True, metavar="NAME=URL",
     help="A provider besides openai, anthropic and gemini, or another URL for one of these; may be given again.",
@@ -59,10 +50,6 @@ def _session_header(_ctx: click.Context, _option: click.Parameter, value: str) -
 @click.option(
     "--session-from", default="", callback=_session_header, metavar="HEADER", help="Header that names the session."
 )
-@click.option(
-    "--auth-token-file", type=click.Path(), metavar="FILE", help="File with the token that clients have to give."
-)
-@click.option("--allow-remote", is_flag=True, help="Let other machines connect; needs --auth-token-file.")
 @click.option(
     "--max-body",
     type=click.IntRange(min=1),
@@ -85,7 +72,6 @@ def _session_header(_ctx: click.Context, _option: click.Parameter, value: str) -
     show_default=True,
     help="Processes that serve the address and write the log.",
 )
-@click.option("--quiet", is_flag=True, help="Print no line for each request.")
 @click.pass_context
 def proxy(ctx: click.Context, /, **values: Any) -> None:
     """Forward requests to providers, and log what they cost.
@@ -109,7 +95,7 @@ def proxy(ctx: click.Context, /, **values: Any) -> None:
     export ANTHROPIC_BASE_URL=http://127.0.0.1:8787/anthropic
     """  # noqa: D301 - click wants the character \b itself
     try:
-        from bamboo_logmetrics.live import proxy_server  # noqa: F401 - imported first, to report a missing extra
+        from bamboo_logmetrics.live import server  # noqa: F401 - imported first, to report a missing extra
     except ImportError as error:
         exit_for_missing_extra(ctx, "live", error)
     _run(ctx, values)
@@ -117,33 +103,32 @@ def proxy(ctx: click.Context, /, **values: Any) -> None:
 
 def _run(ctx: click.Context, values: dict[str, Any]) -> None:
     from bamboo_logmetrics.live.forwarding import ProxyOptions
-    from bamboo_logmetrics.live.proxy_server import address_of, open_socket
-    from bamboo_logmetrics.live.proxy_workers import Workers, WorkersFailedError
-    from bamboo_logmetrics.live.upstreams import key_from, make_upstreams
+    from bamboo_logmetrics.live.server import address_of, open_socket
+    from bamboo_logmetrics.live.upstreams import make_upstreams
+    from bamboo_logmetrics.live.workers import Workers, WorkersFailedError
 
     upstreams = make_upstreams(values["upstreams"], values["key_files"])
-    token = key_from(values["auth_token_file"]) if values["auth_token_file"] else ""
-    if values["allow_remote"] and not token:
-        msg = "--allow-remote needs --auth-token-file: otherwise anybody could use the proxy"
-        raise click.UsageError(msg)
+    token = serving.token_of(values, "use the proxy")
     names = ("session_from", "max_body", "max_concurrent", "timeout")
     options = ProxyOptions(upstreams=upstreams, token=token, **{name: values[name] for name in names})
     with open_socket(values["listen"], is_remote_allowed=values["allow_remote"]) as listener:
         ready = f"listening on {address_of(listener)}, for {', '.join(f'/{name}/' for name in upstreams)}"
         if values["workers"] == 1:
-            counts = [_serve(values, options, listener, lambda: _write(ready))]
+            counts = [_serve(values, options, listener, lambda: serving.write(ready))]
         else:
-            workers = Workers(values["workers"], lambda on_ready: _serve(values, options, listener, on_ready), _write)
-            _write(ready)
+            workers = Workers(
+                values["workers"], lambda on_ready: _serve(values, options, listener, on_ready), serving.write
+            )
+            serving.write(ready)
             try:
                 workers.run()
             except WorkersFailedError as error:
-                _write(f"Error: {error}; see the messages above")
+                serving.write(f"Error: {error}; see the messages above")
                 ctx.exit(FAILED)
             counts = workers.results
     requests, errors = (sum(numbers) for numbers in zip((0, 0), *counts, strict=True))
     passed = f"{plural(requests, 'request')}, {plural(errors, 'error')}"
-    _write(f"stopped: {passed}; the events are in {printable(values['log'])}")
+    serving.write(f"stopped: {passed}; the events are in {printable(values['log'])}")
 
 
 def _serve(
@@ -151,27 +136,13 @@ def _serve(
 ) -> tuple[int, int]:
     """Serve until a signal comes, and return the numbers of requests and of errors."""
     from bamboo_logmetrics.live.forwarding import Proxy
-    from bamboo_logmetrics.live.proxy_server import make_server, run_server
-    from bamboo_logmetrics.live.proxy_traffic import Traffic
+    from bamboo_logmetrics.live.server import make_server, run_server
     from bamboo_logmetrics.live.status_pages import StatusPages
+    from bamboo_logmetrics.live.traffic import Traffic
     from bamboo_logmetrics.logger.opening import open_log
 
     with open_log(values["log"]) as log:
-        has_lines = sys.stderr.isatty() and not values["quiet"]
-        traffic = Traffic(Proxy(log, options), _show if has_lines else lambda _: None)
+        traffic = Traffic(Proxy(log, options), serving.reporter(quiet=values["quiet"]))
         app = StatusPages(traffic, log, options.token, has_metrics=values["workers"] == 1)
         run_server(make_server(app), listener, on_ready)
     return traffic.requests, traffic.errors
-
-
-def _show(passed: Passed) -> None:
-    """Print a line for a request that has ended."""
-    now = datetime.now().astimezone()
-    status = passed.status if passed.is_whole else f"{passed.status or '-'} cut off"
-    path = printable(passed.path[:_MOST_SHOWN])
-    _write(f"{now:%H:%M:%S} {status} {passed.method} {path} {passed.milliseconds:,} ms")
-
-
-def _write(text: str) -> None:
-    with suppress(OSError):  # stderr is closed, which is no reason to stop
-        click.echo(text, err=True)

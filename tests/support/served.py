@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 
-from bamboo_logmetrics.live.proxy_server import make_server, open_socket
+from bamboo_logmetrics.live.server import make_server, open_socket
 
 
 class Served:

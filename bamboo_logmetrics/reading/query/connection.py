@@ -62,8 +62,7 @@ def open_connection() -> Iterator[tuple[DuckDBPyConnection, str]]:
 def with_connection(work: Callable[[DuckDBPyConnection, str], Result]) -> Result:
     """Return the result of ``work`` on an empty database and its directory, as :func:`open_connection` gives them.
 
-    All of it is done in a thread of its own: within a statement, DuckDB does not look for signals, so that Ctrl-C would
-    wait for its end, and only the main thread is interrupted.
+    All of it is done in another thread: within a statement, DuckDB does not look for signals.
 
     Raises ConfigError if the package duckdb is not installed, or if the memory of the database does not suffice.
     """

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 from support.provider_fixtures import no_errors_inside, server
+from support.serving import run_server
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.cli import proxy_command
@@ -37,35 +38,8 @@ def lines_in(path):
 
 
 def run(work, *arguments):
-    """Run the command in this thread, and ``work(url)`` in another once it listens; then stop the command."""
-    failures, ready = [], threading.Event()
-
-    def working():
-        ready.wait()
-        if not lines:  # the command has ended, and the signal would end the tests
-            return
-        try:
-            with httpx.Client(trust_env=False, timeout=30) as client:
-                work(client, next(line.split()[2] for line in lines if line.startswith("listening")).rstrip(","))
-        except BaseException as error:
-            failures.append(error)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def writing(text):
-        lines.append(text)
-        if text.startswith("listening"):
-            ready.set()
-
-    lines = []
-    thread = threading.Thread(target=working)
-    thread.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(proxy_command, "_write", writing)
-        result = CliRunner().invoke(cli, ["proxy", "--listen", "127.0.0.1:0", *map(str, arguments)])
-    ready.set()
-    thread.join()
-    assert not failures
-    return result, lines
+    """Run the command with a client, as :func:`run_server` does."""
+    return run_server("proxy", work, *arguments)
 
 
 def test_a_request(server, path):
@@ -226,21 +200,8 @@ def test_a_missing_extra(path, monkeypatch):
     import bamboo_logmetrics.live as package
 
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.delitem(sys.modules, "bamboo_logmetrics.live.proxy_server", raising=False)
-    monkeypatch.delattr(package, "proxy_server", raising=False)
+    monkeypatch.delitem(sys.modules, "bamboo_logmetrics.live.server", raising=False)
+    monkeypatch.delattr(package, "server", raising=False)
     result = CliRunner().invoke(cli, ["proxy", "--log", str(path)])
     assert result.exit_code == 2
     assert "pip install 'bamboo_logmetrics[cli,live]'" in result.output
-
-
-def test_a_line_for_a_request(capsys):
-    """A line has the status, the method, the path without what could control the terminal, and the time."""
-    from bamboo_logmetrics.live.proxy_traffic import Passed
-
-    proxy_command._show(Passed("POST", "/openai/\x1b[31mv1" + "x" * 300, 200, 1234, is_whole=True))
-    proxy_command._show(Passed("POST", "/openai/v1", 0, 5, is_whole=False))
-    first, second = capsys.readouterr().err.splitlines()
-    assert " 200 POST /openai/\\x1b[31mv1" in first
-    assert first.endswith("x 1,234 ms")
-    assert len(first) < 300
-    assert second.endswith(" - cut off POST /openai/v1 5 ms")

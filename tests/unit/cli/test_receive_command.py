@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
 
-import httpx
 import pytest
 from click.testing import CliRunner
 from support.exporting import JSON, call, log_record, logs_of, metrics_of
+from support.serving import run_server
 
 import bamboo_logmetrics as blm
 from bamboo_logmetrics.cli import receive_command
 from bamboo_logmetrics.cli.commands import cli
 from bamboo_logmetrics.live import acknowledging
-from bamboo_logmetrics.live.proxy_traffic import Passed
 
 
 def run(work, *arguments):
-    """Run the command in this thread, and ``work(client, url)`` in another once it listens; then stop the command."""
-    failures, ready, lines = [], threading.Event(), []
-
-    def working():
-        ready.wait()
-        if not lines:  # the command has ended, and the signal would end the tests
-            return
-        try:
-            with httpx.Client(trust_env=False, timeout=30) as client:
-                work(client, next(line.split()[2] for line in lines if line.startswith("listening")).rstrip(","))
-        except BaseException as error:
-            failures.append(error)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def writing(text):
-        lines.append(text)
-        if text.startswith("listening"):
-            ready.set()
-
-    thread = threading.Thread(target=working)
-    thread.start()
+    """Run the command with a client, as :func:`run_server` does; however busy the disk is, it is waited for."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(receive_command, "_write", writing)
-        patch.setattr(acknowledging, "WAIT_SECONDS", 60.0)  # however busy the disk is
-        result = CliRunner().invoke(cli, ["receive", "--listen", "127.0.0.1:0", *map(str, arguments)])
-    ready.set()
-    thread.join()
-    assert not failures
-    return result, lines
+        patch.setattr(acknowledging, "WAIT_SECONDS", 60.0)
+        return run_server("receive", work, *arguments)
 
 
 def test_receiving(path):
@@ -108,13 +79,10 @@ def test_bad_usage(path, arguments, message):
     assert not path.exists()
 
 
-def test_lines_on_a_terminal(capsys):
-    """A line for each request is printable; closed stderr is no reason to stop."""
-    receive_command._show(Passed("POST", "/v1/\x1b[31m", 200, 3, is_whole=True))
+def test_a_note(capsys):
+    """A note for the operator is printable."""
     receive_command._note("a\x1bb")
-    shown, noted = capsys.readouterr().err.splitlines()
-    assert shown.partition(" ")[2].startswith("200 POST /v1/")
-    assert "\x1b" not in shown + noted
+    assert capsys.readouterr().err.endswith(" note: a\\x1bb\n")
 
 
 def test_a_missing_extra(path, monkeypatch):
@@ -122,8 +90,8 @@ def test_a_missing_extra(path, monkeypatch):
     import bamboo_logmetrics.live as package
 
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.delitem(sys.modules, "bamboo_logmetrics.live.proxy_server", raising=False)
-    monkeypatch.delattr(package, "proxy_server", raising=False)
+    monkeypatch.delitem(sys.modules, "bamboo_logmetrics.live.server", raising=False)
+    monkeypatch.delattr(package, "server", raising=False)
     result = CliRunner().invoke(cli, ["receive", "--log", str(path)])
     assert result.exit_code == 2
     assert "pip install 'bamboo_logmetrics[cli,live]'" in result.output

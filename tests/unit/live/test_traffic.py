@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from bamboo_logmetrics.live.forwarding import Proxy, ProxyOptions
-from bamboo_logmetrics.live.proxy_traffic import Traffic
+from bamboo_logmetrics.live.traffic import Traffic
 from bamboo_logmetrics.live.upstreams import make_upstreams
 
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from bamboo_logmetrics.live.proxy_workers import SIGNALS, Workers, WorkersFailedError, run_worker
+from bamboo_logmetrics.live.workers import SIGNALS, Workers, WorkersFailedError, run_worker
 
 
 def wait_for_the_end(on_ready):

@@ -11,8 +11,8 @@ import pytest
 from support.served import Served
 
 from bamboo_logmetrics.errors import ConfigError
-from bamboo_logmetrics.live import proxy_server
-from bamboo_logmetrics.live.proxy_server import address_of, make_server, open_socket, run_server
+from bamboo_logmetrics.live import server
+from bamboo_logmetrics.live.server import address_of, make_server, open_socket, run_server
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n"
 
@@ -81,7 +81,7 @@ def test_headers_in_order(served):
 
 def test_a_connection_without_a_request(monkeypatch):
     """A connection on which nothing comes is closed."""
-    monkeypatch.setattr(proxy_server, "_HEADER_SECONDS", 0.05)
+    monkeypatch.setattr(server, "_HEADER_SECONDS", 0.05)
     with Served(answering) as served:
         assert served.raw(b"") == b""
 
@@ -92,7 +92,7 @@ def test_headers_that_are_too_slow(monkeypatch, served, sent):
     with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
         connection.sendall(REQUEST + b"\r\n")
         assert read_answer(connection).startswith(b"HTTP/1.1 204 ")
-        monkeypatch.setattr(proxy_server, "_HEADER_SECONDS", 0.05)
+        monkeypatch.setattr(server, "_HEADER_SECONDS", 0.05)
         connection.sendall(sent)
         assert connection.recv(100) == b""
 
@@ -109,7 +109,7 @@ def test_no_request_behind_an_answer(monkeypatch, served, begun, sent):
     with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
         connection.sendall(begun)
         assert read_answer(connection).startswith(b"HTTP/1.1 204 ")
-        monkeypatch.setattr(proxy_server, "_HEADER_SECONDS", 0.05)
+        monkeypatch.setattr(server, "_HEADER_SECONDS", 0.05)
         connection.sendall(sent)
         assert connection.recv(100) == b""
 
